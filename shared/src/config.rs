@@ -1,0 +1,190 @@
+//! Configuration from the environment: read once, checked whole, every fault reported together.
+//!
+//! Each binary declares its variables with clap, so `--help` is the reference, and checks the raw
+//! text in one function that collects [`Faults`]. Nothing else reads the environment.
+
+use std::{
+    fmt::{self, Display},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Parser;
+
+/// `EX_USAGE` of `sysexits.h`: the command was used incorrectly. Every Statewise service ends with
+/// it when its configuration is wrong.
+pub const EXIT_CONFIG: u8 = 64;
+
+/// A value that must not be printed: `Debug` shows its type only, and there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret<T>(T);
+
+impl<T> Secret<T> {
+    /// Wraps a value.
+    pub fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value, for the one place that needs it.
+    pub fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+impl<T: std::str::FromStr> std::str::FromStr for Secret<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<String>);
+
+impl Faults {
+    /// Keeps the value of a check that passed; notes the variable and the reason of one that did not.
+    pub fn check<T, E: Display>(&mut self, variable: &str, outcome: Result<T, E>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(reason) => {
+                self.add(variable, reason);
+                None
+            }
+        }
+    }
+
+    /// Notes one fault.
+    pub fn add(&mut self, variable: &str, reason: impl Display) {
+        self.0.push(format!("{variable}: {reason}"));
+    }
+
+    /// A duration with a unit, such as `250ms`, `30s` or `15m`.
+    pub fn duration(&mut self, variable: &str, text: &str) -> Option<Duration> {
+        let parsed = humantime::parse_duration(text).map_err(|error| {
+            format!("{text:?} is not a duration with a unit, such as 250ms, 30s or 15m ({error})")
+        });
+        self.check(variable, parsed)
+    }
+
+    /// Like [`Faults::duration`], and zero is a fault too.
+    pub fn positive_duration(&mut self, variable: &str, text: &str) -> Option<Duration> {
+        let duration = self.duration(variable, text)?;
+        if duration.is_zero() {
+            self.add(variable, "must be longer than zero");
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// A value of any type that parses from text; `wanted` says what would be right.
+    pub fn parsed<T: std::str::FromStr>(
+        &mut self,
+        variable: &str,
+        text: &str,
+        wanted: &str,
+    ) -> Option<T> {
+        let parsed = text
+            .trim()
+            .parse::<T>()
+            .map_err(|_| format!("{text:?} is not {wanted}"));
+        self.check(variable, parsed)
+    }
+
+    /// An absolute URL with one of the given schemes and a host.
+    pub fn url(&mut self, variable: &str, text: &str, schemes: &[&str]) -> Option<url::Url> {
+        let parsed = url::Url::parse(text)
+            .map_err(|error| format!("not a URL ({error})"))
+            .and_then(|url| {
+                if !schemes.contains(&url.scheme()) {
+                    Err(format!("its scheme must be one of {}", schemes.join(", ")))
+                } else if url.host().is_none() && url.scheme() != "redis+unix" {
+                    Err("it names no host".to_owned())
+                } else {
+                    Ok(url)
+                }
+            });
+        self.check(variable, parsed)
+    }
+
+    /// Whether anything was wrong so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fault in &self.0 {
+            writeln!(f, "  {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Parses arguments and environment into `Raw` and checks them into a configuration.
+///
+/// # Errors
+///
+/// The exit code to end with, after saying on standard error what is wrong: all faults of `check`
+/// at once, or clap's own message. `--help` and `--version` end with success.
+pub fn load<Raw: Parser, Config>(
+    check: impl FnOnce(Raw, &mut Faults) -> Option<Config>,
+) -> Result<Config, ExitCode> {
+    let raw = Raw::try_parse().map_err(|error| {
+        // A closed standard error leaves nobody to tell.
+        let _ = error.print();
+        if error.use_stderr() {
+            ExitCode::from(EXIT_CONFIG)
+        } else {
+            ExitCode::SUCCESS
+        }
+    })?;
+    let mut faults = Faults::default();
+    match check(raw, &mut faults) {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => {
+            let name = Raw::command().get_name().to_owned();
+            eprintln!("{name}: the configuration is wrong:\n{faults}See {name} --help.");
+            Err(ExitCode::from(EXIT_CONFIG))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_kept_with_its_variable() {
+        let mut faults = Faults::default();
+        assert_eq!(faults.positive_duration("A_TTL", "0s"), None);
+        assert_eq!(faults.duration("B_TTL", "15"), None);
+        assert_eq!(faults.parsed::<u16>("C_PORT", "http", "a port"), None);
+        let text = faults.to_string();
+        for variable in ["A_TTL: ", "B_TTL: ", "C_PORT: "] {
+            assert!(text.contains(variable), "{variable} is missing in {text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_does_not_show_in_debug_output() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "[secret]");
+    }
+
+    #[test]
+    fn a_url_needs_a_known_scheme_and_a_host() {
+        let mut faults = Faults::default();
+        assert!(faults.url("U", "ftp://host/", &["http"]).is_none());
+        assert!(faults.url("U", "http:///path", &["redis"]).is_none());
+        assert!(faults.url("U", "http://host/", &["http"]).is_some());
+    }
+}

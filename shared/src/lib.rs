@@ -1,0 +1,27 @@
+//! What two Statewise services must agree on, or every service must do the same way.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`clock`] | the time, handed in: the system's or one that a test moves |
+//! | [`config`] | reading the environment: every fault at once, secrets that cannot be printed |
+//! | [`problem`] | the one error body, RFC 9457 |
+//! | [`shutdown`] | signals to one token, and the deadlines of a drain |
+//! | [`telemetry`] | logs, traces and metrics |
+//! | [`server`] | feature `web`: start, health, drain of an actix-web service |
+//! | [`token`] | feature `token`: access tokens, their claims and the RFC 9068 profile |
+//! | [`session`] | feature `session`: the session id, its record and the store in Redis |
+//!
+//! A thing moves in here when two services must agree on it or every service must do it alike;
+//! what one service needs lives with that service. Modules import each other downwards only.
+
+pub mod clock;
+pub mod config;
+pub mod problem;
+#[cfg(feature = "web")]
+pub mod server;
+#[cfg(feature = "session")]
+pub mod session;
+pub mod shutdown;
+pub mod telemetry;
+#[cfg(feature = "token")]
+pub mod token;

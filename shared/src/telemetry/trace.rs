@@ -1,0 +1,413 @@
+//! One trace a request: W3C Trace Context in and out, spans over OTLP.
+//!
+//! Spans are made with the OpenTelemetry API and handed on explicitly, so none can be orphaned by a
+//! spawned task, and a request that is not sampled builds no attributes at all (`docs/adr/0005`).
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+pub use opentelemetry::trace::SpanKind;
+use opentelemetry::{
+    Context, KeyValue, Value,
+    propagation::{Extractor, TextMapPropagator},
+    trace::{
+        Span as _, SpanBuilder, SpanContext, TraceContextExt, Tracer as _, TracerProvider as _,
+    },
+};
+use opentelemetry_sdk::{
+    Resource,
+    propagation::TraceContextPropagator,
+    trace::{Sampler, SdkTracer, SdkTracerProvider},
+};
+
+use super::Identity;
+
+/// Name of the header that carries the trace, W3C Trace Context §3.2.
+pub const TRACEPARENT: &str = "traceparent";
+/// Name of the header that carries vendors' state, W3C Trace Context §3.3.
+pub const TRACESTATE: &str = "tracestate";
+
+/// Which requests are traced (`OTEL_TRACES_SAMPLER`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    /// A caller's decision is followed.
+    pub parent_based: bool,
+    /// Share of traces begun here that are kept, 0 to 1.
+    pub ratio: f64,
+}
+
+impl Sampling {
+    /// Reads the standard names.
+    ///
+    /// # Errors
+    ///
+    /// The name is not a standard sampler's, or the ratio is not between 0 and 1.
+    pub fn parse(name: &str, argument: &str) -> Result<Self, String> {
+        let (parent_based, root) = match name.strip_prefix("parentbased_") {
+            Some(root) => (true, root),
+            None => (false, name),
+        };
+        let ratio = match root {
+            "always_on" => 1.0,
+            "always_off" => 0.0,
+            "traceidratio" => match argument.trim().parse::<f64>() {
+                Ok(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
+                _ => {
+                    return Err(format!(
+                        "its argument OTEL_TRACES_SAMPLER_ARG is {argument:?}, not a number from 0 to 1"
+                    ));
+                }
+            },
+            _ => {
+                return Err(format!(
+                    "{name:?} is none of always_on, always_off, traceidratio and these with parentbased_"
+                ));
+            }
+        };
+        Ok(Self {
+            parent_based,
+            ratio,
+        })
+    }
+
+    fn sampler(&self) -> Sampler {
+        let root = if self.ratio >= 1.0 {
+            Sampler::AlwaysOn
+        } else if self.ratio <= 0.0 {
+            Sampler::AlwaysOff
+        } else {
+            Sampler::TraceIdRatioBased(self.ratio)
+        };
+        if self.parent_based {
+            Sampler::ParentBased(Box::new(root))
+        } else {
+            root
+        }
+    }
+}
+
+/// How spans are made.
+#[derive(Clone, Debug)]
+pub struct TraceSettings {
+    /// Which requests are traced.
+    pub sampling: Sampling,
+}
+
+/// Makes spans, or does nothing when tracing is off. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Tracing(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    provider: SdkTracerProvider,
+    tracer: SdkTracer,
+    parent_based: bool,
+}
+
+/// The exporter could not be built.
+#[derive(Debug, thiserror::Error)]
+#[error("spans cannot be exported: {0}")]
+pub struct ExporterError(#[from] opentelemetry_otlp::ExporterBuildError);
+
+impl Tracing {
+    /// No spans; incoming trace headers are passed on as they are.
+    #[must_use]
+    pub fn off() -> Self {
+        Self(None)
+    }
+
+    /// Spans over OTLP, sent in batches by a thread of its own; when the queue is full they are
+    /// dropped, so an exporter that is down or slow costs no request anything.
+    ///
+    /// # Errors
+    ///
+    /// The exporter could not be built from the `OTEL_*` variables.
+    pub fn start(
+        settings: Option<&TraceSettings>,
+        identity: &Identity,
+    ) -> Result<Self, ExporterError> {
+        let Some(settings) = settings else {
+            return Ok(Self::off());
+        };
+        let exporter = opentelemetry_otlp::SpanExporter::builder()
+            .with_http()
+            .build()?;
+        // `Resource::builder` reads OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME, which win.
+        let mut resource = Resource::builder().with_attributes([
+            KeyValue::new("service.version", identity.version),
+            KeyValue::new("service.instance.id", identity.instance.clone()),
+        ]);
+        let named = std::env::var("OTEL_SERVICE_NAME").is_ok_and(|name| !name.is_empty());
+        if !named {
+            resource = resource.with_service_name(identity.service);
+        }
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(settings.sampling.sampler())
+            .with_resource(resource.build())
+            .with_batch_exporter(exporter)
+            .build();
+        Ok(Self(Some(Arc::new(Inner {
+            tracer: provider.tracer("statewise"),
+            provider,
+            parent_based: settings.sampling.parent_based,
+        }))))
+    }
+
+    /// Whether spans are made at all.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The span of a request that was received. `header` looks up a request header by name;
+    /// an invalid `traceparent` starts a new trace (W3C Trace Context §4.3).
+    pub fn server_span<'a>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        header: impl Fn(&str) -> Option<&'a str>,
+    ) -> Span {
+        let Some(inner) = &self.0 else {
+            return Span::silent();
+        };
+        let parent = if header(TRACEPARENT).is_some() {
+            extract(&header)
+        } else {
+            SpanContext::NONE
+        };
+        if inner.parent_based && parent.is_valid() && !parent.is_sampled() {
+            return Span::silent();
+        }
+        inner.start(name.into(), SpanKind::Server, parent, Vec::new())
+    }
+
+    /// Sends what is queued and stops, waiting at most `deadline`. Blocks; call it from a thread
+    /// that may wait.
+    pub fn flush(&self, deadline: Duration) {
+        if let Some(inner) = &self.0
+            && let Err(error) = inner.provider.shutdown_with_timeout(deadline)
+        {
+            tracing::warn!(%error, "some spans were not exported");
+        }
+    }
+}
+
+impl Inner {
+    fn start(
+        self: &Arc<Self>,
+        name: Cow<'static, str>,
+        kind: SpanKind,
+        parent: SpanContext,
+        attributes: Vec<KeyValue>,
+    ) -> Span {
+        let builder = SpanBuilder::from_name(name)
+            .with_kind(kind)
+            .with_attributes(attributes);
+        let parent = if parent.is_valid() {
+            Context::new().with_remote_span_context(parent)
+        } else {
+            Context::new()
+        };
+        let span = self.tracer.build_with_context(builder, &parent);
+        Span(Some(Active {
+            tracing: Arc::clone(self),
+            span,
+        }))
+    }
+}
+
+fn extract<'a>(header: &impl Fn(&str) -> Option<&'a str>) -> SpanContext {
+    // The propagator wants owned access by trait; two headers are copied for a traced request only.
+    struct Headers<'a>(Option<&'a str>, Option<&'a str>);
+    impl Extractor for Headers<'_> {
+        fn get(&self, key: &str) -> Option<&str> {
+            match key {
+                TRACEPARENT => self.0,
+                TRACESTATE => self.1,
+                _ => None,
+            }
+        }
+        fn keys(&self) -> Vec<&str> {
+            vec![TRACEPARENT, TRACESTATE]
+        }
+    }
+    TraceContextPropagator::new()
+        .extract_with_context(
+            &Context::new(),
+            &Headers(header(TRACEPARENT), header(TRACESTATE)),
+        )
+        .span()
+        .span_context()
+        .clone()
+}
+
+/// A unit of work within a trace. It ends when dropped.
+///
+/// Three cases: recorded and exported; not sampled but with an identity to pass on, so that no
+/// later service samples a part of the trace; silent, where incoming headers pass through.
+#[derive(Debug)]
+pub struct Span(Option<Active>);
+
+#[derive(Debug)]
+struct Active {
+    tracing: Arc<Inner>,
+    span: opentelemetry_sdk::trace::Span,
+}
+
+impl Span {
+    /// A span that records nothing and passes incoming headers through.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self(None)
+    }
+
+    /// Whether anything set here will be exported. Build attributes only when it is.
+    #[must_use]
+    pub fn is_recording(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|active| active.span.is_recording())
+    }
+
+    /// Renames the span, for a route that is known only after routing.
+    pub fn rename(&mut self, name: impl Into<Cow<'static, str>>) {
+        if let Some(active) = &mut self.0 {
+            active.span.update_name(name);
+        }
+    }
+
+    /// Sets one attribute by its semantic-convention name.
+    pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
+        if let Some(active) = &mut self.0 {
+            active.span.set_attribute(KeyValue::new(key, value));
+        }
+    }
+
+    /// Marks the span as failed, with `error.type`.
+    pub fn fail(&mut self, error_type: impl Into<Cow<'static, str>>) {
+        if self.is_recording()
+            && let Some(active) = &mut self.0
+        {
+            let error_type = error_type.into();
+            active
+                .span
+                .set_attribute(KeyValue::new("error.type", error_type.to_string()));
+            active
+                .span
+                .set_status(opentelemetry::trace::Status::error(error_type));
+        }
+    }
+
+    /// Begins a span below this one. `attributes` is called only when the span is recorded.
+    #[must_use]
+    pub fn child(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        kind: SpanKind,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
+    ) -> Span {
+        match &self.0 {
+            Some(active) if active.span.is_recording() => active.tracing.start(
+                name.into(),
+                kind,
+                active.span.span_context().clone(),
+                attributes(),
+            ),
+            // Not sampled: the same identity serves the child, which records nothing either.
+            _ => Span::silent(),
+        }
+    }
+
+    /// A handle from which children can be begun after this span was moved elsewhere; `None` when
+    /// nothing is recorded.
+    #[must_use]
+    pub fn handle(&self) -> Option<TraceHandle> {
+        let active = self
+            .0
+            .as_ref()
+            .filter(|active| active.span.is_recording())?;
+        Some(TraceHandle {
+            tracing: Arc::clone(&active.tracing),
+            context: active.span.span_context().clone(),
+        })
+    }
+
+    /// The trace id in hexadecimal, for logs; `None` when nothing is recorded.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<String> {
+        self.handle()
+            .map(|handle| handle.context.trace_id().to_string())
+    }
+
+    /// The `traceparent` and, if any, `tracestate` to send on; `None` when incoming headers are to
+    /// be passed on unchanged.
+    #[must_use]
+    pub fn headers(&self) -> Option<(String, Option<String>)> {
+        let context = self.0.as_ref()?.span.span_context();
+        let state = context.trace_state().header();
+        Some((
+            format!(
+                "00-{}-{}-{:02x}",
+                context.trace_id(),
+                context.span_id(),
+                context.trace_flags().to_u8()
+            ),
+            Some(state).filter(|state| !state.is_empty()),
+        ))
+    }
+}
+
+/// Where children of a recorded span are begun.
+#[derive(Clone, Debug)]
+pub struct TraceHandle {
+    tracing: Arc<Inner>,
+    context: SpanContext,
+}
+
+impl TraceHandle {
+    /// Begins a span below the one this handle was taken from.
+    #[must_use]
+    pub fn child(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        kind: SpanKind,
+        attributes: Vec<KeyValue>,
+    ) -> Span {
+        self.tracing
+            .start(name.into(), kind, self.context.clone(), attributes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sampler_names_are_the_standard_ones() {
+        assert_eq!(
+            Sampling::parse("parentbased_traceidratio", "0.25"),
+            Ok(Sampling {
+                parent_based: true,
+                ratio: 0.25
+            })
+        );
+        assert!(Sampling::parse("traceidratio", "1.5").is_err());
+        assert!(Sampling::parse("sometimes", "").is_err());
+    }
+
+    #[test]
+    fn an_invalid_traceparent_is_no_parent() {
+        let context = extract(&|name| (name == TRACEPARENT).then_some("00-zz-1-01"));
+        assert!(!context.is_valid());
+    }
+
+    #[test]
+    fn when_off_nothing_is_recorded_and_headers_pass_through() {
+        let span = Tracing::off().server_span("GET /me", |_| None);
+        assert!(!span.is_recording());
+        assert!(span.headers().is_none());
+        assert!(
+            !span
+                .child("x", SpanKind::Client, || panic!("built"))
+                .is_recording()
+        );
+    }
+}
