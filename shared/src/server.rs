@@ -90,7 +90,7 @@ where
     let draining = Arc::new(AtomicBool::new(false));
     let observer = Observer {
         tracing: tracing.clone(),
-        metrics: metrics.clone(),
+        metrics,
         draining: Arc::clone(&draining),
     };
     let server = HttpServer::new(move || {
@@ -182,11 +182,9 @@ async fn observe(
             "network.protocol.version",
             protocol_version(request.version()),
         );
-        if let Some(local) = request.app_config().local_addr().into() {
-            let local: std::net::SocketAddr = local;
-            span.set("server.address", local.ip().to_string());
-            span.set("server.port", i64::from(local.port()));
-        }
+        let local = request.app_config().local_addr();
+        span.set("server.address", local.ip().to_string());
+        span.set("server.port", i64::from(local.port()));
         if let Some(peer) = request.peer_addr() {
             span.set("network.peer.address", peer.ip().to_string());
         }
