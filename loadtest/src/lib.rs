@@ -1,1 +1,4 @@
-//! Skeleton.
+//! Starts or finds a system, drives it, breaks it, compares, reports.
+
+pub mod results;
+pub mod stack;
