@@ -1,161 +1,241 @@
-//! The issuer's public keys, parsed once.
+//! The issuer's public keys, from a JSON Web Key Set (RFC 7517 §5), parsed once.
 
-use std::{collections::HashMap, fmt};
+use std::collections::{HashMap, hash_map::Entry};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::profile::KID_LIMIT_BYTES;
+use super::{
+    TokenError,
+    parts::{Header, KEY_ID_LIMIT, Parts},
+};
 
+/// RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used".
 const RSA_MINIMUM_BITS: usize = 2048;
+/// What `aws-lc-rs` verifies with; a longer modulus would make each check needlessly slow.
+const RSA_MAXIMUM_BITS: usize = 8192;
+/// Members that only a private or symmetric key has (RFC 7518 §6).
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Public keys by key id, each with the one algorithm it may be used with (RFC 8725 §3.1).
-#[derive(Clone, Default)]
-pub struct KeySet(HashMap<String, VerificationKey>);
+/// Public keys by id, each with the one algorithm it may be used with.
+///
+/// Keys that are not for us are left out and hurt nobody: another `kty`, `crv` or `alg`, another
+/// `use`, no `kid`, a short RSA key, and any key that shows a private member, since whoever reads
+/// the set could then sign. Two different keys of one `kid` are both left out: which of them signed
+/// cannot be told, and guessing is how key confusion begins.
+#[derive(Default)]
+pub struct KeySet(HashMap<String, Key>);
 
-#[derive(Clone)]
-pub(super) struct VerificationKey {
-    pub(super) algorithm: Algorithm,
-    pub(super) key: DecodingKey,
-}
-
-/// A document is not a usable key set.
+/// Why a document gave no keys. The set in use should then be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum KeySetError {
-    /// Not a JSON object with an array `keys`.
-    #[error("not a JSON Web Key Set (RFC 7517 §5): {0}")]
-    Unparsable(#[from] serde_json::Error),
-    /// No key in it can verify an access token.
-    #[error(
-        "none of its {0} keys is an RSA (2048 bits or more), P-256 or Ed25519 signature key with a key id"
-    )]
+    /// Not JSON of the form `{"keys": [...]}`.
+    #[error("the key set is not a JSON Web Key Set: {0}")]
+    Document(#[source] serde_json::Error),
+    /// No key that could verify an access token.
+    #[error("none of the {0} keys in the set can verify an access token")]
     NoUsableKey(usize),
 }
 
-#[derive(Deserialize)]
-struct Document {
-    keys: Vec<Value>,
-}
-
-/// The members of RFC 7517 and RFC 7518 that matter here; unknown ones are ignored.
-#[derive(Deserialize)]
-struct Key {
-    kty: String,
-    kid: String,
-    alg: Option<String>,
-    r#use: Option<String>,
-    key_ops: Option<Vec<String>>,
-    crv: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-}
-
 impl KeySet {
-    /// Reads a JSON Web Key Set.
-    ///
-    /// A key that is for something else, of an unknown kind, too short or without an id is passed
-    /// over (RFC 7517 §5). Of several keys with one id none is used: which one is meant cannot be
-    /// known.
+    /// Reads a key set.
     ///
     /// # Errors
     ///
-    /// The document is not a key set, or holds no usable key.
+    /// The document cannot be read, or holds no usable key.
     pub fn from_jwks(json: &[u8]) -> Result<Self, KeySetError> {
-        let document: Document = serde_json::from_slice(json)?;
-        let total = document.keys.len();
-        let mut keys: HashMap<String, Option<VerificationKey>> = HashMap::new();
-        for value in document.keys {
-            let Ok(key) = Key::deserialize(value) else {
-                continue;
-            };
-            if let Some(usable) = key.usable() {
-                keys.entry(key.kid)
-                    .and_modify(|known| *known = None)
-                    .or_insert(Some(usable));
+        #[derive(Deserialize)]
+        struct Document {
+            keys: Vec<Value>,
+        }
+        let document: Document = serde_json::from_slice(json).map_err(KeySetError::Document)?;
+        let mut keys: HashMap<String, Option<Key>> = HashMap::new();
+        for member in &document.keys {
+            match read(member) {
+                Ok((kid, key)) => add(&mut keys, kid, key),
+                Err(reason) => tracing::debug!(reason, "a key of the set is left out"),
             }
         }
-        let keys: HashMap<_, _> = keys
+        let usable: HashMap<_, _> = keys
             .into_iter()
             .filter_map(|(kid, key)| Some((kid, key?)))
             .collect();
-        if keys.is_empty() {
-            return Err(KeySetError::NoUsableKey(total));
+        if usable.is_empty() {
+            return Err(KeySetError::NoUsableKey(document.keys.len()));
         }
-        Ok(Self(keys))
+        Ok(Self(usable))
     }
 
-    /// Whether a key of this id is known.
+    /// Whether a key of this id is there.
     #[must_use]
     pub fn contains(&self, kid: &str) -> bool {
         self.0.contains_key(kid)
     }
 
-    /// Whether there is no key at all, as before the first fetch.
+    /// Whether there is no key at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Number of usable keys.
+    /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn find(&self, kid: &str) -> Option<&VerificationKey> {
-        self.0.get(kid)
+    /// Checks the signature with the key that the header names and with that key's algorithm.
+    pub(super) fn check(&self, header: &Header, parts: &Parts<'_>) -> Result<(), TokenError> {
+        let key = self
+            .0
+            .get(&header.kid)
+            .ok_or_else(|| TokenError::UnknownKey {
+                kid: header.kid.clone(),
+            })?;
+        if header.alg != key.algorithm_name {
+            return Err(TokenError::Algorithm);
+        }
+        match crypto::verify(
+            parts.signature,
+            parts.signed.as_bytes(),
+            &key.public,
+            key.algorithm,
+        ) {
+            Ok(true) => Ok(()),
+            // A signature that is no base64url, or of a length that no signature has, is wrong too.
+            Ok(false) | Err(_) => Err(TokenError::Signature),
+        }
     }
 }
 
-impl fmt::Debug for KeySet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-impl Key {
-    fn usable(&self) -> Option<VerificationKey> {
-        let for_signatures = self.r#use.as_deref().is_none_or(|value| value == "sig")
-            && self
-                .key_ops
-                .as_ref()
-                .is_none_or(|operations| operations.iter().any(|name| name == "verify"));
-        if !for_signatures || self.kid.is_empty() || self.kid.len() > KID_LIMIT_BYTES {
-            return None;
-        }
-        let (algorithm, key) = match (self.kty.as_str(), self.crv.as_deref()) {
-            ("RSA", _) => (Algorithm::RS256, self.rsa()?),
-            ("EC", Some("P-256")) => (
-                Algorithm::ES256,
-                DecodingKey::from_ec_components(self.x.as_deref()?, self.y.as_deref()?).ok()?,
-            ),
-            ("OKP", Some("Ed25519")) => (
-                Algorithm::EdDSA,
-                DecodingKey::from_ed_components(self.x.as_deref()?).ok()?,
-            ),
-            _ => return None,
-        };
-        let named = match self.alg.as_deref() {
-            None => true,
-            Some("RS256") => algorithm == Algorithm::RS256,
-            Some("ES256") => algorithm == Algorithm::ES256,
-            // RFC 9864 names the curve; RFC 8037 did not.
-            Some("EdDSA" | "Ed25519") => algorithm == Algorithm::EdDSA,
-            Some(_) => false,
-        };
-        named.then_some(VerificationKey { algorithm, key })
-    }
+struct Key {
+    algorithm: Algorithm,
+    algorithm_name: &'static str,
+    public: DecodingKey,
+    /// The public members as bytes, to tell a repeated key from another one of the same id.
+    material: Vec<u8>,
+}
 
-    fn rsa(&self) -> Option<DecodingKey> {
-        let modulus = URL_SAFE_NO_PAD.decode(self.n.as_deref()?).ok()?;
-        let significant = modulus.iter().skip_while(|byte| **byte == 0).count();
-        if significant * 8 < RSA_MINIMUM_BITS {
-            return None;
+fn add(keys: &mut HashMap<String, Option<Key>>, kid: String, key: Key) {
+    match keys.entry(kid) {
+        Entry::Vacant(place) => {
+            place.insert(Some(key));
         }
-        DecodingKey::from_rsa_components(self.n.as_deref()?, self.e.as_deref()?).ok()
+        Entry::Occupied(mut place) => {
+            let same = place.get().as_ref().is_some_and(|other| {
+                other.algorithm == key.algorithm && other.material == key.material
+            });
+            if !same {
+                tracing::warn!("two keys of the set have one id; neither is used");
+                place.insert(None);
+            }
+        }
     }
+}
+
+fn read(member: &Value) -> Result<(String, Key), &'static str> {
+    let jwk = member.as_object().ok_or("it is no object")?;
+    if PRIVATE_MEMBERS.iter().any(|name| jwk.contains_key(*name)) {
+        tracing::warn!("the issuer publishes a private or symmetric key; it is not used");
+        return Err("it is not public");
+    }
+    let kid = text(jwk, "kid").ok_or("it has no kid")?;
+    if kid.is_empty() || kid.len() > KEY_ID_LIMIT {
+        return Err("its kid is empty or too long");
+    }
+    check_purpose(jwk)?;
+    let key = match text(jwk, "kty") {
+        Some("RSA") => rsa(jwk)?,
+        Some("EC") if text(jwk, "crv") == Some("P-256") => elliptic(jwk)?,
+        Some("OKP") if text(jwk, "crv") == Some("Ed25519") => edwards(jwk)?,
+        _ => return Err("its type or curve is not one of ours"),
+    };
+    match jwk.get("alg") {
+        Some(algorithm) if algorithm.as_str() != Some(key.algorithm_name) => {
+            Err("it is for another algorithm")
+        }
+        _ => Ok((kid.to_owned(), key)),
+    }
+}
+
+/// RFC 7517 §4.2 and §4.3: a key that says what it is for must say that it verifies signatures.
+fn check_purpose(jwk: &Map<String, Value>) -> Result<(), &'static str> {
+    if jwk.get("use").is_some_and(|purpose| purpose != "sig") {
+        return Err("it is not for signatures");
+    }
+    let verifies = |operations: &Value| {
+        operations
+            .as_array()
+            .is_some_and(|list| list.iter().any(|operation| operation == "verify"))
+    };
+    if jwk
+        .get("key_ops")
+        .is_some_and(|operations| !verifies(operations))
+    {
+        return Err("it is not for verification");
+    }
+    Ok(())
+}
+
+fn rsa(jwk: &Map<String, Value>) -> Result<Key, &'static str> {
+    let modulus = bytes(jwk, "n")?;
+    let exponent = bytes(jwk, "e")?;
+    let leading_zeros = modulus.first().map_or(0, |byte| byte.leading_zeros());
+    let bits = modulus.len() * 8 - leading_zeros as usize;
+    if !(RSA_MINIMUM_BITS..=RSA_MAXIMUM_BITS).contains(&bits) {
+        return Err("its modulus is shorter than 2048 or longer than 8192 bits");
+    }
+    Ok(Key {
+        algorithm: Algorithm::RS256,
+        algorithm_name: "RS256",
+        public: DecodingKey::from_rsa_raw_components(&modulus, &exponent),
+        material: [modulus, exponent].concat(),
+    })
+}
+
+fn elliptic(jwk: &Map<String, Value>) -> Result<Key, &'static str> {
+    let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
+    if x.len() != 32 || y.len() != 32 {
+        return Err("its coordinates are not 32 bytes each");
+    }
+    // Uncompressed point, SEC 1 §2.3.3.
+    let point = [&[4][..], &x, &y].concat();
+    Ok(Key {
+        algorithm: Algorithm::ES256,
+        algorithm_name: "ES256",
+        public: DecodingKey::from_ec_der(&point),
+        material: point,
+    })
+}
+
+fn edwards(jwk: &Map<String, Value>) -> Result<Key, &'static str> {
+    let x = bytes(jwk, "x")?;
+    if x.len() != 32 {
+        return Err("its public key is not 32 bytes");
+    }
+    Ok(Key {
+        algorithm: Algorithm::EdDSA,
+        algorithm_name: "EdDSA",
+        public: DecodingKey::from_ed_der(&x),
+        material: x,
+    })
+}
+
+fn text<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    jwk.get(name)?.as_str()
+}
+
+fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, &'static str> {
+    text(jwk, name)
+        .and_then(|encoded| URL_SAFE_NO_PAD.decode(encoded).ok())
+        .filter(|bytes| !bytes.is_empty())
+        .ok_or("a member of its public key is missing or not base64url")
 }

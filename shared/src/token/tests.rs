@@ -1,0 +1,1 @@
+//! Tests of the profile: each refusal by its name.
