@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`clock`] | the time, handed in: the system's or one that a test moves |
 //! | [`config`] | reading the environment: every fault at once, secrets that cannot be printed |
+//! | [`healthcheck`] | `BINARY healthcheck URL`, for images without a shell |
 //! | [`problem`] | the one error body, RFC 9457 |
 //! | [`shutdown`] | signals to one token, and the deadlines of a drain |
 //! | [`telemetry`] | logs, traces and metrics |
@@ -16,6 +17,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod healthcheck;
 pub mod problem;
 #[cfg(feature = "web")]
 pub mod server;
