@@ -1,0 +1,49 @@
+//! What was found, for a reader: a table for the terminal and one self-contained HTML file.
+//!
+//! Both are made from [`Results`] alone, so that `loadtest report results.json` can make them again
+//! at any time.
+
+mod charts;
+mod compared;
+mod faults;
+mod findings;
+mod html;
+mod numbers;
+mod svg;
+mod terminal;
+
+use std::path::{Path, PathBuf};
+
+use crate::results::{Results, ResultsError, write_whole};
+
+pub use findings::findings;
+
+/// The table for a terminal, at most 100 columns wide.
+#[must_use]
+pub fn terminal(results: &Results) -> String {
+    terminal::render(results)
+}
+
+/// The page: styles and plots are inside, nothing is loaded, no script runs.
+#[must_use]
+pub fn html(results: &Results) -> String {
+    html::render(results)
+}
+
+/// Writes `results.json` and `report.html` into `folder`, which is made if needed, and returns
+/// their paths.
+///
+/// # Errors
+///
+/// The folder or a file cannot be written.
+pub fn write(results: &Results, folder: &Path) -> Result<(PathBuf, PathBuf), ResultsError> {
+    let refused = |path: &Path| {
+        let path = path.display().to_string();
+        move |source| ResultsError::File { path, source }
+    };
+    std::fs::create_dir_all(folder).map_err(refused(folder))?;
+    let (json, page) = (folder.join("results.json"), folder.join("report.html"));
+    results.write(&json)?;
+    write_whole(&page, &html(results)).map_err(refused(&page))?;
+    Ok((json, page))
+}

@@ -1,0 +1,131 @@
+//! Numbers as people read them.
+
+/// A duration given in microseconds, with three significant digits and the unit that suits it.
+pub(super) fn duration_us(us: f64) -> String {
+    if !us.is_finite() {
+        "–".to_owned()
+    } else if us < 1_000.0 {
+        format!("{} µs", significant(us))
+    } else if us < 1_000_000.0 {
+        format!("{} ms", significant(us / 1_000.0))
+    } else {
+        format!("{} s", significant(us / 1_000_000.0))
+    }
+}
+
+/// A duration given in milliseconds.
+pub(super) fn duration_ms(ms: u64) -> String {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact below 285 years, and three digits are shown"
+    )]
+    duration_us(ms as f64 * 1_000.0)
+}
+
+/// Three significant digits; all digits of what is 1000 or more, in groups.
+pub(super) fn significant(value: f64) -> String {
+    match value.abs() {
+        size if !size.is_finite() => "–".to_owned(),
+        size if size >= 999.5 => grouped(value),
+        size if size >= 99.95 => format!("{value:.0}"),
+        size if size >= 9.995 => format!("{value:.1}"),
+        0.0 => "0".to_owned(),
+        size if size < 0.001 => format!("{value:.1e}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// A whole number with its digits in groups of three.
+pub(super) fn grouped(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if value <= -0.5 {
+        text.insert(0, '-');
+    }
+    text
+}
+
+/// A count with its digits in groups of three.
+pub(super) fn count(value: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    grouped(value as f64)
+}
+
+/// Bytes as mebibytes.
+pub(super) fn mebibytes(bytes: u64) -> String {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "one decimal of a mebibyte is shown"
+    )]
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
+    format!("{mebibytes:.1} MiB")
+}
+
+/// A share as a percentage that says 100 % only when nothing is missing and 0 % only when nothing
+/// is there.
+pub(super) fn percent(share: f64) -> String {
+    let rounded = format!("{:.1}", share * 100.0);
+    match rounded.as_str() {
+        "100.0" if share < 1.0 => ">99.9 %".to_owned(),
+        "0.0" if share > 0.0 => "<0.1 %".to_owned(),
+        "100.0" => "100 %".to_owned(),
+        "0.0" => "0 %".to_owned(),
+        _ => format!("{rounded} %"),
+    }
+}
+
+/// A ratio.
+pub(super) fn ratio(value: f64) -> String {
+    if value.is_finite() {
+        format!("{value:.3}")
+    } else {
+        "–".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(found: &str, wanted: &str) {
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn durations_take_the_unit_that_suits_them() {
+        check(&duration_us(7.25), "7.25 µs");
+        check(&duration_us(182.04), "182 µs");
+        check(&duration_us(999.4), "999 µs");
+        check(&duration_us(1_820.0), "1.82 ms");
+        check(&duration_us(2_500_000.0), "2.50 s");
+        check(&duration_us(f64::NAN), "–");
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        check(&grouped(1_234_567.4), "1,234,567");
+        check(&grouped(999.0), "999");
+        check(&grouped(-1_000.0), "-1,000");
+        check(&significant(12_345.6), "12,346");
+        check(&significant(0.0), "0");
+    }
+
+    #[test]
+    fn a_share_is_called_whole_only_when_it_is() {
+        check(&percent(1.0), "100 %");
+        check(&percent(0.999_99), ">99.9 %");
+        check(&percent(0.000_01), "<0.1 %");
+        check(&percent(0.0), "0 %");
+        check(&percent(0.987), "98.7 %");
+    }
+}

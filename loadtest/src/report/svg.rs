@@ -1,0 +1,217 @@
+//! Scales, axes and the few shapes that the plots are made of.
+
+use std::fmt::Write;
+
+/// Makes text safe within HTML and SVG, in content and in quoted attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+/// From values to pixels.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
+    /// Smallest and largest value.
+    pub(super) values: (f64, f64),
+    /// Their places.
+    pub(super) pixels: (f64, f64),
+    /// Equal ratios get equal distances.
+    pub(super) logarithmic: bool,
+}
+
+impl Scale {
+    /// The place of a value; values outside are placed at the nearer end.
+    pub(super) fn at(&self, value: f64) -> f64 {
+        let (low, high) = self.values;
+        let share = if self.logarithmic {
+            (value.max(low) / low).ln() / (high / low).ln()
+        } else {
+            (value - low) / (high - low)
+        };
+        let share = if share.is_finite() {
+            share.clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
+        self.pixels.0 + share * (self.pixels.1 - self.pixels.0)
+    }
+
+    /// Round values for the axis: five or so on a linear scale, 1-2-5 on a logarithmic one.
+    pub(super) fn ticks(&self) -> Vec<f64> {
+        let (low, high) = self.values;
+        if self.logarithmic {
+            let decades = (high / low).log10();
+            let steps: &[f64] = if decades > 3.0 {
+                &[1.0]
+            } else if decades > 1.2 {
+                &[1.0, 2.0, 5.0]
+            } else {
+                &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0]
+            };
+            let first = low.log10().floor();
+            let decades =
+                std::iter::successors(Some(10f64.powf(first)), |decade| Some(decade * 10.0))
+                    .take_while(|decade| *decade <= high);
+            return decades
+                .flat_map(|decade| steps.iter().map(move |step| decade * step))
+                .filter(|tick| (low..=high).contains(tick))
+                .collect();
+        }
+        let step = round_step((high - low) / 5.0);
+        std::iter::successors(Some((low / step).ceil() * step), |tick| Some(tick + step))
+            .take_while(|tick| *tick <= high + step * 1e-6)
+            .collect()
+    }
+}
+
+/// The next 1, 2 or 5 times a power of ten at or above `wanted`.
+pub(super) fn round_step(wanted: f64) -> f64 {
+    if !wanted.is_finite() || wanted <= 0.0 {
+        return 1.0;
+    }
+    let decade = 10f64.powf(wanted.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .find(|step| step * decade >= wanted * 0.999_999);
+    step.unwrap_or(10.0) * decade
+}
+
+/// A picture under construction.
+pub(super) struct Picture {
+    body: String,
+    width: f64,
+    height: f64,
+    label: String,
+}
+
+impl Picture {
+    /// An empty picture; `label` is what it shows, for those who cannot see it.
+    pub(super) fn new(width: f64, height: f64, label: &str) -> Self {
+        Self {
+            body: String::new(),
+            width,
+            height,
+            label: label.to_owned(),
+        }
+    }
+
+    /// A straight line.
+    pub(super) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
+        let _ = write!(
+            self.body,
+            r#"<line class="{class}" x1="{:.1}" y1="{:.1}" x2="{:.1}" y2="{:.1}"/>"#,
+            from.0, from.1, to.0, to.1
+        );
+    }
+
+    /// A rectangle with a title that shows on hovering.
+    pub(super) fn bar(&mut self, class: &str, at: (f64, f64), size: (f64, f64), title: &str) {
+        let _ = write!(
+            self.body,
+            r#"<rect class="{class}" x="{:.2}" y="{:.2}" width="{:.2}" height="{:.2}">"#,
+            at.0,
+            at.1,
+            size.0.max(0.0),
+            size.1.max(0.0)
+        );
+        if !title.is_empty() {
+            let _ = write!(self.body, "<title>{}</title>", escape(title));
+        }
+        self.body.push_str("</rect>");
+    }
+
+    /// A line through points.
+    pub(super) fn path(&mut self, class: &str, points: &[(f64, f64)]) {
+        let list: Vec<String> = points
+            .iter()
+            .map(|(x, y)| format!("{x:.1},{y:.1}"))
+            .collect();
+        let _ = write!(
+            self.body,
+            r#"<polyline class="{class}" points="{}"/>"#,
+            list.join(" ")
+        );
+    }
+
+    /// A dot with a title that shows on hovering.
+    pub(super) fn dot(&mut self, class: &str, at: (f64, f64), title: &str) {
+        let _ = write!(
+            self.body,
+            r#"<circle class="{class}" cx="{:.1}" cy="{:.1}" r="4"><title>{}</title></circle>"#,
+            at.0,
+            at.1,
+            escape(title)
+        );
+    }
+
+    /// Text; `anchor` is `start`, `middle` or `end`.
+    pub(super) fn text(&mut self, class: &str, at: (f64, f64), anchor: &str, text: &str) {
+        let _ = write!(
+            self.body,
+            r#"<text class="{class}" x="{:.1}" y="{:.1}" text-anchor="{anchor}">{}</text>"#,
+            at.0,
+            at.1,
+            escape(text)
+        );
+    }
+
+    /// The finished picture.
+    pub(super) fn finish(self) -> String {
+        format!(
+            r#"<svg viewBox="0 0 {:.0} {:.0}" role="img" aria-label="{}">{}</svg>"#,
+            self.width,
+            self.height,
+            escape(&self.label),
+            self.body
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_in_text_stays_text() {
+        assert_eq!(
+            escape(r#"<script>"a" & 'b'</script>"#),
+            "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;&lt;/script&gt;"
+        );
+    }
+
+    #[test]
+    fn a_logarithmic_scale_gives_equal_ratios_equal_distances() {
+        let scale = Scale {
+            values: (10.0, 1_000.0),
+            pixels: (0.0, 200.0),
+            logarithmic: true,
+        };
+        assert!((scale.at(100.0) - 100.0).abs() < 1e-9);
+        assert_eq!(
+            scale.ticks(),
+            [10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0]
+        );
+    }
+
+    #[test]
+    fn a_linear_scale_has_round_ticks_and_survives_an_empty_range() {
+        let scale = |low, high| Scale {
+            values: (low, high),
+            pixels: (0.0, 100.0),
+            logarithmic: false,
+        };
+        assert_eq!(scale(0.0, 4.7).ticks(), [0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert!(scale(3.0, 3.0).at(3.0).abs() < 1e-9);
+        assert!(scale(3.0, 3.0).ticks().len() <= 1);
+    }
+}

@@ -1,0 +1,147 @@
+//! What is written for readers: the file, its schema, the table and the page.
+
+mod sample;
+
+use loadtest::{
+    report,
+    results::{Bound, Gate, Results, Validity, Verdict},
+};
+
+/// The schema that is published with the project.
+const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/results.schema.json");
+
+#[test]
+fn the_published_schema_is_the_one_of_the_model() {
+    let published = std::fs::read_to_string(PUBLISHED).unwrap_or_default();
+    let published: serde_json::Value = serde_json::from_str(&published).unwrap_or_default();
+    assert_eq!(
+        published,
+        loadtest::results::schema(),
+        "renew it: cargo run -p loadtest -- schema > docs/results.schema.json"
+    );
+}
+
+#[test]
+fn results_validate_and_a_result_with_a_wrong_field_does_not() {
+    let validator = jsonschema::validator_for(&loadtest::results::schema()).unwrap();
+    let mut value = serde_json::to_value(sample::results()).unwrap();
+    let faults: Vec<String> = validator
+        .iter_errors(&value)
+        .map(|error| error.to_string())
+        .collect();
+    assert_eq!(faults, Vec::<String>::new());
+    value["validity"] = "FINE".into();
+    assert!(!validator.is_valid(&value));
+    value["validity"] = "VALID".into();
+    value["strategies"][0]["response_time"]["p99_us"] = "fast".into();
+    assert!(!validator.is_valid(&value));
+}
+
+#[test]
+fn results_survive_being_written_and_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = sample::results();
+    let (json, page) = report::write(&results, &folder.path().join("new/folder")).unwrap();
+    assert_eq!(Results::read(&json).unwrap(), results);
+    assert!(
+        std::fs::read_to_string(page)
+            .unwrap()
+            .starts_with("<!doctype html>")
+    );
+}
+
+#[test]
+fn the_table_fits_into_a_hundred_columns_and_has_every_row() {
+    let table = report::terminal(&sample::results());
+    for line in table.lines() {
+        assert!(line.chars().count() <= 100, "too wide: {line}");
+    }
+    for part in [
+        "response time p99.9",
+        "highest rate held",
+        "CPU redis, µs/request",
+        "Redis commands/request",
+        "1.108 [1.050, 1.170] higher",
+        "unclear",
+        "Redis killed",
+        "api-jwt-1",
+        "VALID: 2 of 2 conditions held.",
+    ] {
+        assert!(table.contains(part), "{part} is missing in\n{table}");
+    }
+}
+
+#[test]
+fn an_inconclusive_comparison_is_said_to_be_one() {
+    let mut results = sample::results();
+    for comparison in &mut results.comparisons {
+        comparison.verdict = Verdict::Inconclusive;
+    }
+    let text = report::terminal(&results);
+    assert!(text.contains("cannot tell the strategies apart"), "{text}");
+}
+
+#[test]
+fn a_failed_gate_is_explained_and_decides_the_verdict() {
+    let mut results = sample::results();
+    let lag = Gate::new("send_lag_p99", 9_000.0, Bound::AtMost, 1_000.0, "µs")
+        .meaning("The generator sent late.");
+    results.gates.push(lag);
+    results.validity = Validity::of(&results.gates);
+    assert_eq!(results.validity, Validity::Invalid);
+    for text in [report::terminal(&results), report::html(&results)] {
+        assert!(text.contains("INVALID"), "{text}");
+        assert!(text.contains("The generator sent late."), "{text}");
+    }
+}
+
+#[test]
+fn the_page_is_whole_loads_nothing_and_runs_nothing() {
+    let page = report::html(&sample::results());
+    for forbidden in [
+        "<script", "http://", "https://", "src=", "@import", "url(", "NaN", "inf\"",
+    ] {
+        assert!(!page.contains(forbidden), "{forbidden} is in the page");
+    }
+    for (open, close) in [
+        ("<svg", "</svg>"),
+        ("<table", "</table>"),
+        ("<section>", "</section>"),
+    ] {
+        assert_eq!(page.matches(open).count(), page.matches(close).count());
+    }
+    // Latency, ratios, rates, capacity, CPU, and one timeline for the one fault.
+    assert_eq!(page.matches("<svg").count(), 6);
+}
+
+#[test]
+fn text_from_outside_stays_text() {
+    let mut results = sample::results();
+    let hostile = "<img src=x onerror=alert(1)>";
+    results.environment.cpu_model = hostile.to_owned();
+    results.strategies[0].name = hostile.to_owned();
+    results.findings = vec![hostile.to_owned()];
+    results.gates[0].meaning = hostile.to_owned();
+    results.coupling.as_mut().unwrap().faults[0].title = hostile.to_owned();
+    assert!(!report::html(&results).contains("<img"));
+}
+
+#[test]
+fn results_without_the_optional_parts_are_rendered_too() {
+    let mut results = sample::results();
+    results.coupling = None;
+    results.comparisons.clear();
+    results.rounds.clear();
+    results.memory.clear();
+    results.gates.clear();
+    results.self_check = None;
+    for strategy in &mut results.strategies {
+        strategy.highest_sustainable = None;
+        strategy.cpu.clear();
+        strategy.redis_commands_per_request = None;
+        strategy.response_time.percentiles.clear();
+        strategy.service_time.percentiles.clear();
+    }
+    assert!(report::html(&results).contains("</html>"));
+    assert!(report::terminal(&results).contains("response time p50"));
+}
