@@ -186,10 +186,14 @@ fn check_purpose(jwk: &Map<String, Value>) -> Result<(), &'static str> {
 }
 
 fn rsa(jwk: &Map<String, Value>) -> Result<Key, &'static str> {
-    let modulus = bytes(jwk, "n")?;
+    // Some issuers write a leading zero, which is not part of the number (RFC 7518 §2).
+    let modulus: Vec<u8> = bytes(jwk, "n")?
+        .into_iter()
+        .skip_while(|byte| *byte == 0)
+        .collect();
     let exponent = bytes(jwk, "e")?;
-    let leading_zeros = modulus.first().map_or(0, |byte| byte.leading_zeros());
-    let bits = modulus.len() * 8 - leading_zeros as usize;
+    let unused = modulus.first().map_or(0, |byte| byte.leading_zeros());
+    let bits = modulus.len() * 8 - unused as usize;
     if !(RSA_MINIMUM_BITS..=RSA_MAXIMUM_BITS).contains(&bits) {
         return Err("its modulus is shorter than 2048 or longer than 8192 bits");
     }
