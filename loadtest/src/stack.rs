@@ -268,6 +268,15 @@ impl Stack {
         self.wait_ready_until(name, Instant::now() + self.start_deadline)
     }
 
+    /// Waits until the gateway calls every upstream healthy.
+    ///
+    /// # Errors
+    ///
+    /// It does not in time.
+    pub fn wait_upstreams(&self) -> Result<(), StackError> {
+        readiness::wait_for_upstreams(self, Instant::now() + self.start_deadline)
+    }
+
     fn wait_ready_until(&self, name: &str, deadline: Instant) -> Result<(), StackError> {
         loop {
             if self.interrupt.is_cancelled() {

@@ -12,7 +12,7 @@ pub(super) const WIDTH: f64 = 760.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = WIDTH - 24.0;
 /// Room for the names at the left of horizontal bars.
-const NAMES: f64 = 130.0;
+const NAMES: f64 = 164.0;
 /// Room for the values at the right of horizontal bars.
 const VALUES: f64 = 110.0;
 /// Number of colours for strategies and components; more begin again.

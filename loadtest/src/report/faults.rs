@@ -17,12 +17,11 @@ const GAP: f64 = 18.0;
 
 /// What an answer is to the caller, from the bottom of a bar to its top. The order is that of
 /// harm, and the names are those of the legend and of the style sheet.
-const OUTCOMES: [(&str, &str); 5] = [
+const OUTCOMES: [(&str, &str); 4] = [
     ("good", "2xx in time"),
-    ("late", "2xx too late"),
     ("refused", "401 and other 4xx"),
     ("undecided", "5xx: cannot be decided"),
-    ("broken", "no answer: timeout or connection lost"),
+    ("broken", "no answer in time, or connection lost"),
 ];
 
 /// The section on faults.
@@ -111,17 +110,14 @@ fn timeline(fault: &FaultResult, slice_ms: u64) -> String {
 }
 
 /// How many answers of each of [`OUTCOMES`].
-fn outcomes(slice: &Slice) -> [u64; 5] {
+fn outcomes(slice: &Slice) -> [u64; 4] {
     let of = |wanted: &dyn Fn(&str) -> bool| -> u64 {
         let matching = slice.answers.iter().filter(|(kind, _)| wanted(kind));
         matching.map(|(_, count)| count).sum()
     };
     let is_status = |kind: &str| kind.len() == 3 && kind.bytes().all(|byte| byte.is_ascii_digit());
-    let succeeded = of(&|kind| is_status(kind) && kind.starts_with('2'));
-    let good = slice.good.min(succeeded);
     [
-        good,
-        succeeded - good,
+        of(&|kind| is_status(kind) && kind.starts_with('2')),
         of(&|kind| is_status(kind) && !kind.starts_with('2') && !kind.starts_with('5')),
         of(&|kind| is_status(kind) && kind.starts_with('5')),
         of(&|kind| !is_status(kind)),
@@ -160,8 +156,6 @@ fn row(out: &mut String, effect: &FaultEffect) {
         .map(|error| format!("{} × {}", numbers::count(error.count), error.kind))
         .collect();
     let us = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), numbers::duration_us);
-    let after =
-        |value: Option<u64>| value.map_or_else(|| "not seen".to_owned(), numbers::duration_ms);
     let cells = [
         numbers::count(effect.offered_in_fault),
         numbers::percent(effect.availability_in_fault),
@@ -173,8 +167,8 @@ fn row(out: &mut String, effect: &FaultEffect) {
         },
         us(effect.p99_before_us),
         us(effect.p99_in_fault_us),
-        after(effect.recovery.decided_ms),
-        after(effect.recovery.good_ms),
+        numbers::recovery(effect.recovery.decided_ms),
+        numbers::recovery(effect.recovery.good_ms),
     ];
     let _ = write!(out, "<tr><th>{}</th>", escape(&effect.strategy));
     for cell in cells {
@@ -199,8 +193,7 @@ mod tests {
         let slice = Slice {
             at_ms: 0,
             answers: answers.map(|(kind, count)| (kind.to_owned(), count)).into(),
-            good: 9,
         };
-        assert_eq!(outcomes(&slice), [9, 2, 2, 3, 4]);
+        assert_eq!(outcomes(&slice), [11, 2, 3, 4]);
     }
 }

@@ -207,7 +207,7 @@ fn cost(out: &mut String, results: &Results) {
     };
     let mut legend = String::from("<p class=\"legend\">");
     for (index, component) in compared::components(results).iter().enumerate() {
-        let class = colour("swatch", index);
+        let class = colour("swatch part", index);
         let _ = write!(
             legend,
             "<span><i class=\"{class}\"></i>{}</span>",

@@ -22,6 +22,15 @@ pub(super) fn duration_ms(ms: u64) -> String {
     duration_us(ms as f64 * 1_000.0)
 }
 
+/// How long after the end of a fault; `None` is longer than it was watched.
+pub(super) fn recovery(after_ms: Option<u64>) -> String {
+    match after_ms {
+        None => "not seen".to_owned(),
+        Some(0) => "at once".to_owned(),
+        Some(after) => duration_ms(after),
+    }
+}
+
 /// Three significant digits; all digits of what is 1000 or more, in groups.
 pub(super) fn significant(value: f64) -> String {
     match value.abs() {
@@ -29,7 +38,7 @@ pub(super) fn significant(value: f64) -> String {
         size if size >= 999.5 => grouped(value),
         size if size >= 99.95 => format!("{value:.0}"),
         size if size >= 9.995 => format!("{value:.1}"),
-        0.0 => "0".to_owned(),
+        size if size.fract() == 0.0 => format!("{value:.0}"),
         size if size < 0.001 => format!("{value:.1e}"),
         _ => format!("{value:.2}"),
     }
@@ -118,6 +127,7 @@ mod tests {
         check(&grouped(-1_000.0), "-1,000");
         check(&significant(12_345.6), "12,346");
         check(&significant(0.0), "0");
+        check(&significant(4.0), "4");
     }
 
     #[test]

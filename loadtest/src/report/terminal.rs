@@ -159,8 +159,6 @@ fn fault_line(title: &str, effect: &FaultEffect) -> String {
         .filter(|error| error.kind != "401")
         .map(|error| error.count)
         .sum();
-    let within =
-        |time: Option<u64>| time.map_or_else(|| "not seen".to_owned(), numbers::duration_ms);
     format!(
         "{:26}{:12}{:>10}{:>7}{:>8}{:>12}{:>12}{:>12}",
         shortened(title, 25),
@@ -168,8 +166,8 @@ fn fault_line(title: &str, effect: &FaultEffect) -> String {
         numbers::percent(effect.availability_in_fault),
         numbers::count(effect.unauthorized_in_fault),
         numbers::count(failed),
-        within(effect.recovery.decided_ms),
-        within(effect.recovery.good_ms),
+        numbers::recovery(effect.recovery.decided_ms),
+        numbers::recovery(effect.recovery.good_ms),
         effect
             .p99_in_fault_us
             .map_or_else(|| "–".to_owned(), numbers::duration_us),

@@ -75,14 +75,12 @@ pub struct Recovery {
     pub good_ms: Option<u64>,
 }
 
-/// The answers to the requests that were meant to be sent in one slice of time.
+/// What became of the requests that were meant to be sent in one slice of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Slice {
     /// Begin of the slice, counted from the first one.
     pub at_ms: u64,
-    /// How many, by HTTP status such as `200`, or by what happened to the connection such as
-    /// `timeout`.
+    /// How many, by HTTP status such as `200`, or by what happened instead of an answer, such as
+    /// `timeout`, which is also what an answer after the deadline counts as.
     pub answers: BTreeMap<String, u64>,
-    /// Good ones: 2xx within the deadline.
-    pub good: u64,
 }

@@ -256,7 +256,6 @@ fn effect(strategy: &str, hit: bool) -> FaultEffect {
         Slice {
             at_ms,
             answers: [(kind.to_owned(), 100 - index % 7)].into(),
-            good: if kind == "200" { 97 - index % 7 } else { 0 },
         }
     };
     FaultEffect {

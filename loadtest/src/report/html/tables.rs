@@ -104,7 +104,7 @@ pub(super) fn memory(results: &Results) -> String {
 pub(super) fn gates(results: &Results) -> String {
     let mut out = format!(
         "<p><b>{}</b></p><div class=\"wide\"><table><thead><tr><th>condition</th><th>measured</th>\
-         <th>limit</th><th></th><th>what it means</th></tr></thead><tbody>",
+         <th>limit</th><th></th><th class=\"words\">what it means</th></tr></thead><tbody>",
         terminal::validity(results.validity)
     );
     for gate in &results.gates {
