@@ -1,0 +1,55 @@
+# `make` lists the commands. Everything that is missing and can come from the system's package manager is installed.
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+RESULTS := statewise-results
+COMPOSE := $(shell if docker compose version >/dev/null 2>&1; then echo docker compose; \
+	elif command -v docker-compose >/dev/null 2>&1; then echo docker-compose; fi)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Lists the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: toolchain ## Compares tokens and sessions on this machine, without Docker; the report is in statewise-results/
+	scripts/install.sh redis
+	cargo build --release --locked --workspace --bins
+	$(TARGET_DIR)/release/loadtest compare --quick --out $(RESULTS)
+	@echo "report: $(CURDIR)/$(RESULTS)/report.html"
+
+.PHONY: test
+test: toolchain ## Runs all tests, against a real Redis and a real PostgreSQL
+	scripts/install.sh redis postgresql
+	cargo test --workspace --locked
+
+.PHONY: check
+check: toolchain check-shell check-compose ## Checks form, lints, documentation, scripts and the compose file
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+
+.PHONY: check-shell
+check-shell:
+	for script in .ci/run scripts/*.sh; do bash -n "$$script" || exit 1; done
+	if command -v shellcheck >/dev/null; then shellcheck .ci/run scripts/*.sh; else echo "shellcheck is not installed: only the syntax of the scripts was checked"; fi
+
+.PHONY: check-compose
+check-compose:
+	$(if $(COMPOSE),$(COMPOSE) config --quiet,@echo "no docker compose here: docker-compose.yml was not checked")
+
+.PHONY: bench
+bench: toolchain ## Measures the gateway against nginx and HAProxy, then the benchmarks of the crates
+	scripts/install.sh redis nginx haproxy wrk
+	cargo build --release --locked --workspace --bins
+	scripts/bench-gateway.sh
+	cargo bench --workspace --locked
+
+.PHONY: compose-test
+compose-test: ## Starts docker-compose.yml (all but Jaeger) as its own project, logs in, scales under load, stops
+	scripts/compose-test.sh
+
+.PHONY: toolchain
+toolchain:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust, see https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler (cc) is missing: apt-get install build-essential, dnf install gcc, apk add build-base, pacman -S gcc, or xcode-select --install" >&2; exit 1; }

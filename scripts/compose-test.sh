@@ -1,0 +1,251 @@
+#!/usr/bin/env bash
+# Runs docker-compose.yml as it is (all but Jaeger, which nothing needs) under a project name of its own: logs in both
+# ways, asks both strategies, scales both pools up and down under load, and looks at how the containers run.
+# Leaves nothing behind but docker's build cache.
+#
+#   STATEWISE_TEST_PORT    where the gateway is published meanwhile, default 18080
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly PROJECT=statewise-test-$$
+export STATEWISE_PORT=${STATEWISE_TEST_PORT:-18080}
+# What the load test writes is to belong to whoever runs this.
+STATEWISE_USER=$(id -u):$(id -g)
+export STATEWISE_USER
+readonly GATEWAY=http://127.0.0.1:$STATEWISE_PORT
+readonly STRATEGIES="jwt session"
+# For each strategy, so many connections that each ask so many times a second.
+readonly CONNECTIONS=4 RATE=40
+
+fail() {
+    echo "compose-test: $*" >&2
+    exit 1
+}
+
+for tool in docker curl jq; do
+    command -v "$tool" >/dev/null || fail "$tool is missing: scripts/install.sh $tool"
+done
+if docker compose version >/dev/null 2>&1; then
+    compose_command=(docker compose)
+elif command -v docker-compose >/dev/null; then
+    compose_command=(docker-compose)
+else
+    fail "neither docker compose nor docker-compose is here: scripts/install.sh docker-compose"
+fi
+docker info >/dev/null 2>&1 || fail "the docker daemon does not answer: is it running, and may $(id -un) use it?"
+
+compose() {
+    "${compose_command[@]}" --project-name "$PROJECT" "$@"
+}
+
+work=$(mktemp -d)
+load_pids=()
+passed=0
+failed=0
+
+stop_load() {
+    [ ${#load_pids[@]} -gt 0 ] || return 0
+    kill "${load_pids[@]}" 2>/dev/null || true
+    wait "${load_pids[@]}" 2>/dev/null || true
+    load_pids=()
+}
+
+clean_up() {
+    local code=$?
+    stop_load
+    if [ "$code" -ne 0 ]; then
+        compose ps || true
+        compose logs --no-color --tail=20 || true
+    fi
+    compose --profile loadtest down --volumes --remove-orphans --rmi local >"$work/down.log" 2>&1 || cat "$work/down.log"
+    rm -rf "$work"
+    exit "$code"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# check WHAT COMMAND...: counts whether the command succeeds.
+check() {
+    local what=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+        echo "ok    $what"
+    else
+        failed=$((failed + 1))
+        echo "FAIL  $what"
+    fi
+}
+
+# within SECONDS COMMAND...: whether the command succeeds before the time is over.
+within() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$deadline" ] || return 1
+        sleep 0.2
+    done
+}
+
+# timed WHAT COMMAND...
+timed() {
+    local what=$1 started=$SECONDS
+    shift
+    "$@" >"$work/timed.log" 2>&1 || {
+        tail -n 40 "$work/timed.log" >&2
+        fail "$what failed, its last lines are above"
+    }
+    echo "      $what: $((SECONDS - started)) s"
+}
+
+# post PATH JSON: the answer's body, or the end of the test.
+post() {
+    curl --silent --show-error --fail-with-body --header 'Content-Type: application/json' --data "$2" "$GATEWAY$1"
+}
+
+# answers STATUS PATH [CURL ARGUMENT]...
+answers() {
+    local expected=$1 path=$2 status
+    shift 2
+    status=$(curl --silent --output "$work/body" --write-out '%{http_code}' "$@" "$GATEWAY$path") || true
+    [ "$status" = "$expected" ] || {
+        echo "      $path answered $status: $(cat "$work/body")"
+        return 1
+    }
+}
+
+# containers SERVICE...: their ids; of all services without an argument.
+containers() {
+    compose ps --quiet "$@"
+}
+
+health_of() {
+    docker inspect --format '{{.State.Health.Status}}' "$(containers "$1")"
+}
+
+is_healthy() {
+    [ "$(health_of "$1")" = healthy ]
+}
+
+# Each connection asks the same thing on and on and writes a line for each answer: body, status, curl's code.
+start_load() {
+    local strategy connection
+    for strategy in $STRATEGIES; do
+        for ((connection = 1; connection <= CONNECTIONS; connection++)); do
+            curl --silent --no-buffer --rate "$RATE/s" --max-time 10 \
+                --header "Authorization: Bearer ${credential[$strategy]}" \
+                --write-out ' %{http_code} %{exitcode}\n' "$GATEWAY/$strategy/me?n=[1-1000000]" \
+                >"$work/$strategy.$connection.log" &
+            load_pids+=($!)
+        done
+    done
+}
+
+lines_of() {
+    cat "$work/$1".*.log | wc -l
+}
+
+has_lines() {
+    [ "$(lines_of "$1")" -ge "$2" ]
+}
+
+# replicas_in STRATEGY: the names of the replicas that have answered, one a line.
+replicas_in() {
+    cat "$work/$1".*.log | grep -o '"replica":"[^"]*"' | sort -u
+}
+
+have_answered() {
+    [ "$(replicas_in "$1" | wc -l)" -eq "$2" ]
+}
+
+# scale NUMBER: both pools.
+scale() {
+    compose up --detach --no-recreate --no-deps --scale "api-jwt=$1" --scale "api-session=$1" api-jwt api-session
+}
+
+all_answers_are_200() {
+    local wrong
+    wrong=$(cat "$work/$1".*.log | awk 'NF >= 2 && ($(NF - 1) != 200 || $NF != 0)')
+    [ -z "$wrong" ] || {
+        echo "      $(wc -l <<<"$wrong") of $(lines_of "$1") failed, the first: $(head -n 1 <<<"$wrong")"
+        return 1
+    }
+}
+
+runs_as_number_above_zero() {
+    docker top "$1" -eo uid | tail -n +2 | awk '$1 == 0 || $1 == "root" { bad = 1 } END { exit bad }'
+}
+
+networks_of() {
+    docker inspect --format '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}' "$1"
+}
+
+only_gateway_is_published() {
+    local ports
+    ports=$(docker ps --filter "label=com.docker.compose.project=$PROJECT" --format '{{.Ports}}' | grep -e '->' || true)
+    [ "$ports" = "127.0.0.1:$STATEWISE_PORT->8080/tcp" ] || {
+        echo "      published: $ports"
+        return 1
+    }
+}
+
+redis_is_apart() {
+    local id
+    [ "$(networks_of "$(containers redis)")" = "${PROJECT}_state " ] || return 1
+    for id in $(containers api-jwt) $(containers gateway); do
+        [[ $(networks_of "$id") != *_state* ]] || return 1
+    done
+}
+
+# Whoever cannot make the base images (that takes root and debootstrap) lets docker fetch them.
+if [ "$(id -u)" -eq 0 ] && command -v debootstrap >/dev/null; then
+    scripts/make-base-images.sh
+fi
+
+timed "build" compose --profile loadtest build
+timed "up" compose up --detach gateway
+within 60 is_healthy gateway || fail "the gateway is not healthy after 60 s"
+docker images --filter "label=com.docker.compose.project=$PROJECT" --format '{{.Repository}} {{.Size}}' | sed "s/^/      /"
+
+name=tester-$$
+password=$(head -c 18 /dev/urandom | base64)
+login() {
+    post /auth/login "$(jq -nc --arg name "$name" --arg password "$password" --arg kind "$1" \
+        '{username: $name, password: $password, credential: $kind}')"
+}
+post /auth/register "$(jq -nc --arg name "$name" --arg password "$password" '{username: $name, password: $password}')" >/dev/null
+declare -A credential
+credential[jwt]=$(login token | jq -er .access_token)
+credential[session]=$(login session | jq -er .session_id)
+for strategy in $STRATEGIES; do
+    check "/$strategy/me knows its caller" answers 200 "/$strategy/me" --header "Authorization: Bearer ${credential[$strategy]}"
+    check "/$strategy/me without a credential is refused" answers 401 "/$strategy/me"
+done
+
+start_load
+for strategy in $STRATEGIES; do
+    check "3 replicas of api-$strategy answer" within 60 have_answered "$strategy" 3
+done
+timed "scale to 5" scale 5
+for strategy in $STRATEGIES; do
+    check "5 replicas of api-$strategy answer after scaling up" within 60 have_answered "$strategy" 5
+done
+timed "scale back to 3" scale 3
+for strategy in $STRATEGIES; do
+    check "3 replicas of api-$strategy are left" test "$(containers "api-$strategy" | wc -l)" -eq 3
+    check "they go on answering" within 60 has_lines "$strategy" $(($(lines_of "$strategy") + 200))
+done
+stop_load
+for strategy in $STRATEGIES; do
+    check "all of $(lines_of "$strategy") requests to /$strategy/me under load were answered with 200" all_answers_are_200 "$strategy"
+done
+
+for id in $(containers); do
+    check "$(docker inspect --format '{{.Name}}' "$id" | tr -d /) does not run as root" runs_as_number_above_zero "$id"
+done
+check "only the gateway is published, on the loopback" only_gateway_is_published
+check "redis is reached by nobody who does not need it" redis_is_apart
+
+echo "compose-test: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
