@@ -1,1 +1,106 @@
-//! Skeleton.
+//! A small API that knows its callers by token or by session, by configuration.
+//!
+//! One binary, any number of replicas, none of which matters for correctness. [`run`] is the whole
+//! service; `verify` holds one file per strategy, `extract` is the only way from a request to a
+//! principal, and `error` is the only way from a refusal to an answer.
+
+mod config;
+mod credential;
+mod error;
+mod extract;
+mod routes;
+mod verify;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+};
+
+use actix_web::web;
+use shared::{
+    clock::Clock,
+    server::{self, Worker},
+    shutdown::CancellationToken,
+    telemetry::{Identity, metrics::Metrics, trace::ExporterError, trace::Tracing},
+};
+
+pub use self::config::{Config, StrategyConfig};
+use self::{
+    extract::Gate,
+    verify::{Verdicts, Verifiers},
+};
+
+/// The service could not start or was cut short.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Spans cannot be exported.
+    #[error(transparent)]
+    Exporter(#[from] ExporterError),
+    /// The HTTP client for the key set could not be built.
+    #[error("the HTTP client for API_JWKS_URL: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The listener failed.
+    #[error("the listener: {0}")]
+    Server(#[from] std::io::Error),
+}
+
+/// Serves on `listener` until `shutdown` is cancelled and the drain is over.
+///
+/// # Errors
+///
+/// The service could not start.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    clock: Clock,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let address = listener.local_addr()?;
+    let replica = config.replica.unwrap_or_else(|| replica_name(address));
+    let identity = Identity {
+        service: "api-service",
+        version: env!("CARGO_PKG_VERSION"),
+        instance: replica.clone(),
+    };
+    let tracing = Tracing::start(config.telemetry.tracing.as_ref(), &identity)?;
+    let metrics = Metrics::new(&identity);
+    let verdicts = Verdicts::register(&metrics);
+    // Not `shutdown`: requests that are answered during the drain still need fresh keys.
+    let background = CancellationToken::new();
+    let _stop_at_the_end = background.clone().drop_guard();
+    let verifiers = Verifiers::start(&config.strategy, &metrics, &background)?;
+    tracing::info!(
+        strategy = verifiers.strategy(),
+        %replica,
+        %address,
+        "api-service starts"
+    );
+    let settings = config.server;
+    server::serve(listener, settings, tracing, metrics, shutdown, move || {
+        let verifier = Rc::new(verifiers.for_this_thread());
+        let gate = web::Data::new(Gate {
+            verifier: Rc::clone(&verifier),
+            clock: clock.clone(),
+            verdicts: verdicts.clone(),
+            replica: replica.clone(),
+        });
+        Worker {
+            routes: Box::new(move |routes| routes::configure(routes, gate)),
+            readiness: Rc::new(move || {
+                let verifier = Rc::clone(&verifier);
+                Box::pin(async move { verifier.missing().await })
+            }),
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+/// The host's name tells containers apart, the port tells processes on one host apart.
+fn replica_name(address: SocketAddr) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => address.to_string(),
+        host => format!("{host}:{}", address.port()),
+    }
+}

@@ -1,2 +1,33 @@
-//! Skeleton.
-fn main() {}
+//! The `api-service` binary: configuration, listener, signals; the rest is the library.
+
+use std::{net::TcpListener, process::ExitCode};
+
+use api_service::{Config, run};
+use shared::{clock::Clock, config, healthcheck, shutdown, telemetry::logs};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if let Some(code) = healthcheck::requested() {
+        return code;
+    }
+    let config = match config::load(Config::check) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    logs::init(&config.telemetry.logs);
+    match start(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "api-service failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let listener = TcpListener::bind(config.listen)
+        .map_err(|error| format!("cannot listen on {} (API_LISTEN): {error}", config.listen))?;
+    let shutdown = shutdown::on_signal()?;
+    run(config, listener, Clock::system(), shutdown).await?;
+    Ok(())
+}
