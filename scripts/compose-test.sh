@@ -206,7 +206,7 @@ fi
 timed "build" compose --profile loadtest build
 timed "up" compose up --detach gateway
 within 60 is_healthy gateway || fail "the gateway is not healthy after 60 s"
-docker images --filter "label=com.docker.compose.project=$PROJECT" --format '{{.Repository}} {{.Size}}' | sed "s/^/      /"
+docker images --filter "reference=$PROJECT*" --format '{{.Repository}} {{.Size}}' | sed "s/^/      /"
 
 name=tester-$$
 password=$(head -c 18 /dev/urandom | base64)
