@@ -1,2 +1,38 @@
-//! Skeleton.
-fn main() {}
+//! The gateway's process: configuration, logs, listener, run, exit code.
+
+use std::{net::TcpListener, process::ExitCode};
+
+use shared::{clock::Clock, config, healthcheck, shutdown, telemetry::logs};
+
+// The control plane needs one thread; the data path starts its own.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    if let Some(code) = healthcheck::requested() {
+        return code;
+    }
+    let config = match config::load(gateway::config::check) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    logs::init(&config.telemetry.logs);
+    match start(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("gateway: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(config: gateway::Config) -> Result<(), String> {
+    let listener = TcpListener::bind(config.listen).map_err(|error| {
+        format!(
+            "cannot listen on {}: {error}; set GATEWAY_LISTEN to a free address",
+            config.listen
+        )
+    })?;
+    let token = shutdown::on_signal().map_err(|error| format!("cannot watch signals: {error}"))?;
+    gateway::run(config, listener, Clock::system(), token)
+        .await
+        .map_err(|error| error.to_string())
+}

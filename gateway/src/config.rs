@@ -1,0 +1,534 @@
+//! Configuration: environment variables, all checked before anything starts.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use clap::Parser;
+use shared::{
+    config::Faults,
+    shutdown::Drain,
+    telemetry::{TelemetryArgs, TelemetrySettings},
+};
+
+pub use crate::routes::Route;
+
+/// The only public port: routes, balances, health-checks, retries, drains, follows scaling.
+#[derive(Parser, Debug)]
+#[command(name = "gateway", version)]
+pub struct Raw {
+    /// Address and port that clients come to.
+    #[arg(long, env = "GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: String,
+
+    /// Address and port for /metrics, /pools, /healthz and /readyz. Unset: they are on the public
+    /// port; set: the public port has only /healthz and /readyz.
+    #[arg(long, env = "GATEWAY_ADMIN_LISTEN")]
+    admin_listen: Option<String>,
+
+    /// Threads of the data path. Unset: one for each core.
+    #[arg(long, env = "GATEWAY_THREADS")]
+    threads: Option<String>,
+
+    /// PREFIX=POOL[/PATH], separated by commas. The longest prefix wins; it is stripped, or PATH
+    /// takes its place.
+    #[arg(
+        long,
+        env = "GATEWAY_ROUTES",
+        default_value = "/auth=auth,/jwt=jwt,/session=session"
+    )]
+    routes: String,
+
+    /// NAME=MEMBERS, separated by semicolons. MEMBERS are IP:PORT separated by commas, or
+    /// dns:NAME:PORT, which is resolved again and again.
+    #[arg(
+        long,
+        env = "GATEWAY_POOLS",
+        default_value = "auth=127.0.0.1:8081;jwt=127.0.0.1:8082;session=127.0.0.1:8083"
+    )]
+    pools: String,
+
+    /// How often a dns: pool's name is resolved.
+    #[arg(long, env = "GATEWAY_DNS_REFRESH", default_value = "1s")]
+    dns_refresh: String,
+
+    /// How often each upstream is asked whether it is ready.
+    #[arg(long, env = "GATEWAY_HEALTH_INTERVAL", default_value = "500ms")]
+    health_interval: String,
+
+    /// How long an upstream may take to say so.
+    #[arg(long, env = "GATEWAY_HEALTH_TIMEOUT", default_value = "1s")]
+    health_timeout: String,
+
+    /// What it is asked.
+    #[arg(long, env = "GATEWAY_HEALTH_PATH", default_value = "/readyz")]
+    health_path: String,
+
+    /// Failed checks in a row after which an upstream gets no requests. A plain 503 needs only one.
+    #[arg(long, env = "GATEWAY_HEALTH_FALL", default_value = "2")]
+    health_fall: String,
+
+    /// Passed checks in a row after which it gets requests again.
+    #[arg(long, env = "GATEWAY_HEALTH_RISE", default_value = "1")]
+    health_rise: String,
+
+    /// How long connecting to an upstream may take.
+    #[arg(long, env = "GATEWAY_CONNECT_TIMEOUT", default_value = "1s")]
+    connect_timeout: String,
+
+    /// From the end of the request to the head of the upstream's answer.
+    #[arg(long, env = "GATEWAY_RESPONSE_TIMEOUT", default_value = "30s")]
+    response_timeout: String,
+
+    /// How long a body may stand still, in either direction.
+    #[arg(long, env = "GATEWAY_BODY_TIMEOUT", default_value = "30s")]
+    body_timeout: String,
+
+    /// How long a client may take to send the head of a request.
+    #[arg(long, env = "GATEWAY_HEADER_TIMEOUT", default_value = "10s")]
+    header_timeout: String,
+
+    /// How long a client's connection may wait for its next request.
+    #[arg(long, env = "GATEWAY_KEEP_ALIVE", default_value = "75s")]
+    keep_alive: String,
+
+    /// How long an idle connection to an upstream is kept; less than the upstream keeps it.
+    #[arg(long, env = "GATEWAY_UPSTREAM_IDLE", default_value = "4s")]
+    upstream_idle: String,
+
+    /// After what age a connection to an upstream is not used again.
+    #[arg(long, env = "GATEWAY_UPSTREAM_MAX_AGE", default_value = "5m")]
+    upstream_max_age: String,
+
+    /// Idle connections kept for each upstream and thread.
+    #[arg(long, env = "GATEWAY_UPSTREAM_MAX_IDLE", default_value = "128")]
+    upstream_max_idle: String,
+
+    /// Client connections open at once; more wait in the listen queue.
+    #[arg(long, env = "GATEWAY_MAX_CONNECTIONS", default_value = "8192")]
+    max_connections: String,
+
+    /// true: X-Forwarded-* and Forwarded of clients are kept and added to, because they come from
+    /// a proxy of ours. false: they are replaced.
+    #[arg(long, env = "GATEWAY_TRUST_FORWARDED", default_value = "false")]
+    trust_forwarded: String,
+
+    /// true: traceparent and tracestate of clients are continued. false: each request begins a
+    /// trace.
+    #[arg(long, env = "GATEWAY_TRUST_TRACE", default_value = "true")]
+    trust_trace: String,
+
+    /// From "not ready" to "accepts nothing new".
+    #[arg(long, env = "GATEWAY_DRAIN_GRACE", default_value = "1s")]
+    drain_grace: String,
+
+    /// From "accepts nothing new" to "cuts what is still open".
+    #[arg(long, env = "GATEWAY_DRAIN_TIMEOUT", default_value = "10s")]
+    drain_timeout: String,
+
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients come in; bound by `main`.
+    pub listen: SocketAddr,
+    /// Where operators come in, if apart.
+    pub admin_listen: Option<SocketAddr>,
+    /// Threads of the data path.
+    pub threads: usize,
+    /// Prefix to pool; every pool is one of `pools`.
+    pub routes: Vec<Route>,
+    /// Names and members.
+    pub pools: Vec<PoolConfig>,
+    /// Time between two resolutions of a name.
+    pub dns_refresh: Duration,
+    /// Active health checks.
+    pub health: HealthSettings,
+    /// Deadlines of the data path.
+    pub timeouts: Timeouts,
+    /// Connections kept to upstreams.
+    pub reuse: Reuse,
+    /// Client connections open at once.
+    pub max_connections: usize,
+    /// Forwarding headers of clients are kept.
+    pub trust_forwarded: bool,
+    /// Trace headers of clients are continued.
+    pub trust_trace: bool,
+    /// Deadlines of the drain.
+    pub drain: Drain,
+    /// Logs, traces.
+    pub telemetry: TelemetrySettings,
+}
+
+/// A pool by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// As routes name it.
+    pub name: String,
+    /// Who is in it.
+    pub members: Members,
+}
+
+/// Who is in a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// These addresses.
+    Fixed(Vec<SocketAddr>),
+    /// All addresses that a name has now.
+    Dns {
+        /// The name.
+        host: String,
+        /// The port of each.
+        port: u16,
+    },
+}
+
+/// Active health checks.
+#[derive(Clone, Debug)]
+pub struct HealthSettings {
+    /// Time between two checks of one upstream.
+    pub interval: Duration,
+    /// Time for one check.
+    pub timeout: Duration,
+    /// Path that is asked for.
+    pub path: String,
+    /// Failures in a row that take an upstream out.
+    pub fall: u32,
+    /// Successes in a row that bring it back.
+    pub rise: u32,
+}
+
+/// Deadlines of the data path.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For connecting to an upstream.
+    pub connect: Duration,
+    /// From the end of the request to the head of the answer.
+    pub response: Duration,
+    /// For a body that stands still.
+    pub body: Duration,
+    /// For a client to send a head.
+    pub header: Duration,
+    /// For a client's idle connection.
+    pub keep_alive: Duration,
+}
+
+/// Connections kept to upstreams.
+#[derive(Clone, Copy, Debug)]
+pub struct Reuse {
+    /// How long an idle one is kept.
+    pub idle: Duration,
+    /// After what age one is not used again, so that a change of addresses takes effect.
+    pub max_age: Duration,
+    /// How many idle ones are kept for each upstream and thread.
+    pub max_idle: usize,
+}
+
+/// Checks what the environment says; notes every fault.
+pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
+    let pools = parse_pools(&raw.pools, faults);
+    let routes = parse_routes(&raw.routes, &pools, faults);
+    let health = check_health(&raw, faults);
+    let timeouts = check_timeouts(&raw, faults);
+    let reuse = check_reuse(&raw, faults);
+    let drain = check_drain(&raw, faults);
+    let listen = address("GATEWAY_LISTEN", &raw.listen, faults);
+    let admin_listen = raw
+        .admin_listen
+        .as_deref()
+        .filter(|text| !text.is_empty())
+        .map(|text| address("GATEWAY_ADMIN_LISTEN", text, faults));
+    let threads = match &raw.threads {
+        None => Some(std::thread::available_parallelism().map_or(1, usize::from)),
+        Some(text) => count("GATEWAY_THREADS", text, faults),
+    };
+    let dns_refresh = faults.positive_duration("GATEWAY_DNS_REFRESH", &raw.dns_refresh);
+    let max_connections = count("GATEWAY_MAX_CONNECTIONS", &raw.max_connections, faults);
+    let trust_forwarded = flag("GATEWAY_TRUST_FORWARDED", &raw.trust_forwarded, faults);
+    let trust_trace = flag("GATEWAY_TRUST_TRACE", &raw.trust_trace, faults);
+    let telemetry = raw.telemetry.check(faults);
+    Some(Config {
+        listen: listen?,
+        admin_listen: match admin_listen {
+            None => None,
+            Some(address) => Some(address?),
+        },
+        threads: threads?,
+        routes,
+        pools,
+        dns_refresh: dns_refresh?,
+        health: health?,
+        timeouts: timeouts?,
+        reuse: reuse?,
+        max_connections: max_connections?,
+        trust_forwarded: trust_forwarded?,
+        trust_trace: trust_trace?,
+        drain: drain?,
+        telemetry,
+    })
+}
+
+fn check_health(raw: &Raw, faults: &mut Faults) -> Option<HealthSettings> {
+    let interval = faults.positive_duration("GATEWAY_HEALTH_INTERVAL", &raw.health_interval);
+    let timeout = faults.positive_duration("GATEWAY_HEALTH_TIMEOUT", &raw.health_timeout);
+    let fall = faults.parsed("GATEWAY_HEALTH_FALL", &raw.health_fall, "a count from 1");
+    let rise = faults.parsed("GATEWAY_HEALTH_RISE", &raw.health_rise, "a count from 1");
+    let path = raw.health_path.trim();
+    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        faults.add(
+            "GATEWAY_HEALTH_PATH",
+            format!("{path:?} is not a path that begins with a slash"),
+        );
+    }
+    Some(HealthSettings {
+        interval: interval?,
+        timeout: timeout?,
+        path: path.to_owned(),
+        fall: positive("GATEWAY_HEALTH_FALL", fall?, faults)?,
+        rise: positive("GATEWAY_HEALTH_RISE", rise?, faults)?,
+    })
+}
+
+fn check_timeouts(raw: &Raw, faults: &mut Faults) -> Option<Timeouts> {
+    let connect = faults.positive_duration("GATEWAY_CONNECT_TIMEOUT", &raw.connect_timeout);
+    let response = faults.positive_duration("GATEWAY_RESPONSE_TIMEOUT", &raw.response_timeout);
+    let body = faults.positive_duration("GATEWAY_BODY_TIMEOUT", &raw.body_timeout);
+    let header = faults.positive_duration("GATEWAY_HEADER_TIMEOUT", &raw.header_timeout);
+    let keep_alive = faults.positive_duration("GATEWAY_KEEP_ALIVE", &raw.keep_alive);
+    Some(Timeouts {
+        connect: connect?,
+        response: response?,
+        body: body?,
+        header: header?,
+        keep_alive: keep_alive?,
+    })
+}
+
+fn check_reuse(raw: &Raw, faults: &mut Faults) -> Option<Reuse> {
+    let idle = faults.positive_duration("GATEWAY_UPSTREAM_IDLE", &raw.upstream_idle);
+    let max_age = faults.positive_duration("GATEWAY_UPSTREAM_MAX_AGE", &raw.upstream_max_age);
+    let max_idle = faults.parsed(
+        "GATEWAY_UPSTREAM_MAX_IDLE",
+        &raw.upstream_max_idle,
+        "a count; 0 keeps none",
+    );
+    Some(Reuse {
+        idle: idle?,
+        max_age: max_age?,
+        max_idle: max_idle?,
+    })
+}
+
+fn check_drain(raw: &Raw, faults: &mut Faults) -> Option<Drain> {
+    let grace = faults.duration("GATEWAY_DRAIN_GRACE", &raw.drain_grace);
+    let timeout = faults.duration("GATEWAY_DRAIN_TIMEOUT", &raw.drain_timeout);
+    Some(Drain {
+        grace: grace?,
+        timeout: timeout?,
+    })
+}
+
+fn parse_pools(text: &str, faults: &mut Faults) -> Vec<PoolConfig> {
+    const VARIABLE: &str = "GATEWAY_POOLS";
+    let mut pools: Vec<PoolConfig> = Vec::new();
+    for entry in entries(text, ';') {
+        let Some((name, members)) = entry.split_once('=') else {
+            faults.add(VARIABLE, format!("{entry:?} is not NAME=MEMBERS"));
+            continue;
+        };
+        let name = name.trim();
+        if name.is_empty() || name.contains(['/', ',', '"', '\\']) {
+            faults.add(VARIABLE, format!("{name:?} cannot name a pool"));
+        }
+        if pools.iter().any(|pool| pool.name == name) {
+            faults.add(VARIABLE, format!("the pool {name:?} is there twice"));
+        }
+        // A pool with wrong members still counts as known, so that its routes are no second fault.
+        let members = parse_members(members, faults).unwrap_or(Members::Fixed(Vec::new()));
+        pools.push(PoolConfig {
+            name: name.to_owned(),
+            members,
+        });
+    }
+    if pools.is_empty() {
+        faults.add(VARIABLE, "it names no pool");
+    }
+    pools
+}
+
+fn parse_members(text: &str, faults: &mut Faults) -> Option<Members> {
+    const VARIABLE: &str = "GATEWAY_POOLS";
+    if let Some(name) = text.trim().strip_prefix("dns:") {
+        let parsed = name
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+            .filter(|(host, port)| !host.is_empty() && !host.contains([',', ':']) && *port != 0)
+            .ok_or_else(|| format!("\"dns:{name}\" is not dns:NAME:PORT"));
+        return faults
+            .check(VARIABLE, parsed)
+            .map(|(host, port)| Members::Dns {
+                host: host.to_owned(),
+                port,
+            });
+    }
+    let mut addresses = BTreeSet::new();
+    for member in entries(text, ',') {
+        match member.parse::<SocketAddr>() {
+            Ok(address) if address.port() != 0 => {
+                addresses.insert(address);
+            }
+            _ => faults.add(
+                VARIABLE,
+                format!("{member:?} is not IP:PORT; a name is written dns:NAME:PORT"),
+            ),
+        }
+    }
+    if addresses.is_empty() {
+        faults.add(VARIABLE, format!("{text:?} has no usable member"));
+        return None;
+    }
+    Some(Members::Fixed(addresses.into_iter().collect()))
+}
+
+fn parse_routes(text: &str, pools: &[PoolConfig], faults: &mut Faults) -> Vec<Route> {
+    const VARIABLE: &str = "GATEWAY_ROUTES";
+    let mut routes: Vec<Route> = Vec::new();
+    for entry in entries(text, ',') {
+        let Some(route) = faults.check(VARIABLE, Route::parse(entry)) else {
+            continue;
+        };
+        if !pools.iter().any(|pool| pool.name == route.pool) {
+            faults.add(
+                VARIABLE,
+                format!("{route}: GATEWAY_POOLS has no pool {:?}", route.pool),
+            );
+        }
+        if routes.iter().any(|other| other.prefix == route.prefix) {
+            faults.add(
+                VARIABLE,
+                format!("the prefix {} is there twice", route.prefix),
+            );
+        }
+        routes.push(route);
+    }
+    if text.trim().is_empty() {
+        faults.add(VARIABLE, "it names no route");
+    }
+    routes
+}
+
+fn entries(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    text.split(separator)
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+}
+
+fn address(variable: &str, text: &str, faults: &mut Faults) -> Option<SocketAddr> {
+    faults.parsed(
+        variable,
+        text,
+        "an address with a port, such as 127.0.0.1:8080",
+    )
+}
+
+fn count(variable: &str, text: &str, faults: &mut Faults) -> Option<usize> {
+    let count: usize = faults.parsed(variable, text, "a count from 1")?;
+    if count == 0 {
+        faults.add(variable, "must be at least 1");
+        return None;
+    }
+    Some(count)
+}
+
+fn positive(variable: &str, value: u32, faults: &mut Faults) -> Option<u32> {
+    if value == 0 {
+        faults.add(variable, "must be at least 1");
+        return None;
+    }
+    Some(value)
+}
+
+fn flag(variable: &str, text: &str, faults: &mut Faults) -> Option<bool> {
+    faults.parsed(variable, text, "true or false")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(arguments: &[&str]) -> Result<Config, String> {
+        let raw = Raw::try_parse_from(std::iter::once(&"gateway").chain(arguments)).unwrap();
+        let mut faults = Faults::default();
+        match check(raw, &mut faults) {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(faults.to_string()),
+        }
+    }
+
+    #[test]
+    fn addresses_and_names_are_both_pools() {
+        let config = checked(&[
+            "--pools",
+            "auth=127.0.0.1:8081; jwt=dns:api-jwt:8082;session=10.0.0.2:1,[::1]:2,10.0.0.2:1",
+        ])
+        .unwrap();
+        assert_eq!(config.pools.len(), 3);
+        assert_eq!(
+            config.pools[1].members,
+            Members::Dns {
+                host: "api-jwt".to_owned(),
+                port: 8082
+            }
+        );
+        let Members::Fixed(addresses) = &config.pools[2].members else {
+            panic!("{:?}", config.pools[2]);
+        };
+        assert_eq!(addresses.len(), 2, "an address given twice is one member");
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once() {
+        let faults = checked(&[
+            "--listen=nowhere",
+            "--admin-listen=:1",
+            "--threads=0",
+            "--routes=/a=p,b=p,/c=unknown,/a=p,/d/../e=p",
+            "--pools=p=localhost:80;q=dns:x;=127.0.0.1:1;p=127.0.0.1:1",
+            "--dns-refresh=0s",
+            "--health-interval=1",
+            "--health-path=readyz",
+            "--health-fall=0",
+            "--keep-alive=soon",
+            "--upstream-max-idle=-1",
+            "--max-connections=many",
+            "--trust-forwarded=perhaps",
+            "--drain-grace=1 parsec",
+        ])
+        .unwrap_err();
+        for wanted in [
+            "GATEWAY_LISTEN: \"nowhere\"",
+            "GATEWAY_ADMIN_LISTEN: \":1\"",
+            "GATEWAY_THREADS: must be at least 1",
+            "GATEWAY_ROUTES: the path \"b\" does not begin with a slash",
+            "GATEWAY_ROUTES: /c=unknown: GATEWAY_POOLS has no pool \"unknown\"",
+            "GATEWAY_ROUTES: the prefix /a is there twice",
+            "GATEWAY_ROUTES: the path \"/d/../e\" has an empty or dot segment",
+            "GATEWAY_POOLS: \"localhost:80\" is not IP:PORT",
+            "GATEWAY_POOLS: \"dns:x\" is not dns:NAME:PORT",
+            "GATEWAY_POOLS: \"\" cannot name a pool",
+            "GATEWAY_POOLS: the pool \"p\" is there twice",
+            "GATEWAY_DNS_REFRESH: must be longer than zero",
+            "GATEWAY_HEALTH_INTERVAL: \"1\" is not a duration",
+            "GATEWAY_HEALTH_PATH: \"readyz\"",
+            "GATEWAY_HEALTH_FALL: must be at least 1",
+            "GATEWAY_KEEP_ALIVE: \"soon\"",
+            "GATEWAY_UPSTREAM_MAX_IDLE: \"-1\"",
+            "GATEWAY_MAX_CONNECTIONS: \"many\"",
+            "GATEWAY_TRUST_FORWARDED: \"perhaps\"",
+            "GATEWAY_DRAIN_GRACE: \"1 parsec\"",
+        ] {
+            assert!(faults.contains(wanted), "{wanted} is missing in:\n{faults}");
+        }
+    }
+}

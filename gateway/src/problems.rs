@@ -1,0 +1,108 @@
+//! What the gateway itself answers when it cannot pass an answer on. Fixed texts: what happened
+//! inside goes to the log.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use shared::problem::{self, Problem};
+
+/// Why a request has no answer of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The head is not one that can be passed on safely.
+    BadRequest(&'static str),
+    /// No prefix fits.
+    NoRoute,
+    /// `CONNECT`, which would make a tunnel of us.
+    Tunnel,
+    /// The path is ours and takes `GET` only.
+    ReadOnly,
+    /// The client's body stood still.
+    BodyTimeout,
+    /// The client's body ended early.
+    BodyLost,
+    /// The pool has no members.
+    NoUpstream,
+    /// No upstream could be reached, or the connection ended before an answer.
+    BadGateway,
+    /// No answer in time.
+    GatewayTimeout,
+}
+
+impl Refusal {
+    /// `error.type` of the span.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad-request",
+            Self::NoRoute => "not-found",
+            Self::Tunnel => "not-implemented",
+            Self::ReadOnly => "method-not-allowed",
+            Self::BodyTimeout => "request-timeout",
+            Self::BodyLost => "request-incomplete",
+            Self::NoUpstream => "no-upstream",
+            Self::BadGateway => "upstream-unreachable",
+            Self::GatewayTimeout => "upstream-timeout",
+        }
+    }
+
+    /// The status that the client sees.
+    pub(crate) fn status(self) -> u16 {
+        self.problem().status
+    }
+
+    fn problem(self) -> Problem {
+        let code = self.code();
+        match self {
+            Self::BadRequest(detail) => Problem::bad_request(detail),
+            Self::NoRoute => Problem::not_found(),
+            Self::Tunnel => Problem::new(501, code, "This gateway makes no tunnels"),
+            Self::ReadOnly => Problem::method_not_allowed("GET, HEAD"),
+            Self::BodyTimeout => Problem::new(408, code, "The body did not come in time"),
+            Self::BodyLost => Problem::new(400, code, "The body ended early"),
+            Self::NoUpstream => Problem::unavailable(code, "No upstream is known"),
+            Self::BadGateway => Problem::new(502, code, "The upstream could not be reached"),
+            Self::GatewayTimeout => Problem::new(504, code, "The upstream did not answer in time"),
+        }
+    }
+
+    /// The answer. What follows on the connection cannot be trusted after some of them.
+    pub(crate) fn response(self) -> Response<Bytes> {
+        let mut response = respond(&self.problem());
+        if matches!(
+            self,
+            Self::BadRequest(_) | Self::Tunnel | Self::BodyTimeout | Self::BodyLost
+        ) {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// A problem as a response.
+pub(crate) fn respond(problem: &Problem) -> Response<Bytes> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &problem.headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(*name, value);
+        }
+    }
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    document(status, problem::CONTENT_TYPE, problem.to_json(), headers)
+}
+
+/// A response that is at hand whole.
+pub(crate) fn document(
+    status: StatusCode,
+    content_type: &'static str,
+    body: String,
+    headers: HeaderMap,
+) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

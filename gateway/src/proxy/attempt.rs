@@ -1,0 +1,253 @@
+//! Attempts at upstreams: which, over which connection, and what to do when one fails.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+};
+
+use http::{HeaderValue, Request, Response, header, request::Parts};
+use hyper::body::Incoming;
+use shared::telemetry::trace::Span;
+
+use super::{body::RequestBody, spans};
+use crate::{
+    metrics::Outcome,
+    problems::Refusal,
+    retry::{Cause, MAX_ATTEMPTS},
+    server::client::{Client, Upload},
+    upstream::{
+        InFlight, Pool,
+        health::Fault,
+        link::Link,
+        select::{self, Wanted},
+    },
+};
+
+/// A request as an upstream is to see it.
+pub(crate) struct Prepared {
+    pub(crate) head: Parts,
+    pub(crate) body: RequestBody,
+}
+
+/// The head of an upstream's answer and what its body needs.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) link: Box<Link>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) span: Span,
+}
+
+/// How an attempt failed.
+enum Failure {
+    /// Nothing of the request was sent; here it is again.
+    Intact(Cause, Request<RequestBody>),
+    /// It was sent at least in part.
+    Spent,
+    /// Trying again would not help, or nobody is left to be answered.
+    Final(Refusal),
+}
+
+/// Attempts until there is an answer, the cause forbids another attempt, or the budget is used up.
+pub(crate) async fn run(
+    client: &Rc<Client>,
+    pool: usize,
+    prepared: Prepared,
+    server_span: &Span,
+) -> Result<Answer, Refusal> {
+    let worker = &client.worker;
+    let budget = &worker.budgets[pool];
+    let pool = &worker.shared.pools[pool];
+    budget.borrow_mut().request();
+    let method = prepared.head.method.clone();
+    let host_missing = !prepared.head.headers.contains_key(header::HOST);
+    let mut request = Request::from_parts(prepared.head, prepared.body);
+    let mut tried = [u64::MAX; MAX_ATTEMPTS];
+    let mut again = false;
+    for attempt in 0..MAX_ATTEMPTS {
+        let wanted = Wanted {
+            tried: &tried[..attempt],
+            again,
+        };
+        let Some(in_flight) = choose(client, pool, wanted) else {
+            return Err(if attempt == 0 {
+                Refusal::NoUpstream
+            } else {
+                Refusal::BadGateway
+            });
+        };
+        tried[attempt] = in_flight.endpoint().id;
+        if host_missing {
+            // HTTP/1.0 may come without; HTTP/1.1 may not go without.
+            let address = in_flight.endpoint().address.to_string();
+            if let Ok(value) = HeaderValue::try_from(address) {
+                request.headers_mut().insert(header::HOST, value);
+            }
+        }
+        let mut span = spans::attempt(server_span, pool, &in_flight, &mut request, attempt);
+        // Kept only for what may be sent twice.
+        let spare = spare(&request);
+        let failure = match once(client, pool, &in_flight, request).await {
+            Ok((response, link)) => {
+                pool.metrics.attempt(Outcome::Answered);
+                in_flight.endpoint().health.answered();
+                return Ok(Answer {
+                    response,
+                    link,
+                    in_flight,
+                    span,
+                });
+            }
+            Err((failure, reused)) => {
+                again = reused;
+                failure
+            }
+        };
+        let (cause, next) = match failure {
+            Failure::Final(refusal) => {
+                span.fail(refusal.code());
+                return Err(refusal);
+            }
+            Failure::Intact(cause, request) => (cause, Some(request)),
+            Failure::Spent => (Cause::Lost, spare),
+        };
+        span.fail(cause.label());
+        pool.metrics.attempt(Outcome::Failed(cause));
+        let Some(next) = next.filter(|next| cause.permits(&method, next.body().is_whole())) else {
+            return Err(Refusal::BadGateway);
+        };
+        if attempt + 1 == MAX_ATTEMPTS {
+            break;
+        }
+        if !budget.borrow_mut().take() {
+            pool.metrics.exhausted.inc();
+            break;
+        }
+        pool.metrics.retry(cause);
+        request = next;
+    }
+    Err(Refusal::BadGateway)
+}
+
+/// The members are looked at for this moment only: the snapshot is not held while waiting.
+fn choose(client: &Client, pool: &Pool, wanted: Wanted<'_>) -> Option<InFlight> {
+    let members = pool.members();
+    let endpoint = select::choose(&members, wanted, &pool.clock, &client.worker.dice)?;
+    Some(InFlight::new(Arc::clone(endpoint)))
+}
+
+/// A copy of a request that may be sent again after it was lost.
+fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    if !request.method().is_idempotent() {
+        return None;
+    }
+    let body = request.body().again()?;
+    let mut copy = Request::new(body);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+/// One attempt: over an idle connection if there is one, else over a new one. A failure comes with
+/// whether its connection had been used before, when an idle one may have been closed just then.
+async fn once(
+    client: &Rc<Client>,
+    pool: &Pool,
+    in_flight: &InFlight,
+    mut request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Box<Link>), (Failure, bool)> {
+    let worker = &client.worker;
+    let endpoint = in_flight.endpoint();
+    while let Some(mut link) = worker.links.take(endpoint, worker) {
+        match send(client, pool, in_flight, &mut link, request).await {
+            Ok(response) => return Ok((response, link)),
+            // Closed by the upstream while it was idle: it never saw the request.
+            Err(Failure::Intact(cause, unsent)) => {
+                pool.metrics.retry(cause);
+                request = unsent;
+            }
+            Err(failure) => return Err((failure, true)),
+        }
+    }
+    let timeout = worker.shared.timeouts.connect;
+    let connecting = Box::pin(Link::connect(endpoint, timeout, worker.now()));
+    let mut link = match connecting.await {
+        Ok(link) => link,
+        Err(error) => {
+            tracing::debug!(pool = pool.name, upstream = %endpoint.address, %error, "connecting failed");
+            if let Some(fault) = fault_of(&error) {
+                pool.blame(endpoint, fault);
+            }
+            worker.links.forget(endpoint);
+            return Err((Failure::Intact(Cause::Connect, request), false));
+        }
+    };
+    match send(client, pool, in_flight, &mut link, request).await {
+        Ok(response) => Ok((response, link)),
+        Err(failure) => Err((failure, false)),
+    }
+}
+
+/// Sends over one connection and waits for the head of the answer, until the deadline.
+async fn send(
+    client: &Rc<Client>,
+    pool: &Pool,
+    in_flight: &InFlight,
+    link: &mut Link,
+    request: Request<RequestBody>,
+) -> Result<Response<Incoming>, Failure> {
+    client.attempt_began();
+    let endpoint = in_flight.endpoint();
+    let mut sending = pin!(link.send(request));
+    let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
+        Poll::Pending if client.is_late() => Poll::Ready(None),
+        polled => polled.map(Some),
+    });
+    let mut error = match sent.await {
+        Some(Ok(response)) if response.status().is_informational() => {
+            // 101 without being asked for: what follows is not HTTP.
+            return Err(Failure::Final(Refusal::BadGateway));
+        }
+        Some(Ok(response)) => return Ok(response),
+        Some(Err(error)) => error,
+        None if client.upload() == Upload::Awaited => {
+            return Err(Failure::Final(Refusal::BodyTimeout));
+        }
+        None => {
+            pool.metrics.attempt(Outcome::TimedOut);
+            pool.blame(endpoint, Fault::Failed);
+            return Err(Failure::Final(Refusal::GatewayTimeout));
+        }
+    };
+    if let Some(request) = error.take_message() {
+        return Err(Failure::Intact(Cause::Unsent, request));
+    }
+    let error = error.into_error();
+    if client.upload() == Upload::Lost {
+        return Err(Failure::Final(Refusal::BodyLost));
+    }
+    tracing::debug!(pool = pool.name, upstream = %endpoint.address, %error, "an attempt failed");
+    pool.blame(endpoint, Fault::Failed);
+    client.worker.links.forget(endpoint);
+    if error.is_parse() {
+        return Err(Failure::Final(Refusal::BadGateway));
+    }
+    Err(Failure::Spent)
+}
+
+/// What a failed connection says of the upstream; `None` when the fault is on our side, such as
+/// too many open files.
+fn fault_of(error: &io::Error) -> Option<Fault> {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => Some(Fault::Refused),
+        io::ErrorKind::TimedOut => Some(Fault::Failed),
+        _ => None,
+    }
+}

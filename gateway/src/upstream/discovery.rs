@@ -1,0 +1,94 @@
+//! Follows a name's addresses, so that scaling a pool needs no restart.
+
+use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+
+use shared::shutdown::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Pool, health};
+use crate::config::{HealthSettings, Members};
+
+/// All addresses of a name, or why there are none.
+pub type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Resolves a host name and port.
+pub type Resolver = Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>;
+
+/// The longest that one resolution may take.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks the operating system, which in a container asks the container network's name server.
+#[must_use]
+pub fn system_resolver() -> Resolver {
+    Arc::new(|host, port| {
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    })
+}
+
+/// Keeps pools' members and their health up to date.
+pub(crate) struct Discovery {
+    pub(crate) resolver: Resolver,
+    pub(crate) refresh: Duration,
+    pub(crate) health: HealthSettings,
+    pub(crate) client: reqwest::Client,
+    pub(crate) tasks: TaskTracker,
+    /// Ends the checks.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Discovery {
+    /// Fills the pool and keeps it up to date for as long as it is polled.
+    pub(crate) async fn follow(self: Arc<Self>, pool: Arc<Pool>, members: Members) {
+        let (host, port) = match members {
+            Members::Fixed(addresses) => {
+                self.admit(&pool, &addresses);
+                return;
+            }
+            Members::Dns { host, port } => (host, port),
+        };
+        let mut failing = false;
+        let mut interval = tokio::time::interval(self.refresh);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            match self.lookup(&host, port).await {
+                Ok(addresses) => {
+                    failing = false;
+                    self.admit(&pool, &addresses);
+                }
+                // Names come and go with their containers and name servers restart: the addresses
+                // that were known are a better guess than none. Said once, not every second.
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::warn!(pool = pool.name, name = host, %error, "a pool's name does not resolve; its members stay");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// All addresses in order, each once; none is an error.
+    async fn lookup(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let lookup = (self.resolver)(host.to_owned(), port);
+        let mut addresses = tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await??;
+        addresses.sort_unstable();
+        addresses.dedup();
+        if addresses.is_empty() {
+            return Err(io::Error::other("the name has no address"));
+        }
+        Ok(addresses)
+    }
+
+    fn admit(&self, pool: &Arc<Pool>, addresses: &[SocketAddr]) {
+        for joined in pool.replace(addresses) {
+            let watch = health::watch(
+                Arc::clone(pool),
+                joined,
+                self.health.clone(),
+                self.client.clone(),
+            );
+            self.tasks
+                .spawn(self.stop.clone().run_until_cancelled_owned(watch));
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Which upstreams get requests: what they say when asked, and how requests fared.
+//!
+//! Active: `GET /readyz` on each at an interval. Passive: a refused connection, or some failed
+//! requests in a row, eject at once and for a time that doubles. An answer is never held against
+//! an upstream, whatever its status: a 503 comes from one that works and lacks something behind it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, UNIX_EPOCH},
+};
+
+use shared::clock::Clock;
+
+use super::{Endpoint, Pool};
+use crate::config::HealthSettings;
+
+/// Failed requests in a row that eject, when each alone could be chance.
+const FAILURES_TO_EJECT: u32 = 3;
+/// The first ejection; each further one without a success between takes twice as long.
+const FIRST_EJECTION: Duration = Duration::from_millis(500);
+/// The longest ejection.
+const LONGEST_EJECTION: Duration = Duration::from_secs(30);
+
+/// Whether an upstream should get requests; the better the lesser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// It says it is ready and answers.
+    Good,
+    /// It says it is not ready, or has not been heard yet.
+    Unready,
+    /// Requests to it failed.
+    Ejected,
+}
+
+impl Standing {
+    /// The value of the metric's label.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Good => "healthy",
+            Self::Unready => "unready",
+            Self::Ejected => "ejected",
+        }
+    }
+}
+
+/// How a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nobody listens, or the way there is gone.
+    Refused,
+    /// The connection ended or no answer came in time.
+    Failed,
+}
+
+/// What is known of one upstream.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    ready: AtomicBool,
+    failures: AtomicU32,
+    ejections: AtomicU32,
+    /// Milliseconds since the epoch; 0 when not ejected, so that the usual case reads no clock.
+    ejected_until: AtomicU64,
+}
+
+impl Health {
+    /// Whether the upstream said it is ready when last asked.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn standing(&self, clock: &Clock) -> Standing {
+        let until = self.ejected_until.load(Ordering::Relaxed);
+        if until != 0 {
+            if now_ms(clock) < until {
+                return Standing::Ejected;
+            }
+            // Another thread may have ejected anew meanwhile; that stays.
+            let _ =
+                self.ejected_until
+                    .compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        if self.is_ready() {
+            Standing::Good
+        } else {
+            Standing::Unready
+        }
+    }
+
+    /// The verdict of the active checks; returns whether it is new.
+    pub(crate) fn checked(&self, ready: bool) -> bool {
+        self.ready.swap(ready, Ordering::Relaxed) != ready
+    }
+
+    /// An answer came.
+    pub(crate) fn answered(&self) {
+        // Loads are cheap when nobody writes; the stores are for the first answer after trouble.
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+        if self.ejections.load(Ordering::Relaxed) != 0 {
+            self.ejections.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A request failed; returns for how long the upstream is ejected when that is new.
+    pub(crate) fn failed(&self, fault: Fault, clock: &Clock) -> Option<Duration> {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if fault == Fault::Failed && failures < FAILURES_TO_EJECT {
+            return None;
+        }
+        let now = now_ms(clock);
+        if now < self.ejected_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.failures.store(0, Ordering::Relaxed);
+        let earlier = self.ejections.fetch_add(1, Ordering::Relaxed).min(16);
+        let time = (FIRST_EJECTION * 2_u32.pow(earlier)).min(LONGEST_EJECTION);
+        self.ejected_until
+            .store(now + as_ms(time), Ordering::Relaxed);
+        Some(time)
+    }
+}
+
+/// Asks one upstream again and again until it leaves its pool.
+pub(crate) async fn watch(
+    pool: Arc<Pool>,
+    endpoint: Arc<Endpoint>,
+    settings: HealthSettings,
+    client: reqwest::Client,
+) {
+    let url = format!("http://{}{}", endpoint.address, settings.path);
+    let mut count = Consecutive::default();
+    let mut interval = tokio::time::interval(settings.interval);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        // The first tick is at once, so a member that joins waits for one answer only.
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = endpoint.left.cancelled() => return,
+        }
+        let report = ask(&client, &url).await;
+        if let Some(ready) = count.add(report, &settings)
+            && endpoint.health.checked(ready)
+        {
+            if ready {
+                tracing::info!(pool = pool.name, upstream = %endpoint.address, "an upstream is ready");
+            } else {
+                tracing::warn!(pool = pool.name, upstream = %endpoint.address, ?report, "an upstream is not ready");
+            }
+        }
+    }
+}
+
+/// What one check brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Report {
+    Ready,
+    /// It says so itself, which needs no second opinion.
+    NotReady,
+    /// Another status, or no answer.
+    Failed,
+}
+
+async fn ask(client: &reqwest::Client, url: &str) -> Report {
+    match client.get(url).send().await {
+        Ok(response) if response.status().is_success() => Report::Ready,
+        Ok(response) if response.status() == reqwest::StatusCode::SERVICE_UNAVAILABLE => {
+            Report::NotReady
+        }
+        _ => Report::Failed,
+    }
+}
+
+/// Results in a row.
+#[derive(Debug, Default)]
+struct Consecutive {
+    passed: u32,
+    failed: u32,
+}
+
+impl Consecutive {
+    /// The verdict, once enough results in a row agree.
+    fn add(&mut self, report: Report, settings: &HealthSettings) -> Option<bool> {
+        match report {
+            Report::Ready => {
+                self.failed = 0;
+                self.passed = self.passed.saturating_add(1);
+                (self.passed >= settings.rise).then_some(true)
+            }
+            Report::NotReady => {
+                self.passed = 0;
+                Some(false)
+            }
+            Report::Failed => {
+                self.passed = 0;
+                self.failed = self.failed.saturating_add(1);
+                (self.failed >= settings.fall).then_some(false)
+            }
+        }
+    }
+}
+
+fn now_ms(clock: &Clock) -> u64 {
+    as_ms(clock.now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn as_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock() -> Clock {
+        Clock::manual(UNIX_EPOCH + Duration::from_secs(1_000))
+    }
+
+    #[test]
+    fn one_refused_connection_ejects_and_time_brings_back() {
+        let (health, clock) = (Health::default(), clock());
+        health.checked(true);
+        assert_eq!(health.failed(Fault::Refused, &clock), Some(FIRST_EJECTION));
+        assert_eq!(health.standing(&clock), Standing::Ejected);
+        clock.advance(FIRST_EJECTION);
+        assert_eq!(health.standing(&clock), Standing::Good);
+    }
+
+    #[test]
+    fn lost_connections_eject_only_in_a_row() {
+        let (health, clock) = (Health::default(), clock());
+        health.checked(true);
+        for _ in 0..10 {
+            assert_eq!(health.failed(Fault::Failed, &clock), None);
+            assert_eq!(health.failed(Fault::Failed, &clock), None);
+            health.answered();
+        }
+        for _ in 1..FAILURES_TO_EJECT {
+            assert_eq!(health.failed(Fault::Failed, &clock), None);
+        }
+        assert!(health.failed(Fault::Failed, &clock).is_some());
+    }
+
+    #[test]
+    fn ejections_double_up_to_the_longest_and_an_answer_starts_over() {
+        let (health, clock) = (Health::default(), clock());
+        let mut expected = FIRST_EJECTION;
+        for _ in 0..20 {
+            assert_eq!(health.failed(Fault::Refused, &clock), Some(expected));
+            assert_eq!(
+                health.failed(Fault::Refused, &clock),
+                None,
+                "already ejected"
+            );
+            clock.advance(expected);
+            expected = (expected * 2).min(LONGEST_EJECTION);
+        }
+        health.answered();
+        assert_eq!(health.failed(Fault::Refused, &clock), Some(FIRST_EJECTION));
+    }
+
+    #[test]
+    fn a_plain_no_counts_at_once_and_silence_only_in_a_row() {
+        let settings = HealthSettings {
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            path: "/readyz".to_owned(),
+            fall: 2,
+            rise: 2,
+        };
+        let mut count = Consecutive::default();
+        let mut add = |report| count.add(report, &settings);
+        assert_eq!(add(Report::Ready), None);
+        assert_eq!(add(Report::Ready), Some(true));
+        assert_eq!(add(Report::Failed), None);
+        assert_eq!(add(Report::Ready), None);
+        assert_eq!(add(Report::Failed), None);
+        assert_eq!(add(Report::Failed), Some(false));
+        assert_eq!(add(Report::NotReady), Some(false));
+    }
+}
