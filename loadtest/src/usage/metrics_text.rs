@@ -1,0 +1,34 @@
+//! One sample out of the Prometheus or OpenMetrics text format.
+
+/// The value of the sample that is called `name` and has no labels.
+pub(super) fn sample(text: &str, name: &str) -> Option<f64> {
+    text.lines().find_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let mut fields = rest.strip_prefix(' ')?.split_ascii_whitespace();
+        fields.next()?.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+# HELP process_cpu_seconds User and system CPU time used.
+# TYPE process_cpu_seconds counter
+process_cpu_seconds_total 12.5
+process_cpu_seconds_total_of_all 99
+labelled{a=\"b\"} 3
+with_time 4 1700000000
+# EOF
+";
+
+    #[test]
+    fn a_sample_is_found_by_its_whole_name() {
+        assert_eq!(sample(TEXT, "process_cpu_seconds_total"), Some(12.5));
+        assert_eq!(sample(TEXT, "with_time"), Some(4.0));
+        assert_eq!(sample(TEXT, "process_cpu_seconds"), None);
+        assert_eq!(sample(TEXT, "labelled"), None);
+        assert_eq!(sample(TEXT, "absent"), None);
+    }
+}
