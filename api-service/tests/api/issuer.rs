@@ -1,0 +1,118 @@
+//! A small issuer on a real socket: it publishes a key set, counts how often it is asked, and can
+//! answer anything, hang, or be gone.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
+use rustix::net::{self, AddressFamily, SocketType, sockopt};
+
+/// What the issuer does when it is asked for its keys.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Keys(String),
+    Other(u16, String),
+    Elsewhere(String),
+    Never,
+}
+
+#[derive(Debug)]
+struct State {
+    answer: Mutex<Answer>,
+    asked: AtomicUsize,
+}
+
+pub(crate) struct Issuer {
+    address: SocketAddr,
+    /// Bound and never listening: keeps the port ours while the issuer is gone.
+    _port: OwnedFd,
+    state: Arc<State>,
+    server: Option<ServerHandle>,
+}
+
+impl Issuer {
+    pub(crate) fn start(answer: Answer) -> Self {
+        let mut issuer = Self::absent(answer);
+        issuer.resume();
+        issuer
+    }
+
+    /// An address where connections are refused until [`Issuer::resume`].
+    pub(crate) fn absent(answer: Answer) -> Self {
+        let port = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        sockopt::set_socket_reuseaddr(&port, true).unwrap();
+        net::bind(&port, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Self {
+            address: net::getsockname(&port).unwrap().try_into().unwrap(),
+            _port: port,
+            state: Arc::new(State {
+                answer: Mutex::new(answer),
+                asked: AtomicUsize::new(0),
+            }),
+            server: None,
+        }
+    }
+
+    pub(crate) fn url(&self) -> url::Url {
+        format!("http://{}/jwks.json", self.address)
+            .parse()
+            .unwrap()
+    }
+
+    /// How often the keys were asked for.
+    pub(crate) fn asked(&self) -> usize {
+        self.state.asked.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn answers(&self, answer: Answer) {
+        *self.state.answer.lock().unwrap() = answer;
+    }
+
+    /// Closes the socket and every connection.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop(false).await;
+        }
+    }
+
+    /// Listens, on the same port as before.
+    pub(crate) fn resume(&mut self) {
+        let listener = TcpListener::bind(self.address).unwrap();
+        let state = Arc::clone(&self.state);
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(web::Data::from(Arc::clone(&state)))
+                .route("/jwks.json", web::get().to(jwks))
+        })
+        .workers(1)
+        .disable_signals()
+        .listen(listener)
+        .unwrap()
+        .run();
+        self.server = Some(server.handle());
+        tokio::spawn(server);
+    }
+}
+
+async fn jwks(state: web::Data<State>) -> HttpResponse {
+    state.asked.fetch_add(1, Ordering::SeqCst);
+    let answer = state.answer.lock().unwrap().clone();
+    match answer {
+        Answer::Keys(document) => HttpResponse::Ok()
+            .content_type("application/jwk-set+json")
+            .body(document),
+        Answer::Other(status, body) => {
+            HttpResponse::build(StatusCode::from_u16(status).unwrap()).body(body)
+        }
+        Answer::Elsewhere(url) => HttpResponse::Found()
+            .insert_header(("location", url))
+            .finish(),
+        Answer::Never => std::future::pending().await,
+    }
+}

@@ -1,0 +1,38 @@
+//! The real service over real sockets: tokens against an issuer that can fail, sessions against a
+//! redis-server that can be killed and stopped.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test's own machinery that fails is a failed test"
+)]
+
+mod binary;
+mod issuer;
+mod keys;
+mod redis;
+mod routes;
+mod service;
+mod signer;
+mod store;
+mod verdicts;
+
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for a condition, looking again every few milliseconds.
+#[track_caller]
+fn eventually<F: AsyncFn() -> bool>(condition: F) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition().await {
+            assert!(
+                Instant::now() < deadline,
+                "{caller}: not within {PATIENCE:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What there is, by which method, and that nothing of a credential leaks.
+
+use reqwest::Method;
+
+use crate::{
+    issuer::{Answer, Issuer},
+    service::{NEVER, NOW, Service, jwt},
+    signer::{Signer, claims},
+};
+
+async fn start() -> (Service, String, Issuer) {
+    let signer = Signer::eddsa("k1");
+    let issuer = Issuer::start(Answer::Keys(signer.jwks()));
+    let service = Service::ready(jwt(&issuer, NEVER, NEVER)).await;
+    (service, signer.sign(&claims(NOW, &["user"])), issuer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_request_is_answered_like_a_get_without_the_body() {
+    let (service, token, _issuer) = start().await;
+    let bearer = [("authorization", format!("Bearer {token}"))];
+    for (path, headers, status) in [
+        ("/public", &[][..], 200),
+        ("/me", &bearer[..], 200),
+        ("/admin", &bearer[..], 403),
+        ("/me", &[][..], 401),
+    ] {
+        let head = service.send(Method::HEAD, path, headers).await;
+        let get = service.get(path, headers).await;
+        assert_eq!((head.status, get.status), (status, status), "{path}");
+        assert_eq!(head.body, "", "{path}");
+        for name in ["content-type", "content-length", "www-authenticate"] {
+            assert_eq!(head.header(name), get.header(name), "{path} {name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_method_or_path_is_answered_as_what_it_is() {
+    let (service, token, _issuer) = start().await;
+    let bearer = [("authorization", format!("Bearer {token}"))];
+    for path in ["/public", "/me", "/admin"] {
+        let post = service.send(Method::POST, path, &bearer).await;
+        assert_eq!(post.status, 405, "{path}");
+        assert_eq!(post.header("allow"), Some("GET, HEAD"), "{path}");
+    }
+    for path in ["/", "/me/", "/Me", "/me/../admin"] {
+        assert_eq!(
+            service.get(path, &[]).await.status,
+            expected(path),
+            "{path}"
+        );
+    }
+}
+
+/// The client resolves `..` itself, so that path arrives as `/admin`.
+fn expected(path: &str) -> u16 {
+    if path.contains("..") { 401 } else { 404 }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_show_nothing_of_a_credential_and_no_series_of_a_callers_making() {
+    let (service, token, _issuer) = start().await;
+    service.me(&token).await;
+    service.get(&format!("/{token}"), &[]).await;
+    let metrics = service.get("/metrics", &[]).await.body;
+    assert!(!metrics.contains(&token[..20]), "{metrics}");
+    assert!(metrics.contains("http_route=\"/me\""), "{metrics}");
+    assert!(metrics.contains("http_route=\"unmatched\""), "{metrics}");
+}

@@ -1,0 +1,165 @@
+//! The service in process on a free port, and requests to it.
+
+use std::{
+    net::TcpListener,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use api_service::{Config, StrategyConfig, run};
+use reqwest::{Method, header::HeaderMap};
+use serde_json::Value;
+use shared::{
+    clock::Clock,
+    server::ServerSettings,
+    session::StoreSettings,
+    shutdown::{CancellationToken, Drain},
+    telemetry::{TelemetrySettings, logs::LogSettings},
+    token::AccessTokenProfile,
+};
+
+use crate::{
+    eventually,
+    issuer::Issuer,
+    signer::{AUDIENCE, ISSUER},
+};
+
+/// Where the clock of every test stands at first.
+pub(crate) const NOW: u64 = 1_800_000_000;
+/// Longer than any test: what is due after it does not happen.
+pub(crate) const NEVER: Duration = Duration::from_secs(3_600);
+
+pub(crate) struct Service {
+    pub(crate) clock: Clock,
+    pub(crate) url: String,
+    client: reqwest::Client,
+    shutdown: CancellationToken,
+}
+
+/// A header of a request, or a part of a query.
+pub(crate) type Header = (&'static str, String);
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// Cannot be decided: to be asked again, and nothing said about the credential.
+    #[track_caller]
+    pub(crate) fn is_undecidable(&self) {
+        assert_eq!(self.status, 503, "{self:?}");
+        assert_eq!(self.header("retry-after"), Some("1"), "{self:?}");
+        assert_eq!(self.header("cache-control"), Some("no-store"), "{self:?}");
+        assert_eq!(self.header("www-authenticate"), None, "{self:?}");
+        assert_eq!(self.header("set-cookie"), None, "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
+    }
+}
+
+/// The jwt strategy with keys from this issuer.
+pub(crate) fn jwt(issuer: &Issuer, refresh: Duration, cooldown: Duration) -> StrategyConfig {
+    StrategyConfig::Jwt {
+        profile: AccessTokenProfile {
+            issuer: ISSUER.to_owned(),
+            audience: AUDIENCE.to_owned(),
+            leeway: Duration::from_secs(30),
+            max_lifetime: Duration::from_secs(86_400),
+        },
+        jwks_url: issuer.url(),
+        refresh,
+        cooldown,
+    }
+}
+
+/// The session strategy with this Redis.
+pub(crate) fn session(store: StoreSettings) -> StrategyConfig {
+    StrategyConfig::Session { store }
+}
+
+impl Service {
+    /// Starts and does not wait until it is ready.
+    pub(crate) fn start(strategy: StrategyConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let clock = Clock::manual(UNIX_EPOCH + Duration::from_secs(NOW));
+        let shutdown = CancellationToken::new();
+        let config = Config {
+            listen: listener.local_addr().unwrap(),
+            replica: Some("replica-1".to_owned()),
+            strategy,
+            server: ServerSettings {
+                workers: 2,
+                drain: Drain {
+                    grace: Duration::ZERO,
+                    timeout: Duration::from_secs(1),
+                },
+            },
+            telemetry: TelemetrySettings {
+                logs: LogSettings::default(),
+                tracing: None,
+            },
+        };
+        tokio::spawn(run(config, listener, clock.clone(), shutdown.clone()));
+        Self {
+            clock,
+            url,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            shutdown,
+        }
+    }
+
+    /// Starts and waits until it is ready.
+    pub(crate) async fn ready(strategy: StrategyConfig) -> Self {
+        let service = Self::start(strategy);
+        eventually(async || service.get("/readyz", &[]).await.status == 200).await;
+        service
+    }
+
+    pub(crate) async fn get(&self, path: &str, headers: &[Header]) -> Answer {
+        self.send(Method::GET, path, headers).await
+    }
+
+    /// `GET /me` with a bearer.
+    pub(crate) async fn me(&self, bearer: &str) -> Answer {
+        self.get("/me", &[("authorization", format!("Bearer {bearer}"))])
+            .await
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[Header]) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let response = request.send().await.unwrap();
+        Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.text().await.unwrap(),
+        }
+    }
+
+    /// Whether the metrics have a line that begins so.
+    pub(crate) async fn measures(&self, line: &str) -> bool {
+        let text = self.get("/metrics", &[]).await.body;
+        text.lines().any(|known| known.starts_with(line))
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}

@@ -1,0 +1,267 @@
+//! The verdict contract: one table of cases, run for every strategy.
+
+use serde_json::json;
+use shared::session::{SessionId, SessionRecord, SessionStore};
+
+use crate::{
+    issuer::{Answer, Issuer},
+    redis::Redis,
+    service::{self, Header, NEVER, NOW, Service},
+    signer::{Signer, claims},
+};
+
+/// A service of one strategy and credentials for it.
+struct Arm {
+    service: Service,
+    strategy: &'static str,
+    user: String,
+    admin: String,
+    expired: String,
+    unknown: String,
+    /// A good credential of the other strategy.
+    foreign: String,
+    _backend: Backend,
+}
+
+/// Kept running as long as the service.
+enum Backend {
+    Issuer(#[expect(dead_code, reason = "held, not read")] Issuer),
+    Redis(#[expect(dead_code, reason = "held, not read")] Redis),
+}
+
+const BARE: &str = "Bearer realm=\"statewise\"";
+const INVALID_TOKEN: &str = "Bearer realm=\"statewise\", error=\"invalid_token\"";
+const INVALID_REQUEST: &str = "Bearer realm=\"statewise\", error=\"invalid_request\"";
+const INSUFFICIENT_SCOPE: &str = "Bearer realm=\"statewise\", error=\"insufficient_scope\"";
+
+struct Case {
+    what: &'static str,
+    path: String,
+    headers: Vec<Header>,
+    status: u16,
+    challenge: Option<&'static str>,
+}
+
+#[rustfmt::skip]
+fn cases(arm: &Arm) -> Vec<Case> {
+    let bearer = |credential: &str| vec![("authorization", format!("Bearer {credential}"))];
+    let case = |what, path: &str, headers, status, challenge| Case {
+        what, path: path.to_owned(), headers, status, challenge,
+    };
+    let twice = [bearer(&arm.user), bearer(&arm.user)].concat();
+    vec![
+        case("good", "/me", bearer(&arm.user), 200, None),
+        case("good, scheme in other case", "/me", vec![("authorization", format!("bEARER {}", arm.user))], 200, None),
+        case("good, more than one space", "/me", vec![("authorization", format!("Bearer   {}", arm.user))], 200, None),
+        case("good and allowed", "/admin", bearer(&arm.admin), 200, None),
+        case("good and not allowed", "/admin", bearer(&arm.user), 403, Some(INSUFFICIENT_SCOPE)),
+        case("missing", "/me", vec![], 401, Some(BARE)),
+        case("missing where a role is needed", "/admin", vec![], 401, Some(BARE)),
+        case("another scheme", "/me", vec![("authorization", "Basic YTpi".to_owned())], 401, Some(BARE)),
+        case("in the query", &format!("/me?access_token={}", arm.user), vec![], 401, Some(BARE)),
+        case("empty", "/me", vec![("authorization", "Bearer".to_owned())], 401, Some(INVALID_TOKEN)),
+        case("malformed", "/me", bearer("nonsense"), 401, Some(INVALID_TOKEN)),
+        case("two tokens in one header", "/me", bearer(&format!("{0}, {0}", arm.user)), 401, Some(INVALID_TOKEN)),
+        case("cut short", "/me", bearer(&arm.user[..arm.user.len() - 1]), 401, Some(INVALID_TOKEN)),
+        case("too long", "/me", bearer(&"a".repeat(9_000)), 401, Some(INVALID_TOKEN)),
+        case("expired", "/me", bearer(&arm.expired), 401, Some(INVALID_TOKEN)),
+        case("unknown", "/me", bearer(&arm.unknown), 401, Some(INVALID_TOKEN)),
+        case("invalid where a role is needed", "/admin", bearer(&arm.unknown), 401, Some(INVALID_TOKEN)),
+        case("of the other strategy", "/me", bearer(&arm.foreign), 401, Some(INVALID_TOKEN)),
+        case("twice", "/me", twice, 400, Some(INVALID_REQUEST)),
+        case("wrong where nobody asks", "/public", bearer(&arm.unknown), 200, None),
+    ]
+}
+
+async fn the_contract_holds(arm: &Arm) {
+    for case in cases(arm) {
+        let answer = arm.service.get(&case.path, &case.headers).await;
+        let what = format!("{}, {}: {answer:?}", arm.strategy, case.what);
+        assert_eq!(answer.status, case.status, "{what}");
+        assert_eq!(answer.header("www-authenticate"), case.challenge, "{what}");
+        assert_eq!(answer.header("set-cookie"), None, "{what}");
+        if case.path != "/public" {
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
+        }
+        if case.status >= 400 {
+            assert_eq!(answer.json()["status"], case.status, "{what}");
+            assert_eq!(
+                answer.header("content-type"),
+                Some("application/problem+json"),
+                "{what}"
+            );
+            for credential in [&arm.user, &arm.expired, &arm.unknown, &arm.foreign] {
+                assert!(!answer.body.contains(credential.as_str()), "{what}");
+            }
+        }
+    }
+}
+
+async fn tokens() -> Arm {
+    let (signer, stranger) = (Signer::rs256("k1"), Signer::rs256("k1"));
+    let issuer = Issuer::start(Answer::Keys(signer.jwks()));
+    let mut expired = claims(NOW - 1_000, &["user"]);
+    expired["exp"] = json!(NOW - 30);
+    Arm {
+        service: Service::ready(service::jwt(&issuer, NEVER, NEVER)).await,
+        strategy: "jwt",
+        user: signer.sign(&claims(NOW, &["user"])),
+        admin: signer.sign(&claims(NOW, &["user", "admin"])),
+        expired: signer.sign(&expired),
+        unknown: stranger.sign(&claims(NOW, &["admin"])),
+        foreign: SessionId::generate().expose().to_owned(),
+        _backend: Backend::Issuer(issuer),
+    }
+}
+
+async fn sessions() -> Arm {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    Arm {
+        service: Service::ready(service::session(redis.settings())).await,
+        strategy: "session",
+        user: log_in(&store, &["user"], NOW + 900).await,
+        admin: log_in(&store, &["user", "admin"], NOW + 900).await,
+        expired: log_in(&store, &["user"], NOW).await,
+        unknown: SessionId::generate().expose().to_owned(),
+        foreign: Signer::eddsa("k1").sign(&claims(NOW, &["user"])),
+        _backend: Backend::Redis(redis),
+    }
+}
+
+/// A session that began 100 s ago.
+pub(crate) async fn log_in(store: &SessionStore, roles: &[&str], expires_at: u64) -> String {
+    let id = SessionId::generate();
+    let record = SessionRecord {
+        subject: "u-1".to_owned(),
+        username: "ada".to_owned(),
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        created_at: NOW - 100,
+        expires_at,
+        idle_seconds: 600,
+    };
+    store.create(&id, &record, NOW - 100, None).await.unwrap();
+    id.expose().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_contract_holds_for_tokens() {
+    the_contract_holds(&tokens().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_contract_holds_for_sessions() {
+    the_contract_holds(&sessions().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_principal_is_the_same_by_either_strategy() {
+    for arm in [tokens().await, sessions().await] {
+        let answer = arm.service.me(&arm.user).await;
+        assert_eq!(
+            answer.json(),
+            json!({
+                "subject": "u-1", "username": "ada", "roles": ["user"],
+                "strategy": arm.strategy, "replica": "replica-1",
+            })
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_ends_when_its_time_is_over() {
+    for arm in [tokens().await, sessions().await] {
+        arm.service
+            .clock
+            .advance(std::time::Duration::from_secs(899));
+        assert_eq!(
+            arm.service.me(&arm.user).await.status,
+            200,
+            "{}",
+            arm.strategy
+        );
+        // The leeway of 30 s is for the clocks of two machines, so it is added for tokens.
+        arm.service
+            .clock
+            .advance(std::time::Duration::from_secs(31));
+        assert_eq!(
+            arm.service.me(&arm.user).await.status,
+            401,
+            "{}",
+            arm.strategy
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_verdict_is_counted_and_timed() {
+    for arm in [tokens().await, sessions().await] {
+        arm.service.me(&arm.user).await;
+        arm.service.me(&arm.unknown).await;
+        arm.service.get("/me", &[]).await;
+        for outcome in ["valid", "invalid", "missing"] {
+            let line = format!(
+                "statewise_verdicts_total{{strategy=\"{}\",outcome=\"{outcome}\"}} 1",
+                arm.strategy
+            );
+            assert!(arm.service.measures(&line).await, "{line}");
+        }
+        // What was missing took no verification to time.
+        let line = "statewise_verification_duration_seconds_count 2";
+        assert!(arm.service.measures(line).await, "{line}");
+    }
+}
+
+// Cookies: for sessions only.
+
+fn cookie(id: &str) -> Header {
+    ("cookie", format!("theme=dark; __Host-sid={id}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_may_come_by_cookie() {
+    let arm = sessions().await;
+    let by_cookie = arm.service.get("/me", &[cookie(&arm.user)]).await;
+    assert_eq!(by_cookie.status, 200);
+    let unknown = arm.service.get("/me", &[cookie(&arm.unknown)]).await;
+    assert_eq!(unknown.header("www-authenticate"), Some(INVALID_TOKEN));
+    let malformed = arm.service.get("/me", &[cookie("\"quoted\"")]).await;
+    assert_eq!(malformed.header("www-authenticate"), Some(INVALID_TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stray_token_next_to_a_session_cookie_is_ignored() {
+    let arm = sessions().await;
+    let token = ("authorization", format!("Bearer {}", arm.foreign));
+    let answer = arm.service.get("/me", &[token, cookie(&arm.user)]).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_by_bearer_goes_before_one_by_cookie() {
+    let arm = sessions().await;
+    let bearer = ("authorization", format!("Bearer {}", arm.unknown));
+    let answer = arm.service.get("/me", &[bearer, cookie(&arm.user)]).await;
+    assert_eq!(answer.status, 401, "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_session_cookies_are_refused_unless_they_are_equal() {
+    let arm = sessions().await;
+    let both = |other: &str| [cookie(&arm.user), cookie(other)];
+    let differ = arm.service.get("/me", &both(&arm.admin)).await;
+    assert_eq!(differ.status, 400, "{differ:?}");
+    assert_eq!(differ.header("www-authenticate"), Some(INVALID_REQUEST));
+    let equal = arm.service.get("/me", &both(&arm.user)).await;
+    assert_eq!(equal.status, 200, "{equal:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stray_session_cookie_is_ignored_by_the_token_strategy() {
+    let arm = tokens().await;
+    let alone = arm.service.get("/me", &[cookie(&arm.foreign)]).await;
+    assert_eq!(alone.header("www-authenticate"), Some(BARE), "{alone:?}");
+    let bearer = ("authorization", format!("Bearer {}", arm.user));
+    let beside = arm.service.get("/me", &[bearer, cookie("nonsense")]).await;
+    assert_eq!(beside.status, 200, "{beside:?}");
+}
