@@ -1,0 +1,148 @@
+//! Everything that is started ends, however it is ended, and nothing is left behind.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
+
+use std::{
+    io::Read,
+    path::Path,
+    process::{Child, ExitStatus},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use system_tests::{Cluster, PATIENCE, command, eventually, runs, within};
+
+#[test]
+fn every_service_drains_and_ends_with_0_on_sigterm() {
+    let cluster = Cluster::start(1);
+    for name in ["gateway", "api-jwt-1", "api-session-1", "auth-service"] {
+        cluster.stack.terminate(name).unwrap();
+        let status = cluster.stack.wait_exit(name, PATIENCE).unwrap();
+        assert_eq!(status.and_then(|status| status.code()), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn a_stopped_stack_has_ended_every_process_cleanly() {
+    let cluster = Cluster::start(1);
+    let pids: Vec<u32> = cluster
+        .stack
+        .processes_info()
+        .iter()
+        .map(|one| one.pid)
+        .collect();
+    for (name, status) in cluster.stack.stop(PATIENCE) {
+        assert!(status.success(), "{name}: {status}");
+    }
+    assert!(!pids.iter().any(|pid| runs(*pid)));
+}
+
+#[test]
+fn a_killed_load_test_leaves_no_process_behind() {
+    let (mut loadtest, pids) = stack_up();
+    signal(&loadtest, Signal::KILL);
+    loadtest.wait().unwrap();
+    eventually("all children are gone", || {
+        (!pids.iter().any(|pid| runs(*pid))).then_some(())
+    });
+}
+
+#[test]
+fn ctrl_c_ends_every_process_with_130_and_sigterm_with_0() {
+    for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 0)] {
+        let (mut loadtest, pids) = stack_up();
+        signal(&loadtest, sent);
+        assert_eq!(ended(&mut loadtest).code(), Some(code));
+        assert!(
+            !pids.iter().any(|pid| runs(*pid)),
+            "{sent:?} left a process behind"
+        );
+    }
+}
+
+#[test]
+fn a_child_that_is_killed_by_hand_is_reported_and_stays_dead() {
+    let (mut loadtest, pids) = stack_up();
+    let redis = Pid::from_raw(i32::try_from(pids[0]).unwrap()).unwrap();
+    kill_process(redis, Signal::KILL).unwrap();
+    eventually("Redis is gone", || (!runs(pids[0])).then_some(()));
+    signal(&loadtest, Signal::TERM);
+    assert_eq!(ended(&mut loadtest).code(), Some(0));
+    let mut said = String::new();
+    loadtest
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert!(said.contains("redis") && said.contains("SIGKILL"), "{said}");
+}
+
+/// `loadtest stack up`, ready, and the ids of its children; Redis comes first.
+fn stack_up() -> (Child, Vec<u32>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ready.json");
+    let mut loadtest = command("loadtest")
+        .args(["stack", "up", "--strategy", "jwt", "--strategy", "session"])
+        .args(["--replicas", "1", "--ready-file"])
+        .arg(&file)
+        .spawn()
+        .unwrap();
+    let ready = eventually("the ready file is written", || {
+        let status = loadtest.try_wait().unwrap();
+        assert_eq!(status, None, "{}", said(&mut loadtest));
+        read(&file)
+    });
+    for field in ["gateway", "auth", "redis"] {
+        assert!(
+            ready[field].as_str().unwrap().contains("://127.0.0.1:"),
+            "{ready}"
+        );
+    }
+    assert_eq!(ready["pools"]["jwt"].as_array().unwrap().len(), 1);
+    let processes = ready["processes"].as_array().unwrap();
+    let names: Vec<&str> = processes
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "redis",
+            "auth-service",
+            "api-jwt-1",
+            "api-session-1",
+            "gateway"
+        ]
+    );
+    let pids: Vec<u32> = processes
+        .iter()
+        .map(|one| u32::try_from(one["pid"].as_u64().unwrap()).unwrap())
+        .collect();
+    assert!(pids.iter().all(|pid| runs(*pid)), "{ready}");
+    (loadtest, pids)
+}
+
+/// The ready file: it is there whole or not at all.
+fn read(file: &Path) -> Option<Value> {
+    let text = std::fs::read_to_string(file).ok()?;
+    Some(serde_json::from_str(&text).expect("the ready file is written whole"))
+}
+
+fn said(child: &mut Child) -> String {
+    let mut text = String::new();
+    if let Some(stderr) = &mut child.stderr {
+        stderr.read_to_string(&mut text).unwrap();
+    }
+    text
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+fn ended(child: &mut Child) -> ExitStatus {
+    let limit = Duration::from_secs(15);
+    within(limit, "it ends", || child.try_wait().unwrap()).0
+}
