@@ -1,1 +1,216 @@
-//! Skeleton.
+//! The auth-service: users, logins, access tokens, sessions and the key set.
+//!
+//! [`run`] is the whole service as a function of its configuration, a bound listener, a clock and
+//! a token that ends it. `main` and the tests enter by the same door.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`config`] | the variables, checked whole |
+//! | [`credentials`] | what a username and a password may be |
+//! | [`database`], [`users`], [`refresh`] | SQLite or PostgreSQL; users; refresh tokens |
+//! | [`passwords`] | Argon2id, off the async threads, a bounded number at a time |
+//! | [`keys`], [`issuer`] | signing keys; the only signer of tokens and maker of sessions |
+//! | `routes`, [`error`] | HTTP: the handlers, and what their failures look like |
+
+pub mod config;
+pub mod credentials;
+pub mod database;
+pub mod error;
+pub mod issuer;
+pub mod keys;
+pub mod metrics;
+pub mod passwords;
+mod random;
+pub mod refresh;
+mod routes;
+pub mod users;
+
+use std::{net::TcpListener, rc::Rc, time::Duration};
+
+use shared::{
+    clock::Clock,
+    server::{Missing, Worker, serve},
+    session::SessionStore,
+    shutdown::CancellationToken,
+    telemetry::{
+        Identity,
+        metrics::Metrics,
+        trace::{ExporterError, Tracing},
+    },
+};
+
+pub use self::config::Config;
+use self::{
+    config::Admin,
+    database::{Database, DatabaseError, OpenError},
+    issuer::Issuer,
+    keys::{KeyError, KeyRing},
+    metrics::AuthMetrics,
+    passwords::{HashError, Passwords},
+    refresh::RefreshTokens,
+    users::Users,
+};
+
+/// How often logins that are over are removed from the database.
+const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
+/// What the administrator of the configuration may do.
+const ADMIN_ROLES: [&str; 2] = ["user", "admin"];
+
+/// The service did not start, or ended in a way it should not.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The signing keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The user store at the start.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The data folder cannot be made.
+    #[error(
+        "the data folder {folder} cannot be made: {source}; \
+         make its parent writable for this user or set AUTH_DATA_DIR"
+    )]
+    DataFolder {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Password hashing.
+    #[error("passwords cannot be hashed: {0}; check AUTH_ARGON2_MEMORY_KIB")]
+    Passwords(#[from] HashError),
+    /// The administrator.
+    #[error("the administrator of AUTH_ADMIN_USERNAME cannot be made: {0}")]
+    Admin(#[from] DatabaseError),
+    /// Traces.
+    #[error(transparent)]
+    Exporter(#[from] ExporterError),
+    /// The listener or the server.
+    #[error("the server failed: {0}")]
+    Server(#[from] std::io::Error),
+}
+
+/// Serves until `shutdown` is cancelled and the drain is over.
+///
+/// # Errors
+///
+/// Something that the service cannot start without is missing; the text says what to do.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    clock: Clock,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let identity = Identity {
+        service: "auth-service",
+        version: env!("CARGO_PKG_VERSION"),
+        instance: listener.local_addr()?.to_string(),
+    };
+    let tracing = Tracing::start(config.telemetry.tracing.as_ref(), &identity)?;
+    let metrics = Metrics::new(&identity);
+    let auth_metrics = AuthMetrics::default();
+    auth_metrics.register(&metrics);
+
+    make_data_folder(&config.data_dir)?;
+    let keys = KeyRing::load(&config.keys, config.algorithm, clock.unix_seconds())?;
+    let passwords = Passwords::new(&config.hashing, auth_metrics.clone())?;
+    let database = Database::open(&config.database).await?;
+    let users = Users::new(database.clone());
+    let refresh_tokens = RefreshTokens::new(database.clone());
+    if let Some(admin) = config.admin {
+        make_admin(admin, &users, &passwords, clock.unix_seconds()).await?;
+    }
+    let forgetting = tokio::spawn(forget_expired(refresh_tokens.clone(), clock.clone()));
+    let issuer = Issuer::new(keys, config.tokens, config.sessions, clock);
+
+    tracing::info!(
+        address = %identity.instance,
+        algorithm = config.algorithm.name(),
+        kid = issuer.keys().signing().kid(),
+        "serving"
+    );
+    let closing = database.clone();
+    let worker = move || {
+        let state = routes::State {
+            users: users.clone(),
+            refresh_tokens: refresh_tokens.clone(),
+            passwords: passwords.clone(),
+            issuer: issuer.clone(),
+            sessions: SessionStore::open(config.session_store.clone()),
+            metrics: auth_metrics.clone(),
+        };
+        let database = database.clone();
+        Worker {
+            routes: Box::new(move |routes| routes::configure(routes, state)),
+            readiness: Rc::new(move || Box::pin(missing(database.clone()))),
+        }
+    };
+    let outcome = serve(listener, config.server, tracing, metrics, shutdown, worker).await;
+    forgetting.abort();
+    closing.close().await;
+    Ok(outcome?)
+}
+
+/// Redis is not asked: token logins work without it.
+async fn missing(database: Database) -> Vec<Missing> {
+    match database.ping().await {
+        Ok(()) => Vec::new(),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            vec![Missing {
+                name: "database",
+                reason: "it does not answer".to_owned(),
+            }]
+        }
+    }
+}
+
+fn make_data_folder(folder: &std::path::Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| Error::DataFolder {
+            folder: folder.to_owned(),
+            source,
+        })
+}
+
+async fn make_admin(
+    admin: Admin,
+    users: &Users,
+    passwords: &Passwords,
+    now: u64,
+) -> Result<(), Error> {
+    if let Some(found) = users.find(&admin.username, None).await? {
+        if !found.user.roles.iter().any(|role| role == "admin") {
+            tracing::warn!(
+                username = %admin.username,
+                "the user of AUTH_ADMIN_USERNAME exists without the role admin and stays as it is"
+            );
+        }
+        return Ok(());
+    }
+    let hash = passwords.hash(admin.password.into_secret(), None).await?;
+    // Nothing is added when another replica was faster.
+    if users
+        .add(&admin.username, &hash, &ADMIN_ROLES, now, None)
+        .await?
+        .is_some()
+    {
+        tracing::info!(username = %admin.username, "made the administrator");
+    }
+    Ok(())
+}
+
+async fn forget_expired(refresh_tokens: RefreshTokens, clock: Clock) {
+    let mut interval = tokio::time::interval(FORGET_INTERVAL);
+    loop {
+        interval.tick().await;
+        match refresh_tokens.forget_expired(clock.unix_seconds()).await {
+            Ok(logins) => tracing::debug!(logins, "removed logins that are over"),
+            Err(error) => tracing::warn!(%error, "logins that are over were not removed"),
+        }
+    }
+}

@@ -1,2 +1,38 @@
-//! Skeleton.
-fn main() {}
+//! The auth-service as a process: configuration, logs, listener, exit code.
+
+use std::{net::TcpListener, process::ExitCode};
+
+use auth_service::{Config, run};
+use shared::{clock::Clock, healthcheck, shutdown, telemetry::logs};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if let Some(code) = healthcheck::requested() {
+        return code;
+    }
+    let config = match Config::from_process() {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    logs::init(&config.telemetry.logs);
+    match start(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            tracing::error!("auth-service: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(config: Config) -> Result<(), String> {
+    let listener = TcpListener::bind(config.listen).map_err(|error| {
+        format!(
+            "cannot listen on {}: {error}; set AUTH_LISTEN to a free address",
+            config.listen
+        )
+    })?;
+    let shutdown = shutdown::on_signal().map_err(|error| format!("no signals: {error}"))?;
+    run(config, listener, Clock::system(), shutdown)
+        .await
+        .map_err(|error| error.to_string())
+}

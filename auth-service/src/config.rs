@@ -1,0 +1,209 @@
+//! The variables of the auth-service, read once and checked whole.
+
+mod check;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+use shared::{
+    config::{Faults, Secret, load},
+    server::ServerSettings,
+    session::StoreSettings,
+    telemetry::{TelemetryArgs, TelemetrySettings},
+};
+
+use crate::{
+    credentials::{Password, Username},
+    database::DatabaseSettings,
+    keys::{Algorithm, KeySource},
+    passwords::HashSettings,
+};
+
+/// Users, logins, access tokens, sessions and the key set of Statewise.
+///
+/// Every option is an environment variable too; durations have a unit, such as 250ms or 15m.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "auth-service", version)]
+pub struct Args {
+    /// Address and port to serve HTTP on.
+    #[arg(long, env = "AUTH_LISTEN", default_value = "127.0.0.1:8081")]
+    listen: String,
+
+    /// Worker threads. Default: one for each core.
+    #[arg(long, env = "AUTH_WORKERS")]
+    workers: Option<String>,
+
+    /// Folder of the key files and of the SQLite database. Made when it is absent.
+    #[arg(long, env = "AUTH_DATA_DIR", default_value = "./data/auth")]
+    data_dir: PathBuf,
+
+    /// Where users are: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME.
+    /// Default: users.sqlite in the data folder.
+    #[arg(long, env = "AUTH_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<Secret<String>>,
+
+    /// How long one call to the database may take, waiting for a connection included.
+    #[arg(long, env = "AUTH_DATABASE_TIMEOUT", default_value = "2s")]
+    database_timeout: String,
+
+    /// Issuer of the tokens: the URL under which clients reach this service.
+    #[arg(
+        long,
+        env = "AUTH_ISSUER",
+        default_value = "http://127.0.0.1:8080/auth"
+    )]
+    issuer: String,
+
+    /// Audience of the tokens: the name of the resource servers.
+    #[arg(long, env = "AUTH_AUDIENCE", default_value = "statewise-api")]
+    audience: String,
+
+    /// Signature algorithm: RS256, ES256 or EdDSA.
+    #[arg(long, env = "AUTH_ALGORITHM", default_value = "RS256")]
+    algorithm: String,
+
+    /// Private keys as PEM files (PKCS#8), separated by commas. The first of the algorithm signs,
+    /// all are published. Default: keys/*.pem in the data folder, made when there is none.
+    #[arg(long, env = "AUTH_SIGNING_KEY_FILES")]
+    signing_key_files: Option<String>,
+
+    /// Life of an access token. It cannot be taken back, so keep it short.
+    #[arg(long, env = "AUTH_ACCESS_TOKEN_TTL", default_value = "15m")]
+    access_token_ttl: String,
+
+    /// How long a login can be renewed with refresh tokens, counted from the login.
+    #[arg(long, env = "AUTH_REFRESH_TOKEN_TTL", default_value = "30d")]
+    refresh_token_ttl: String,
+
+    /// A session ends when it was not used for so long.
+    #[arg(long, env = "AUTH_SESSION_IDLE_TTL", default_value = "30m")]
+    session_idle_ttl: String,
+
+    /// A session ends so long after the login, however much it is used.
+    #[arg(long, env = "AUTH_SESSION_ABSOLUTE_TTL", default_value = "12h")]
+    session_absolute_ttl: String,
+
+    /// Where sessions are. Token logins work without it.
+    #[arg(
+        long,
+        env = "AUTH_REDIS_URL",
+        default_value = "redis://127.0.0.1:6379",
+        hide_env_values = true
+    )]
+    redis_url: Secret<String>,
+
+    /// How long one call to Redis may take.
+    #[arg(long, env = "AUTH_REDIS_TIMEOUT", default_value = "250ms")]
+    redis_timeout: String,
+
+    /// Memory of one Argon2id run in KiB.
+    #[arg(long, env = "AUTH_ARGON2_MEMORY_KIB", default_value = "19456")]
+    argon2_memory_kib: String,
+
+    /// Passes of one Argon2id run.
+    #[arg(long, env = "AUTH_ARGON2_ITERATIONS", default_value = "2")]
+    argon2_iterations: String,
+
+    /// Argon2id runs at a time. Default: one for each core.
+    #[arg(long, env = "AUTH_ARGON2_CONCURRENCY")]
+    argon2_concurrency: Option<String>,
+
+    /// Argon2id runs that may wait for their turn; beyond it the answer is 503.
+    #[arg(long, env = "AUTH_ARGON2_QUEUE", default_value = "64")]
+    argon2_queue: String,
+
+    /// Name of an administrator to make at the start when there is no user of that name.
+    #[arg(long, env = "AUTH_ADMIN_USERNAME")]
+    admin_username: Option<String>,
+
+    /// Password of that administrator.
+    #[arg(long, env = "AUTH_ADMIN_PASSWORD", hide_env_values = true)]
+    admin_password: Option<Secret<String>>,
+
+    /// On SIGTERM: from "not ready" to "accepts nothing new".
+    #[arg(long, env = "AUTH_DRAIN_GRACE", default_value = "1s")]
+    drain_grace: String,
+
+    /// On SIGTERM: from "accepts nothing new" to "cuts what is still open".
+    #[arg(long, env = "AUTH_DRAIN_TIMEOUT", default_value = "10s")]
+    drain_timeout: String,
+
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address to serve on.
+    pub listen: SocketAddr,
+    /// Workers and drain.
+    pub server: ServerSettings,
+    /// Folder of key files and SQLite database.
+    pub data_dir: PathBuf,
+    /// Where users are.
+    pub database: DatabaseSettings,
+    /// Who issues tokens, for whom and for how long.
+    pub tokens: TokenSettings,
+    /// The algorithm that signs.
+    pub algorithm: Algorithm,
+    /// Where the keys are.
+    pub keys: KeySource,
+    /// Limits of a session.
+    pub sessions: SessionSettings,
+    /// Where sessions are.
+    pub session_store: StoreSettings,
+    /// The cost of a password hash and how many at a time.
+    pub hashing: HashSettings,
+    /// The administrator to make at the start.
+    pub admin: Option<Admin>,
+    /// Logs and traces.
+    pub telemetry: TelemetrySettings,
+}
+
+/// What is said in every token.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    /// `iss`, byte for byte as configured.
+    pub issuer: String,
+    /// `aud`.
+    pub audience: String,
+    /// From `iat` to `exp`.
+    pub access_ttl: Duration,
+    /// From the login to the end of its family of refresh tokens.
+    pub refresh_ttl: Duration,
+}
+
+/// The two limits of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionSettings {
+    /// Without a request for so long it is over.
+    pub idle: Duration,
+    /// After so long it is over.
+    pub absolute: Duration,
+}
+
+/// The administrator to make at the start.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The name to log in with.
+    pub username: Username,
+    /// The password to log in with.
+    pub password: Password,
+}
+
+impl Config {
+    /// Reads arguments and environment.
+    ///
+    /// # Errors
+    ///
+    /// The exit code to end with, after everything that is wrong was said on standard error.
+    pub fn from_process() -> Result<Self, ExitCode> {
+        load(Self::check)
+    }
+
+    /// Checks what was read, noting every fault.
+    pub fn check(args: Args, faults: &mut Faults) -> Option<Self> {
+        check::check(args, faults)
+    }
+}

@@ -1,0 +1,329 @@
+//! From raw text to a configuration; every fault is noted, none ends the checking.
+
+use std::{fmt::Display, str::FromStr, thread::available_parallelism, time::Duration};
+
+use shared::{
+    config::{Faults, Secret},
+    server::ServerSettings,
+    session::StoreSettings,
+    shutdown::Drain,
+};
+
+use super::{Admin, Args, Config, SessionSettings, TokenSettings};
+use crate::{
+    credentials::{Password, Username},
+    database::DatabaseSettings,
+    keys::{Algorithm, KeySource},
+    passwords::HashSettings,
+};
+
+/// Name of the SQLite database in the data folder.
+const DATABASE_FILE: &str = "users.sqlite";
+
+pub(super) fn check(args: Args, faults: &mut Faults) -> Option<Config> {
+    let listen = faults.parsed(
+        "AUTH_LISTEN",
+        &args.listen,
+        "an address and a port, such as 127.0.0.1:8081",
+    );
+    let server = server(&args, faults);
+    let database = database(&args, faults);
+    let tokens = tokens(&args, faults);
+    let algorithm = faults.check("AUTH_ALGORITHM", Algorithm::from_str(&args.algorithm));
+    let keys = keys(&args, faults);
+    let sessions = sessions(&args, faults);
+    let session_store = StoreSettings::check(
+        faults,
+        "AUTH_REDIS_URL",
+        args.redis_url.expose(),
+        "AUTH_REDIS_TIMEOUT",
+        &args.redis_timeout,
+    );
+    let hashing = hashing(&args, faults);
+    let admin = admin(&args, faults);
+    let telemetry = args.telemetry.check(faults);
+    Some(Config {
+        listen: listen?,
+        server: server?,
+        data_dir: args.data_dir,
+        database: database?,
+        tokens: tokens?,
+        algorithm: algorithm?,
+        keys: keys?,
+        sessions: sessions?,
+        session_store: session_store?,
+        hashing: hashing?,
+        admin,
+        telemetry,
+    })
+}
+
+fn server(args: &Args, faults: &mut Faults) -> Option<ServerSettings> {
+    let workers = count_or_cores("AUTH_WORKERS", args.workers.as_deref(), faults);
+    let grace = faults.duration("AUTH_DRAIN_GRACE", &args.drain_grace);
+    let timeout = faults.positive_duration("AUTH_DRAIN_TIMEOUT", &args.drain_timeout);
+    Some(ServerSettings {
+        workers: workers?,
+        drain: Drain {
+            grace: grace?,
+            timeout: timeout?,
+        },
+    })
+}
+
+fn database(args: &Args, faults: &mut Faults) -> Option<DatabaseSettings> {
+    let default = || format!("sqlite:{}", args.data_dir.join(DATABASE_FILE).display());
+    let url = args
+        .database_url
+        .as_ref()
+        .map_or_else(default, |url| url.expose().clone());
+    let timeout = faults.positive_duration("AUTH_DATABASE_TIMEOUT", &args.database_timeout);
+    let target = faults.check("AUTH_DATABASE_URL", url.parse());
+    Some(DatabaseSettings {
+        target: target?,
+        timeout: timeout?,
+    })
+}
+
+fn tokens(args: &Args, faults: &mut Faults) -> Option<TokenSettings> {
+    let issuer = issuer(&args.issuer, faults);
+    if args.audience.trim().is_empty() {
+        faults.add("AUTH_AUDIENCE", "must not be empty");
+    }
+    let access = whole_seconds("AUTH_ACCESS_TOKEN_TTL", &args.access_token_ttl, faults);
+    let refresh = whole_seconds("AUTH_REFRESH_TOKEN_TTL", &args.refresh_token_ttl, faults);
+    if let (Some(access), Some(refresh)) = (access, refresh)
+        && refresh < access
+    {
+        faults.add(
+            "AUTH_REFRESH_TOKEN_TTL",
+            "must not be shorter than AUTH_ACCESS_TOKEN_TTL",
+        );
+    }
+    Some(TokenSettings {
+        issuer: issuer?,
+        audience: args.audience.clone(),
+        access_ttl: access?,
+        refresh_ttl: refresh?,
+    })
+}
+
+/// RFC 8414 §2: a URL without query and fragment.
+fn issuer(text: &str, faults: &mut Faults) -> Option<String> {
+    let url = faults.url("AUTH_ISSUER", text, &["http", "https"])?;
+    if url.query().is_some() || url.fragment().is_some() {
+        faults.add("AUTH_ISSUER", "must have neither a query nor a fragment");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn keys(args: &Args, faults: &mut Faults) -> Option<KeySource> {
+    let Some(list) = &args.signing_key_files else {
+        return Some(KeySource::Folder(args.data_dir.join("keys")));
+    };
+    let files: Vec<_> = list
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(Into::into)
+        .collect();
+    if files.is_empty() {
+        faults.add("AUTH_SIGNING_KEY_FILES", "names no file");
+        return None;
+    }
+    Some(KeySource::Files(files))
+}
+
+fn sessions(args: &Args, faults: &mut Faults) -> Option<SessionSettings> {
+    let idle = whole_seconds("AUTH_SESSION_IDLE_TTL", &args.session_idle_ttl, faults);
+    let absolute = whole_seconds(
+        "AUTH_SESSION_ABSOLUTE_TTL",
+        &args.session_absolute_ttl,
+        faults,
+    );
+    if let (Some(idle), Some(absolute)) = (idle, absolute)
+        && absolute < idle
+    {
+        faults.add(
+            "AUTH_SESSION_ABSOLUTE_TTL",
+            "must not be shorter than AUTH_SESSION_IDLE_TTL",
+        );
+    }
+    Some(SessionSettings {
+        idle: idle?,
+        absolute: absolute?,
+    })
+}
+
+fn hashing(args: &Args, faults: &mut Faults) -> Option<HashSettings> {
+    let memory_kib = faults.parsed(
+        "AUTH_ARGON2_MEMORY_KIB",
+        &args.argon2_memory_kib,
+        "a number of KiB",
+    );
+    let iterations = faults.parsed(
+        "AUTH_ARGON2_ITERATIONS",
+        &args.argon2_iterations,
+        "a number of passes",
+    );
+    let concurrency = count_or_cores(
+        "AUTH_ARGON2_CONCURRENCY",
+        args.argon2_concurrency.as_deref(),
+        faults,
+    );
+    let queue = faults.parsed(
+        "AUTH_ARGON2_QUEUE",
+        &args.argon2_queue,
+        "a number of waiting requests",
+    );
+    let parameters = faults.check(
+        "AUTH_ARGON2_MEMORY_KIB, AUTH_ARGON2_ITERATIONS",
+        argon2::Params::new(memory_kib?, iterations?, 1, None)
+            .map_err(|error| format!("Argon2id does not work with these ({error})")),
+    );
+    Some(HashSettings {
+        parameters: parameters?,
+        concurrency: concurrency?,
+        queue: queue?,
+    })
+}
+
+fn admin(args: &Args, faults: &mut Faults) -> Option<Admin> {
+    match (&args.admin_username, &args.admin_password) {
+        (None, None) => None,
+        (Some(username), Some(password)) => {
+            let username = faults.check("AUTH_ADMIN_USERNAME", joined(Username::parse(username)));
+            let password = faults.check(
+                "AUTH_ADMIN_PASSWORD",
+                joined(Password::parse(Secret::new(password.expose().clone()))),
+            );
+            Some(Admin {
+                username: username?,
+                password: password?,
+            })
+        }
+        (Some(_), None) => {
+            faults.add(
+                "AUTH_ADMIN_PASSWORD",
+                "is missing beside AUTH_ADMIN_USERNAME",
+            );
+            None
+        }
+        (None, Some(_)) => {
+            faults.add(
+                "AUTH_ADMIN_USERNAME",
+                "is missing beside AUTH_ADMIN_PASSWORD",
+            );
+            None
+        }
+    }
+}
+
+fn joined<T, E: Display>(outcome: Result<T, Vec<E>>) -> Result<T, String> {
+    outcome.map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        faults.join("; ")
+    })
+}
+
+/// Tokens and cookies count in whole seconds, so a shorter time would silently become zero.
+fn whole_seconds(variable: &str, text: &str, faults: &mut Faults) -> Option<Duration> {
+    let duration = faults.positive_duration(variable, text)?;
+    if duration.subsec_nanos() != 0 {
+        faults.add(variable, "must be a whole number of seconds");
+        return None;
+    }
+    Some(duration)
+}
+
+/// A number of at least one; without text, the number of cores.
+fn count_or_cores(variable: &str, text: Option<&str>, faults: &mut Faults) -> Option<usize> {
+    let Some(text) = text else {
+        return Some(available_parallelism().map_or(1, Into::into));
+    };
+    faults
+        .parsed::<std::num::NonZeroUsize>(variable, text, "a number of at least 1")
+        .map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn checked(options: &[&str]) -> (Option<Config>, String) {
+        let args = Args::try_parse_from([&["auth-service"], options].concat()).unwrap();
+        let mut faults = Faults::default();
+        let config = Config::check(args, &mut faults);
+        (config, faults.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_right() {
+        let (config, faults) = checked(&[]);
+        assert_eq!(faults, "");
+        let config = config.unwrap();
+        assert_eq!(config.algorithm, Algorithm::Rs256);
+        assert_eq!(config.tokens.access_ttl, Duration::from_secs(900));
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let (config, faults) = checked(&[
+            "--listen=8081",
+            "--workers=0",
+            "--database-url=mysql://host/name",
+            "--issuer=http://host/?tenant=1",
+            "--audience=",
+            "--algorithm=HS256",
+            "--signing-key-files=,",
+            "--access-token-ttl=2h",
+            "--refresh-token-ttl=1h",
+            "--session-idle-ttl=1500ms",
+            "--redis-url=http://host",
+            "--argon2-memory-kib=1",
+            "--argon2-queue=many",
+            "--admin-username=ada",
+            "--drain-timeout=0s",
+            "--log-format=xml",
+        ]);
+        assert!(config.is_none());
+        for variable in [
+            "AUTH_LISTEN",
+            "AUTH_WORKERS",
+            "AUTH_DATABASE_URL",
+            "AUTH_ISSUER",
+            "AUTH_AUDIENCE",
+            "AUTH_ALGORITHM",
+            "AUTH_SIGNING_KEY_FILES",
+            "AUTH_REFRESH_TOKEN_TTL",
+            "AUTH_SESSION_IDLE_TTL",
+            "AUTH_REDIS_URL",
+            "AUTH_ARGON2_MEMORY_KIB",
+            "AUTH_ARGON2_QUEUE",
+            "AUTH_ADMIN_PASSWORD",
+            "AUTH_DRAIN_TIMEOUT",
+            "LOG_FORMAT",
+        ] {
+            assert!(
+                faults.contains(variable),
+                "{variable} is missing in:\n{faults}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_configuration_shows_no_secret() {
+        let (config, faults) = checked(&[
+            "--database-url=postgres://ada:opensesame@127.0.0.1/users",
+            "--redis-url=redis://:opensesame@127.0.0.1",
+            "--admin-username=root",
+            "--admin-password=opensesame",
+        ]);
+        assert_eq!(faults, "");
+        let text = format!("{:?}", config.unwrap());
+        assert!(!text.contains("opensesame"), "{text}");
+    }
+}

@@ -1,0 +1,156 @@
+//! From what happened inside to what a caller sees: the only place that knows status codes.
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use serde_json::json;
+use shared::{problem::Problem, session::StoreError};
+
+use crate::{
+    database::DatabaseError,
+    issuer::IssueError,
+    passwords::{self, HashError},
+};
+
+/// A request that was not answered as hoped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The body is JSON but not what this route takes: every fault of it.
+    #[error("the body is not what this route takes")]
+    Faulty(Vec<String>),
+    /// The name belongs to somebody.
+    #[error("the username is taken")]
+    Taken,
+    /// Unknown user or wrong password; which of them is nobody's business.
+    #[error("the username or the password is wrong")]
+    WrongCredentials,
+    /// No credential was presented.
+    #[error("no credential")]
+    NoCredential,
+    /// A credential was presented that is none, or none any more.
+    #[error("the credential is not valid")]
+    InvalidCredential,
+    /// A refused request to the token endpoint, RFC 6749 §5.2.
+    #[error("{0}")]
+    OAuth(#[from] OAuthError),
+    /// The user store gave no answer.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The session store gave no answer.
+    #[error(transparent)]
+    Sessions(#[from] StoreError),
+    /// The password was not hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// The token was not signed.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+}
+
+/// The registered error codes that the token endpoint answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OAuthError {
+    /// A parameter is missing, repeated or of the wrong form.
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    /// The refresh token is unknown, over, spent, revoked or another client's.
+    #[error("the refresh token is not valid")]
+    InvalidGrant,
+    /// Another grant than those of the metadata.
+    #[error("the grant types are those of the authorization server metadata")]
+    UnsupportedGrantType,
+}
+
+impl OAuthError {
+    fn code(self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+        }
+    }
+}
+
+impl Error {
+    fn problem(&self) -> Problem {
+        match self {
+            Self::Faulty(faults) => {
+                Problem::new(400, "invalid-input", "The body is not what this path takes")
+                    .detail(faults.join("; "))
+            }
+            Self::Taken => Problem::new(409, "username-taken", "This username is taken"),
+            Self::WrongCredentials => Problem::new(
+                401,
+                "wrong-credentials",
+                "The username or the password is wrong",
+            )
+            .header("www-authenticate", "Bearer"),
+            Self::NoCredential => {
+                Problem::new(401, "no-credential", "Present the credential to end")
+                    .header("www-authenticate", "Bearer")
+            }
+            Self::InvalidCredential => {
+                Problem::new(401, "invalid-credential", "The credential is not valid")
+                    .header("www-authenticate", "Bearer error=\"invalid_token\"")
+            }
+            Self::OAuth(error) => Problem::new(400, error.code(), "The token was not issued"),
+            Self::Database(_) => Problem::unavailable(
+                "user-store-unavailable",
+                "Users cannot be read or written now",
+            ),
+            Self::Sessions(_) => Problem::unavailable(
+                "session-store-unavailable",
+                "Sessions cannot be read or written now",
+            ),
+            Self::Hash(HashError::Busy) => Problem::new(
+                503,
+                "too-many-logins",
+                "Too many passwords wait to be checked",
+            )
+            .header("retry-after", passwords::RETRY_AFTER.as_secs().to_string()),
+            Self::Hash(HashError::Failed(_)) | Self::Issue(_) => Problem::internal(),
+        }
+    }
+}
+
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        self.problem().status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let problem = self.problem();
+        // Once, at the edge: a caller's fault is no event of ours.
+        if problem.status >= 500 {
+            tracing::warn!(error = %self, status = problem.status, "a request was not answered");
+        }
+        let mut response = match self {
+            Self::OAuth(error) => HttpResponse::BadRequest().json(json!({
+                "error": error.code(),
+                "error_description": error.to_string(),
+            })),
+            _ => problem.error_response(),
+        };
+        response.headers_mut().insert(
+            actix_web::http::header::CACHE_CONTROL,
+            actix_web::http::header::HeaderValue::from_static("no-store"),
+        );
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_decided_is_never_the_callers_fault() {
+        for error in [
+            Error::Database(DatabaseError::Failed(sqlx::Error::PoolTimedOut)),
+            Error::Sessions(StoreError::Down),
+            Error::Hash(HashError::Busy),
+        ] {
+            let response = error.error_response();
+            assert_eq!(response.status(), 503, "{error}");
+            assert!(response.headers().contains_key("retry-after"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What the auth-service counts besides its requests.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Unit,
+};
+use shared::telemetry::metrics::{Metrics, duration_histogram};
+
+/// Counters of logins, tokens and password hashes. Cheap to clone; clones count together.
+#[derive(Clone, Debug)]
+pub struct AuthMetrics {
+    logins: Family<Login, Counter>,
+    tokens: Family<Grant, Counter>,
+    hash_duration: Family<Operation, Histogram, fn() -> Histogram>,
+    hash_waiting: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Login {
+    credential: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Grant {
+    grant: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Operation {
+    operation: &'static str,
+}
+
+/// Counts one waiting caller until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting(Gauge);
+
+impl Default for AuthMetrics {
+    fn default() -> Self {
+        Self {
+            logins: Family::default(),
+            tokens: Family::default(),
+            hash_duration: Family::new_with_constructor(duration_histogram as fn() -> Histogram),
+            hash_waiting: Gauge::default(),
+        }
+    }
+}
+
+impl AuthMetrics {
+    /// Adds the counters to those of the service.
+    pub fn register(&self, metrics: &Metrics) {
+        metrics.register(|registry| {
+            registry.register(
+                "auth_logins",
+                "Logins by what was asked for and how they ended",
+                self.logins.clone(),
+            );
+            registry.register(
+                "auth_tokens_issued",
+                "Access tokens signed, by grant",
+                self.tokens.clone(),
+            );
+            registry.register_with_unit(
+                "auth_password_hash_duration",
+                "Time of one Argon2id run, without waiting for a turn",
+                Unit::Seconds,
+                self.hash_duration.clone(),
+            );
+            registry.register(
+                "auth_password_hash_waiting",
+                "Requests that wait for a turn to run Argon2id",
+                self.hash_waiting.clone(),
+            );
+        });
+    }
+
+    /// Counts a login.
+    pub(crate) fn login(&self, credential: &'static str, outcome: &'static str) {
+        self.logins
+            .get_or_create_owned(&Login {
+                credential,
+                outcome,
+            })
+            .inc();
+    }
+
+    /// Counts a signed access token.
+    pub(crate) fn token_issued(&self, grant: &'static str) {
+        self.tokens.get_or_create_owned(&Grant { grant }).inc();
+    }
+
+    /// Counts one Argon2id run.
+    pub(crate) fn hashed(&self, operation: &'static str, took: Duration) {
+        self.hash_duration
+            .get_or_create_owned(&Operation { operation })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Counts a waiting caller while the guard lives.
+    pub(crate) fn waiting(&self) -> Waiting {
+        self.hash_waiting.inc();
+        Waiting(self.hash_waiting.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,41 @@
+//! The only list of routes, and what their handlers share.
+
+mod body;
+mod cookie;
+mod login;
+mod logout;
+mod metadata;
+mod register;
+mod token;
+
+use actix_web::web::{self, ServiceConfig};
+use shared::{server::resource, session::SessionStore};
+
+use crate::{
+    issuer::Issuer, metrics::AuthMetrics, passwords::Passwords, refresh::RefreshTokens,
+    users::Users,
+};
+
+/// What handlers work with; one for each worker thread, because of the session store.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) users: Users,
+    pub(crate) refresh_tokens: RefreshTokens,
+    pub(crate) passwords: Passwords,
+    pub(crate) issuer: Issuer,
+    pub(crate) sessions: SessionStore,
+    pub(crate) metrics: AuthMetrics,
+}
+
+/// Adds the routes of the auth-service.
+pub(crate) fn configure(routes: &mut ServiceConfig, state: State) {
+    routes
+        .app_data(web::Data::new(state))
+        .app_data(token::form_config())
+        .service(resource("/register", "POST").route(web::post().to(register::register)))
+        .service(resource("/login", "POST").route(web::post().to(login::login)))
+        .service(resource("/logout", "POST").route(web::post().to(logout::logout)))
+        .service(resource("/oauth/token", "POST").route(web::post().to(token::token)))
+        .service(resource(metadata::JWKS_PATH, "GET").route(web::get().to(metadata::jwks)))
+        .service(resource(metadata::METADATA_PATH, "GET").route(web::get().to(metadata::metadata)));
+}

@@ -1,0 +1,36 @@
+//! What the world may know: the key set and the description of this authorization server.
+
+use actix_web::{HttpResponse, http::header, web};
+use serde_json::json;
+
+use super::State;
+
+/// Where the key set is.
+pub(super) const JWKS_PATH: &str = "/.well-known/jwks.json";
+/// Where the description is, RFC 8414 §3.
+pub(super) const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
+
+/// Verifiers refresh ahead of this and at once for a key they do not know.
+const CACHE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "public, max-age=300");
+
+pub(super) async fn jwks(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(CACHE)
+        .content_type("application/jwk-set+json")
+        .body(state.issuer.keys().jwks().to_owned())
+}
+
+/// RFC 8414 §2: what exists here, and nothing that does not.
+pub(super) async fn metadata(state: web::Data<State>) -> HttpResponse {
+    let issuer = state.issuer.name();
+    let base = issuer.trim_end_matches('/');
+    HttpResponse::Ok().insert_header(CACHE).json(json!({
+        "issuer": issuer,
+        "jwks_uri": format!("{base}{JWKS_PATH}"),
+        "token_endpoint": format!("{base}/oauth/token"),
+        "token_endpoint_auth_methods_supported": ["none"],
+        "grant_types_supported": ["refresh_token"],
+        // Required by the standard; without an authorization endpoint there is none.
+        "response_types_supported": [],
+    }))
+}

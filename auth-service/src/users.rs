@@ -1,0 +1,124 @@
+//! The one door to users.
+
+use shared::telemetry::trace::TraceHandle;
+
+use crate::{
+    credentials::Username,
+    database::{Database, DatabaseError, Operation, on_database},
+    random,
+};
+
+const INSERT: &str = "INSERT INTO users (id, username, username_key, password_hash, roles, created_at) \
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (username_key) DO NOTHING";
+const FIND: &str = "SELECT id, username, roles, password_hash FROM users WHERE username_key = $1";
+
+/// Someone who can log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Stable and meaningless: the `sub` of tokens and sessions.
+    pub id: String,
+    /// The name as it was registered.
+    pub username: String,
+    /// What the user may do.
+    pub roles: Vec<String>,
+}
+
+/// A user with the hash that a password is checked against.
+pub struct StoredUser {
+    /// Who it is.
+    pub user: User,
+    /// PHC string.
+    pub password_hash: String,
+}
+
+/// Users in the database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Users(Database);
+
+impl Users {
+    /// Users of this database.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self(database)
+    }
+
+    /// Adds a user; `None` when the name is taken.
+    ///
+    /// # Errors
+    ///
+    /// The database did not confirm it; whether the user exists is unknown.
+    pub async fn add(
+        &self,
+        username: &Username,
+        password_hash: &str,
+        roles: &[&str],
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Option<User>, DatabaseError> {
+        let user = User {
+            id: random::text::<16>(),
+            username: username.as_str().to_owned(),
+            roles: roles.iter().map(ToString::to_string).collect(),
+        };
+        let statement = async {
+            on_database!(self.0, pool => async {
+                sqlx::query(INSERT)
+                    .bind(&user.id)
+                    .bind(&user.username)
+                    .bind(username.key())
+                    .bind(password_hash)
+                    .bind(user.roles.join(" "))
+                    .bind(seconds(now))
+                    .execute(pool)
+                    .await
+                    .map(|outcome| outcome.rows_affected())
+            })
+        };
+        let added = self.0.call(operation("INSERT"), trace, statement).await?;
+        Ok((added > 0).then_some(user))
+    }
+
+    /// Looks a user up by name.
+    ///
+    /// # Errors
+    ///
+    /// The database did not answer.
+    pub async fn find(
+        &self,
+        username: &Username,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Option<StoredUser>, DatabaseError> {
+        type Row = (String, String, String, String);
+        let statement = async {
+            on_database!(self.0, pool => sqlx::query_as::<_, Row>(FIND)
+                .bind(username.key())
+                .fetch_optional(pool))
+        };
+        let row = self.0.call(operation("SELECT"), trace, statement).await?;
+        Ok(row.map(|(id, username, roles, password_hash)| StoredUser {
+            user: User {
+                id,
+                username,
+                roles: split_roles(&roles),
+            },
+            password_hash,
+        }))
+    }
+}
+
+/// The roles of the column that holds them.
+pub(crate) fn split_roles(text: &str) -> Vec<String> {
+    text.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+/// A time as the databases store it.
+pub(crate) fn seconds(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+fn operation(name: &'static str) -> Operation {
+    Operation {
+        name,
+        collection: "users",
+    }
+}
