@@ -174,7 +174,7 @@ all_answers_are_200() {
 }
 
 runs_as_number_above_zero() {
-    docker top "$1" -eo uid | tail -n +2 | awk '$1 == 0 || $1 == "root" { bad = 1 } END { exit bad }'
+    docker top "$1" -eo pid,uid | tail -n +2 | awk '$2 == 0 || $2 == "root" { bad = 1 } END { exit bad }'
 }
 
 networks_of() {
