@@ -57,6 +57,8 @@ impl Criteria {
 
 /// Growth of the rate while steps are held.
 const GROWTH: f64 = 1.3;
+/// Fall of the rate while none was held.
+const FALL: f64 = 1.5;
 /// Held and failed rate closer than this: the search ends.
 const CLOSE: f64 = 1.06;
 
@@ -94,7 +96,7 @@ impl Search {
         match (self.held, self.failed) {
             (None, None) => Some(self.first),
             (Some(held), None) => Some(held * GROWTH),
-            (None, Some(failed)) => Some(failed / GROWTH),
+            (None, Some(failed)) => Some(failed / FALL),
             (Some(held), Some(failed)) if failed / held < CLOSE => None,
             (Some(held), Some(failed)) => Some((held * failed).sqrt()),
         }
