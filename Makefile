@@ -15,7 +15,8 @@ help: ## Lists the commands
 demo: toolchain ## Compares tokens and sessions on this machine, without Docker; the report is in statewise-results/
 	scripts/install.sh redis
 	cargo build --release --locked --workspace --bins
-	$(TARGET_DIR)/release/loadtest compare --quick --out $(RESULTS)
+	@# 4 is an answer as well: this machine was too noisy to tell the two apart, and the report says so.
+	$(TARGET_DIR)/release/loadtest compare --quick --out $(RESULTS) || [ $$? -eq 4 ]
 	@echo "report: $(CURDIR)/$(RESULTS)/report.html"
 
 .PHONY: test
