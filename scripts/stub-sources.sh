@@ -1,12 +1,12 @@
 #!/bin/sh
 # Gives every crate in the working directory, of which only the manifest is there, the source files that cargo
-# insists on, all empty: the dependencies can then be built before the sources are copied (see Dockerfile).
+# insists on, without content: the dependencies can then be built before the sources are copied (see Dockerfile).
 set -eu
 
 for manifest in */Cargo.toml; do
     crate=${manifest%/Cargo.toml}
     mkdir -p "$crate/src"
-    : >"$crate/src/lib.rs"
+    echo '//! Empty.' >"$crate/src/lib.rs"
     # Cargo refuses a manifest that names a test or a benchmark whose file is not there.
     awk -v crate="$crate" '
         /^\[/ { folder = "" }
