@@ -1,0 +1,34 @@
+//! The real service in this process, over real sockets, with a real Redis, and with SQLite and a
+//! real PostgreSQL as the user store.
+
+mod keys;
+mod login;
+mod logout;
+mod metadata;
+mod outage;
+mod postgres;
+mod process;
+mod redis;
+mod refresh;
+mod register;
+mod requests;
+mod service;
+
+/// Makes of each function over a [`service::Backend`] one test for each user store.
+macro_rules! on_both_databases {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::service::Backend::Sqlite).await;
+            })+
+        }
+        mod postgresql {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::service::Backend::Postgres).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both_databases;
