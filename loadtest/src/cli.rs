@@ -15,7 +15,7 @@ use crate::{
     login::{Credential, Users},
     progress::Progress,
     report,
-    results::{Results, Validity},
+    results::{self, Results, Validity},
     run::{self, RunOptions},
     stack::{RedisSource, Stack, StackError, StackOptions},
 };
@@ -51,6 +51,9 @@ enum Command {
     Coupling(CouplingArgs),
     /// Renders a results.json again
     Report(ReportArgs),
+    /// Prints the JSON Schema of results.json
+    #[command(hide = true)]
+    Schema,
 }
 
 #[derive(Debug, Subcommand)]
@@ -223,6 +226,10 @@ impl Cli {
             Command::Run(args) => args.run(),
             Command::Coupling(args) => args.run(),
             Command::Report(args) => args.run(),
+            Command::Schema => {
+                print(&format!("{:#}\n", results::schema()));
+                Ok(ExitCode::SUCCESS)
+            }
         }
     }
 }

@@ -268,7 +268,7 @@ impl Stack {
         self.wait_ready_until(name, Instant::now() + self.start_deadline)
     }
 
-    /// Waits until the gateway calls every upstream healthy.
+    /// Waits until the gateway uses every upstream.
     ///
     /// # Errors
     ///

@@ -41,16 +41,16 @@ impl Probe {
     }
 }
 
-/// Waits until the gateway calls every upstream healthy.
+/// Waits until the gateway uses every upstream: healthy, and not ejected for requests that failed.
 pub(super) fn wait_for_upstreams(stack: &Stack, deadline: Instant) -> Result<(), StackError> {
     let address = stack.with("gateway", |process| Ok(process.admin_address()))?;
     loop {
         if stack.interrupt.is_cancelled() {
             return Err(StackError::Interrupted);
         }
-        let reason = match unhealthy(address) {
+        let reason = match unused(address) {
             Ok(None) => return Ok(()),
-            Ok(Some(names)) => format!("it does not see {names}"),
+            Ok(Some(names)) => format!("it does not use {names}"),
             Err(reason) => reason,
         };
         if Instant::now() >= deadline {
@@ -62,8 +62,8 @@ pub(super) fn wait_for_upstreams(stack: &Stack, deadline: Instant) -> Result<(),
     }
 }
 
-/// The upstreams that the gateway does not call healthy; `None` when there are none.
-fn unhealthy(admin: SocketAddr) -> Result<Option<String>, String> {
+/// The upstreams that the gateway does not use; `None` when there are none.
+fn unused(admin: SocketAddr) -> Result<Option<String>, String> {
     let (status, body) = get(admin, "/pools")?;
     let body: serde_json::Value = serde_json::from_str(&body)
         .map_err(|error| format!("/pools answered {status} and no JSON: {error}"))?;
@@ -73,7 +73,8 @@ fn unhealthy(admin: SocketAddr) -> Result<Option<String>, String> {
         .flat_map(|(pool, state)| {
             let upstreams = state["upstreams"].as_array().cloned().unwrap_or_default();
             upstreams.into_iter().filter_map(move |upstream| {
-                (upstream["healthy"] != true).then(|| format!("{pool} at {}", upstream["address"]))
+                (upstream["healthy"] != true || upstream["ejected"] == true)
+                    .then(|| format!("{pool} at {}", upstream["address"]))
             })
         })
         .collect();
