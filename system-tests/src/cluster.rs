@@ -186,14 +186,20 @@ impl Cluster {
             .count()
     }
 
-    /// Everything that the processes have written so far.
+    /// What one process has written so far.
+    #[must_use]
+    pub fn log(&self, name: &str) -> String {
+        let path = self.stack.log_path(name);
+        path.ok()
+            .and_then(|path| std::fs::read_to_string(path).ok())
+            .unwrap_or_default()
+    }
+
+    /// What all processes have written so far.
     #[must_use]
     pub fn logs(&self) -> String {
-        let names = self.stack.processes_info().into_iter();
-        names
-            .filter_map(|process| self.stack.log_path(&process.name).ok())
-            .filter_map(|path| std::fs::read_to_string(path).ok())
-            .collect()
+        let processes = self.stack.processes_info();
+        processes.iter().map(|one| self.log(&one.name)).collect()
     }
 }
 

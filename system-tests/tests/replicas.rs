@@ -36,7 +36,7 @@ fn under_load(end: impl Fn(&Cluster, &str) + Send) {
         // One run after the other, for as long as the rolling takes on this machine.
         while !rolling.is_finished() {
             let running = cluster.load(&token, &session, RATE, RUN);
-            no_failure(&running.join().unwrap());
+            no_failure(&cluster, &running.join().unwrap());
         }
         rolling.join().unwrap();
     });
@@ -60,9 +60,18 @@ fn roll(cluster: &Cluster, end: impl Fn(&Cluster, &str)) {
 }
 
 #[track_caller]
-fn no_failure(outcome: &EngineOutcome) {
+fn no_failure(cluster: &Cluster, outcome: &EngineOutcome) {
     for arm in &outcome.arms {
         assert!(arm.good() > 50, "{}: only {:?}", arm.name, arm.outcomes);
-        assert_eq!(arm.failed(), 0, "{}: {:?}", arm.name, arm.outcomes);
+        let said = || {
+            format!(
+                "{}: {:?}
+{}",
+                arm.name,
+                arm.outcomes,
+                cluster.log("gateway")
+            )
+        };
+        assert_eq!(arm.failed(), 0, "{}", said());
     }
 }
