@@ -194,9 +194,9 @@ pub struct HealthSettings {
     /// Path that is asked for.
     pub path: String,
     /// Failures in a row that take an upstream out.
-    pub fall: u32,
+    pub fall: usize,
     /// Successes in a row that bring it back.
-    pub rise: u32,
+    pub rise: usize,
 }
 
 /// Deadlines of the data path.
@@ -272,8 +272,8 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
 fn check_health(raw: &Raw, faults: &mut Faults) -> Option<HealthSettings> {
     let interval = faults.positive_duration("GATEWAY_HEALTH_INTERVAL", &raw.health_interval);
     let timeout = faults.positive_duration("GATEWAY_HEALTH_TIMEOUT", &raw.health_timeout);
-    let fall = faults.parsed("GATEWAY_HEALTH_FALL", &raw.health_fall, "a count from 1");
-    let rise = faults.parsed("GATEWAY_HEALTH_RISE", &raw.health_rise, "a count from 1");
+    let fall = count("GATEWAY_HEALTH_FALL", &raw.health_fall, faults);
+    let rise = count("GATEWAY_HEALTH_RISE", &raw.health_rise, faults);
     let path = raw.health_path.trim();
     if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
         faults.add(
@@ -285,8 +285,8 @@ fn check_health(raw: &Raw, faults: &mut Faults) -> Option<HealthSettings> {
         interval: interval?,
         timeout: timeout?,
         path: path.to_owned(),
-        fall: positive("GATEWAY_HEALTH_FALL", fall?, faults)?,
-        rise: positive("GATEWAY_HEALTH_RISE", rise?, faults)?,
+        fall: fall?,
+        rise: rise?,
     })
 }
 
@@ -439,14 +439,6 @@ fn count(variable: &str, text: &str, faults: &mut Faults) -> Option<usize> {
         return None;
     }
     Some(count)
-}
-
-fn positive(variable: &str, value: u32, faults: &mut Faults) -> Option<u32> {
-    if value == 0 {
-        faults.add(variable, "must be at least 1");
-        return None;
-    }
-    Some(value)
 }
 
 fn flag(variable: &str, text: &str, faults: &mut Faults) -> Option<bool> {

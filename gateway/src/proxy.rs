@@ -217,6 +217,7 @@ fn pass_on(
         in_flight: answer.in_flight,
         client: Rc::clone(client),
         spans,
+        broken: None,
     });
     Response::from_parts(head, body)
 }

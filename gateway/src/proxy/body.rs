@@ -103,6 +103,9 @@ pub(crate) struct Flow {
     pub(crate) client: Rc<Client>,
     /// Spans end with the body.
     pub(crate) spans: Option<Box<Spans>>,
+    /// The answer broke off; told to the client's connection one poll later, so that what came
+    /// before is written first.
+    pub(crate) broken: Option<hyper::Error>,
 }
 
 /// The spans of a recorded request.
@@ -145,12 +148,20 @@ impl ResponseBody {
 impl Flow {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Some(link) = &mut self.link else {
-            return Poll::Ready(None);
+            return Poll::Ready(self.broken.take().map(Err));
         };
         let incoming = &mut self.incoming;
         let polled = link.drive(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx));
-        match &polled {
-            Poll::Pending => {}
+        match polled {
+            Poll::Ready(Some(Err(error))) => {
+                self.link = None;
+                self.broken = Some(error);
+                if let Some(spans) = &mut self.spans {
+                    spans.fail("upstream-lost");
+                }
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Poll::Ready(Some(Ok(_))) => {
                 self.client.answer_moved();
                 if self.incoming.is_end_stream() {
@@ -158,12 +169,7 @@ impl Flow {
                 }
             }
             Poll::Ready(None) => self.finish(),
-            Poll::Ready(Some(Err(_))) => {
-                self.link = None;
-                if let Some(spans) = &mut self.spans {
-                    spans.fail("upstream-lost");
-                }
-            }
+            Poll::Pending => {}
         }
         polled
     }

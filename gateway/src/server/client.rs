@@ -26,6 +26,8 @@ use tokio::{
 use super::worker::Worker;
 use crate::{headers, proxy, upstream::link::BUFFER_BYTES};
 
+/// The largest head of a request, in bytes; a larger one is answered with 431.
+const HEAD_LIMIT_BYTES: usize = 32 * 1024;
 /// How long a client that still sends is listened to after it was answered.
 const LINGER: Duration = Duration::from_secs(2);
 /// How much of it is read and thrown away.
@@ -241,6 +243,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     let mut builder = http1::Builder::new();
     builder
         .max_buf_size(BUFFER_BYTES)
+        .max_header_size(HEAD_LIMIT_BYTES)
         // The thread's clock sees to it, without a timer for each request.
         .header_read_timeout(None);
     let mut connection = pin!(builder.serve_connection(io, service));

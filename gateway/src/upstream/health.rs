@@ -177,8 +177,8 @@ async fn ask(client: &reqwest::Client, url: &str) -> Report {
 /// Results in a row.
 #[derive(Debug, Default)]
 struct Consecutive {
-    passed: u32,
-    failed: u32,
+    passed: usize,
+    failed: usize,
 }
 
 impl Consecutive {

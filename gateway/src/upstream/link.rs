@@ -23,6 +23,7 @@ use hyper::{
         TrySendError,
         http1::{self, Connection, SendRequest},
     },
+    rt::{Read, ReadBufCursor, Write},
 };
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -40,7 +41,7 @@ const TURNS: usize = 32;
 pub(crate) struct Link {
     sender: SendRequest<RequestBody>,
     /// `None` once it has ended.
-    driver: Option<Connection<TokioIo<TcpStream>, RequestBody>>,
+    driver: Option<Connection<UpstreamIo, RequestBody>>,
     wakes: Arc<Wakes>,
     waker: Waker,
     /// Tick of the thread's clock when it was made.
@@ -75,7 +76,10 @@ impl Link {
         stream.set_nodelay(true)?;
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
+            .handshake(UpstreamIo {
+                stream: TokioIo::new(stream),
+                broken: false,
+            })
             .await
             .map_err(io::Error::other)?;
         let wakes = Arc::new(Wakes::default());
@@ -160,6 +164,82 @@ impl Link {
             return true;
         }
         self.settle()
+    }
+}
+
+/// The upstream's socket.
+///
+/// An upstream may answer before it has read the whole request and then close: our next write fails
+/// while its answer is waiting to be read. So a broken write is not reported; the read finds the
+/// answer, or reports the end.
+struct UpstreamIo {
+    stream: TokioIo<TcpStream>,
+    /// Nothing can be written any more.
+    broken: bool,
+}
+
+impl UpstreamIo {
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TokioIo<TcpStream>>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.broken {
+            return Poll::Pending;
+        }
+        let polled = write(Pin::new(&mut self.stream), cx);
+        if let Poll::Ready(Err(error)) = &polled
+            && matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+            )
+        {
+            self.broken = true;
+            // Read again: what there is to read came before the write failed.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        polled
+    }
+}
+
+impl Read for UpstreamIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl Write for UpstreamIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, parts))
     }
 }
 
