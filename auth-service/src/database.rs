@@ -15,7 +15,7 @@ use std::{
 
 use shared::telemetry::trace::{SpanKind, TraceHandle};
 use sqlx::{
-    PgPool, SqlitePool,
+    Connection, PgConnection, PgPool, SqlitePool,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -97,6 +97,9 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
+    /// The server cannot be reached or refuses us.
+    #[error("the user store cannot be reached: {0}; check AUTH_DATABASE_URL and its server")]
+    Connect(DatabaseError),
     /// The tables could not be made.
     #[error("the user store cannot be prepared: {0}; check AUTH_DATABASE_URL and its database")]
     Migrate(#[from] MigrateError),
@@ -166,12 +169,9 @@ impl Database {
     pub async fn open(settings: &DatabaseSettings) -> Result<Self, OpenError> {
         let pool = match &settings.target {
             Target::Sqlite(path) => Pool::Sqlite(open_sqlite(path, settings.timeout)?),
-            Target::Postgres(options) => Pool::Postgres(
-                PgPoolOptions::new()
-                    .max_connections(CONNECTIONS)
-                    .acquire_timeout(settings.timeout)
-                    .connect_lazy_with((**options).clone().application_name("auth-service")),
-            ),
+            Target::Postgres(options) => {
+                Pool::Postgres(open_postgres(options, settings.timeout).await?)
+            }
         };
         match &pool {
             Pool::Sqlite(pool) => MIGRATIONS.run(pool).await?,
@@ -228,10 +228,7 @@ impl Database {
         &self,
         statement: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, DatabaseError> {
-        match tokio::time::timeout(self.timeout, statement).await {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(DatabaseError::Timeout(self.timeout)),
-        }
+        within(self.timeout, statement).await
     }
 
     /// The well-known `db.system.name` of the semantic conventions.
@@ -241,6 +238,28 @@ impl Database {
             Pool::Postgres(_) => "postgresql",
         }
     }
+}
+
+async fn within<T>(
+    deadline: Duration,
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, DatabaseError> {
+    match tokio::time::timeout(deadline, statement).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(DatabaseError::Timeout(deadline)),
+    }
+}
+
+async fn open_postgres(options: &PgConnectOptions, timeout: Duration) -> Result<PgPool, OpenError> {
+    let options = options.clone().application_name("auth-service");
+    // The pool tries again until its time is over and then tells only that; one connection by
+    // itself tells what is wrong.
+    let probe = async { PgConnection::connect_with(&options).await?.close().await };
+    within(timeout, probe).await.map_err(OpenError::Connect)?;
+    Ok(PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(timeout)
+        .connect_lazy_with(options))
 }
 
 fn open_sqlite(path: &Path, timeout: Duration) -> Result<SqlitePool, OpenError> {

@@ -1,6 +1,11 @@
 //! The real service in this process, over real sockets, with a real Redis, and with SQLite and a
 //! real PostgreSQL as the user store.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
 mod keys;
 mod login;
 mod logout;

@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -31,8 +31,8 @@ wait $! || true
 
 struct Server {
     folder: PathBuf,
-    // Closed by the system when this process ends.
-    _keeper: ChildStdin,
+    // Its standard input is closed by the system when this process ends.
+    _keeper: Child,
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
@@ -118,7 +118,7 @@ impl Server {
         } else {
             Command::new("sh")
         };
-        let mut keeper = command
+        let keeper = command
             .args(["-c", KEEPER, "keeper"])
             .arg(binaries)
             .arg(&folder)
@@ -131,7 +131,7 @@ impl Server {
             .expect("sh runs");
         Self {
             folder,
-            _keeper: keeper.stdin.take().expect("piped"),
+            _keeper: keeper,
         }
     }
 

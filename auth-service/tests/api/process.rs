@@ -117,6 +117,22 @@ fn a_database_file_that_is_none_is_named() {
 }
 
 #[test]
+fn a_database_server_that_is_not_there_is_told_without_its_password() {
+    let data = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_auth-service"))
+        .args(cheap_options(data.path()))
+        .arg("--listen=127.0.0.1:0")
+        // Nothing listens on the discard port.
+        .arg("--database-url=postgres://ada:opensesame@127.0.0.1:9/users")
+        .output()
+        .unwrap();
+    let text = said(&output, EXIT_FAILED_START);
+    assert!(text.contains("Connection refused"), "{text}");
+    assert!(text.contains("AUTH_DATABASE_URL"), "{text}");
+    assert!(!text.contains("opensesame"), "{text}");
+}
+
+#[test]
 fn a_taken_port_is_named_with_its_variable() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use auth_service::{database::Database, refresh::RefreshTokens};
 use serde_json::Value;
 
 use crate::{
@@ -14,6 +15,7 @@ on_both_databases!(
     a_spent_token_ends_its_whole_login,
     of_many_who_spend_a_token_at_once_one_succeeds,
     a_login_ends_however_often_it_was_renewed,
+    logins_that_are_over_are_removed_and_no_others,
 );
 
 async fn a_refresh_token_is_good_once_and_gives_its_successor(backend: Backend) {
@@ -86,6 +88,27 @@ async fn a_login_ends_however_often_it_was_renewed(backend: Backend) {
     let renewed: Value = response.json().await.unwrap();
     service.clock.advance(Duration::from_secs(1));
     refused(&service, refresh_token(&renewed)).await;
+    service.stop().await;
+}
+
+async fn logins_that_are_over_are_removed_and_no_others(backend: Backend) {
+    let service = Builder::new(backend).start().await;
+    service.register("ada").await;
+    service.logged_in("ada", "token").await;
+    service.clock.advance(Duration::from_secs(1));
+    let later = service.logged_in("ada", "token").await;
+
+    let database = Database::open(&service.database_settings()).await.unwrap();
+    let limit = Duration::from_secs(30 * 24 * 3600 - 1);
+    let end_of_the_first = service.clock.unix_seconds() + limit.as_secs();
+    let tokens = RefreshTokens::new(database);
+    assert_eq!(
+        tokens.forget_expired(end_of_the_first - 1).await.unwrap(),
+        0
+    );
+    assert_eq!(tokens.forget_expired(end_of_the_first).await.unwrap(), 1);
+    let response = service.refresh(refresh_token(&later)).await;
+    assert_eq!(response.status(), 200);
     service.stop().await;
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use auth_service::{Config, Error, config::Args, run};
+use auth_service::{Config, Error, config::Args, database::DatabaseSettings, run};
 use clap::Parser;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -219,6 +219,17 @@ impl Service {
 
     pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// How to open the service's database beside it.
+    pub(crate) fn database_settings(&self) -> DatabaseSettings {
+        let mut options = cheap_options(self.data());
+        options.extend(
+            self.database_url
+                .iter()
+                .map(|url| format!("--database-url={url}")),
+        );
+        config(&options).database
     }
 
     pub(crate) fn data(&self) -> &Path {
