@@ -1,5 +1,7 @@
 //! Replicas go away under load, and no client notices.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
+
 use std::time::Duration;
 
 use loadtest::engine::EngineOutcome;
