@@ -161,7 +161,7 @@ fn curl(arguments: &[&str]) -> String {
         .output()
         .expect("curl is installed: apt-get install curl");
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("our answers are text")
 }
 
 fn header<'a>(answer: &'a str, name: &str) -> &'a str {
