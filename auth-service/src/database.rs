@@ -1,6 +1,6 @@
 //! The connection to the user store: SQLite or PostgreSQL behind one door.
 //!
-//! Both take the same SQL text, so a statement is written once; [`on_database!`] runs it on
+//! Both take the same SQL text, so a statement is written once; `on_database!` runs it on
 //! whichever is there. Every call has a deadline and a span, and every failure is one
 //! [`DatabaseError`], which means "cannot be decided": never an answer about a user.
 
