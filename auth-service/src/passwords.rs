@@ -1,14 +1,13 @@
 //! Password hashes: Argon2id off the async threads, a bounded number at a time.
 
+mod hash;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
-    password_hash::{self, phc::PasswordHash},
-};
+use argon2::Params;
 use shared::{
     config::Secret,
     telemetry::trace::{SpanKind, TraceHandle},
@@ -42,7 +41,7 @@ pub enum HashError {
 /// Makes and checks password hashes.
 #[derive(Clone, Debug)]
 pub struct Passwords {
-    argon2: Argon2<'static>,
+    parameters: Params,
     // What is checked for a user who does not exist: the same work as for one who does.
     nobody: Arc<str>,
     running: Arc<Semaphore>,
@@ -58,14 +57,9 @@ impl Passwords {
     ///
     /// Argon2 does not work with the settings, for instance for want of memory.
     pub fn new(settings: &HashSettings, metrics: AuthMetrics) -> Result<Self, HashError> {
-        let argon2 = Argon2::new(
-            Algorithm::Argon2id,
-            Version::V0x13,
-            settings.parameters.clone(),
-        );
-        let nobody = hash_now(&argon2, crate::random::text::<32>().as_bytes())?;
+        let nobody = hash_now(&settings.parameters, crate::random::text::<32>().as_bytes())?;
         Ok(Self {
-            argon2,
+            parameters: settings.parameters.clone(),
             nobody: nobody.into(),
             running: Arc::new(Semaphore::new(settings.concurrency)),
             admitted: Arc::new(Semaphore::new(
@@ -88,9 +82,9 @@ impl Passwords {
         password: Secret<String>,
         trace: Option<&TraceHandle>,
     ) -> Result<String, HashError> {
-        let argon2 = self.argon2.clone();
+        let parameters = self.parameters.clone();
         self.run("hash", trace, move || {
-            hash_now(&argon2, password.expose().as_bytes())
+            hash_now(&parameters, password.expose().as_bytes())
         })
         .await
     }
@@ -107,12 +101,12 @@ impl Passwords {
         stored: Option<String>,
         trace: Option<&TraceHandle>,
     ) -> Result<bool, HashError> {
-        let argon2 = self.argon2.clone();
         let nobody = Arc::clone(&self.nobody);
         self.run("verify", trace, move || {
             let exists = stored.is_some();
             let hash = stored.as_deref().unwrap_or(&nobody);
-            let matches = verify_now(&argon2, password.expose().as_bytes(), hash)?;
+            let matches = hash::matches(hash, password.expose().as_bytes())
+                .map_err(|error| HashError::Failed(error.to_string()))?;
             Ok(matches && exists)
         })
         .await
@@ -166,19 +160,8 @@ impl Passwords {
 /// How long a caller who was turned away should stay away.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-fn hash_now(argon2: &Argon2<'_>, password: &[u8]) -> Result<String, HashError> {
-    let hash: PasswordHash = argon2
-        .hash_password(password)
-        .map_err(|error| HashError::Failed(error.to_string()))?;
-    Ok(hash.to_string())
-}
-
-fn verify_now(argon2: &Argon2<'_>, password: &[u8], hash: &str) -> Result<bool, HashError> {
-    match argon2.verify_password(password, hash) {
-        Ok(()) => Ok(true),
-        Err(password_hash::Error::PasswordInvalid) => Ok(false),
-        Err(error) => Err(HashError::Failed(error.to_string())),
-    }
+fn hash_now(parameters: &Params, password: &[u8]) -> Result<String, HashError> {
+    hash::make(parameters, password).map_err(|error| HashError::Failed(error.to_string()))
 }
 
 #[cfg(test)]
