@@ -94,7 +94,7 @@ struct CompareArgs {
     /// Below two minutes, with wider intervals
     #[arg(long)]
     quick: bool,
-    /// Requests per second of the comparison [default: half of what the slower strategy can do]
+    /// Requests per second of the comparison [default: a quarter of what the slower strategy answers in a closed loop]
     #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
     /// Base URL of a system that runs, in place of one that is started
