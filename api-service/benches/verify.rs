@@ -7,7 +7,10 @@
 //!   is not counted. `/public` is the bare handler; what another line has more than that is what
 //!   its check costs.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that fails to start is over")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that fails to start is over"
+)]
 
 #[path = "../tests/api/redis.rs"]
 #[expect(dead_code, reason = "the tests use the rest")]
