@@ -314,9 +314,7 @@ impl<'a> Comparison<'a> {
                 "No faults were made: the system was found running, and is not ours to break.";
             return Ok((None, Some(why.to_owned())));
         };
-        let rate = (rate / self.options.strategies.len() as f64)
-            .min(FAULT_RATE_LIMIT)
-            .max(1.0);
+        let rate = (rate / self.options.strategies.len() as f64).clamp(1.0, FAULT_RATE_LIMIT);
         let seed = self.options.seed;
         let faults = if self.options.quick {
             CouplingOptions::quick(rate, seed)

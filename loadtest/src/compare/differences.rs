@@ -9,13 +9,16 @@ use crate::results::{Comparison, Round, Verdict};
 /// A quantile with fewer requests above it says more of the machine than of the system.
 const NEEDED_ABOVE: f64 = 100.0;
 
+/// The value of a window; `None` where it was not measured.
+type Value = Box<dyn Fn(&Rounds, usize) -> Option<f64>>;
+
 struct Quantity {
     name: String,
     /// As in a sentence.
     title: String,
     /// Share of requests above it; 1 for what is not a quantile.
     above: f64,
-    value: Box<dyn Fn(&Rounds, usize) -> Option<f64>>,
+    value: Value,
 }
 
 /// Every quantity of every strategy against the first strategy.

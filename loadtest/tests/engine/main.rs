@@ -1,5 +1,10 @@
 //! The engine against real little servers that are slow, freeze, drop, lie or are not there.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed, in its helpers too"
+)]
+
 mod server;
 
 use std::{

@@ -1,0 +1,240 @@
+//! Every command with its arguments, as `--help` shows them.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use url::Url;
+
+use crate::engine::Arrivals;
+
+/// Starts or finds a system, drives it, breaks it, compares, reports.
+///
+/// Exit codes: 0 done · 1 a threshold failed, or the job could not be done · 2 usage · 3 invalid: the
+/// instrument was the limit · 4 inconclusive · 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Starts a whole system of real processes
+    #[command(subcommand)]
+    Stack(StackCommand),
+    /// Compares strategies: latency, CPU, highest rate, what happens under faults
+    Compare(CompareArgs),
+    /// Drives one URL
+    Run(RunArgs),
+    /// Takes parts of a system away under load
+    Coupling(CouplingArgs),
+    /// Renders a results.json again
+    Report(ReportArgs),
+    /// Prints the JSON Schema of results.json
+    #[command(hide = true)]
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StackCommand {
+    /// Starts the system and ends it on SIGINT or SIGTERM
+    Up(UpArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SystemArgs {
+    /// A strategy; can be given several times, and the first is the baseline
+    #[arg(long = "strategy", value_name = "S", default_values = ["jwt", "session"])]
+    pub(super) strategies: Vec<String>,
+    /// API processes per strategy
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = replicas)]
+    pub(super) replicas: usize,
+    /// A Redis that runs, in place of one that is started
+    #[arg(long, value_name = "URL")]
+    pub(super) redis_url: Option<String>,
+    /// Where auth-service, api-service and gateway are [default: beside this program, then PATH]
+    #[arg(long, value_name = "DIR")]
+    pub(super) bin_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    #[command(flatten)]
+    pub(super) system: SystemArgs,
+    /// Written when all is ready: addresses and processes as JSON
+    #[arg(long, value_name = "PATH")]
+    pub(super) ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    #[command(flatten)]
+    pub(super) system: SystemArgs,
+    /// Below two minutes, with wider intervals
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Requests per second of the comparison [default: a quarter of what the slower strategy answers in a closed loop]
+    #[arg(long, value_name = "R", value_parser = rate)]
+    pub(super) rate: Option<f64>,
+    /// Base URL of a system that runs, in place of one that is started
+    #[arg(long, value_name = "URL")]
+    pub(super) gateway: Option<Url>,
+    /// Base URL of the running gateway's /pools and /metrics; without it no CPU time is told
+    #[arg(long, value_name = "URL", requires = "gateway")]
+    pub(super) gateway_admin: Option<String>,
+    /// Where results.json and report.html go
+    #[arg(long, value_name = "DIR", default_value = "statewise-results")]
+    pub(super) out: PathBuf,
+    /// The same seed gives the same schedule
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CouplingArgs {
+    #[command(flatten)]
+    pub(super) system: SystemArgs,
+    /// Short faults
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Requests per second and strategy
+    #[arg(long, value_name = "R", default_value_t = 500.0, value_parser = rate)]
+    pub(super) rate: f64,
+    /// The same seed gives the same schedule
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Where the result goes as JSON [default: standard output]
+    #[arg(long, value_name = "PATH")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// What is requested, http only
+    #[arg(long)]
+    pub(super) url: Url,
+    /// Open loop: requests per second
+    #[arg(long, value_name = "R", value_parser = rate, required_unless_present = "connections")]
+    pub(super) rate: Option<f64>,
+    /// Without --rate a closed loop on this many connections; with it, connections to begin with
+    #[arg(long, value_name = "C")]
+    pub(super) connections: Option<usize>,
+    /// Open loop: how requests arrive
+    #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
+    pub(super) arrivals: Arrivals,
+    /// Measured time
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(super) duration: Duration,
+    /// Not measured, before
+    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
+    pub(super) warmup: Duration,
+    /// A later answer counts as failed
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    pub(super) deadline: Duration,
+    /// A header field as "Name: value"; can be given several times
+    #[arg(long = "header", value_name = "FIELD", value_parser = header)]
+    pub(super) headers: Vec<(String, String)>,
+    /// Registers users at /auth of the same server and logs them in for this strategy
+    #[arg(long, value_name = "S")]
+    pub(super) login: Option<String>,
+    /// How many users
+    #[arg(long, default_value_t = 8, requires = "login")]
+    pub(super) users: usize,
+    /// Share of requests whose trace is kept; 0 sends no traceparent
+    #[arg(long, default_value_t = 0.0, value_parser = ratio)]
+    pub(super) trace_ratio: f64,
+    /// The same seed gives the same schedule
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Fails (exit 1) when the 99th percentile of the response time is above
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(super) max_p99: Option<Duration>,
+    /// Fails (exit 1) when a larger share of requests fails
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    pub(super) max_error_ratio: Option<f64>,
+    /// Where the result goes as JSON as well
+    #[arg(long, value_name = "PATH")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// A results.json
+    pub(super) results: PathBuf,
+    /// Where report.html goes [default: beside the results]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+        _ => Err("a number above 0 is needed".to_owned()),
+    }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err("a number from 0 to 1 is needed".to_owned()),
+    }
+}
+
+fn replicas(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if (1..=64).contains(&count) => Ok(count),
+        _ => Err("a number from 1 to 64 is needed".to_owned()),
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("\"Name: value\" is needed")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_spelling_that_scripts_use_is_understood() {
+        for line in [
+            "loadtest stack up --strategy jwt --strategy session --replicas 3 --ready-file f",
+            "loadtest compare --quick --strategy jwt --replicas 2 --rate 100 --gateway http://g:8080 \
+             --gateway-admin http://g:9901 --redis-url redis://r:6379 --out dir",
+            "loadtest run --url http://h/ --rate 10 --duration 5s --header A:b --max-p99 5ms --max-error-ratio 0",
+            "loadtest run --url http://h/ --connections 32 --login jwt --users 4 --out f",
+            "loadtest coupling --quick",
+            "loadtest report results.json",
+        ] {
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "loadtest",
+            "loadtest run --url http://h/",
+            "loadtest run --url http://h/ --rate 0",
+            "loadtest run --url http://h/ --rate 1 --max-error-ratio 2",
+            "loadtest run --url nonsense --rate 1",
+            "loadtest compare --replicas 0",
+            "loadtest compare --gateway-admin http://g:9901",
+        ] {
+            assert!(
+                Cli::try_parse_from(line.split_whitespace()).is_err(),
+                "{line}"
+            );
+        }
+    }
+}
