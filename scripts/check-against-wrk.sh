@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Whether `loadtest run` agrees with wrk: the same URLs, the same credential, a closed loop on the
 # same number of connections, in alternating rounds. Fails when the medians differ by more than 10 %.
+# Run it on a quiet machine: beside a build, wrk differs from itself by a factor of two.
 #
 #   scripts/check-against-wrk.sh            starts its own stack; needs wrk, jq, curl, redis-server
 #   ROUNDS=5 SECONDS_EACH=5 CONNECTIONS=32  as given here by default

@@ -25,7 +25,7 @@ use url::Url;
 use crate::{
     coupling::{self, CouplingError, CouplingOptions},
     engine::{Arm, Arrivals, EngineError, Load, Options},
-    login::{Credential, LoginError, Users},
+    login::{Credential, KNOWN_STRATEGIES, LoginError, Users},
     progress::Progress,
     report,
     results::{Coupling, Plan, Results, SCHEMA_VERSION, Tool, Validity},
@@ -68,6 +68,9 @@ pub enum CompareError {
     /// Nobody knows how to log in for it.
     #[error("{0:?} is not a strategy; known are {known}", known = KNOWN_STRATEGIES.join(", "))]
     UnknownStrategy(String),
+    /// A strategy cannot be compared with itself: its processes are found by its name.
+    #[error("--strategy {0} was given twice")]
+    Twice(String),
     /// The stack did not start or could not be handled.
     #[error(transparent)]
     Stack(#[from] StackError),
@@ -98,15 +101,6 @@ pub enum CompareError {
     #[error("interrupted")]
     Interrupted,
 }
-
-const KNOWN_STRATEGIES: [&str; 6] = [
-    "jwt",
-    "session",
-    "session-cached",
-    "jwt-revocable",
-    "introspection",
-    "phantom",
-];
 
 /// How long each part takes.
 #[derive(Clone, Copy, Debug)]
@@ -167,9 +161,12 @@ const FAULT_RATE_LIMIT: f64 = 500.0;
 /// The system or the generator failed, or the comparison was interrupted. A system that answers
 /// badly is a result and not an error, unless it answers nothing at all.
 pub fn run(options: &CompareOptions) -> Result<Results, CompareError> {
-    for strategy in &options.strategies {
+    for (index, strategy) in options.strategies.iter().enumerate() {
         if Credential::of(strategy).is_none() {
             return Err(CompareError::UnknownStrategy(strategy.clone()));
+        }
+        if options.strategies[..index].contains(strategy) {
+            return Err(CompareError::Twice(strategy.clone()));
         }
     }
     let result = Comparison::begin(options).and_then(Comparison::finish);

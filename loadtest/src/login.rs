@@ -11,6 +11,16 @@ use crate::engine::Variant;
 /// Hashing a password takes tens of milliseconds of CPU, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Every strategy that [`Credential::of`] knows.
+pub const KNOWN_STRATEGIES: [&str; 6] = [
+    "jwt",
+    "session",
+    "session-cached",
+    "jwt-revocable",
+    "introspection",
+    "phantom",
+];
+
 /// Kind of credential that a strategy is presented with, as `POST /login` spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -191,5 +201,18 @@ impl Account {
             username: format!("load-{:016x}", random()?),
             password: format!("{:016x}{:016x}", random()?, random()?),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_strategy_and_no_other_has_a_credential() {
+        for strategy in KNOWN_STRATEGIES {
+            assert!(Credential::of(strategy).is_some(), "{strategy}");
+        }
+        assert_eq!(Credential::of("cookies"), None);
     }
 }

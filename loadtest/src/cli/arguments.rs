@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-use crate::engine::Arrivals;
+use crate::{
+    engine::Arrivals,
+    login::{Credential, KNOWN_STRATEGIES},
+};
 
 /// Starts or finds a system, drives it, breaks it, compares, reports.
 ///
@@ -45,7 +48,7 @@ pub(super) enum StackCommand {
 #[derive(Debug, Args)]
 pub(super) struct SystemArgs {
     /// A strategy; can be given several times, and the first is the baseline
-    #[arg(long = "strategy", value_name = "S", default_values = ["jwt", "session"])]
+    #[arg(long = "strategy", value_name = "S", default_values = ["jwt", "session"], value_parser = strategy)]
     pub(super) strategies: Vec<String>,
     /// API processes per strategy
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = replicas)]
@@ -136,7 +139,7 @@ pub(super) struct RunArgs {
     #[arg(long = "header", value_name = "FIELD", value_parser = header)]
     pub(super) headers: Vec<(String, String)>,
     /// Registers users at /auth of the same server and logs them in for this strategy
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = strategy)]
     pub(super) login: Option<String>,
     /// How many users
     #[arg(long, default_value_t = 8, requires = "login")]
@@ -165,6 +168,13 @@ pub(super) struct ReportArgs {
     /// Where report.html goes [default: beside the results]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+}
+
+fn strategy(text: &str) -> Result<String, String> {
+    match Credential::of(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("known are {}", KNOWN_STRATEGIES.join(", "))),
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -229,6 +239,8 @@ mod tests {
             "loadtest run --url http://h/ --rate 1 --max-error-ratio 2",
             "loadtest run --url nonsense --rate 1",
             "loadtest compare --replicas 0",
+            "loadtest compare --strategy cookies",
+            "loadtest run --url http://h/ --rate 1 --login cookies",
             "loadtest compare --gateway-admin http://g:9901",
         ] {
             assert!(

@@ -25,8 +25,6 @@ use super::{
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 /// How long the first connections may take; after that the schedule begins without them.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
-/// Nice value; it takes CAP_SYS_NICE to have one below 0.
-const PRIORITY: i32 = -10;
 const EVENTS: usize = 64;
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -49,9 +47,6 @@ impl Reactor {
         // Without this the kernel rounds sleeps up by 50 µs. It is a refinement: where it is not
         // allowed, the send lag shows the effect.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-        // So is this: on a machine that the system under test fills, the generator must not wait
-        // for a processor to send. On Linux it holds for the calling thread only.
-        let _ = rustix::process::setpriority_process(None, PRIORITY);
         let arms = (0..).zip(&arms).zip(targets);
         Ok(Self {
             epoll: epoll::create(CreateFlags::CLOEXEC).map_err(EngineError::system("epoll"))?,
