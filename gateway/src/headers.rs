@@ -55,6 +55,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) address: &'a HeaderValue,
     /// One element of `Forwarded`.
     pub(crate) forwarded: &'a HeaderValue,
+    /// The host that was asked for.
+    pub(crate) host: Option<HeaderValue>,
     /// Forwarding headers that the client sent are added to instead of replaced.
     pub(crate) trusted: bool,
     /// Trace headers that the client sent are kept.
@@ -62,7 +64,7 @@ pub(crate) struct Caller<'a> {
 }
 
 /// Makes a client's headers into an upstream's.
-pub(crate) fn to_upstream(headers: &mut HeaderMap, caller: &Caller<'_>) {
+pub(crate) fn to_upstream(headers: &mut HeaderMap, caller: Caller<'_>) {
     let found = scan(headers);
     strip_hop_by_hop(headers, found);
     if found.forwarding && !caller.trusted {
@@ -86,7 +88,7 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, caller: &Caller<'_>) {
             headers.remove(TRACESTATE);
         }
     }
-    if let Some(host) = headers.get(header::HOST).cloned() {
+    if let Some(host) = caller.host {
         keep_or_set(headers, X_FORWARDED_HOST, host);
     }
     keep_or_set(headers, X_FORWARDED_PROTO, HeaderValue::from_static("http"));
@@ -182,6 +184,15 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, found: Found) {
 
 /// Removes `Connection` and what it names, except for [`PINNED`]; `TE` has its own rule.
 fn strip_named(headers: &mut HeaderMap) {
+    // Nearly always it is one plain word that names nothing but `Keep-Alive`.
+    let mut values = headers.get_all(header::CONNECTION).iter();
+    if let (Some(only), None) = (values.next(), values.next())
+        && let b"keep-alive" | b"close" = only.as_bytes()
+    {
+        headers.remove(header::CONNECTION);
+        headers.remove(KEEP_ALIVE);
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -247,9 +258,11 @@ mod tests {
 
     fn forwarded(lines: &[(&str, &str)], trusted: bool) -> HeaderMap {
         let mut headers = map(lines);
+        let host = headers.get("host").cloned();
         to_upstream(
             &mut headers,
-            &Caller {
+            Caller {
+                host,
                 address: &HeaderValue::from_static("192.0.2.7"),
                 forwarded: &HeaderValue::from_static("for=192.0.2.7;proto=http"),
                 trusted,

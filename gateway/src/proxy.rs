@@ -9,7 +9,7 @@ use std::{convert::Infallible, rc::Rc, sync::atomic::Ordering, time::Instant};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, Uri, Version, header, uri::PathAndQuery};
 use hyper::body::{Body, Incoming};
-use shared::telemetry::metrics;
+use shared::telemetry::{metrics, trace::Span};
 
 use crate::{
     admin,
@@ -90,14 +90,12 @@ fn settle_target(request: &mut Request<Incoming>) -> Result<(), Refusal> {
             .map_err(|_| Refusal::BadRequest("The target's host is malformed."))?;
         request.headers_mut().insert(header::HOST, host);
     }
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => Err(Refusal::BadRequest("There is more than one Host.")),
-        (None, None) if request.version() == Version::HTTP_11 => {
-            Err(Refusal::BadRequest("There is no Host."))
-        }
-        _ => Ok(()),
+    let headers = request.headers();
+    // A name that is there twice shows in the two counts; only then is it worth looking for.
+    if headers.len() != headers.keys_len() && headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Refusal::BadRequest("There is more than one Host."));
     }
+    Ok(())
 }
 
 /// Gets an upstream's answer.
@@ -111,13 +109,15 @@ async fn forward(
     let mut server_span = spans::server(client, route, method, &request);
     let pool = shared.route_pools[route];
     let outcome = match prepare(client, route, request).await {
-        Ok(prepared) => attempt::run(client, pool, prepared, &server_span).await,
+        Ok(prepared) => attempt::run(client, pool, prepared, server_span.as_deref()).await,
         Err(refusal) => Err(refusal),
     };
     match outcome {
         Ok(answer) => Ok(pass_on(client, answer, server_span)),
         Err(refusal) => {
-            spans::refused(&mut server_span, refusal);
+            if let Some(span) = &mut server_span {
+                spans::refused(span, refusal);
+            }
             Err(refusal)
         }
     }
@@ -131,14 +131,20 @@ async fn prepare(
 ) -> Result<Prepared, Refusal> {
     let shared = &client.worker.shared;
     let (mut head, incoming) = request.into_parts();
+    let host = head.headers.get(header::HOST).cloned();
+    if host.is_none() && head.version == Version::HTTP_11 {
+        return Err(Refusal::BadRequest("There is no Host."));
+    }
+    let host_missing = host.is_none();
     let forwarded = client
-        .forwarded(head.headers.get(header::HOST))
+        .forwarded(host.as_ref())
         .ok_or(Refusal::BadRequest("The Host is malformed."))?;
     headers::to_upstream(
         &mut head.headers,
-        &Caller {
+        Caller {
             address: &client.address,
             forwarded: &forwarded,
+            host,
             trusted: shared.trust_forwarded,
             trace_trusted: shared.trust_trace,
         },
@@ -152,7 +158,10 @@ async fn prepare(
     // Whatever hyper attached (an upgrade in waiting) is of this hop.
     head.extensions.clear();
     let body = take_body(client, &head.method, incoming).await?;
-    Ok(Prepared { head, body })
+    Ok(Prepared {
+        request: Request::from_parts(head, body),
+        host_missing,
+    })
 }
 
 /// Takes a small body of an idempotent request whole, so that it can be sent again.
@@ -203,13 +212,16 @@ async fn read_whole(client: &Client, mut body: RequestBody) -> Result<RequestBod
 fn pass_on(
     client: &Rc<Client>,
     answer: Answer,
-    server_span: shared::telemetry::trace::Span,
+    server_span: Option<Box<Span>>,
 ) -> Response<ResponseBody> {
     let (mut head, incoming) = answer.response.into_parts();
     headers::to_client(&mut head.headers);
     head.version = Version::HTTP_11;
     head.extensions.clear();
-    let spans = spans::answered(server_span, answer.span, head.status);
+    let spans = match (server_span, answer.span) {
+        (Some(server), Some(attempt)) => spans::answered(server, attempt, head.status),
+        _ => None,
+    };
     client.answer_began();
     let body = ResponseBody::upstream(Flow {
         incoming,

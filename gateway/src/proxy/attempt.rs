@@ -9,7 +9,7 @@ use std::{
     task::Poll,
 };
 
-use http::{HeaderValue, Request, Response, header, request::Parts};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use shared::telemetry::trace::Span;
 
@@ -29,8 +29,9 @@ use crate::{
 
 /// A request as an upstream is to see it.
 pub(crate) struct Prepared {
-    pub(crate) head: Parts,
-    pub(crate) body: RequestBody,
+    pub(crate) request: Request<RequestBody>,
+    /// It came without a `Host`, as HTTP/1.0 may.
+    pub(crate) host_missing: bool,
 }
 
 /// The head of an upstream's answer and what its body needs.
@@ -38,13 +39,13 @@ pub(crate) struct Answer {
     pub(crate) response: Response<Incoming>,
     pub(crate) link: Box<Link>,
     pub(crate) in_flight: InFlight,
-    pub(crate) span: Span,
+    pub(crate) span: Option<Box<Span>>,
 }
 
 /// How an attempt failed.
 enum Failure {
     /// Nothing of the request was sent; here it is again.
-    Intact(Cause, Request<RequestBody>),
+    Intact(Cause, Box<Request<RequestBody>>),
     /// It was sent at least in part.
     Spent,
     /// Trying again would not help, or nobody is left to be answered.
@@ -56,15 +57,14 @@ pub(crate) async fn run(
     client: &Rc<Client>,
     pool: usize,
     prepared: Prepared,
-    server_span: &Span,
+    server_span: Option<&Span>,
 ) -> Result<Answer, Refusal> {
     let worker = &client.worker;
     let budget = &worker.budgets[pool];
     let pool = &worker.shared.pools[pool];
     budget.borrow_mut().request();
-    let method = prepared.head.method.clone();
-    let host_missing = !prepared.head.headers.contains_key(header::HOST);
-    let mut request = Request::from_parts(prepared.head, prepared.body);
+    let mut request = prepared.request;
+    let method = request.method().clone();
     let mut tried = [u64::MAX; MAX_ATTEMPTS];
     let mut again = false;
     for attempt in 0..MAX_ATTEMPTS {
@@ -80,14 +80,15 @@ pub(crate) async fn run(
             });
         };
         tried[attempt] = in_flight.endpoint().id;
-        if host_missing {
-            // HTTP/1.0 may come without; HTTP/1.1 may not go without.
+        if prepared.host_missing {
+            // HTTP/1.1 may not go without.
             let address = in_flight.endpoint().address.to_string();
             if let Ok(value) = HeaderValue::try_from(address) {
                 request.headers_mut().insert(header::HOST, value);
             }
         }
-        let mut span = spans::attempt(server_span, pool, &in_flight, &mut request, attempt);
+        let mut span = server_span
+            .map(|server| spans::attempt(server, pool, &in_flight, &mut request, attempt));
         // Kept only for what may be sent twice.
         let spare = spare(&request);
         let failure = match once(client, pool, &in_flight, request).await {
@@ -108,13 +109,13 @@ pub(crate) async fn run(
         };
         let (cause, next) = match failure {
             Failure::Final(refusal) => {
-                span.fail(refusal.code());
+                spans::failed(&mut span, refusal.code());
                 return Err(refusal);
             }
-            Failure::Intact(cause, request) => (cause, Some(request)),
+            Failure::Intact(cause, request) => (cause, Some(*request)),
             Failure::Spent => (Cause::Lost, spare),
         };
-        span.fail(cause.label());
+        spans::failed(&mut span, cause.label());
         pool.metrics.attempt(Outcome::Failed(cause));
         let Some(next) = next.filter(|next| cause.permits(&method, next.body().is_whole())) else {
             return Err(Refusal::BadGateway);
@@ -168,7 +169,7 @@ async fn once(
             // Closed by the upstream while it was idle: it never saw the request.
             Err(Failure::Intact(cause, unsent)) => {
                 pool.metrics.retry(cause);
-                request = unsent;
+                request = *unsent;
             }
             Err(failure) => return Err((failure, true)),
         }
@@ -183,7 +184,7 @@ async fn once(
                 pool.blame(endpoint, fault);
             }
             worker.links.forget(endpoint);
-            return Err((Failure::Intact(Cause::Connect, request), false));
+            return Err((Failure::Intact(Cause::Connect, Box::new(request)), false));
         }
     };
     match send(client, pool, in_flight, &mut link, request).await {
@@ -224,7 +225,7 @@ async fn send(
         }
     };
     if let Some(request) = error.take_message() {
-        return Err(Failure::Intact(Cause::Unsent, request));
+        return Err(Failure::Intact(Cause::Unsent, Box::new(request)));
     }
     let error = error.into_error();
     if client.upload() == Upload::Lost {

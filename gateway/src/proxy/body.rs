@@ -112,9 +112,9 @@ pub(crate) struct Flow {
 #[derive(Debug)]
 pub(crate) struct Spans {
     /// Of the last attempt; the inner one ends first.
-    pub(crate) attempt: Span,
+    pub(crate) attempt: Box<Span>,
     /// Of the request.
-    pub(crate) server: Span,
+    pub(crate) server: Box<Span>,
 }
 
 impl Spans {

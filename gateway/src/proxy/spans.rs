@@ -12,16 +12,17 @@ use crate::{
     upstream::{InFlight, Pool},
 };
 
-/// Begins the span of a routed request.
+/// Begins the span of a routed request; `None` when trace headers are to be passed on unchanged.
+/// Boxed, because a request that is not traced would carry the room for it from hand to hand.
 pub(super) fn server(
     client: &Client,
     route: usize,
     method: &'static str,
     request: &Request<Incoming>,
-) -> Span {
+) -> Option<Box<Span>> {
     let shared = &client.worker.shared;
     if !shared.tracing.is_on() {
-        return Span::silent();
+        return None;
     }
     let headers = request.headers();
     let mut span = shared.tracing.server_span(method, |name| {
@@ -50,8 +51,10 @@ pub(super) fn server(
         if let Some(Ok(agent)) = headers.get(header::USER_AGENT).map(HeaderValue::to_str) {
             span.set("user_agent.original", agent.to_owned());
         }
+    } else {
+        span.headers()?;
     }
-    span
+    Some(Box::new(span))
 }
 
 /// Begins the span of an attempt and puts its identity into the request.
@@ -61,7 +64,7 @@ pub(super) fn attempt(
     in_flight: &InFlight,
     request: &mut Request<RequestBody>,
     resends: usize,
-) -> Span {
+) -> Box<Span> {
     let span = if server.is_recording() {
         let mut span = server.child(
             format!("{} {}", request.method(), pool.name),
@@ -100,13 +103,20 @@ pub(super) fn attempt(
             }
         }
     }
-    span
+    Box::new(span)
+}
+
+/// Notes that an attempt brought no answer.
+pub(super) fn failed(span: &mut Option<Box<Span>>, error_type: &'static str) {
+    if let Some(span) = span {
+        span.fail(error_type);
+    }
 }
 
 /// Notes the answer; the spans end with its body.
 pub(super) fn answered(
-    mut server: Span,
-    mut attempt: Span,
+    mut server: Box<Span>,
+    mut attempt: Box<Span>,
     status: StatusCode,
 ) -> Option<Box<Spans>> {
     if !server.is_recording() {

@@ -12,6 +12,10 @@ pub(crate) struct IdleLinks(RefCell<BTreeMap<u64, Shelf>>);
 #[derive(Debug)]
 struct Shelf {
     endpoint: Arc<Endpoint>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a connection is handed from here to a request and back: a pointer moves, not it"
+    )]
     links: Vec<Box<Link>>,
 }
 

@@ -1,5 +1,10 @@
 //! The gateway in process, over real sockets, with real little upstreams behind it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod balance;
 mod drain;
 mod heads;
@@ -9,4 +14,5 @@ mod smuggling;
 mod stream;
 mod support;
 mod timeouts;
+mod trace;
 mod tree;
