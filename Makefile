@@ -28,7 +28,7 @@ test: toolchain ## Runs all tests, against a real Redis and a real PostgreSQL
 check: toolchain check-shell check-compose ## Checks form, lints, documentation, scripts and the compose file
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked
 
 .PHONY: check-shell
 check-shell:
