@@ -22,7 +22,7 @@ demo: toolchain ## Compares tokens and sessions on this machine, without Docker;
 .PHONY: test
 test: toolchain ## Runs all tests, against a real Redis and a real PostgreSQL
 	scripts/install.sh redis postgresql
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 .PHONY: check
 check: toolchain check-shell check-compose ## Checks form, lints, documentation, scripts and the compose file

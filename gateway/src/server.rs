@@ -229,8 +229,7 @@ fn follow_pools(
         stop: stop.clone(),
     });
     for (pool, PoolConfig { members, .. }) in shared.pools.iter().zip(&config.pools) {
-        let follow = Arc::clone(&discovery).follow(Arc::clone(pool), members.clone());
-        background.spawn(stop.clone().run_until_cancelled_owned(follow));
+        Arc::clone(&discovery).start(Arc::clone(pool), members.clone());
     }
     Ok(())
 }

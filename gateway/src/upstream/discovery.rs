@@ -32,20 +32,24 @@ pub(crate) struct Discovery {
     pub(crate) health: HealthSettings,
     pub(crate) client: reqwest::Client,
     pub(crate) tasks: TaskTracker,
-    /// Ends the checks.
+    /// Ends it all.
     pub(crate) stop: CancellationToken,
 }
 
 impl Discovery {
-    /// Fills the pool and keeps it up to date for as long as it is polled.
-    pub(crate) async fn follow(self: Arc<Self>, pool: Arc<Pool>, members: Members) {
-        let (host, port) = match members {
-            Members::Fixed(addresses) => {
-                self.admit(&pool, &addresses);
-                return;
+    /// Fills the pool and keeps it up to date until [`Discovery::stop`]. Addresses are members when
+    /// this returns, so that no request comes before them; a name is resolved meanwhile.
+    pub(crate) fn start(self: Arc<Self>, pool: Arc<Pool>, members: Members) {
+        match members {
+            Members::Fixed(addresses) => self.admit(&pool, &addresses),
+            Members::Dns { host, port } => {
+                let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
+                tasks.spawn(stop.run_until_cancelled_owned(self.follow(pool, host, port)));
             }
-            Members::Dns { host, port } => (host, port),
-        };
+        }
+    }
+
+    async fn follow(self: Arc<Self>, pool: Arc<Pool>, host: String, port: u16) {
         let mut failing = false;
         let mut interval = tokio::time::interval(self.refresh);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
