@@ -234,9 +234,7 @@ impl ReportArgs {
             .out
             .or_else(|| self.results.parent().map(PathBuf::from))
             .unwrap_or_default();
-        let page = folder.join("report.html");
-        std::fs::write(&page, report::html(&results))
-            .with_context(|| format!("writing {}", page.display()))?;
+        let page = report::write_page(&results, &folder)?;
         print(&report::terminal(&results));
         print(&format!("{}\n", page.display()));
         Ok(exit_code(results.validity))

@@ -37,13 +37,29 @@ pub fn html(results: &Results) -> String {
 ///
 /// The folder or a file cannot be written.
 pub fn write(results: &Results, folder: &Path) -> Result<(PathBuf, PathBuf), ResultsError> {
-    let refused = |path: &Path| {
-        let path = path.display().to_string();
-        move |source| ResultsError::File { path, source }
-    };
-    std::fs::create_dir_all(folder).map_err(refused(folder))?;
-    let (json, page) = (folder.join("results.json"), folder.join("report.html"));
+    make(folder)?;
+    let json = folder.join("results.json");
     results.write(&json)?;
+    Ok((json, write_page(results, folder)?))
+}
+
+/// Writes `report.html` into `folder`, which is made if needed, and returns its path.
+///
+/// # Errors
+///
+/// The folder or the file cannot be written.
+pub fn write_page(results: &Results, folder: &Path) -> Result<PathBuf, ResultsError> {
+    make(folder)?;
+    let page = folder.join("report.html");
     write_whole(&page, &html(results)).map_err(refused(&page))?;
-    Ok((json, page))
+    Ok(page)
+}
+
+fn make(folder: &Path) -> Result<(), ResultsError> {
+    std::fs::create_dir_all(folder).map_err(refused(folder))
+}
+
+fn refused(path: &Path) -> impl FnOnce(std::io::Error) -> ResultsError {
+    let path = path.display().to_string();
+    move |source| ResultsError::File { path, source }
 }

@@ -13,7 +13,7 @@ pub(super) fn read(found: bool) -> Environment {
             .to_owned(),
         cpus: available_parallelism().map_or(0, |count| count.get() as u32),
         memory_bytes: memory_bytes(&read("/proc/meminfo")),
-        system: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+        system: format!("Linux {}", version(&read("/proc/sys/kernel/osrelease"))),
         load_average_at_start: load_average(&read("/proc/loadavg")),
         redis_version: None,
         origin: if found {
@@ -28,6 +28,11 @@ pub(super) fn read(found: bool) -> Environment {
         }
         .to_owned(),
     }
+}
+
+/// The kernel's version without what its builder added, which may name a machine or its owner.
+fn version(release: &str) -> &str {
+    release.trim().split(['-', '+']).next().unwrap_or_default()
 }
 
 /// The value of a line `name : value`.
@@ -64,6 +69,7 @@ mod tests {
             memory_bytes("MemTotal:        8152340 kB\nMemFree: 1 kB\n"),
             8_152_340 * 1024
         );
+        assert_eq!(version("6.12.9-somewhere-1\n"), "6.12.9");
         assert_eq!(load_average("0.52 0.58 0.59 1/977 12345\n"), 0.52);
         assert_eq!((memory_bytes(""), load_average("")), (0, 0.0));
     }

@@ -296,7 +296,7 @@ pub(super) fn ratios(results: &Results) -> Option<String> {
     }
     for (place, one) in shown.iter().enumerate() {
         let middle = row_top(place) + 9.0;
-        let label = one.quantity.replace('_', " ");
+        let label = compared::label(&one.quantity);
         picture.text("name", (left - 12.0, middle + 5.0), "end", &label);
         let class = match one.verdict {
             Verdict::Inconclusive => "unclear",

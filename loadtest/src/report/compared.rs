@@ -86,6 +86,9 @@ const ROWS: &[(&str, &str, Value, bool)] = &[
     ("errors", "", |s| Some(errors(s)), false),
 ];
 
+/// The quantity of a component begins so.
+const CPU_OF: &str = "cpu_us_per_request_";
+
 /// Rows below those of the components.
 const COST_ROWS: &[(&str, &str, Value, bool)] = &[
     (
@@ -128,7 +131,7 @@ pub(super) fn rows(results: &Results) -> Vec<Row<'_>> {
                 .iter()
                 .map(|strategy| or_dash(cpu_of(strategy, &component).map(numbers::significant)))
                 .collect(),
-            comparison: comparison(results, &format!("cpu_us_per_request_{component}")),
+            comparison: comparison(results, &format!("{CPU_OF}{component}")),
             begins_group: index == 0,
         });
     }
@@ -174,6 +177,17 @@ fn static_row<'a>(
         comparison: comparison(results, quantity),
         begins_group: *begins_group,
     })
+}
+
+/// What a compared quantity is called, without its unit.
+pub(super) fn label(quantity: &str) -> String {
+    let named = ROWS.iter().chain(COST_ROWS).find(|row| row.1 == quantity);
+    let label = match (named, quantity.strip_prefix(CPU_OF)) {
+        (Some(row), _) => row.0.to_owned(),
+        (None, Some(component)) => format!("CPU {component}"),
+        (None, None) => quantity.replace('_', " "),
+    };
+    label.split(',').next().unwrap_or_default().to_owned()
 }
 
 fn comparison<'a>(results: &'a Results, quantity: &str) -> Option<&'a Comparison> {
