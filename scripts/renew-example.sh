@@ -32,7 +32,7 @@ cp "$work/README.md" README.md
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 if [ -n "$browser" ]; then
     # Root needs --no-sandbox; the page is our own and loads nothing.
-    "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,2080 \
+    "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,2600 \
         --screenshot="$work/report.png" "file://$work/report.html" >/dev/null 2>&1
     cp "$work/report.png" docs/example/report.png
 else
