@@ -25,12 +25,13 @@ use url::Url;
 use crate::{
     coupling::{self, CouplingError, CouplingOptions},
     engine::{Arm, Arrivals, EngineError, Load, Options},
-    login::{Credential, KNOWN_STRATEGIES, LoginError, Users},
+    login::{Credential, LoginError, Users},
     progress::Progress,
     report,
     results::{Coupling, Plan, Results, SCHEMA_VERSION, Tool, Validity},
     selfcheck::{self, SelfCheckError},
     stack::StackError,
+    strategy::KNOWN_STRATEGIES,
     usage::UsageError,
 };
 use rounds::Rounds;

@@ -16,4 +16,5 @@ pub mod results;
 pub mod run;
 pub mod selfcheck;
 pub mod stack;
+pub mod strategy;
 pub mod usage;

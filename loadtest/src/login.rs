@@ -6,20 +6,10 @@ use reqwest::{StatusCode, blocking::Client};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::engine::Variant;
+use crate::{engine::Variant, strategy::Strategy};
 
 /// Hashing a password takes tens of milliseconds of CPU, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Every strategy that [`Credential::of`] knows.
-pub const KNOWN_STRATEGIES: [&str; 6] = [
-    "jwt",
-    "session",
-    "session-cached",
-    "jwt-revocable",
-    "introspection",
-    "phantom",
-];
 
 /// Kind of credential that a strategy is presented with, as `POST /login` spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -35,11 +25,7 @@ impl Credential {
     /// What `strategy` is presented with; `None` for a strategy that is not known.
     #[must_use]
     pub fn of(strategy: &str) -> Option<Self> {
-        match strategy {
-            "jwt" | "jwt-revocable" => Some(Self::Token),
-            "session" | "session-cached" | "introspection" | "phantom" => Some(Self::Session),
-            _ => None,
-        }
+        Strategy::named(strategy).map(Strategy::credential)
     }
 
     /// As in reports.
@@ -201,18 +187,5 @@ impl Account {
             username: format!("load-{:016x}", random()?),
             password: format!("{:016x}{:016x}", random()?, random()?),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_known_strategy_and_no_other_has_a_credential() {
-        for strategy in KNOWN_STRATEGIES {
-            assert!(Credential::of(strategy).is_some(), "{strategy}");
-        }
-        assert_eq!(Credential::of("cookies"), None);
     }
 }

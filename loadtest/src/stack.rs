@@ -9,6 +9,7 @@ mod ports;
 mod process;
 mod programs;
 mod readiness;
+mod secrets;
 mod spawner;
 mod up;
 
@@ -23,9 +24,11 @@ use std::{
 use rustix::process::Signal;
 use tokio_util::sync::CancellationToken;
 
+use crate::strategy::KNOWN_STRATEGIES;
 pub use plan::{RedisSource, Role, StackOptions};
 use process::Process;
 pub use process::ProcessInfo;
+pub use secrets::Client;
 use spawner::Spawner;
 pub use up::{Ready, up};
 
@@ -41,6 +44,8 @@ pub struct Stack {
     pub redis_url: String,
     /// Base URLs of the replicas by strategy, not through the gateway.
     pub pools: BTreeMap<String, Vec<String>>,
+    /// Who may authenticate at the auth service, with secrets that only this stack knows.
+    pub clients: Vec<Client>,
     processes: Mutex<Vec<Process>>,
     folder: Option<tempfile::TempDir>,
     start_deadline: Duration,
@@ -95,6 +100,9 @@ pub enum StackError {
         /// The last lines of its log.
         tail: String,
     },
+    /// No pool can be made for it.
+    #[error("{0:?} is not a strategy; known are {known}", known = KNOWN_STRATEGIES.join(", "))]
+    UnknownStrategy(String),
     /// There is no process of this name.
     #[error("there is no process called {0:?} in this stack")]
     UnknownProcess(String),
@@ -133,6 +141,7 @@ impl Stack {
             auth_url: plan.auth_url,
             redis_url: plan.redis_url,
             pools: plan.pools,
+            clients: plan.clients,
             processes: Mutex::new(Vec::new()),
             folder: Some(plan.folder),
             start_deadline: options.start_deadline,

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::{
     engine::Arrivals,
-    login::{Credential, KNOWN_STRATEGIES},
+    strategy::{KNOWN_STRATEGIES, Strategy},
 };
 
 /// Starts or finds a system, drives it, breaks it, compares, reports.
@@ -171,7 +171,7 @@ pub(super) struct ReportArgs {
 }
 
 fn strategy(text: &str) -> Result<String, String> {
-    match Credential::of(text) {
+    match Strategy::named(text) {
         Some(_) => Ok(text.to_owned()),
         None => Err(format!("known are {}", KNOWN_STRATEGIES.join(", "))),
     }

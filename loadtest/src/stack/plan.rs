@@ -9,14 +9,18 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{StackError, ports::Reservation, process::Spec, programs, readiness::Probe};
+use super::{
+    Client, StackError, ports::Reservation, process::Spec, programs, readiness::Probe,
+    secrets::Secrets,
+};
+use crate::strategy::Strategy;
 
 /// What a stack consists of. Variables of this process reach every child, so that for example
 /// `AUTH_ALGORITHM` or `OTEL_EXPORTER_OTLP_ENDPOINT` can be set for a whole stack from outside;
 /// addresses, strategies and the other values that make it a stack are set here and win.
 #[derive(Clone)]
 pub struct StackOptions {
-    /// One pool each, such as `jwt` and `session`.
+    /// One pool each, of [`crate::strategy::KNOWN_STRATEGIES`].
     pub strategies: Vec<String>,
     /// API processes per strategy.
     pub replicas: usize,
@@ -100,6 +104,7 @@ pub(super) struct Plan {
     pub(super) auth_url: String,
     pub(super) redis_url: String,
     pub(super) pools: BTreeMap<String, Vec<String>>,
+    pub(super) clients: Vec<Client>,
     pub(super) folder: tempfile::TempDir,
     /// Each stage needs the one before it to be ready.
     pub(super) stages: Vec<Vec<Spec>>,
@@ -107,7 +112,7 @@ pub(super) struct Plan {
 
 /// A replica that is about to be started.
 struct Replica {
-    strategy: String,
+    strategy: Strategy,
     name: String,
     port: Reservation,
 }
@@ -135,10 +140,12 @@ impl Plan {
                     .unwrap_or_default(),
             },
         };
-        let pools = pools(options, &replicas);
+        let pools = pools(&replicas);
+        let secrets = Secrets::random()?;
         let context = Context {
             options,
             urls: &urls,
+            secrets: &secrets,
             folder: folder.path(),
         };
         let gateway = context.gateway(programs.gateway, gateway, admin, &pools);
@@ -154,6 +161,7 @@ impl Plan {
             auth_url: urls.auth,
             redis_url: urls.redis,
             pools,
+            clients: secrets.clients(),
             folder,
         })
     }
@@ -186,6 +194,7 @@ struct Urls {
 struct Context<'a> {
     options: &'a StackOptions,
     urls: &'a Urls,
+    secrets: &'a Secrets,
     folder: &'a Path,
 }
 
@@ -199,6 +208,11 @@ impl Context<'_> {
             ("AUTH_ISSUER", self.issuer()),
             ("AUTH_AUDIENCE", AUDIENCE.to_owned()),
             ("AUTH_REDIS_URL", self.urls.redis.clone()),
+            ("AUTH_CLIENTS", self.secrets.auth_clients()),
+            (
+                "AUTH_KEY_ENCRYPTION_KEY",
+                self.secrets.key_encryption_key.clone(),
+            ),
         ];
         self.spec(
             Role::Auth,
@@ -210,17 +224,22 @@ impl Context<'_> {
     }
 
     fn api(&self, program: PathBuf, replica: Replica) -> Spec {
-        let jwks = format!("{}/.well-known/jwks.json", self.urls.auth);
-        let variables = vec![
+        let auth = &self.urls.auth;
+        let client = &self.secrets.api;
+        let mut variables = vec![
             ("API_LISTEN", replica.port.address.to_string()),
             ("API_WORKERS", self.options.api_workers.to_string()),
-            ("API_STRATEGY", replica.strategy),
             ("API_REPLICA", replica.name.clone()),
-            ("API_JWKS_URL", jwks),
+            ("API_JWKS_URL", format!("{auth}/.well-known/jwks.json")),
+            ("API_INTROSPECTION_URL", format!("{auth}/oauth/introspect")),
+            ("API_CLIENT_ID", client.id.clone()),
+            ("API_CLIENT_SECRET", client.secret.clone()),
+            ("API_STATE_KEYS", self.secrets.state_keys()),
             ("API_ISSUER", self.issuer()),
             ("API_AUDIENCE", AUDIENCE.to_owned()),
             ("API_REDIS_URL", self.urls.redis.clone()),
         ];
+        variables.extend(replica.strategy.variables());
         self.spec(
             Role::Api,
             replica.name,
@@ -244,12 +263,16 @@ impl Context<'_> {
             routes.push(format!("/{strategy}={strategy}"));
             upstreams.push(format!("{strategy}={}", addresses.join(",")));
         }
+        let client = &self.secrets.gateway;
         let variables = vec![
             ("GATEWAY_LISTEN", port.address.to_string()),
             ("GATEWAY_ADMIN_LISTEN", admin.address.to_string()),
             ("GATEWAY_THREADS", self.options.gateway_threads.to_string()),
             ("GATEWAY_ROUTES", routes.join(",")),
             ("GATEWAY_POOLS", upstreams.join(";")),
+            ("GATEWAY_EXCHANGE_ROUTES", exchanged_routes(pools)),
+            ("GATEWAY_CLIENT_ID", client.id.clone()),
+            ("GATEWAY_CLIENT_SECRET", client.secret.clone()),
         ];
         self.spec(
             Role::Gateway,
@@ -334,11 +357,13 @@ fn redis(options: &StackOptions, folder: &Path) -> Result<Option<Spec>, StackErr
 
 fn replicas(options: &StackOptions) -> Result<Vec<Replica>, StackError> {
     let mut replicas = Vec::new();
-    for strategy in &options.strategies {
+    for name in &options.strategies {
+        let strategy =
+            Strategy::named(name).ok_or_else(|| StackError::UnknownStrategy(name.clone()))?;
         for number in 1..=options.replicas {
             replicas.push(Replica {
-                name: format!("api-{strategy}-{number}"),
-                strategy: strategy.clone(),
+                name: format!("api-{name}-{number}"),
+                strategy,
                 port: reserve()?,
             });
         }
@@ -346,19 +371,23 @@ fn replicas(options: &StackOptions) -> Result<Vec<Replica>, StackError> {
     Ok(replicas)
 }
 
-fn pools(options: &StackOptions, replicas: &[Replica]) -> BTreeMap<String, Vec<String>> {
-    let of = |strategy: &String| {
-        replicas
-            .iter()
-            .filter(|replica| replica.strategy == *strategy)
-            .map(|replica| format!("http://{}", replica.port.address))
-            .collect()
-    };
-    options
-        .strategies
-        .iter()
-        .map(|strategy| (strategy.clone(), of(strategy)))
-        .collect()
+fn pools(replicas: &[Replica]) -> BTreeMap<String, Vec<String>> {
+    let mut pools = BTreeMap::<String, Vec<String>>::new();
+    for replica in replicas {
+        let pool = pools.entry(replica.strategy.name().to_owned());
+        let url = format!("http://{}", replica.port.address);
+        pool.or_default().push(url);
+    }
+    pools
+}
+
+/// The routes on which the gateway exchanges the credential; empty: none.
+fn exchanged_routes(pools: &BTreeMap<String, Vec<String>>) -> String {
+    let exchanged = pools
+        .keys()
+        .filter(|name| Strategy::named(name).is_some_and(Strategy::is_exchanged))
+        .map(|name| format!("/{name}"));
+    exchanged.collect::<Vec<_>>().join(",")
 }
 
 fn without_scheme(url: &str) -> &str {

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{ProcessInfo, Stack, StackError, StackOptions};
-use crate::results::write_whole;
+use super::{Client, ProcessInfo, Stack, StackError, StackOptions};
+use crate::results::write_secret;
 
 /// Exit code after Ctrl-C: 128 + SIGINT, as shells count.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -23,6 +23,7 @@ pub struct Ready {
     redis: String,
     pools: BTreeMap<String, Vec<String>>,
     processes: Vec<ProcessInfo>,
+    clients: Vec<Client>,
 }
 
 impl Ready {
@@ -35,10 +36,11 @@ impl Ready {
             redis: stack.redis_url.clone(),
             pools: stack.pools.clone(),
             processes: stack.processes_info(),
+            clients: stack.clients.clone(),
         }
     }
 
-    /// Writes the ready file, whole or not at all.
+    /// Writes the ready file, whole or not at all. It holds secrets, and only its owner may read it.
     ///
     /// # Errors
     ///
@@ -48,7 +50,7 @@ impl Ready {
         let text = serde_json::to_string_pretty(self)
             .map_err(std::io::Error::from)
             .map_err(failed())?;
-        write_whole(path, &(text + "\n")).map_err(failed())
+        write_secret(path, &(text + "\n")).map_err(failed())
     }
 }
 
