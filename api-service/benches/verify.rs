@@ -19,12 +19,13 @@ mod redis;
 mod signer;
 
 use std::{
+    collections::BTreeMap,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use api_service::{Config, StrategyConfig, run};
+use api_service::{Config, JwksSettings, StrategyConfig, TokenSettings, run};
 use criterion::{Criterion, criterion_group, criterion_main};
 use rustix::time::{ClockId, clock_gettime};
 use shared::{
@@ -125,12 +126,15 @@ fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request (CPU)");
     for (name, signer) in signers() {
         let keys = publish(signer.jwks());
-        let service = Service::start(StrategyConfig::Jwt {
+        let service = Service::start(StrategyConfig::Jwt(TokenSettings {
             profile: profile(),
-            jwks_url: format!("http://{keys}/").parse().unwrap(),
-            refresh: Duration::from_secs(3_600),
-            cooldown: Duration::from_secs(3_600),
-        });
+            jwks: JwksSettings {
+                url: format!("http://{keys}/").parse().unwrap(),
+                refresh: Duration::from_secs(3_600),
+                cooldown: Duration::from_secs(3_600),
+            },
+            remembered: 0,
+        }));
         let token = signer.sign(&claims(now(), &["user"]));
         if name == "RS256" {
             measure(&mut group, "bare: /public", &service, "/public", &token);
@@ -147,9 +151,7 @@ fn requests(criterion: &mut Criterion) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let store = runtime.block_on(redis.store());
     let id = runtime.block_on(log_in(&store));
-    let service = Service::start(StrategyConfig::Session {
-        store: redis.settings(),
-    });
+    let service = Service::start(StrategyConfig::Session(redis.settings()));
     measure(&mut group, "session: /me", &service, "/me", id.expose());
 }
 
@@ -245,6 +247,7 @@ impl Service {
             listen: address,
             replica: Some("replica-1".to_owned()),
             strategy,
+            routes: BTreeMap::new(),
             server: ServerSettings {
                 workers: 1,
                 drain: Drain {

@@ -8,15 +8,36 @@ use shared::{clock::Clock, problem::Problem, server::trace_of, telemetry::trace:
 
 use crate::{
     error::Refusal,
-    verify::{Verdicts, Verifier},
+    verify::{Opened, Outcome, Strategy, Verdicts},
 };
 
-/// What a worker thread needs to let requests through.
+/// What a worker thread needs to let the requests of a route through. Each route has the gate of
+/// its strategy in its own data, which no spelling of a path can get around.
 pub(crate) struct Gate {
-    pub(crate) verifier: Rc<Verifier>,
+    pub(crate) strategy: Rc<dyn Strategy>,
     pub(crate) clock: Clock,
     pub(crate) verdicts: Verdicts,
     pub(crate) replica: String,
+}
+
+/// Makes the gates of a worker thread.
+pub(crate) struct Gates {
+    pub(crate) opened: Rc<Opened>,
+    pub(crate) clock: Clock,
+    pub(crate) verdicts: Verdicts,
+    pub(crate) replica: String,
+}
+
+impl Gates {
+    /// The gate of a route.
+    pub(crate) fn of(&self, route: &str) -> web::Data<Gate> {
+        web::Data::new(Gate {
+            strategy: self.opened.of(route),
+            clock: self.clock.clone(),
+            verdicts: self.verdicts.clone(),
+            replica: self.replica.clone(),
+        })
+    }
 }
 
 /// A caller who is known.
@@ -28,6 +49,18 @@ pub(crate) struct Principal {
     pub(crate) username: String,
     /// Roles at login.
     pub(crate) roles: Vec<String>,
+    /// The public id of the login, which no credential is.
+    #[serde(skip)]
+    pub(crate) sid: Option<String>,
+    /// Unix seconds of when the credential was issued.
+    #[serde(skip)]
+    pub(crate) issued_at: u64,
+    /// Unix seconds from which on the credential is over.
+    #[serde(skip)]
+    pub(crate) expires_at: u64,
+    /// The token's own id, where the credential is one.
+    #[serde(skip)]
+    pub(crate) token_id: Option<String>,
 }
 
 impl Principal {
@@ -42,7 +75,7 @@ impl Principal {
 }
 
 /// A handler parameter of this type makes a route need a credential.
-pub(crate) struct Authenticated(pub(crate) Principal);
+pub(crate) struct Authenticated(pub(crate) Rc<Principal>);
 
 impl FromRequest for Authenticated {
     type Error = Problem;
@@ -60,19 +93,19 @@ impl FromRequest for Authenticated {
 }
 
 impl Gate {
-    async fn judge(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
+    async fn judge(&self, request: &HttpRequest) -> Outcome {
         let started = Instant::now();
         let trace = trace_of(request);
         let mut span = trace.as_ref().map(|trace| {
             let attributes = vec![opentelemetry::KeyValue::new(
                 "statewise.auth.strategy",
-                self.verifier.name(),
+                self.strategy.name(),
             )];
             trace.child("verify credential", SpanKind::Internal, attributes)
         });
         let below = span.as_ref().and_then(|span| span.handle());
         let outcome = self
-            .verifier
+            .strategy
             .verify(request, self.clock.unix_seconds(), below.as_ref())
             .await;
         let name = match &outcome {
@@ -88,7 +121,7 @@ impl Gate {
             }
         }
         self.verdicts
-            .count(self.verifier.name(), name, started.elapsed());
+            .count(self.strategy.name(), name, started.elapsed());
         if let Err(Refusal::Undecidable(reason)) = &outcome {
             // At debug: an outage would write a line for each request; the link and the key set
             // log that it begins and ends, and the metrics count.

@@ -16,7 +16,6 @@ use std::{
     rc::Rc,
 };
 
-use actix_web::web;
 use shared::{
     clock::Clock,
     server::{self, Worker},
@@ -24,10 +23,10 @@ use shared::{
     telemetry::{Identity, metrics::Metrics, trace::ExporterError, trace::Tracing},
 };
 
-pub use self::config::{Config, StrategyConfig};
+pub use self::config::{Config, JwksSettings, StrategyConfig, TokenSettings};
 use self::{
-    extract::Gate,
-    verify::{Verdicts, Verifiers},
+    extract::Gates,
+    verify::{Strategies, Verdicts},
 };
 
 /// The service could not start or was cut short.
@@ -68,27 +67,23 @@ pub async fn run(
     // Not `shutdown`: requests that are answered during the drain still need fresh keys.
     let background = CancellationToken::new();
     let _stop_at_the_end = background.clone().drop_guard();
-    let verifiers = Verifiers::start(&config.strategy, &metrics, &background)?;
-    tracing::info!(
-        strategy = verifiers.strategy(),
-        %replica,
-        %address,
-        "api-service starts"
-    );
+    let strategy = config.strategy.name();
+    let strategies = Strategies::start(config.strategy, config.routes, &metrics, &background)?;
+    tracing::info!(strategy, %replica, %address, "api-service starts");
     let settings = config.server;
     server::serve(listener, settings, tracing, metrics, shutdown, move || {
-        let verifier = Rc::new(verifiers.for_this_thread());
-        let gate = web::Data::new(Gate {
-            verifier: Rc::clone(&verifier),
+        let opened = Rc::new(strategies.for_this_thread());
+        let gates = Gates {
+            opened: Rc::clone(&opened),
             clock: clock.clone(),
             verdicts: verdicts.clone(),
             replica: replica.clone(),
-        });
+        };
         Worker {
-            routes: Box::new(move |routes| routes::configure(routes, gate)),
+            routes: Box::new(move |routes| routes::configure(routes, &gates)),
             readiness: Rc::new(move || {
-                let verifier = Rc::clone(&verifier);
-                Box::pin(async move { verifier.missing().await })
+                let opened = Rc::clone(&opened);
+                Box::pin(async move { opened.missing().await })
             }),
         }
     })

@@ -4,26 +4,32 @@ use actix_web::{HttpResponse, http::header, web};
 use serde::Serialize;
 use shared::{problem::Problem, server::resource};
 
-use crate::extract::{Authenticated, Gate, Principal};
+use crate::extract::{Authenticated, Gate, Gates, Principal};
 
 const READ_ONLY: &str = "GET, HEAD";
+const PUBLIC: &str = "/public";
+const ME: &str = "/me";
+const ADMIN: &str = "/admin";
 
-/// Adds the service's routes.
-pub(crate) fn configure(routes: &mut web::ServiceConfig, gate: web::Data<Gate>) {
+/// The routes that need a credential, and so can have a strategy of their own.
+pub(crate) const PROTECTED: [&str; 2] = [ME, ADMIN];
+
+/// Adds the service's routes, each with the gate of its strategy.
+pub(crate) fn configure(routes: &mut web::ServiceConfig, gates: &Gates) {
+    let at = |path: &'static str, allow| resource(path, allow).app_data(gates.of(path));
     routes
-        .app_data(gate)
         .service(
-            resource("/public", READ_ONLY)
+            at(PUBLIC, READ_ONLY)
                 .route(web::get().to(public))
                 .route(web::head().to(public)),
         )
         .service(
-            resource("/me", READ_ONLY)
+            at(ME, READ_ONLY)
                 .route(web::get().to(me))
                 .route(web::head().to(me)),
         )
         .service(
-            resource("/admin", READ_ONLY)
+            at(ADMIN, READ_ONLY)
                 .route(web::get().to(admin))
                 .route(web::head().to(admin)),
         );
@@ -41,7 +47,7 @@ struct Known<'a> {
 async fn public(gate: web::Data<Gate>) -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({
         "message": "anybody may read this",
-        "strategy": gate.verifier.name(),
+        "strategy": gate.strategy.name(),
         "replica": gate.replica,
     }))
 }
@@ -65,7 +71,7 @@ fn describe(gate: &Gate, principal: &Principal) -> HttpResponse {
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(Known {
             principal,
-            strategy: gate.verifier.name(),
+            strategy: gate.strategy.name(),
             replica: &gate.replica,
         })
 }

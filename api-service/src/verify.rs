@@ -1,161 +1,147 @@
 //! The strategies: from a request to a principal, a refusal, or "cannot be decided".
 //!
-//! A strategy is a file below this one and a line in each `match` here. None knows handlers or
-//! status codes.
+//! A strategy is a file below this one that implements [`Strategy`], a variant of
+//! [`StrategyConfig`], and a line in [`prepare`]. None knows handlers or status codes.
 
 mod jwks;
 mod jwt;
 mod session;
+mod sources;
+mod tokens;
+mod verdicts;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, pin::Pin, rc::Rc, sync::Arc};
 
 use actix_web::HttpRequest;
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
-    registry::Unit,
-};
 use shared::{
-    server::Missing,
-    session::SessionStore,
-    shutdown::CancellationToken,
-    telemetry::{
-        metrics::{Metrics, duration_histogram},
-        trace::TraceHandle,
-    },
+    server::Missing, shutdown::CancellationToken, telemetry::metrics::Metrics,
+    telemetry::trace::TraceHandle,
 };
 
-use self::{jwks::Jwks, jwt::JwtVerifier, session::SessionVerifier};
+use self::sources::{OfProcess, OfThread};
+pub(crate) use self::verdicts::Verdicts;
 use crate::{StrategyConfig, error::Refusal, extract::Principal};
 
-/// What all threads share of the strategy.
-#[derive(Clone)]
-pub(crate) enum Verifiers {
-    Jwt(JwtVerifier),
-    Session(shared::session::StoreSettings),
+/// Who is calling, or why that is not known.
+pub(crate) type Outcome = Result<Rc<Principal>, Refusal>;
+
+/// A future of one worker thread.
+pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// One way to know who is calling, as one worker thread has it.
+pub(crate) trait Strategy {
+    /// The strategy's name.
+    fn name(&self) -> &'static str;
+
+    /// Decides about a request at the time `now` (Unix seconds).
+    fn verify<'a>(
+        &'a self,
+        request: &'a HttpRequest,
+        now: u64,
+        trace: Option<&'a TraceHandle>,
+    ) -> Pending<'a, Outcome>;
+
+    /// What is missing to decide anything now.
+    fn missing(&self) -> Pending<'_, Option<Missing>>;
 }
 
-impl Verifiers {
-    /// Starts what the strategy needs in the background, such as fetching keys; it ends with
-    /// `stop`.
+/// Opens a strategy on the calling worker thread, inside its runtime: connections made there are
+/// driven by the thread that uses them.
+type Open = Arc<dyn Fn(&mut OfThread) -> Rc<dyn Strategy> + Send + Sync>;
+
+/// The strategies of a process, started: one that holds where no route says otherwise, and those
+/// that routes have of their own.
+#[derive(Clone)]
+pub(crate) struct Strategies {
+    /// Each of the process once.
+    open: Vec<Open>,
+    /// Index of the one that holds elsewhere.
+    elsewhere: usize,
+    /// Indices by route.
+    routes: BTreeMap<&'static str, usize>,
+}
+
+/// The strategies of one worker thread.
+pub(crate) struct Opened {
+    elsewhere: Rc<dyn Strategy>,
+    routes: BTreeMap<&'static str, Rc<dyn Strategy>>,
+    /// Each once.
+    all: Vec<Rc<dyn Strategy>>,
+}
+
+impl Strategies {
+    /// Starts what the strategies need in the background, such as fetching keys; it ends with
+    /// `stop`. What is configured alike is started once.
     pub(crate) fn start(
-        config: &StrategyConfig,
+        strategy: StrategyConfig,
+        routes: BTreeMap<&'static str, StrategyConfig>,
         metrics: &Metrics,
         stop: &CancellationToken,
     ) -> Result<Self, reqwest::Error> {
-        Ok(match config {
-            StrategyConfig::Jwt {
-                profile,
-                jwks_url,
-                refresh,
-                cooldown,
-            } => {
-                let jwks = Jwks::start(jwks_url.clone(), *refresh, *cooldown, metrics, stop)?;
-                Self::Jwt(JwtVerifier::new(profile.clone(), jwks))
+        let mut process = OfProcess::new(metrics, stop);
+        let mut known: Vec<StrategyConfig> = Vec::new();
+        let mut open = Vec::new();
+        let mut index_of = |config: StrategyConfig| -> Result<usize, reqwest::Error> {
+            if let Some(index) = known.iter().position(|other| *other == config) {
+                return Ok(index);
             }
-            StrategyConfig::Session { store } => Self::Session(store.clone()),
+            open.push(prepare(&config, &mut process)?);
+            known.push(config);
+            Ok(known.len() - 1)
+        };
+        let elsewhere = index_of(strategy)?;
+        let routes = routes
+            .into_iter()
+            .map(|(route, config)| Ok((route, index_of(config)?)))
+            .collect::<Result<_, reqwest::Error>>()?;
+        Ok(Self {
+            open,
+            elsewhere,
+            routes,
         })
     }
 
-    /// The strategy's name.
-    pub(crate) fn strategy(&self) -> &'static str {
-        match self {
-            Self::Jwt(_) => jwt::NAME,
-            Self::Session(_) => session::NAME,
+    /// Opens every strategy on the calling worker thread.
+    pub(crate) fn for_this_thread(&self) -> Opened {
+        let mut thread = OfThread::default();
+        let all: Vec<_> = self.open.iter().map(|open| open(&mut thread)).collect();
+        Opened {
+            elsewhere: Rc::clone(&all[self.elsewhere]),
+            routes: self
+                .routes
+                .iter()
+                .map(|(route, index)| (*route, Rc::clone(&all[*index])))
+                .collect(),
+            all,
         }
     }
+}
 
-    /// The verifier of one worker thread, which opens its own connections.
-    pub(crate) fn for_this_thread(&self) -> Verifier {
-        match self {
-            Self::Jwt(verifier) => Verifier::Jwt(verifier.clone()),
-            Self::Session(settings) => {
-                Verifier::Session(SessionVerifier::new(SessionStore::open(settings.clone())))
+impl Opened {
+    /// The strategy of a route.
+    pub(crate) fn of(&self, route: &str) -> Rc<dyn Strategy> {
+        Rc::clone(self.routes.get(route).unwrap_or(&self.elsewhere))
+    }
+
+    /// Everything that is missing to decide about any request; what several strategies miss is
+    /// named once.
+    pub(crate) async fn missing(&self) -> Vec<Missing> {
+        let mut missing: Vec<Missing> = Vec::new();
+        for strategy in &self.all {
+            if let Some(one) = strategy.missing().await
+                && missing.iter().all(|known| known.name != one.name)
+            {
+                missing.push(one);
             }
         }
+        missing
     }
 }
 
-/// One worker thread's verifier.
-pub(crate) enum Verifier {
-    Jwt(JwtVerifier),
-    Session(SessionVerifier),
-}
-
-impl Verifier {
-    /// The strategy's name.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Jwt(_) => jwt::NAME,
-            Self::Session(_) => session::NAME,
-        }
-    }
-
-    /// Decides about a request at the time `now` (Unix seconds).
-    pub(crate) async fn verify(
-        &self,
-        request: &HttpRequest,
-        now: u64,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Principal, Refusal> {
-        match self {
-            Self::Jwt(verifier) => verifier.verify(request, now).await,
-            Self::Session(verifier) => verifier.verify(request, now, trace).await,
-        }
-    }
-
-    /// What is missing to decide anything now.
-    pub(crate) async fn missing(&self) -> Vec<Missing> {
-        let missing = match self {
-            Self::Jwt(verifier) => verifier.missing(),
-            Self::Session(verifier) => verifier.missing().await,
-        };
-        missing.into_iter().collect()
-    }
-}
-
-/// Verdicts, counted and timed.
-#[derive(Clone)]
-pub(crate) struct Verdicts {
-    counts: Family<Verdict, Counter>,
-    duration: Histogram,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Verdict {
-    strategy: &'static str,
-    outcome: &'static str,
-}
-
-impl Verdicts {
-    pub(crate) fn register(metrics: &Metrics) -> Self {
-        let verdicts = Self {
-            counts: Family::default(),
-            duration: duration_histogram(),
-        };
-        metrics.register(|registry| {
-            registry.register(
-                "statewise_verdicts",
-                "Verdicts about credentials by strategy and outcome",
-                verdicts.counts.clone(),
-            );
-            registry.register_with_unit(
-                "statewise_verification_duration",
-                "Time to a verdict",
-                Unit::Seconds,
-                verdicts.duration.clone(),
-            );
-        });
-        verdicts
-    }
-
-    /// Counts one verdict. A request without a credential took no verification to time.
-    pub(crate) fn count(&self, strategy: &'static str, outcome: &'static str, took: Duration) {
-        self.counts
-            .get_or_create(&Verdict { strategy, outcome })
-            .inc();
-        if outcome != "missing" {
-            self.duration.observe(took.as_secs_f64());
-        }
-    }
+/// Starts one strategy.
+fn prepare(config: &StrategyConfig, process: &mut OfProcess<'_>) -> Result<Open, reqwest::Error> {
+    Ok(match config {
+        StrategyConfig::Jwt(settings) => jwt::prepare(settings, process)?,
+        StrategyConfig::Session(settings) => session::prepare(settings),
+    })
 }

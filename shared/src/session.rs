@@ -136,7 +136,7 @@ pub struct Session {
 }
 
 /// Where the store is and how long it may take.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
     /// `redis://[user:password@]host:port[/db]` or `redis+unix:///path`.
     pub url: Secret<String>,

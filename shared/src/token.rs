@@ -28,7 +28,7 @@ pub use self::{
 pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 
 /// What a resource server demands of an access token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessTokenProfile {
     /// The only `iss` accepted, compared byte for byte (RFC 9068 §4).
     pub issuer: String,

@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use self::{fetch::Source, observe::Observed};
+use crate::JwksSettings;
 
 /// Pause after the first failed fetch in a row; each further one doubles it.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -75,12 +76,15 @@ pub(crate) enum Renewal {
 impl Jwks {
     /// Starts the fetching task, which ends with `stop`.
     pub(crate) fn start(
-        url: url::Url,
-        refresh: Duration,
-        cooldown: Duration,
+        settings: &JwksSettings,
         metrics: &Metrics,
         stop: &CancellationToken,
     ) -> Result<Self, reqwest::Error> {
+        let JwksSettings {
+            url,
+            refresh,
+            cooldown,
+        } = settings.clone();
         let source = Source::new(url)?;
         let (publish, last) = watch::channel(Last::default());
         let jwks = Self {

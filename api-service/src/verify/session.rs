@@ -1,55 +1,92 @@
 //! `session`: an opaque id, looked up in Redis on every request.
 
-use actix_web::HttpRequest;
-use shared::{server::Missing, session::SessionStore, telemetry::trace::TraceHandle};
+use std::{rc::Rc, sync::Arc};
 
+use actix_web::HttpRequest;
+use shared::{
+    server::Missing,
+    session::{Session, SessionId, SessionStore, StoreError, StoreSettings},
+    telemetry::trace::TraceHandle,
+};
+
+use super::{Open, Outcome, Pending, Strategy};
 use crate::{
     credential::{self, Presented},
     error::Refusal,
     extract::Principal,
 };
 
-pub(super) const NAME: &str = "session";
+const NAME: &str = "session";
 
 /// Looks ids up over this thread's connection.
-pub(crate) struct SessionVerifier {
+struct Lookup {
     store: SessionStore,
 }
 
-impl SessionVerifier {
-    pub(super) fn new(store: SessionStore) -> Self {
-        Self { store }
+/// Prepares the strategy.
+pub(super) fn prepare(settings: &StoreSettings) -> Open {
+    let settings = settings.clone();
+    Arc::new(move |thread| {
+        Rc::new(Lookup {
+            store: thread.store(&settings),
+        })
+    })
+}
+
+impl Strategy for Lookup {
+    fn name(&self) -> &'static str {
+        NAME
     }
 
-    pub(super) async fn verify(
-        &self,
-        request: &HttpRequest,
+    fn verify<'a>(
+        &'a self,
+        request: &'a HttpRequest,
         now: u64,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Principal, Refusal> {
-        let id = match credential::session(request).map_err(|_| Refusal::Ambiguous)? {
-            Presented::Id(id) => id,
-            Presented::Malformed => return Err(Refusal::Invalid("session_malformed")),
-            Presented::Nothing => return Err(Refusal::Missing),
-        };
-        let session = self
-            .store
-            .read(&id, now, trace)
-            .await
-            .map_err(|error| Refusal::Undecidable(error.to_string()))?
-            .ok_or(Refusal::Invalid("session_unknown"))?;
-        Ok(Principal {
-            subject: session.record.subject,
-            username: session.record.username,
-            roles: session.record.roles,
+        trace: Option<&'a TraceHandle>,
+    ) -> Pending<'a, Outcome> {
+        Box::pin(async move {
+            let id = presented(request)?;
+            let session = self.store.read(&id, now, trace).await;
+            judge(session).map(Rc::new)
         })
     }
 
-    pub(super) async fn missing(&self) -> Option<Missing> {
-        let error = self.store.ping().await.err()?;
-        Some(Missing {
-            name: "redis",
-            reason: error.to_string(),
-        })
+    fn missing(&self) -> Pending<'_, Option<Missing>> {
+        Box::pin(missing(&self.store))
     }
+}
+
+/// The id that a request presents.
+pub(super) fn presented(request: &HttpRequest) -> Result<SessionId, Refusal> {
+    match credential::session(request).map_err(|_| Refusal::Ambiguous)? {
+        Presented::Id(id) => Ok(id),
+        Presented::Malformed => Err(Refusal::Invalid("session_malformed")),
+        Presented::Nothing => Err(Refusal::Missing),
+    }
+}
+
+/// What the store's answer says about the caller.
+pub(super) fn judge(read: Result<Option<Session>, StoreError>) -> Result<Principal, Refusal> {
+    let record = read
+        .map_err(|error| Refusal::Undecidable(error.to_string()))?
+        .ok_or(Refusal::Invalid("session_unknown"))?
+        .record;
+    Ok(Principal {
+        subject: record.subject,
+        username: record.username,
+        roles: record.roles,
+        sid: None,
+        issued_at: record.created_at,
+        expires_at: record.expires_at,
+        token_id: None,
+    })
+}
+
+/// Without the store nothing can be decided.
+pub(super) async fn missing(store: &SessionStore) -> Option<Missing> {
+    let error = store.ping().await.err()?;
+    Some(Missing {
+        name: "redis",
+        reason: error.to_string(),
+    })
 }

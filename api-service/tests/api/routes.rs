@@ -1,11 +1,16 @@
 //! What there is, by which method, and that nothing of a credential leaks.
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
 
 use crate::{
+    eventually,
     issuer::{Answer, Issuer},
-    service::{NEVER, NOW, Service, jwt},
+    redis::Redis,
+    service::{NEVER, NOW, Service, jwt, session},
     signer::{Signer, claims},
+    verdicts::log_in,
 };
 
 async fn start() -> (Service, String, Issuer) {
@@ -67,4 +72,39 @@ async fn the_metrics_show_nothing_of_a_credential_and_no_series_of_a_callers_mak
     assert!(!metrics.contains(&token[..20]), "{metrics}");
     assert!(metrics.contains("http_route=\"/me\""), "{metrics}");
     assert!(metrics.contains("http_route=\"unmatched\""), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_has_the_strategy_of_the_table_however_its_path_is_spelled() {
+    let redis = Redis::start();
+    let id = log_in(&redis.store().await, &["admin"], NOW + 900).await;
+    let signer = Signer::eddsa("k1");
+    let issuer = Issuer::start(Answer::Keys(signer.jwks()));
+    let token = signer.sign(&claims(NOW, &["admin"]));
+    let service = Service::start_with(
+        jwt(&issuer, NEVER, NEVER),
+        BTreeMap::from([("/admin", session(redis.settings()))]),
+    );
+    eventually(async || service.get("/readyz", &[]).await.status == 200).await;
+    for (path, credential, status) in [
+        ("/me", &token, 200),
+        ("/me", &id, 401),
+        ("/admin", &id, 200),
+        ("/admin", &token, 401),
+        ("/%61dmin", &id, 200),
+        ("/%61dmin", &token, 401),
+        ("/admin?/me", &token, 401),
+    ] {
+        let bearer = [("authorization", format!("Bearer {credential}"))];
+        let answer = service.get(path, &bearer).await;
+        assert_eq!(answer.status, status, "{path}: {answer:?}");
+    }
+    assert_eq!(service.me(&token).await.json()["strategy"], "jwt");
+    let bearer = [("authorization", format!("Bearer {id}"))];
+    let admin = service.get("/admin", &bearer).await.json();
+    assert_eq!(admin["strategy"], "session");
+    for strategy in ["jwt", "session"] {
+        let line = format!("statewise_verdicts_total{{strategy=\"{strategy}\",outcome=\"valid\"}}");
+        assert!(service.measures(&line).await, "{line}");
+    }
 }

@@ -1,11 +1,12 @@
 //! The service in process on a free port, and requests to it.
 
 use std::{
+    collections::BTreeMap,
     net::TcpListener,
     time::{Duration, UNIX_EPOCH},
 };
 
-use api_service::{Config, StrategyConfig, run};
+use api_service::{Config, JwksSettings, StrategyConfig, TokenSettings, run};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
 use shared::{
@@ -69,29 +70,45 @@ impl Answer {
     }
 }
 
-/// The jwt strategy with keys from this issuer.
-pub(crate) fn jwt(issuer: &Issuer, refresh: Duration, cooldown: Duration) -> StrategyConfig {
-    StrategyConfig::Jwt {
+/// The profile of tokens with keys from this issuer, none remembered.
+pub(crate) fn tokens(issuer: &Issuer, refresh: Duration, cooldown: Duration) -> TokenSettings {
+    TokenSettings {
         profile: AccessTokenProfile {
             issuer: ISSUER.to_owned(),
             audience: AUDIENCE.to_owned(),
             leeway: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(86_400),
         },
-        jwks_url: issuer.url(),
-        refresh,
-        cooldown,
+        jwks: JwksSettings {
+            url: issuer.url(),
+            refresh,
+            cooldown,
+        },
+        remembered: 0,
     }
+}
+
+/// The jwt strategy with keys from this issuer.
+pub(crate) fn jwt(issuer: &Issuer, refresh: Duration, cooldown: Duration) -> StrategyConfig {
+    StrategyConfig::Jwt(tokens(issuer, refresh, cooldown))
 }
 
 /// The session strategy with this Redis.
 pub(crate) fn session(store: StoreSettings) -> StrategyConfig {
-    StrategyConfig::Session { store }
+    StrategyConfig::Session(store)
 }
 
 impl Service {
     /// Starts and does not wait until it is ready.
     pub(crate) fn start(strategy: StrategyConfig) -> Self {
+        Self::start_with(strategy, BTreeMap::new())
+    }
+
+    /// Starts with a table of routes.
+    pub(crate) fn start_with(
+        strategy: StrategyConfig,
+        routes: BTreeMap<&'static str, StrategyConfig>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let clock = Clock::manual(UNIX_EPOCH + Duration::from_secs(NOW));
@@ -100,6 +117,7 @@ impl Service {
             listen: listener.local_addr().unwrap(),
             replica: Some("replica-1".to_owned()),
             strategy,
+            routes,
             server: ServerSettings {
                 workers: 2,
                 drain: Drain {

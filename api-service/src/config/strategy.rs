@@ -1,0 +1,273 @@
+//! The part of the configuration that says how callers are known.
+
+use std::{cell::OnceCell, collections::BTreeMap, time::Duration};
+
+use shared::{config::Faults, session::StoreSettings, token::AccessTokenProfile};
+
+use crate::routes;
+
+/// How callers are known, with what that needs and nothing else.
+///
+/// Strategies that are equal, or share settings that are equal, share what is made of them: the key
+/// set, the connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StrategyConfig {
+    /// `jwt`: signed access tokens, verified here.
+    Jwt(TokenSettings),
+    /// `session`: opaque ids, looked up in Redis.
+    Session(StoreSettings),
+}
+
+/// What verifying tokens needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// What a token must say.
+    pub profile: AccessTokenProfile,
+    /// Where the keys come from.
+    pub jwks: JwksSettings,
+    /// How many verified tokens each worker thread remembers; 0: none.
+    pub remembered: usize,
+}
+
+/// Where the issuer's keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwksSettings {
+    /// Where the issuer publishes them.
+    pub url: url::Url,
+    /// How often they are fetched ahead of need.
+    pub refresh: Duration,
+    /// How long after a fetch an unknown key id causes no other.
+    pub cooldown: Duration,
+}
+
+/// A strategy's name, and how it is made of the arguments.
+type Known = (
+    &'static str,
+    fn(&Checked<'_>, &mut Faults) -> Option<StrategyConfig>,
+);
+
+/// All strategies.
+const KNOWN: [Known; 2] = [
+    ("jwt", |checked, faults| {
+        checked.token(faults).map(StrategyConfig::Jwt)
+    }),
+    ("session", |checked, faults| {
+        checked.store(faults).map(StrategyConfig::Session)
+    }),
+];
+
+impl StrategyConfig {
+    /// The strategy's name, as `API_STRATEGY` spells it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Jwt(_) => "jwt",
+            Self::Session(_) => "session",
+        }
+    }
+}
+
+/// The arguments of all strategies; each is looked at only when a strategy needs it.
+#[derive(clap::Args, Debug)]
+pub(super) struct StrategyArgs {
+    /// How callers are known: jwt or session.
+    #[arg(long, env = "API_STRATEGY")]
+    strategy: Option<String>,
+
+    /// Routes with a strategy of their own, such as /admin=session,/me=jwt.
+    #[arg(long, env = "API_ROUTE_STRATEGIES")]
+    route_strategies: Option<String>,
+
+    /// Tokens: where the issuer publishes its keys.
+    #[arg(
+        long,
+        env = "API_JWKS_URL",
+        default_value = "http://127.0.0.1:8081/.well-known/jwks.json"
+    )]
+    jwks_url: String,
+
+    /// Tokens: the issuer that tokens must name, byte for byte.
+    #[arg(long, env = "API_ISSUER", default_value = "http://127.0.0.1:8080/auth")]
+    issuer: String,
+
+    /// Tokens: the audience that tokens must name.
+    #[arg(long, env = "API_AUDIENCE", default_value = "statewise-api")]
+    audience: String,
+
+    /// Tokens: how far the issuer's clock and ours may differ.
+    #[arg(long, env = "API_LEEWAY", default_value = "30s")]
+    leeway: String,
+
+    /// Tokens: the longest life of a token that is accepted.
+    #[arg(long, env = "API_MAX_TOKEN_LIFETIME", default_value = "24h")]
+    max_token_lifetime: String,
+
+    /// Tokens: how often the keys are fetched anew, ahead of need.
+    #[arg(long, env = "API_JWKS_REFRESH", default_value = "5m")]
+    jwks_refresh: String,
+
+    /// Tokens: how long after a fetch an unknown key id causes no other.
+    #[arg(long, env = "API_JWKS_COOLDOWN", default_value = "10s")]
+    jwks_cooldown: String,
+
+    /// Tokens: how many verified ones each worker thread remembers, so that their signature is not
+    /// checked again; 0 for none.
+    #[arg(long, env = "API_REMEMBERED_TOKENS", default_value = "0")]
+    remembered_tokens: String,
+
+    /// Sessions: the Redis that holds the sessions.
+    #[arg(
+        long,
+        env = "API_REDIS_URL",
+        default_value = "redis://127.0.0.1:6379",
+        hide_env_values = true
+    )]
+    redis_url: String,
+
+    /// Sessions: deadline of each call to Redis.
+    #[arg(long, env = "API_REDIS_TIMEOUT", default_value = "250ms")]
+    redis_timeout: String,
+}
+
+/// Checks the strategy of the service and those of its routes, noting every fault of any of them.
+pub(super) fn check(
+    args: &StrategyArgs,
+    faults: &mut Faults,
+) -> Option<(StrategyConfig, BTreeMap<&'static str, StrategyConfig>)> {
+    let checked = Checked::new(args);
+    let strategy = match args.strategy.as_deref() {
+        Some(name) => named(name, "API_STRATEGY", &checked, faults),
+        None => {
+            faults.add("API_STRATEGY", format!("is required: {}", names()));
+            None
+        }
+    };
+    let routes = route_table(args.route_strategies.as_deref(), &checked, faults);
+    Some((strategy?, routes?))
+}
+
+fn named(
+    name: &str,
+    variable: &str,
+    checked: &Checked<'_>,
+    faults: &mut Faults,
+) -> Option<StrategyConfig> {
+    let Some((_, check)) = KNOWN.iter().find(|(known, _)| *known == name) else {
+        faults.add(variable, format!("{name:?} is not {}", names()));
+        return None;
+    };
+    check(checked, faults)
+}
+
+fn names() -> String {
+    let names: Vec<_> = KNOWN.iter().map(|(name, _)| *name).collect();
+    format!("one of {}", names.join(", "))
+}
+
+/// A table such as `/admin=introspection,/cart=session`.
+fn route_table(
+    text: Option<&str>,
+    checked: &Checked<'_>,
+    faults: &mut Faults,
+) -> Option<BTreeMap<&'static str, StrategyConfig>> {
+    const VARIABLE: &str = "API_ROUTE_STRATEGIES";
+    let mut table = BTreeMap::new();
+    let mut complete = true;
+    let text = text.map(str::trim).filter(|text| !text.is_empty());
+    for entry in text.into_iter().flat_map(|text| text.split(',')) {
+        let Some((route, name)) = entry.split_once('=') else {
+            faults.add(VARIABLE, format!("{entry:?} is not ROUTE=STRATEGY"));
+            complete = false;
+            continue;
+        };
+        let (route, name) = (route.trim(), name.trim());
+        let strategy = named(name, VARIABLE, checked, faults);
+        let known = routes::PROTECTED.iter().find(|known| **known == route);
+        match (known, strategy) {
+            (Some(route), Some(strategy)) => {
+                if table.insert(*route, strategy).is_some() {
+                    faults.add(VARIABLE, format!("{route} is there twice"));
+                    complete = false;
+                }
+            }
+            (Some(_), None) => complete = false,
+            (None, _) => {
+                let known = routes::PROTECTED.join(", ");
+                faults.add(VARIABLE, format!("{route:?} is not one of {known}"));
+                complete = false;
+            }
+        }
+    }
+    complete.then_some(table)
+}
+
+/// The parts that strategies are made of, each checked when the first strategy needs it and only
+/// then, so that its faults are reported once or, when nobody needs it, not at all.
+struct Checked<'a> {
+    args: &'a StrategyArgs,
+    token: OnceCell<Option<TokenSettings>>,
+    store: OnceCell<Option<StoreSettings>>,
+}
+
+impl<'a> Checked<'a> {
+    fn new(args: &'a StrategyArgs) -> Self {
+        Self {
+            args,
+            token: OnceCell::new(),
+            store: OnceCell::new(),
+        }
+    }
+
+    fn token(&self, faults: &mut Faults) -> Option<TokenSettings> {
+        self.token.get_or_init(|| token(self.args, faults)).clone()
+    }
+
+    fn store(&self, faults: &mut Faults) -> Option<StoreSettings> {
+        self.store.get_or_init(|| store(self.args, faults)).clone()
+    }
+}
+
+fn token(args: &StrategyArgs, faults: &mut Faults) -> Option<TokenSettings> {
+    let url = faults.url("API_JWKS_URL", &args.jwks_url, &["http", "https"]);
+    faults.url("API_ISSUER", &args.issuer, &["http", "https"]);
+    if args.audience.is_empty() {
+        faults.add("API_AUDIENCE", "must not be empty");
+    }
+    let leeway = faults.duration("API_LEEWAY", &args.leeway);
+    if leeway.is_some_and(|leeway| leeway > Duration::from_secs(300)) {
+        // RFC 7519 §4.1.4: "usually no more than a few minutes".
+        faults.add("API_LEEWAY", "must be at most 5m");
+    }
+    let max_lifetime = faults.positive_duration("API_MAX_TOKEN_LIFETIME", &args.max_token_lifetime);
+    let refresh = faults.positive_duration("API_JWKS_REFRESH", &args.jwks_refresh);
+    let cooldown = faults.positive_duration("API_JWKS_COOLDOWN", &args.jwks_cooldown);
+    let remembered = faults.parsed::<usize>(
+        "API_REMEMBERED_TOKENS",
+        &args.remembered_tokens,
+        "a number of tokens, 0 for none",
+    );
+    Some(TokenSettings {
+        profile: AccessTokenProfile {
+            issuer: args.issuer.clone(),
+            audience: args.audience.clone(),
+            leeway: leeway?,
+            max_lifetime: max_lifetime?,
+        },
+        jwks: JwksSettings {
+            url: url?,
+            refresh: refresh?,
+            cooldown: cooldown?,
+        },
+        remembered: remembered?,
+    })
+}
+
+fn store(args: &StrategyArgs, faults: &mut Faults) -> Option<StoreSettings> {
+    StoreSettings::check(
+        faults,
+        "API_REDIS_URL",
+        &args.redis_url,
+        "API_REDIS_TIMEOUT",
+        &args.redis_timeout,
+    )
+}
