@@ -34,7 +34,7 @@ use shared::{
     session::{SessionId, SessionRecord, SessionStore},
     shutdown::{CancellationToken, Drain},
     telemetry::{TelemetrySettings, logs::LogSettings},
-    token::{AccessTokenProfile, KeySet},
+    token::{AccessClaims, AccessTokenProfile, KeySet},
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -87,7 +87,7 @@ fn verify(criterion: &mut Criterion) {
         let profile = profile();
         let at = now();
         group.bench_function(name, |bencher| {
-            bencher.iter(|| profile.verify(&token, &keys, at).unwrap());
+            bencher.iter(|| profile.verify::<AccessClaims>(&token, &keys, at).unwrap());
         });
     }
 }

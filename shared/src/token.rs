@@ -1,35 +1,49 @@
-//! Feature `token`: access tokens, their claims and the one place where a token is verified.
+//! Feature `token`: signed tokens, their kinds and the one place where a token is verified.
 //!
-//! [`AccessTokenProfile::verify`] is the profile of RFC 9068 on top of RFC 7515, RFC 7519 and the
-//! advice of RFC 8725. The cryptography is `jsonwebtoken`'s; its validation is not used, because it
-//! lets through what the profile refuses (an unknown `crit`, another `typ`, an absent `aud`).
+//! [`TokenProfile::verify`] follows RFC 7515, RFC 7519 and the advice of RFC 8725. The cryptography
+//! is `jsonwebtoken`'s; its validation is not used, because it lets through what is refused here (an
+//! unknown `crit`, another `typ`, an absent `aud`).
 //!
 //! | step | module |
 //! | --- | --- |
 //! | three parts, strict base64url, the header | [`parts`] |
 //! | the key that `kid` names, with its one algorithm | [`keys`] |
-//! | claims and their types | [`claims`] |
+//! | JSON without a member that is there twice | [`object`] |
+//! | the kind of token: its `typ`, its claims | [`kind`] |
+//!
+//! Every kind goes through the same steps and differs in its claims only, which name its `typ`:
+//! [`AccessClaims`] (RFC 9068), [`LogoutClaims`] (OpenID Connect Back-Channel Logout) and
+//! [`InternalClaims`] (between services). No token of one kind is ever one of another.
 
-mod claims;
+mod access;
+mod internal;
 mod keys;
+mod kind;
+mod logout;
+mod object;
 mod parts;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::time::Duration;
 
 pub use self::{
-    claims::AccessClaims,
+    access::{ACCESS_TOKEN_TYPE, AccessClaims},
+    internal::{INTERNAL_TOKEN_TYPE, InternalClaims},
     keys::{KeySet, KeySetError},
+    kind::{Kind, Registered},
+    logout::{LOGOUT_EVENT, LOGOUT_TOKEN_TYPE, LogoutClaims},
     parts::{KEY_ID_LIMIT, TOKEN_LIMIT_BYTES, unverified_kid},
 };
 
-/// The `typ` of an access token, RFC 9068 §2.1.
-pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
+/// What a resource server demands of an access token; its other demands are those of
+/// [`AccessClaims`].
+pub type AccessTokenProfile = TokenProfile;
 
-/// What a resource server demands of an access token.
+/// What a verifier demands of every token, whatever its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessTokenProfile {
+pub struct TokenProfile {
     /// The only `iss` accepted, compared byte for byte (RFC 9068 §4).
     pub issuer: String,
     /// Ours; `aud` must contain it.
@@ -66,7 +80,7 @@ pub enum TokenError {
     #[error("the signature is wrong")]
     Signature,
     /// A required claim is absent or a claim is of the wrong type.
-    #[error("the claims are not those of an access token")]
+    #[error("the claims are not those of this kind of token")]
     Claims,
     /// `iss` is another issuer.
     #[error("the token is from another issuer")]
@@ -110,25 +124,27 @@ impl TokenError {
     }
 }
 
-impl AccessTokenProfile {
-    /// The claims of a token that passes every check at `now` (Unix seconds).
+impl TokenProfile {
+    /// The claims of a token of the kind `K` that passes every check at `now` (Unix seconds).
     ///
     /// # Errors
     ///
     /// The first check that failed. All mean the same to a caller, except
     /// [`TokenError::UnknownKey`], which may be answered by a newer key set.
-    pub fn verify(&self, token: &str, keys: &KeySet, now: u64) -> Result<AccessClaims, TokenError> {
+    pub fn verify<K: Kind>(&self, token: &str, keys: &KeySet, now: u64) -> Result<K, TokenError> {
         let parts = parts::Parts::split(token)?;
         let header = parts.header()?;
-        header.check_type()?;
-        keys.check(&header, &parts)?;
-        // Only now is the payload anybody's statement, so it is not read before.
-        let claims = claims::parse(&parts.payload()?)?;
-        self.check(&claims, now)?;
+        header.check_type(K::TYPE)?;
+        let payload = keys.open(&header.kid, &header.alg, &parts)?;
+        let claims: K = object::read(&payload).ok_or(TokenError::Claims)?;
+        if !claims.is_complete() {
+            return Err(TokenError::Claims);
+        }
+        self.check(&claims.registered(), now)?;
         Ok(claims)
     }
 
-    fn check(&self, claims: &AccessClaims, now: u64) -> Result<(), TokenError> {
+    fn check(&self, claims: &Registered<'_>, now: u64) -> Result<(), TokenError> {
         let leeway = self.leeway.as_secs();
         if claims.iss != self.issuer {
             return Err(TokenError::Issuer);

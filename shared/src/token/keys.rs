@@ -1,5 +1,7 @@
 //! The issuer's public keys, from a JSON Web Key Set (RFC 7517 §5), parsed once.
 
+mod roca;
+
 use std::collections::{HashMap, hash_map::Entry};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -9,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     TokenError,
-    parts::{Header, KEY_ID_LIMIT, Parts},
+    parts::{KEY_ID_LIMIT, Parts},
 };
 
 /// RFC 7518 §3.3: "A key of size 2048 bits or larger MUST be used".
@@ -22,7 +24,7 @@ const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
 /// Public keys by id, each with the one algorithm it may be used with.
 ///
 /// Keys that are not for us are left out and hurt nobody: another `kty`, `crv` or `alg`, another
-/// `use`, no `kid`, a short RSA key, and any key that shows a private member, since whoever reads
+/// `use`, no `kid`, a short or weak RSA key, and any key that shows a private member, since whoever reads
 /// the set could then sign. Two different keys of one `kid` are both left out: which of them signed
 /// cannot be told, and guessing is how key confusion begins.
 #[derive(Default)]
@@ -86,15 +88,18 @@ impl KeySet {
         self.0.len()
     }
 
-    /// Checks the signature with the key that the header names and with that key's algorithm.
-    pub(super) fn check(&self, header: &Header, parts: &Parts<'_>) -> Result<(), TokenError> {
-        let key = self
-            .0
-            .get(&header.kid)
-            .ok_or_else(|| TokenError::UnknownKey {
-                kid: header.kid.clone(),
-            })?;
-        if header.alg != key.algorithm_name {
+    /// The payload, after its signature was checked with the key of this id, if `algorithm` is that
+    /// key's: RFC 7515 §5.2. Before, it is nobody's statement and is not looked at.
+    pub(super) fn open(
+        &self,
+        kid: &str,
+        algorithm: &str,
+        parts: &Parts<'_>,
+    ) -> Result<Vec<u8>, TokenError> {
+        let key = self.0.get(kid).ok_or_else(|| TokenError::UnknownKey {
+            kid: kid.to_owned(),
+        })?;
+        if algorithm != key.algorithm_name {
             return Err(TokenError::Algorithm);
         }
         match crypto::verify(
@@ -103,7 +108,7 @@ impl KeySet {
             &key.public,
             key.algorithm,
         ) {
-            Ok(true) => Ok(()),
+            Ok(true) => parts.payload(),
             // A signature that is no base64url, or of a length that no signature has, is wrong too.
             Ok(false) | Err(_) => Err(TokenError::Signature),
         }
@@ -196,6 +201,9 @@ fn rsa(jwk: &Map<String, Value>) -> Result<Key, &'static str> {
     let bits = modulus.len() * 8 - unused as usize;
     if !(RSA_MINIMUM_BITS..=RSA_MAXIMUM_BITS).contains(&bits) {
         return Err("its modulus is shorter than 2048 or longer than 8192 bits");
+    }
+    if roca::is_weak(&modulus) {
+        return Err("its factors can be found from its modulus (CVE-2017-15361)");
     }
     Ok(Key {
         algorithm: Algorithm::RS256,

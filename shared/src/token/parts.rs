@@ -1,9 +1,9 @@
 //! The compact form (RFC 7515 §7.1) taken apart, strictly, before anything in it is believed.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::Deserialize;
 
-use super::{ACCESS_TOKEN_TYPE, TokenError};
+use super::{TokenError, object, wire::present};
 
 /// The longest token that is looked at, in bytes. Tokens of this project have under 1 KiB.
 pub const TOKEN_LIMIT_BYTES: usize = 8 * 1024;
@@ -31,7 +31,7 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Exactly three parts, none empty.
+    /// Exactly three parts; only the payload may be empty, which is then no claims.
     pub(super) fn split(token: &'a str) -> Result<Self, TokenError> {
         if token.len() > TOKEN_LIMIT_BYTES {
             return Err(TokenError::TooLong);
@@ -42,7 +42,7 @@ impl<'a> Parts<'a> {
         if payload.contains('.') {
             return Err(not_three);
         }
-        if [header, payload, signature].contains(&"") {
+        if header.is_empty() || signature.is_empty() {
             return Err(TokenError::Malformed("an empty part"));
         }
         Ok(Self {
@@ -55,15 +55,15 @@ impl<'a> Parts<'a> {
 
     /// The header, with every member checked that this profile knows.
     pub(super) fn header(&self) -> Result<Header, TokenError> {
-        let json = decode(self.header)?;
-        let header: Header =
-            serde_json::from_str(&json).map_err(|_| TokenError::Header("not the expected JSON"))?;
+        let header: Header = object::read(&decode(self.header)?)
+            .ok_or(TokenError::Header("not the expected JSON"))?;
         header.check_members()?;
         Ok(header)
     }
 
-    /// The payload as text; call it only after the signature was checked.
-    pub(super) fn payload(&self) -> Result<String, TokenError> {
+    /// The payload; only [`KeySet::open`](super::KeySet) asks for it, after it has checked the
+    /// signature.
+    pub(super) fn payload(&self) -> Result<Vec<u8>, TokenError> {
         decode(self.payload)
     }
 }
@@ -74,7 +74,8 @@ impl<'a> Parts<'a> {
 pub(super) struct Header {
     pub(super) alg: String,
     pub(super) kid: String,
-    typ: String,
+    #[serde(default)]
+    typ: Option<String>,
     #[serde(default, deserialize_with = "present")]
     crit: bool,
     #[serde(default, deserialize_with = "present")]
@@ -82,17 +83,19 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// RFC 9068 §4: `at+jwt` or `application/at+jwt`, and nothing else.
-    pub(super) fn check_type(&self) -> Result<(), TokenError> {
+    /// The `typ` of a kind, with or without the prefix `application/` (RFC 7515 §4.1.9), and nothing
+    /// else: RFC 9068 §4 and RFC 8725 §3.11.
+    pub(super) fn check_type(&self, expected: &str) -> Result<(), TokenError> {
         const PREFIX: &str = "application/";
-        let short = match self.typ.split_at_checked(PREFIX.len()) {
+        let typ = self.typ.as_deref().unwrap_or_default();
+        let short = match typ.split_at_checked(PREFIX.len()) {
             Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
-            _ => &self.typ,
+            _ => typ,
         };
-        if short.eq_ignore_ascii_case(ACCESS_TOKEN_TYPE) {
+        if short.eq_ignore_ascii_case(expected) {
             Ok(())
         } else {
-            Err(TokenError::Header("typ is not that of an access token"))
+            Err(TokenError::Header("typ is that of another kind"))
         }
     }
 
@@ -114,14 +117,8 @@ impl Header {
 
 /// Strict base64url: no padding, no white space, no other alphabet, no loose bits at the end, so
 /// that each token has exactly one spelling.
-fn decode(part: &str) -> Result<String, TokenError> {
-    let bytes = URL_SAFE_NO_PAD
+fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD
         .decode(part)
-        .map_err(|_| TokenError::Malformed("not base64url"))?;
-    String::from_utf8(bytes).map_err(|_| TokenError::Malformed("not UTF-8"))
-}
-
-/// Whether a member is there, whatever its value; `null` counts.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
+        .map_err(|_| TokenError::Malformed("not base64url"))
 }

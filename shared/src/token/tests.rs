@@ -1,8 +1,11 @@
 //! Tests of the profile: each refusal by its name, and what must hold for any input.
 
 mod keysets;
+mod kinds;
 mod properties;
+mod rfc;
 mod signer;
+mod wycheproof;
 
 use serde_json::{Value, json};
 
@@ -109,11 +112,13 @@ fn an_unknown_critical_header_is_refused() {
 
 #[test]
 fn a_logout_token_is_no_access_token() {
-    let typ = || TokenError::Header("typ is not that of an access token");
+    let typ = || TokenError::Header("typ is that of another kind");
     for value in ["logout+jwt", "JWT", "at+jwt+x", "application/", ""] {
         let header = format!(r#"{{"alg":"EdDSA","typ":"{value}","kid":"k1"}}"#);
         header_is_refused(&header, typ());
     }
+    header_is_refused(r#"{"alg":"EdDSA","kid":"k1"}"#, typ());
+    header_is_refused(r#"{"alg":"EdDSA","typ":null,"kid":"k1"}"#, typ());
 }
 
 #[test]
@@ -214,10 +219,16 @@ fn dates_may_have_a_fraction() {
 #[test]
 fn a_repeated_claim_is_refused() {
     let signer = Signer::eddsa("k1");
-    let text = good_claims().to_string();
-    let repeated = text.replacen('{', r#"{"sub":"admin","#, 1);
-    let token = signer.sign(&signer.header(), &repeated);
-    assert_eq!(verify_at(&signer, &token, NOW), Err(TokenError::Claims));
+    for more in [
+        r#""sub":"admin""#,
+        r#""s\u0075b":"admin""#,
+        r#""unknown":1,"unknown":1"#,
+    ] {
+        let text = good_claims().to_string();
+        let repeated = text.replacen('{', &format!("{{{more},"), 1);
+        let token = signer.sign(&signer.header(), &repeated);
+        assert_eq!(verify_at(&signer, &token, NOW), Err(TokenError::Claims));
+    }
 }
 
 // The header.
@@ -239,13 +250,18 @@ fn each_header_member_that_the_profile_requires_is_required_once() {
     let unexpected = || TokenError::Header("not the expected JSON");
     for header in [
         r#"{"typ":"at+jwt","kid":"k1"}"#,
-        r#"{"alg":"EdDSA","kid":"k1"}"#,
         r#"{"alg":"EdDSA","typ":"at+jwt"}"#,
         r#"{"alg":"EdDSA","typ":"at+jwt","kid":1}"#,
+        r#"{"alg":"EdDSA","typ":["at+jwt"],"kid":"k1"}"#,
         r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k1","kid":"k1"}"#,
         r#"{"alg":"EdDSA","alg":"none","typ":"at+jwt","kid":"k1"}"#,
         r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k1"} {}"#,
         r#"["EdDSA"]"#,
+        // As an array in the order of our own fields, which what is derived would take.
+        r#"["EdDSA","k1","at+jwt"]"#,
+        // Members that nobody reads are members too (RFC 7515 §4).
+        r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k1","x":1,"x":2}"#,
+        r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k1","\u006bid":"k2"}"#,
     ] {
         header_is_refused(header, unexpected());
     }
@@ -330,6 +346,13 @@ fn anything_but_three_full_parts_is_refused() {
         let refused = verify_at(&signer, &text, NOW).unwrap_err();
         assert!(matches!(refused, TokenError::Malformed(_)), "{refused:?}");
     }
+}
+
+#[test]
+fn an_empty_payload_is_no_claims_even_when_it_is_signed() {
+    let signer = Signer::eddsa("k1");
+    let token = signer.sign(&signer.header(), "");
+    assert_eq!(verify_at(&signer, &token, NOW), Err(TokenError::Claims));
 }
 
 #[test]
