@@ -25,10 +25,11 @@ use url::Url;
 use crate::{
     coupling::{self, CouplingError, CouplingOptions},
     engine::{Arm, Arrivals, EngineError, Load, Options},
+    freshness::{self, FreshnessError, FreshnessOptions},
     login::{Credential, LoginError, Users},
     progress::Progress,
     report,
-    results::{Coupling, Plan, Results, SCHEMA_VERSION, Tool, Validity},
+    results::{Coupling, Freshness, Plan, Results, RevocationKind, SCHEMA_VERSION, Tool, Validity},
     selfcheck::{self, SelfCheckError},
     stack::StackError,
     strategy::KNOWN_STRATEGIES,
@@ -49,6 +50,8 @@ pub struct CompareOptions {
     /// Rate of the ABBA rounds; without it, a quarter of what the slower strategy answers in a closed
     /// loop.
     pub rate: Option<f64>,
+    /// Revocations per strategy whose lag is measured; without it, as many as suit the form.
+    pub revocations: Option<u32>,
     /// A system that runs; without it, a stack is started.
     pub gateway: Option<Url>,
     /// Where the running system's gateway has `/pools` and `/metrics`.
@@ -90,6 +93,9 @@ pub enum CompareError {
     /// The faults could not be made.
     #[error("the faults: {0}")]
     Coupling(#[from] CouplingError),
+    /// The revocation lags could not be measured.
+    #[error("freshness: {0}")]
+    Freshness(#[from] FreshnessError),
     /// A strategy answered nothing at all.
     #[error("{strategy} answered no request with 2xx; what came was: {came}")]
     NoAnswer {
@@ -237,21 +243,24 @@ impl<'a> Comparison<'a> {
         let comparisons = differences::of(&rounds, &self.options.strategies, seed);
         let gates = gates::of(&self_check, &rounds, &comparisons);
         let plan = self.plan(rate);
-        let mut environment = self.environment;
-        environment.redis_version = self.subject.meter.redis_version();
+        let strategies = rounds.strategies(&closed_loop, highest);
+        self.environment.redis_version = self.subject.meter.redis_version();
+        self.subject.end();
+        let freshness = measure_freshness(self.options, &self.progress)?;
         let mut results = Results {
             schema_version: SCHEMA_VERSION,
             tool: tool(),
             started_at: humantime::format_rfc3339_seconds(self.started_at).to_string(),
             duration_seconds: self.started.elapsed().as_secs_f64(),
-            environment,
+            environment: self.environment,
             plan,
             self_check: Some(self_check),
-            strategies: rounds.strategies(&closed_loop, highest),
+            strategies,
             memory: capacities::memory(&idle_memory, &peak_memory),
             rounds: rounds.rounds,
             comparisons,
             coupling,
+            freshness,
             validity: Validity::of(&gates),
             gates,
             findings: Vec::new(),
@@ -259,7 +268,6 @@ impl<'a> Comparison<'a> {
         results.findings = report::findings(&results);
         results.findings.extend(left_out);
         self.progress.finish();
-        self.subject.end();
         Ok(results)
     }
 
@@ -381,6 +389,43 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// In a system of its own, whose tokens are short-lived. A system that was found has no such tokens,
+/// and its administrator is not known here.
+fn measure_freshness(
+    options: &CompareOptions,
+    progress: &Progress,
+) -> Result<Option<Freshness>, CompareError> {
+    let options = freshness_options(options);
+    match options {
+        Some(options) => Ok(Some(freshness::run(&options, progress)?)),
+        None => Ok(None),
+    }
+}
+
+fn freshness_options(options: &CompareOptions) -> Option<FreshnessOptions> {
+    let usual = if options.quick {
+        freshness::QUICK_REVOCATIONS
+    } else {
+        freshness::REVOCATIONS
+    };
+    let revocations = options.revocations.unwrap_or(usual);
+    (options.gateway.is_none() && revocations > 0).then(|| FreshnessOptions {
+        strategies: options.strategies.clone(),
+        replicas: options.replicas,
+        revocations,
+        kinds: if options.quick {
+            vec![RevocationKind::Logout]
+        } else {
+            RevocationKind::ALL.to_vec()
+        },
+        quick: options.quick,
+        redis_url: options.redis_url.clone(),
+        bin_dir: options.bin_dir.clone(),
+        seed: options.seed,
+        interrupt: options.interrupt.clone(),
+    })
+}
+
 /// The same requests in an open loop.
 fn open(arm: &Arm, rate: f64) -> Arm {
     Arm {
@@ -417,5 +462,6 @@ fn expected(options: &CompareOptions, pace: &Pace) -> Duration {
         (None, true) => CouplingOptions::quick(1.0, 0).window() * 4,
         (None, false) => CouplingOptions::thorough(1.0, 0).window() * 4,
     };
-    Duration::from_secs(8) + pace.self_check + probes + windows + capacities + faults
+    let lags = freshness_options(options).map_or(Duration::ZERO, |one| freshness::expected(&one));
+    Duration::from_secs(8) + pace.self_check + probes + windows + capacities + faults + lags
 }

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod coupling;
 pub mod engine;
 pub mod fault;
+pub mod freshness;
 pub mod histogram;
 pub mod interrupt;
 pub mod login;

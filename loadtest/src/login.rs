@@ -99,23 +99,10 @@ impl Users {
     ///
     /// The auth service cannot be reached or refuses.
     pub fn register(gateway: &Url, count: usize) -> Result<Self, LoginError> {
-        let auth = format!("{}/auth", gateway.as_str().trim_end_matches('/'));
-        let client = Client::builder()
-            .timeout(PATIENCE)
-            .build()
-            .map_err(|source| LoginError::Unreachable {
-                what: "building an HTTP client",
-                url: auth.clone(),
-                source,
-            })?;
         let accounts = (0..count)
             .map(|_| Account::new())
             .collect::<Result<Vec<_>, _>>()?;
-        let users = Self {
-            client,
-            auth,
-            accounts,
-        };
+        let users = Self::of(gateway, accounts)?;
         for account in &users.accounts {
             users.post(
                 "registering a user",
@@ -127,37 +114,97 @@ impl Users {
         Ok(users)
     }
 
+    fn of(gateway: &Url, accounts: Vec<Account>) -> Result<Self, LoginError> {
+        let auth = format!("{}/auth", gateway.as_str().trim_end_matches('/'));
+        let client = Client::builder()
+            .timeout(PATIENCE)
+            .build()
+            .map_err(|source| LoginError::Unreachable {
+                what: "building an HTTP client",
+                url: auth.clone(),
+                source,
+            })?;
+        Ok(Self {
+            client,
+            auth,
+            accounts,
+        })
+    }
+
+    /// A user who was registered elsewhere, such as the administrator of a stack.
+    ///
+    /// # Errors
+    ///
+    /// No HTTP client can be made.
+    pub fn known(gateway: &Url, username: &str, password: &str) -> Result<Self, LoginError> {
+        let account = Account {
+            username: username.to_owned(),
+            password: password.to_owned(),
+        };
+        Self::of(gateway, vec![account])
+    }
+
+    /// Name of a user.
+    #[must_use]
+    pub fn username(&self, user: usize) -> &str {
+        &self.accounts[user].username
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// The body of a login of a user, as `POST /login` takes it.
+    #[must_use]
+    pub fn login_body(&self, user: usize, credential: Credential) -> String {
+        let login = Login {
+            account: &self.accounts[user],
+            credential,
+        };
+        serde_json::to_string(&login).unwrap_or_default()
+    }
+
     /// Logs every user in and gives one request variant each.
     ///
     /// # Errors
     ///
     /// The auth service cannot be reached or refuses.
     pub fn log_in(&self, credential: Credential) -> Result<Vec<Variant>, LoginError> {
+        let users = 0..self.accounts.len();
+        users
+            .map(|user| Ok(Variant::bearer(&self.log_in_one(user, credential)?)))
+            .collect()
+    }
+
+    /// Logs one user in and gives the credential.
+    ///
+    /// # Errors
+    ///
+    /// The auth service cannot be reached or refuses.
+    pub fn log_in_one(&self, user: usize, credential: Credential) -> Result<String, LoginError> {
         const WHAT: &str = "logging in";
-        let one = |account| {
-            let login = Login {
-                account,
-                credential,
-            };
-            let response = self.post(WHAT, "/login", &login, StatusCode::OK)?;
-            let url = response.url().to_string();
-            let granted: Granted = response.json().map_err(|source| LoginError::Unreachable {
-                what: WHAT,
-                url: url.clone(),
-                source,
-            })?;
-            let credential = match credential {
-                Credential::Token => granted.access_token,
-                Credential::Session => granted.session_id,
-            };
-            let missing = LoginError::Refused {
-                what: "logging in, without a credential in the answer,",
-                url,
-                status: StatusCode::OK,
-            };
-            credential.as_deref().map(Variant::bearer).ok_or(missing)
+        let login = Login {
+            account: &self.accounts[user],
+            credential,
         };
-        self.accounts.iter().map(one).collect()
+        let response = self.post(WHAT, "/login", &login, StatusCode::OK)?;
+        let url = response.url().to_string();
+        let granted: Granted = response.json().map_err(|source| LoginError::Unreachable {
+            what: WHAT,
+            url: url.clone(),
+            source,
+        })?;
+        let granted = match credential {
+            Credential::Token => granted.access_token,
+            Credential::Session => granted.session_id,
+        };
+        granted.ok_or(LoginError::Refused {
+            what: "logging in, without a credential in the answer,",
+            url,
+            status: StatusCode::OK,
+        })
     }
 
     fn post(

@@ -7,6 +7,7 @@ mod charts;
 mod compared;
 mod faults;
 mod findings;
+mod freshness;
 mod html;
 mod numbers;
 mod svg;
@@ -14,7 +15,7 @@ mod terminal;
 
 use std::path::{Path, PathBuf};
 
-use crate::results::{Results, ResultsError, write_whole};
+use crate::results::{Freshness, Results, ResultsError, write_whole};
 
 pub use findings::findings;
 
@@ -22,6 +23,12 @@ pub use findings::findings;
 #[must_use]
 pub fn terminal(results: &Results) -> String {
     terminal::render(results)
+}
+
+/// The table of revocation lags for a terminal, at most 100 columns wide.
+#[must_use]
+pub fn freshness(freshness: &Freshness) -> String {
+    freshness::terminal(freshness)
 }
 
 /// The page: styles and plots are inside, nothing is loaded, no script runs.

@@ -5,6 +5,7 @@
 //! the request was meant to be sent, a *service time* from the moment when it was sent.
 
 mod coupling;
+mod freshness;
 mod plan;
 mod strategy;
 
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use coupling::{Coupling, FaultEffect, FaultResult, Recovery, Slice};
+pub use freshness::{Freshness, RevocationKind, RevocationLag};
 pub use plan::{Environment, Origin, Plan, SelfCheck, Tool};
 pub use strategy::{
     CapacityStep, ComponentCpu, ErrorCount, Latency, PercentilePoint, ProcessMemory, Round,
@@ -22,7 +24,10 @@ pub use strategy::{
 
 /// Version of the form of `results.json`. It goes up when a field changes its meaning or goes away;
 /// a new optional field does not change it.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
+
+/// The oldest version that can still be read: it lacks what became optional since.
+const OLDEST_VERSION: u64 = 1;
 
 /// Everything that one comparison found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +56,10 @@ pub struct Results {
     pub comparisons: Vec<Comparison>,
     /// What happens to each strategy when a part of the system is missing.
     pub coupling: Option<Coupling>,
+    /// How long what was revoked goes on being accepted; absent when it was not measured, as in every
+    /// file of version 1.
+    #[serde(default)]
+    pub freshness: Option<Freshness>,
     /// What must hold for the figures to mean anything.
     pub gates: Vec<Gate>,
     /// Whether the figures may be used.
@@ -220,7 +229,9 @@ pub enum ResultsError {
         source: serde_json::Error,
     },
     /// The file was written by another version.
-    #[error("{path} has schema_version {found}; this version reads {SCHEMA_VERSION}")]
+    #[error(
+        "{path} has schema_version {found}; this version reads {OLDEST_VERSION} to {SCHEMA_VERSION}"
+    )]
     Version {
         /// Which file.
         path: String,
@@ -247,10 +258,12 @@ impl Results {
         };
         let value: serde_json::Value = serde_json::from_str(&text).map_err(form)?;
         match value["schema_version"].as_u64() {
-            Some(found) if found != u64::from(SCHEMA_VERSION) => Err(ResultsError::Version {
-                path: name.clone(),
-                found,
-            }),
+            Some(found) if !(OLDEST_VERSION..=u64::from(SCHEMA_VERSION)).contains(&found) => {
+                Err(ResultsError::Version {
+                    path: name.clone(),
+                    found,
+                })
+            }
             _ => serde_json::from_value(value).map_err(form),
         }
     }

@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::{
     engine::Arrivals,
+    results::RevocationKind,
     strategy::{KNOWN_STRATEGIES, Strategy},
 };
 
@@ -32,6 +33,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Takes parts of a system away under load
     Coupling(CouplingArgs),
+    /// Measures how long a revoked credential is still accepted
+    Freshness(FreshnessArgs),
     /// Renders a results.json again
     Report(ReportArgs),
     /// Prints the JSON Schema of results.json
@@ -86,6 +89,9 @@ pub(super) struct CompareArgs {
     /// Base URL of the running gateway's /pools and /metrics; without it no CPU time is told
     #[arg(long, value_name = "URL", requires = "gateway")]
     pub(super) gateway_admin: Option<String>,
+    /// Revocations per strategy whose lag is measured; 0: none [default: 200, with --quick 40]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub(super) revocations: Option<u32>,
     /// Where results.json and report.html go
     #[arg(long, value_name = "DIR", default_value = "statewise-results")]
     pub(super) out: PathBuf,
@@ -108,6 +114,27 @@ pub(super) struct CouplingArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
     /// Where the result goes as JSON [default: standard output]
+    #[arg(long, value_name = "PATH")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FreshnessArgs {
+    #[command(flatten)]
+    pub(super) system: SystemArgs,
+    /// Fewer revocations, and tokens that live shorter still
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Revocations per strategy of the first kind; of each further kind a quarter [default: 200, with --quick 40]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) revocations: Option<u32>,
+    /// What is revoked; can be given several times [default: all three]
+    #[arg(long = "kind", value_name = "KIND", value_enum)]
+    pub(super) kinds: Vec<RevocationKind>,
+    /// The same seed gives the same moments
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Where the result goes as JSON as well
     #[arg(long, value_name = "PATH")]
     pub(super) out: Option<PathBuf>,
 }

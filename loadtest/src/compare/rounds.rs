@@ -1,6 +1,8 @@
 //! The ABBA rounds: each block measures every strategy in one order and then in the reverse one, so
 //! that a drift of the machine meets all of them alike.
 
+use std::time::{Duration, Instant};
+
 use super::{CompareError, Comparison, open, totals::Totals};
 use crate::{
     engine::{Arm, ArmOutcome},
@@ -8,6 +10,10 @@ use crate::{
     results::{Round, StrategyResult, Sustainable},
     usage::Usage,
 };
+
+/// Users log in anew after this time, between two blocks: a token lives for a quarter of an hour, and
+/// a block of many strategies takes minutes.
+const LOGGED_IN: Duration = Duration::from_secs(300);
 
 /// Everything that the rounds brought.
 pub(super) struct Rounds {
@@ -38,7 +44,13 @@ impl Rounds {
             cpu: Vec::new(),
             totals,
         };
+        let mut arms = arms.to_vec();
+        let mut logged_in = Instant::now();
         for block in 0..comparison.pace.blocks {
+            if logged_in.elapsed() > LOGGED_IN {
+                arms = comparison.arms()?;
+                logged_in = Instant::now();
+            }
             let order = order(arms.len(), &mut random);
             for (place, strategy) in (0..).zip(order) {
                 comparison.progress.step(&format!(

@@ -15,6 +15,8 @@ use crate::random::Random;
 
 /// Pause after a connection was refused, so that a server that is gone is not called in a busy loop.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
+/// Multiples of it spread evenly modulo 1, however many there are.
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
 const READABLE: EventFlags = EventFlags::IN.union(EventFlags::RDHUP);
 
 pub(super) struct RunningArm {
@@ -59,7 +61,8 @@ impl RunningArm {
             Load::Open { rate, arrivals } => {
                 // Arms that run at the same time must not send at the same moments.
                 let seed = options.seed ^ number.wrapping_mul(0xA24B_AED4_963E_E407);
-                let schedule = Schedule::new(rate, arrivals, seed);
+                let shift = (number as f64 * GOLDEN).fract();
+                let schedule = Schedule::new(rate, arrivals, seed).later_by(shift);
                 (Some(schedule), options.max_connections.max(1))
             }
             Load::Closed { connections } => (None, connections),

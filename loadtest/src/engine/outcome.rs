@@ -115,6 +115,9 @@ pub struct ArmOutcome {
     pub good_with_warmup: u64,
     /// Connections that were opened, or tried to be.
     pub connections_opened: u64,
+    /// When the last request that had a 2xx answer was sent, counted from the begin of the measured
+    /// time.
+    pub last_good_sent: Option<Duration>,
     warmup: Duration,
     slice: Duration,
 }
@@ -171,6 +174,7 @@ impl ArmOutcome {
             requests_with_warmup: 0,
             good_with_warmup: 0,
             connections_opened: 0,
+            last_good_sent: None,
             warmup,
             slice,
         }
@@ -222,6 +226,7 @@ impl ArmOutcome {
         *self.outcomes.entry(ended.outcome).or_default() += 1;
         self.send_lag.record(ended.taken.saturating_sub(ended.due));
         if let (true, Some(sent)) = (good, ended.sent) {
+            self.last_good_sent = self.last_good_sent.max(sent.checked_sub(from));
             self.response_time.record(response);
             self.service_time.record(ended.at.saturating_sub(sent));
         } else {

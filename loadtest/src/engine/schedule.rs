@@ -37,6 +37,14 @@ impl Schedule {
         schedule
     }
 
+    /// The same moments, later by this share of the mean gap. Streams with equal gaps that begin
+    /// together would otherwise send all their requests together.
+    #[must_use]
+    pub fn later_by(mut self, share: f64) -> Self {
+        self.next_ns += share * self.mean_gap_ns;
+        self
+    }
+
     /// The next moment, without passing it.
     #[must_use]
     pub fn peek(&self) -> Duration {
@@ -78,6 +86,16 @@ mod tests {
         let due = moments(1_000.0, Arrivals::Uniform, 1, 1);
         assert_eq!(due.len(), 999);
         assert_eq!(due[9] - due[8], Duration::from_millis(1));
+    }
+
+    #[test]
+    fn a_stream_can_be_shifted_against_another() {
+        let mut plain = Schedule::new(1_000.0, Arrivals::Uniform, 1);
+        let mut later = plain.clone().later_by(0.25);
+        for _ in 0..3 {
+            let gap = later.next().unwrap() - plain.next().unwrap();
+            assert_eq!(gap, Duration::from_micros(250));
+        }
     }
 
     #[test]

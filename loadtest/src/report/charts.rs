@@ -4,23 +4,31 @@ use super::{
     compared, numbers,
     svg::{Picture, Scale},
 };
-use crate::results::{Latency, Results, Verdict};
+use crate::results::{Comparison, Latency, Results, Verdict};
 
 /// Width of every plot, in its own units; the page scales it.
 pub(super) const WIDTH: f64 = 760.0;
 /// Room for the labels of the vertical axis.
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = WIDTH - 24.0;
-/// Room for the names at the left of horizontal bars.
-const NAMES: f64 = 164.0;
+pub(super) const RIGHT: f64 = WIDTH - 24.0;
 /// Room for the values at the right of horizontal bars.
 const VALUES: f64 = 110.0;
 /// Number of colours for strategies and components; more begin again.
-pub(super) const COLOURS: usize = 6;
+pub(super) const COLOURS: usize = 9;
+/// More strategies than this are shown with the necessary only.
+pub(super) const FEW: usize = 3;
 
 /// Class of the colour with this number.
 pub(super) fn colour(kind: &str, index: usize) -> String {
     format!("{kind} c{}", index % COLOURS)
+}
+
+/// Room for names at the left of horizontal bars and bands.
+pub(super) fn names_width<'a>(names: impl Iterator<Item = &'a str>) -> f64 {
+    let longest = names.map(|name| name.chars().count()).max().unwrap_or(0);
+    #[expect(clippy::cast_precision_loss, reason = "names are short")]
+    let longest = longest as f64;
+    (longest * 7.2 + 16.0).clamp(60.0, 300.0)
 }
 
 /// Latency by percentile: the further right, the rarer; both axes logarithmic.
@@ -35,7 +43,10 @@ pub(super) fn latency(results: &Results) -> Option<String> {
                 (&strategy.service_time, index, "line dashed"),
             ]
         })
-        .filter(|(latency, ..)| latency.percentiles.len() > 1)
+        .filter(|(latency, _, class)| {
+            let wanted = results.strategies.len() <= FEW || *class == "line";
+            wanted && latency.percentiles.len() > 1
+        })
         .collect();
     let values = || {
         let all = drawn.iter().flat_map(|(latency, ..)| &latency.percentiles);
@@ -176,18 +187,20 @@ pub(super) fn rates(results: &Results) -> String {
     let mut rows: Vec<(String, usize, f64, &str)> = Vec::new();
     for (index, strategy) in results.strategies.iter().enumerate() {
         let name = &strategy.name;
-        rows.push((
-            format!("{name} asked"),
-            index,
-            strategy.asked_per_second,
-            "fill pale",
-        ));
-        rows.push((
-            format!("{name} achieved"),
-            index,
-            strategy.achieved_per_second,
-            "fill",
-        ));
+        if results.strategies.len() <= FEW {
+            rows.push((
+                format!("{name} asked"),
+                index,
+                strategy.asked_per_second,
+                "fill pale",
+            ));
+            rows.push((
+                format!("{name} achieved"),
+                index,
+                strategy.achieved_per_second,
+                "fill",
+            ));
+        }
         if let Some(found) = &strategy.highest_sustainable {
             rows.push((
                 format!("{name} highest held"),
@@ -202,12 +215,13 @@ pub(super) fn rates(results: &Results) -> String {
     }
     let highest = rows.iter().map(|row| row.2).fold(0.0, f64::max);
     let mut picture = Picture::new(WIDTH, row_top(rows.len()) + 4.0, "Requests per second");
-    let x = bar_scale(highest);
+    let names = names_width(rows.iter().map(|row| row.0.as_str()));
+    let x = bar_scale(names, highest);
     for (place, (name, index, value, class)) in rows.iter().enumerate() {
         let top = row_top(place);
-        picture.text("name", (NAMES - 10.0, top + 14.0), "end", name);
-        let length = x.at(*value) - NAMES;
-        picture.bar(&colour(class, *index), (NAMES, top), (length, 18.0), name);
+        picture.text("name", (names - 10.0, top + 14.0), "end", name);
+        let length = x.at(*value) - names;
+        picture.bar(&colour(class, *index), (names, top), (length, 18.0), name);
         let end = (x.at(*value) + 8.0, top + 14.0);
         picture.text("value", end, "start", &numbers::grouped(*value));
     }
@@ -230,10 +244,11 @@ pub(super) fn cpu(results: &Results) -> Option<String> {
         row_top(results.strategies.len()) + 4.0,
         "CPU time per request by component",
     );
-    let x = bar_scale(highest);
+    let names = names_width(results.strategies.iter().map(|one| one.name.as_str()));
+    let x = bar_scale(names, highest);
     for (place, strategy) in results.strategies.iter().enumerate() {
         let top = row_top(place);
-        picture.text("name", (NAMES - 10.0, top + 14.0), "end", &strategy.name);
+        picture.text("name", (names - 10.0, top + 14.0), "end", &strategy.name);
         let mut sum = 0.0;
         for (index, component) in components.iter().enumerate() {
             let value = compared::cpu_of(strategy, component).unwrap_or_default();
@@ -257,11 +272,15 @@ pub(super) fn cpu(results: &Results) -> Option<String> {
     Some(picture.finish())
 }
 
-/// Each ratio with its interval, on a logarithmic axis around 1.
-pub(super) fn ratios(results: &Results) -> Option<String> {
-    let shown: Vec<_> = results
-        .comparisons
+/// Each ratio of `comparisons` with its interval, on a logarithmic axis around 1, in rows that are
+/// called by `label`.
+pub(super) fn ratios(
+    comparisons: &[&Comparison],
+    label: impl Fn(&Comparison) -> String,
+) -> Option<String> {
+    let shown: Vec<&Comparison> = comparisons
         .iter()
+        .copied()
         .filter(|one| one.ci_low > 0.0 && one.ci_high.is_finite())
         .collect();
     let reach = shown
@@ -296,8 +315,7 @@ pub(super) fn ratios(results: &Results) -> Option<String> {
     }
     for (place, one) in shown.iter().enumerate() {
         let middle = row_top(place) + 9.0;
-        let label = compared::label(&one.quantity);
-        picture.text("name", (left - 12.0, middle + 5.0), "end", &label);
+        picture.text("name", (left - 12.0, middle + 5.0), "end", &label(one));
         let class = match one.verdict {
             Verdict::Inconclusive => "unclear",
             Verdict::Equivalent => "same",
@@ -311,19 +329,15 @@ pub(super) fn ratios(results: &Results) -> Option<String> {
             &one.reading,
         );
     }
-    let (first, axis) = (shown[0], bottom + 32.0);
-    picture.text(
-        "tick",
-        (left, axis),
-        "start",
-        &format!("← {} lower", first.candidate),
-    );
-    picture.text(
-        "tick",
-        (RIGHT, axis),
-        "end",
-        &format!("{} higher →", first.candidate),
-    );
+    let axis = bottom + 32.0;
+    let first = shown[0].candidate.as_str();
+    let subject = match shown.iter().all(|one| one.candidate == first) {
+        true => first,
+        false => "the strategy",
+    };
+    let (lower, higher) = (format!("← {subject} lower"), format!("{subject} higher →"));
+    picture.text("tick", (left, axis), "start", &lower);
+    picture.text("tick", (RIGHT, axis), "end", &higher);
     Some(picture.finish())
 }
 
@@ -350,10 +364,10 @@ fn row_top(row: usize) -> f64 {
     6.0 + row * 28.0
 }
 
-fn bar_scale(highest: f64) -> Scale {
+fn bar_scale(names: f64, highest: f64) -> Scale {
     Scale {
         values: (0.0, highest.max(1e-9)),
-        pixels: (NAMES, WIDTH - VALUES),
+        pixels: (names, WIDTH - VALUES),
         logarithmic: false,
     }
 }

@@ -2,16 +2,18 @@
 
 use crate::{
     report::numbers,
-    results::{Comparison, Results, StrategyResult},
+    results::{Comparison, Results, StrategyResult, Verdict},
 };
 
 /// One row: a quantity, its value for each strategy, and the comparison if there is one.
 pub(super) struct Row<'a> {
     /// What it is.
     pub(super) label: String,
+    /// The same as the head of a narrow column.
+    pub(super) short: String,
     /// One value a strategy, in the order of the results.
     pub(super) values: Vec<String>,
-    /// The comparison of the first two strategies in this quantity.
+    /// The comparison in this quantity, when there are two strategies.
     pub(super) comparison: Option<&'a Comparison>,
     /// Whether a new group of rows begins here.
     pub(super) begins_group: bool,
@@ -19,98 +21,126 @@ pub(super) struct Row<'a> {
 
 type Value = fn(&StrategyResult) -> Option<String>;
 
-/// Label, name of the quantity in the comparisons, value, begin of a group.
-const ROWS: &[(&str, &str, Value, bool)] = &[
+/// Label, head of a narrow column, name of the quantity in the comparisons, value, begin of a group.
+type Fixed = (&'static str, &'static str, &'static str, Value, bool);
+
+const ROWS: &[Fixed] = &[
     (
         "response time p50",
+        "p50",
         "response_time_p50",
         |s| us(s.response_time.p50_us),
         true,
     ),
     (
         "response time p90",
+        "p90",
         "response_time_p90",
         |s| us(s.response_time.p90_us),
         false,
     ),
     (
         "response time p99",
+        "p99",
         "response_time_p99",
         |s| us(s.response_time.p99_us),
         false,
     ),
     (
         "response time p99.9",
+        "p99.9",
         "response_time_p99_9",
         |s| us(s.response_time.p99_9_us),
         false,
     ),
     (
         "response time max",
+        "max",
         "response_time_max",
         |s| us(s.response_time.max_us),
         false,
     ),
     (
         "service time p50",
+        "service p50",
         "service_time_p50",
         |s| us(s.service_time.p50_us),
         false,
     ),
     (
         "service time p99",
+        "service p99",
         "service_time_p99",
         |s| us(s.service_time.p99_us),
         false,
     ),
     (
         "rate asked, requests/s",
+        "asked/s",
         "",
         |s| Some(numbers::grouped(s.asked_per_second)),
         true,
     ),
     (
         "rate achieved, requests/s",
+        "achieved/s",
         "",
         |s| Some(numbers::grouped(s.achieved_per_second)),
         false,
     ),
     (
         "highest rate held, requests/s",
+        "highest/s",
         "highest_sustainable",
         highest,
         false,
     ),
-    ("closed loop, requests/s", "closed_loop", closed_loop, false),
-    ("requests", "", |s| Some(numbers::count(s.requests)), false),
-    ("errors", "", |s| Some(errors(s)), false),
+    (
+        "closed loop, requests/s",
+        "closed loop/s",
+        "closed_loop",
+        closed_loop,
+        false,
+    ),
+    (
+        "requests",
+        "requests",
+        "",
+        |s| Some(numbers::count(s.requests)),
+        false,
+    ),
+    ("errors", "errors", "", |s| Some(errors(s)), false),
 ];
 
 /// The quantity of a component begins so.
 const CPU_OF: &str = "cpu_us_per_request_";
 
 /// Rows below those of the components.
-const COST_ROWS: &[(&str, &str, Value, bool)] = &[
+const COST_ROWS: &[Fixed] = &[
     (
         "CPU of the system, µs/request",
+        "CPU system",
         "cpu_us_per_request",
         |s| Some(numbers::significant(system_cpu(s))),
         false,
     ),
     (
         "Redis commands/request",
+        "Redis cmds",
         "redis_commands_per_request",
         redis_commands,
         true,
     ),
     (
         "request bytes",
+        "bytes out",
         "request_bytes",
         |s| Some(numbers::grouped(s.request_bytes)),
         false,
     ),
     (
         "response bytes",
+        "bytes in",
         "response_bytes",
         |s| Some(numbers::grouped(s.response_bytes)),
         false,
@@ -126,6 +156,7 @@ pub(super) fn rows(results: &Results) -> Vec<Row<'_>> {
     for (index, component) in components(results).into_iter().enumerate() {
         rows.push(Row {
             label: format!("CPU {component}, µs/request"),
+            short: format!("CPU {component}"),
             values: results
                 .strategies
                 .iter()
@@ -168,11 +199,12 @@ pub(super) fn system_cpu(strategy: &StrategyResult) -> f64 {
 
 fn static_row<'a>(
     results: &'a Results,
-    (label, quantity, value, begins_group): &(&str, &str, Value, bool),
+    (label, short, quantity, value, begins_group): &Fixed,
 ) -> Option<Row<'a>> {
     let values: Vec<Option<String>> = results.strategies.iter().map(value).collect();
     values.iter().any(Option::is_some).then(|| Row {
         label: (*label).to_owned(),
+        short: (*short).to_owned(),
         values: values.into_iter().map(or_dash).collect(),
         comparison: comparison(results, quantity),
         begins_group: *begins_group,
@@ -181,7 +213,7 @@ fn static_row<'a>(
 
 /// What a compared quantity is called, without its unit.
 pub(super) fn label(quantity: &str) -> String {
-    let named = ROWS.iter().chain(COST_ROWS).find(|row| row.1 == quantity);
+    let named = ROWS.iter().chain(COST_ROWS).find(|row| row.2 == quantity);
     let label = match (named, quantity.strip_prefix(CPU_OF)) {
         (Some(row), _) => row.0.to_owned(),
         (None, Some(component)) => format!("CPU {component}"),
@@ -191,10 +223,72 @@ pub(super) fn label(quantity: &str) -> String {
 }
 
 fn comparison<'a>(results: &'a Results, quantity: &str) -> Option<&'a Comparison> {
-    results
-        .comparisons
-        .iter()
-        .find(|comparison| comparison.quantity == quantity)
+    pair(results)?;
+    let mut comparisons = results.comparisons.iter();
+    comparisons.find(|comparison| comparison.quantity == quantity)
+}
+
+/// The first comparison, when there are just two strategies: then each quantity has one.
+pub(super) fn pair(results: &Results) -> Option<&Comparison> {
+    let first = results.comparisons.first()?;
+    (results.strategies.len() <= 2).then_some(first)
+}
+
+/// The quantities that a choice between strategies rests on.
+pub(super) const DECIDING: [&str; 3] = [
+    "response_time_p50",
+    "response_time_p99",
+    "cpu_us_per_request",
+];
+
+/// Each strategy but the first, with its comparisons in the [`DECIDING`] quantities.
+pub(super) fn against_baseline(results: &Results) -> Vec<(&str, [Option<&Comparison>; 3])> {
+    let mut candidates: Vec<&str> = Vec::new();
+    for comparison in &results.comparisons {
+        if !candidates.contains(&comparison.candidate.as_str()) {
+            candidates.push(&comparison.candidate);
+        }
+    }
+    let found = |candidate: &str, quantity: &str| {
+        let mut comparisons = results.comparisons.iter();
+        comparisons.find(|one| one.candidate == candidate && one.quantity == quantity)
+    };
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            (
+                candidate,
+                DECIDING.map(|quantity| found(candidate, quantity)),
+            )
+        })
+        .collect()
+}
+
+/// What the marks of [`in_short`] mean.
+pub(super) const MARKS: &str =
+    "↑ higher · ↓ lower · = equal to within 5 % · ? this run cannot tell";
+
+/// Ratio, interval and verdict in twenty characters.
+pub(super) fn in_short(comparison: &Comparison) -> String {
+    let mark = match comparison.verdict {
+        Verdict::Higher => "↑",
+        Verdict::Lower => "↓",
+        Verdict::Equivalent => "=",
+        Verdict::Inconclusive => "?",
+    };
+    let number = |value: f64| {
+        if value.is_finite() {
+            format!("{value:.2}")
+        } else {
+            "–".to_owned()
+        }
+    };
+    format!(
+        "{} [{}, {}] {mark}",
+        number(comparison.ratio),
+        number(comparison.ci_low),
+        number(comparison.ci_high)
+    )
 }
 
 fn or_dash(value: Option<String>) -> String {

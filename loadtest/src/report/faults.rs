@@ -3,13 +3,12 @@
 use std::fmt::Write;
 
 use super::{
-    charts::WIDTH,
+    charts::{WIDTH, names_width},
     numbers,
     svg::{Picture, Scale, escape},
 };
 use crate::results::{Coupling, FaultEffect, FaultResult, Slice};
 
-const LEFT: f64 = 96.0;
 const RIGHT: f64 = WIDTH - 12.0;
 /// Height of one strategy's band.
 const BAND: f64 = 84.0;
@@ -58,13 +57,14 @@ fn timeline(fault: &FaultResult, slice_ms: u64) -> String {
         .map(|slice| slice.answers.values().sum())
         .max()
         .unwrap_or(1);
+    let left_edge = names_width(fault.effects.iter().map(|effect| effect.strategy.as_str()));
     let bands = fault.effects.len() as f64;
     let bottom = 8.0 + bands * (BAND + GAP);
     let label = format!("{}: answers over time", fault.title);
     let mut picture = Picture::new(WIDTH, bottom + 22.0, &label);
     let x = Scale {
         values: (0.0, end as f64),
-        pixels: (LEFT, RIGHT),
+        pixels: (left_edge, RIGHT),
         logarithmic: false,
     };
     let (from, to) = (x.at(fault.began_ms as f64), x.at(fault.ended_ms as f64));
@@ -83,11 +83,11 @@ fn timeline(fault: &FaultResult, slice_ms: u64) -> String {
         };
         picture.text(
             "name",
-            (LEFT - 10.0, base - BAND / 2.0 + 5.0),
+            (left_edge - 10.0, base - BAND / 2.0 + 5.0),
             "end",
             &effect.strategy,
         );
-        picture.line("axis", (LEFT, base), (RIGHT, base));
+        picture.line("axis", (left_edge, base), (RIGHT, base));
         for slice in &effect.timeline {
             let left = x.at(slice.at_ms as f64);
             let width = x.at((slice.at_ms + slice_ms) as f64) - left;

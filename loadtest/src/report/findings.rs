@@ -1,24 +1,12 @@
 //! The few sentences that a reader should meet first.
 
-use super::{compared, numbers};
-use crate::results::{Coupling, FaultEffect, FaultResult, Results, Verdict};
+use super::{compared, freshness, numbers};
+use crate::results::{Comparison, Coupling, FaultEffect, FaultResult, Results, Verdict};
 
 /// What was found, one sentence a finding. A comparison that cannot tell says so.
 #[must_use]
 pub fn findings(results: &Results) -> Vec<String> {
-    let mut found: Vec<String> = results
-        .comparisons
-        .iter()
-        .filter(|comparison| {
-            [
-                "response_time_p50",
-                "response_time_p99",
-                "cpu_us_per_request",
-            ]
-            .contains(&comparison.quantity.as_str())
-        })
-        .map(|comparison| comparison.reading.clone())
-        .collect();
+    let mut found = comparisons(results);
     found.extend(highest_rates(results));
     if results
         .comparisons
@@ -31,6 +19,9 @@ pub fn findings(results: &Results) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if let Some(freshness) = &results.freshness {
+        found.extend(freshness::findings(freshness));
+    }
     if let Some(coupling) = &results.coupling {
         found.extend(
             coupling
@@ -40,6 +31,38 @@ pub fn findings(results: &Results) -> Vec<String> {
         );
     }
     found
+}
+
+/// A sentence for each comparison of two strategies, and one for each quantity of more.
+fn comparisons(results: &Results) -> Vec<String> {
+    let of = |quantity: &'static str| {
+        let comparisons = results.comparisons.iter();
+        comparisons.filter(move |one| one.quantity == quantity)
+    };
+    if compared::pair(results).is_some() {
+        let all = compared::DECIDING.into_iter().flat_map(of);
+        return all.map(|one| one.reading.clone()).collect();
+    }
+    let sentence = |quantity: &'static str| {
+        let parts: Vec<String> = of(quantity)
+            .map(|one| format!("{} {}", one.candidate, against(one)))
+            .collect();
+        let baseline = &of(quantity).next()?.baseline;
+        let label = compared::label(quantity);
+        Some(format!("{label} against {baseline}: {}.", parts.join("; ")))
+    };
+    compared::DECIDING
+        .into_iter()
+        .filter_map(sentence)
+        .collect()
+}
+
+fn against(one: &Comparison) -> String {
+    match one.verdict {
+        Verdict::Higher | Verdict::Lower => format!("{:.2} times", one.ratio),
+        Verdict::Equivalent => "the same".to_owned(),
+        Verdict::Inconclusive => "cannot be told".to_owned(),
+    }
 }
 
 fn highest_rates(results: &Results) -> Option<String> {

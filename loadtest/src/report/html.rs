@@ -6,16 +6,16 @@ use std::fmt::Write;
 
 use super::{
     charts::{self, colour},
-    compared, faults, findings, numbers,
+    compared, faults, findings, freshness, numbers,
     svg::escape,
 };
-use crate::results::{Results, Validity};
+use crate::results::{Comparison, Results, Validity};
 
 const STYLE: &str = include_str!("style.css");
 
 /// Renders the whole page.
 pub(super) fn render(results: &Results) -> String {
-    let title = format!("{}, measured", results.plan.strategies.join(" and "));
+    let title = format!("{}, measured", numbers::listed(&results.plan.strategies));
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
@@ -29,6 +29,10 @@ pub(super) fn render(results: &Results) -> String {
     rate(&mut out, results);
     cost(&mut out, results);
     coupling(&mut out, results);
+    if let Some(freshness) = &results.freshness {
+        let body = freshness::section(freshness, &results.plan.strategies);
+        section(&mut out, "After a revocation", &body);
+    }
     section(
         &mut out,
         "May these figures be used?",
@@ -141,7 +145,13 @@ fn latency(out: &mut String, results: &Results) {
     let mut legend = String::from("<p class=\"legend\">");
     for (index, strategy) in results.strategies.iter().enumerate() {
         let name = escape(&strategy.name);
-        for (class, what) in [("", "response time"), (" dashed", "service time")] {
+        let lines = [("", "response time"), (" dashed", "service time")];
+        let shown = if results.strategies.len() <= charts::FEW {
+            2
+        } else {
+            1
+        };
+        for (class, what) in &lines[..shown] {
             let _ = write!(
                 legend,
                 "<span><i class=\"swatch rule{class}\" style=\"color:var(--c{})\"></i>{name}, {what}</span>",
@@ -159,18 +169,58 @@ fn latency(out: &mut String, results: &Results) {
 }
 
 fn ratios(out: &mut String, results: &Results) {
-    let (Some(plot), Some(first)) = (charts::ratios(results), results.comparisons.first()) else {
+    let Some(first) = results.comparisons.first() else {
         return;
     };
-    let body = format!(
+    let several = results.strategies.len() > 2;
+    let candidate = if several {
+        "a strategy"
+    } else {
+        first.candidate.as_str()
+    };
+    let mut body = format!(
         "<p>Each dot is {} ÷ {}, each line its {:.0} % interval over paired rounds. A line that crosses 1 \
-         is a question that this run does not answer; it is drawn in grey.</p><figure>{plot}</figure>{}",
-        escape(&first.candidate),
+         is a question that this run does not answer; it is drawn in grey.</p>",
+        escape(candidate),
         escape(&first.baseline),
         first.confidence * 100.0,
-        tables::readings(results)
     );
-    section(out, "How much more or less", &body);
+    let mut drawn = false;
+    for (title, comparisons) in ratio_plots(results) {
+        let label = |one: &Comparison| {
+            if several {
+                one.candidate.clone()
+            } else {
+                compared::label(&one.quantity)
+            }
+        };
+        if let Some(plot) = charts::ratios(&comparisons, label) {
+            drawn = true;
+            let caption = match title.as_str() {
+                "" => String::new(),
+                title => format!("<figcaption><b>{}</b></figcaption>", escape(title)),
+            };
+            let _ = write!(body, "<figure>{caption}{plot}</figure>");
+        }
+    }
+    if drawn {
+        body += &tables::against_baseline(results);
+        body += &tables::readings(results);
+        section(out, "How much more or less", &body);
+    }
+}
+
+/// All quantities of two strategies in one plot; of more, one plot for each quantity that decides.
+fn ratio_plots(results: &Results) -> Vec<(String, Vec<&Comparison>)> {
+    if results.strategies.len() <= 2 {
+        return vec![(String::new(), results.comparisons.iter().collect())];
+    }
+    let of = |quantity: &&str| {
+        let comparisons = results.comparisons.iter();
+        let matching = comparisons.filter(|one| one.quantity == *quantity);
+        (compared::label(quantity), matching.collect())
+    };
+    compared::DECIDING.iter().map(of).collect()
 }
 
 fn rate(out: &mut String, results: &Results) {

@@ -92,6 +92,15 @@ pub(super) fn percent(share: f64) -> String {
     }
 }
 
+/// Names in a sentence: "a", "a and b", "a, b and c".
+pub(super) fn listed(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
 /// A ratio.
 pub(super) fn ratio(value: f64) -> String {
     if value.is_finite() {
@@ -128,6 +137,14 @@ mod tests {
         check(&significant(12_345.6), "12,346");
         check(&significant(0.0), "0");
         check(&significant(4.0), "4");
+    }
+
+    #[test]
+    fn names_are_listed_as_in_a_sentence() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        check(&listed(&names[..1]), "a");
+        check(&listed(&names[..2]), "a and b");
+        check(&listed(&names), "a, b and c");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{compared, findings, numbers};
-use crate::results::{Comparison, Coupling, FaultEffect, Gate, Results, Validity, Verdict};
+use super::{charts, compared, findings, freshness, numbers};
+use crate::results::{
+    Comparison, Coupling, FaultEffect, FaultResult, Gate, Results, Validity, Verdict,
+};
 
 /// Width of the column of labels.
 const LABEL: usize = 32;
@@ -14,8 +16,18 @@ const VALUE: usize = 15;
 pub(super) fn render(results: &Results) -> String {
     let mut out = String::new();
     heading(&mut out, results);
-    table(&mut out, results);
+    if results.strategies.len() > charts::FEW {
+        blocks(&mut out, results);
+    } else {
+        table(&mut out, results);
+    }
+    if results.strategies.len() > 2 {
+        against_baseline(&mut out, results);
+    }
     readings(&mut out, results);
+    if let Some(freshness) = &results.freshness {
+        out += &freshness::terminal(freshness);
+    }
     if let Some(coupling) = &results.coupling {
         faults(&mut out, coupling);
     }
@@ -33,10 +45,11 @@ macro_rules! line {
 
 fn heading(out: &mut String, results: &Results) {
     let plan = &results.plan;
+    line!(out, "");
+    wrapped(out, "", &numbers::listed(&plan.strategies));
     line!(
         out,
-        "\n{} · {} requests/s each · {} ABBA rounds of {} s windows · {} replicas each · seed {}",
-        plan.strategies.join(" and "),
+        "{} requests/s each · {} ABBA rounds of {} s windows · {} replicas each · seed {}",
         numbers::grouped(plan.rate_per_second),
         plan.rounds,
         numbers::significant(plan.window_seconds),
@@ -59,7 +72,7 @@ fn heading(out: &mut String, results: &Results) {
 }
 
 fn table(out: &mut String, results: &Results) {
-    let compared = results.comparisons.first();
+    let compared = compared::pair(results);
     let mut head = format!("\n{:LABEL$}", "");
     for strategy in &results.strategies {
         let _ = write!(head, "{:>VALUE$}", shortened(&strategy.name, VALUE - 1));
@@ -87,6 +100,82 @@ fn table(out: &mut String, results: &Results) {
         }
         line!(out, "{}", text.trim_end());
     }
+}
+
+/// Width of a strategy's name at the left of a block: that of the longest name there is.
+const NAME: usize = 26;
+/// Widest line.
+const WIDEST: usize = 100;
+/// Widest value of a block.
+const CELL: usize = 22;
+
+/// Many strategies: a line for each, the quantities as columns, in blocks that fit the terminal.
+fn blocks(out: &mut String, results: &Results) {
+    let mut block: Vec<compared::Row<'_>> = Vec::new();
+    let mut width = NAME;
+    for row in compared::rows(results) {
+        let wide = column(&row);
+        if !block.is_empty() && (row.begins_group || width + wide > WIDEST) {
+            print_block(out, results, &block);
+            block.clear();
+            width = NAME;
+        }
+        width += wide;
+        block.push(row);
+    }
+    print_block(out, results, &block);
+}
+
+/// Width of a column with the space before it.
+fn column(row: &compared::Row<'_>) -> usize {
+    let values = row.values.iter().map(|value| value.chars().count());
+    let widest = values.max().unwrap_or(0).min(CELL);
+    widest.max(row.short.chars().count()) + 2
+}
+
+fn print_block(out: &mut String, results: &Results, block: &[compared::Row<'_>]) {
+    let mut head = format!("\n{:NAME$}", "");
+    for row in block {
+        let _ = write!(head, "{:>1$}", row.short, column(row));
+    }
+    line!(out, "{head}");
+    line!(out, "{}", "─".repeat(head.chars().count() - 1));
+    for (index, strategy) in results.strategies.iter().enumerate() {
+        let mut text = format!("{:NAME$}", shortened(&strategy.name, NAME - 1));
+        for row in block {
+            let value = row.values.get(index).map_or("", String::as_str);
+            let _ = write!(text, "{:>1$}", shortened(value, CELL), column(row));
+        }
+        line!(out, "{text}");
+    }
+}
+
+/// More than two: each against the first in what decides.
+fn against_baseline(out: &mut String, results: &Results) {
+    let Some(first) = results.comparisons.first() else {
+        return;
+    };
+    let title = format!("÷ {}", first.baseline);
+    let mut head = format!("\n{title:NAME$}");
+    for label in ["p50", "p99", "CPU of the system"] {
+        let _ = write!(head, "{label:>24}");
+    }
+    line!(out, "{head}");
+    line!(out, "{}", "─".repeat(head.chars().count() - 1));
+    for (candidate, comparisons) in compared::against_baseline(results) {
+        let mut text = format!("{:NAME$}", shortened(candidate, NAME - 1));
+        for one in comparisons {
+            let value = one.map_or_else(|| "–".to_owned(), compared::in_short);
+            let _ = write!(text, "{value:>24}");
+        }
+        line!(out, "{text}");
+    }
+    line!(
+        out,
+        "{} ({:.0} % CI)",
+        compared::MARKS,
+        first.confidence * 100.0
+    );
 }
 
 fn compared_columns(comparison: &Comparison) -> String {
@@ -133,8 +222,7 @@ fn faults(out: &mut String, coupling: &Coupling) {
     );
     line!(
         out,
-        "{:26}{:12}{:>10}{:>7}{:>8}{:>12}{:>12}{:>12}",
-        "",
+        "{:38}{:>10}{:>7}{:>8}{:>12}{:>12}{:>12}",
         "",
         "good",
         "401",
@@ -145,14 +233,30 @@ fn faults(out: &mut String, coupling: &Coupling) {
     );
     line!(out, "{}", "─".repeat(99));
     for fault in &coupling.faults {
+        let beside = beside_the_title(fault);
+        if !beside {
+            line!(out, "{}", fault.title);
+        }
         for (index, effect) in fault.effects.iter().enumerate() {
+            let strategy = &effect.strategy;
             let title = if index == 0 { fault.title.as_str() } else { "" };
-            line!(out, "{}", fault_line(title, effect));
+            let label = if beside {
+                format!("{:26}{strategy}", shortened(title, 25))
+            } else {
+                format!("    {strategy}")
+            };
+            line!(out, "{}", fault_line(&label, effect));
         }
     }
 }
 
-fn fault_line(title: &str, effect: &FaultEffect) -> String {
+/// Whether the strategies have room beside the name of the fault.
+fn beside_the_title(fault: &FaultResult) -> bool {
+    let names = fault.effects.iter().map(|effect| &effect.strategy);
+    fault.effects.len() <= 2 && names.clone().all(|name| name.chars().count() <= 11)
+}
+
+fn fault_line(label: &str, effect: &FaultEffect) -> String {
     let failed: u64 = effect
         .errors_in_fault
         .iter()
@@ -160,9 +264,8 @@ fn fault_line(title: &str, effect: &FaultEffect) -> String {
         .map(|error| error.count)
         .sum();
     format!(
-        "{:26}{:12}{:>10}{:>7}{:>8}{:>12}{:>12}{:>12}",
-        shortened(title, 25),
-        shortened(&effect.strategy, 11),
+        "{:38}{:>10}{:>7}{:>8}{:>12}{:>12}{:>12}",
+        shortened(label, 37),
         numbers::percent(effect.availability_in_fault),
         numbers::count(effect.unauthorized_in_fault),
         numbers::count(failed),

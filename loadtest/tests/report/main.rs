@@ -53,9 +53,7 @@ fn results_survive_being_written_and_read() {
 #[test]
 fn the_table_fits_into_a_hundred_columns_and_has_every_row() {
     let table = report::terminal(&sample::results());
-    for line in table.lines() {
-        assert!(line.chars().count() <= 100, "too wide: {line}");
-    }
+    assert_fits(&table);
     for part in [
         "response time p99.9",
         "highest rate held",
@@ -69,6 +67,84 @@ fn the_table_fits_into_a_hundred_columns_and_has_every_row() {
     ] {
         assert!(table.contains(part), "{part} is missing in\n{table}");
     }
+}
+
+#[track_caller]
+fn assert_fits(table: &str) {
+    for line in table.lines() {
+        assert!(line.chars().count() <= 100, "too wide: {line}");
+    }
+}
+
+#[test]
+fn nine_strategies_fit_into_the_table_too_and_none_is_cut() {
+    let results = sample::nine();
+    let table = report::terminal(&results);
+    assert_fits(&table);
+    for strategy in &results.plan.strategies {
+        // Latency, rate, cost, ratios, lags and faults each name it.
+        let lines = table.lines().map(str::trim_start);
+        let named = lines.filter(|line| line.split_whitespace().next() == Some(strategy));
+        assert!(named.count() >= 5, "{strategy} is missing in\n{table}");
+    }
+    for part in [
+        "÷ jwt",
+        "1.11 [1.05, 1.17] ↑",
+        "] =",
+        "] ?",
+        "Redis cmds",
+        "highest/s",
+        ">",
+    ] {
+        assert!(table.contains(part), "{part} is missing in\n{table}");
+    }
+}
+
+#[test]
+fn nine_strategies_have_a_page_with_a_colour_each() {
+    let results = sample::nine();
+    let page = report::html(&results);
+    assert!(!page.contains("NaN") && !page.contains("inf\""));
+    // Latency, a ratio plot for each of three quantities, rates, capacity, CPU, one fault, two kinds
+    // of revocation.
+    assert_eq!(page.matches("<svg").count(), 10);
+    for colour in 0..9 {
+        assert!(page.contains(&format!("\"fill c{colour}\"")), "{colour}");
+        assert!(page.contains(&format!("svg .fill.c{colour}")), "{colour}");
+    }
+    for strategy in &results.plan.strategies {
+        assert!(page.contains(&format!("<th>{strategy}</th>")), "{strategy}");
+    }
+}
+
+#[test]
+fn the_lags_are_in_the_table_the_page_and_the_sentences() {
+    let results = sample::results();
+    let sentences = report::findings(&results).join(" ");
+    for part in [
+        "After a logout: jwt accepted requests for",
+        "until expiry of the token: life 10 s, leeway 2 s",
+        "session accepted nothing sent after the answer, in 200 of 200",
+    ] {
+        assert!(sentences.contains(part), "{part} is missing in {sentences}");
+    }
+    for text in [report::terminal(&results), report::html(&results)] {
+        assert!(
+            text.contains("role change") || text.contains("ban"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_file_of_the_first_version_is_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results.json");
+    let mut value = serde_json::to_value(sample::results()).unwrap();
+    value["schema_version"] = 1.into();
+    value.as_object_mut().unwrap().remove("freshness");
+    std::fs::write(&path, value.to_string()).unwrap();
+    assert_eq!(Results::read(&path).unwrap().freshness, None);
 }
 
 #[test]
@@ -110,8 +186,8 @@ fn the_page_is_whole_loads_nothing_and_runs_nothing() {
     ] {
         assert_eq!(page.matches(open).count(), page.matches(close).count());
     }
-    // Latency, ratios, rates, capacity, CPU, and one timeline for the one fault.
-    assert_eq!(page.matches("<svg").count(), 6);
+    // Latency, ratios, rates, capacity, CPU, one timeline for the one fault, two kinds of revocation.
+    assert_eq!(page.matches("<svg").count(), 8);
 }
 
 #[test]
@@ -130,6 +206,7 @@ fn text_from_outside_stays_text() {
 fn results_without_the_optional_parts_are_rendered_too() {
     let mut results = sample::results();
     results.coupling = None;
+    results.freshness = None;
     results.comparisons.clear();
     results.rounds.clear();
     results.memory.clear();

@@ -2,9 +2,9 @@
 
 use loadtest::results::{
     Bound, CapacityStep, Comparison, ComponentCpu, Coupling, Environment, ErrorCount, FaultEffect,
-    FaultResult, Gate, Latency, Origin, PercentilePoint, Plan, ProcessMemory, Recovery, Results,
-    Round, SCHEMA_VERSION, SelfCheck, Slice, StatusCount, StrategyResult, Sustainable, Tool,
-    Validity, Verdict,
+    FaultResult, Freshness, Gate, Latency, Origin, PercentilePoint, Plan, ProcessMemory, Recovery,
+    Results, RevocationKind, RevocationLag, Round, SCHEMA_VERSION, SelfCheck, Slice, StatusCount,
+    StrategyResult, Sustainable, Tool, Validity, Verdict,
 };
 
 /// Two strategies, four windows, one fault.
@@ -77,7 +77,8 @@ pub(crate) fn results() -> Results {
             ),
             comparison("cpu_us_per_request", 0.673, (0.66, 0.69), Verdict::Lower),
         ],
-        coupling: Some(coupling()),
+        coupling: Some(coupling(&["jwt", "session"])),
+        freshness: Some(freshness(&["jwt", "session"])),
         gates: vec![
             Gate::new("send_lag_p99", 210.0, Bound::AtMost, 1_000.0, "µs")
                 .meaning("The generator must send when it means to."),
@@ -211,6 +212,79 @@ fn rounds() -> Vec<Round> {
         .collect()
 }
 
+fn freshness(strategies: &[&str]) -> Freshness {
+    let lag = |(index, strategy): (u32, &&str), kind| {
+        let scale = 10f64.powi((index % 4).cast_signed() - 1);
+        let lags: Vec<f64> = (0..200)
+            .map(|place| f64::from(place) * scale * if index == 1 { 0.0 } else { 0.05 })
+            .collect();
+        RevocationLag {
+            strategy: (*strategy).to_owned(),
+            kind,
+            revocations: 200,
+            accepted_after: if index == 1 { 0 } else { 199 },
+            unended: u32::from(index == 2),
+            skipped: index,
+            spacing_ms: 5.0,
+            p50_ms: lags[99],
+            p99_ms: lags[197],
+            max_ms: lags[199],
+            lags_ms: lags,
+            until: (index == 0).then(|| "expiry of the token: life 10 s, leeway 2 s".to_owned()),
+        }
+    };
+    let kinds = [RevocationKind::Logout, RevocationKind::Ban];
+    Freshness {
+        replicas: 3,
+        access_token_ttl_seconds: 10.0,
+        leeway_seconds: 2.0,
+        exchange_ttl_seconds: 10.0,
+        lags: kinds
+            .into_iter()
+            .flat_map(|kind| (0..).zip(strategies).map(move |one| lag(one, kind)))
+            .collect(),
+    }
+}
+
+/// As many strategies as there are.
+pub(crate) fn nine() -> Results {
+    let names = loadtest::strategy::KNOWN_STRATEGIES;
+    let mut results = results();
+    results.plan.strategies = names.map(str::to_owned).to_vec();
+    results.strategies = (1u32..)
+        .zip(names)
+        .map(|(number, name)| {
+            let cost = f64::from(number);
+            let cpu = [
+                ("generator", 6.0),
+                ("gateway", 20.0 + cost),
+                ("api", 10.0 * cost),
+                ("redis", cost),
+                ("auth", cost * 2.0),
+            ];
+            strategy(name, "session", 150.0 + 20.0 * cost, &cpu)
+        })
+        .collect();
+    results.comparisons = names[1..]
+        .iter()
+        .flat_map(|name| {
+            [
+                ("response_time_p50", Verdict::Higher),
+                ("response_time_p99", Verdict::Inconclusive),
+                ("cpu_us_per_request", Verdict::Equivalent),
+                ("cpu_us_per_request_api", Verdict::Lower),
+            ]
+            .map(|(quantity, verdict)| Comparison {
+                candidate: (*name).to_owned(),
+                ..comparison(quantity, 1.108, (1.05, 1.17), verdict)
+            })
+        })
+        .collect();
+    results.coupling = Some(coupling(&names));
+    results.freshness = Some(freshness(&names));
+    results
+}
+
 fn comparison(quantity: &str, ratio: f64, (low, high): (f64, f64), verdict: Verdict) -> Comparison {
     Comparison {
         quantity: quantity.to_owned(),
@@ -227,7 +301,7 @@ fn comparison(quantity: &str, ratio: f64, (low, high): (f64, f64), verdict: Verd
     }
 }
 
-fn coupling() -> Coupling {
+fn coupling(strategies: &[&str]) -> Coupling {
     Coupling {
         rate_per_second: 1_000.0,
         deadline_ms: 1_000,
@@ -238,7 +312,10 @@ fn coupling() -> Coupling {
             action: "kill -9, started again empty 2.5 s later".to_owned(),
             began_ms: 1_500,
             ended_ms: 4_000,
-            effects: vec![effect("jwt", false), effect("session", true)],
+            effects: strategies
+                .iter()
+                .map(|strategy| effect(strategy, *strategy != "jwt"))
+                .collect(),
         }],
     }
 }

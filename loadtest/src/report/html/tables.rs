@@ -13,7 +13,8 @@ pub(super) fn side_by_side(results: &Results) -> String {
     for strategy in &results.strategies {
         cell(&mut out, "th", &strategy.name);
     }
-    if let Some(first) = results.comparisons.first() {
+    let pair = compared::pair(results);
+    if let Some(first) = pair {
         cell(
             &mut out,
             "th",
@@ -54,12 +55,39 @@ pub(super) fn side_by_side(results: &Results) -> String {
                     terminal::verdict(one.verdict)
                 );
             }
-            None if !results.comparisons.is_empty() => out.push_str("<td></td><td></td><td></td>"),
+            None if pair.is_some() => out.push_str("<td></td><td></td><td></td>"),
             None => {}
         }
         out.push_str("</tr>");
     }
     out + "</tbody></table></div>"
+}
+
+/// Each strategy against the first one, when there are more than two.
+pub(super) fn against_baseline(results: &Results) -> String {
+    if compared::pair(results).is_some() {
+        return String::new();
+    }
+    let mut out = String::from("<div class=\"wide\"><table><thead><tr><th></th>");
+    for quantity in compared::DECIDING {
+        cell(&mut out, "th", &compared::label(quantity));
+    }
+    out.push_str("</tr></thead><tbody>");
+    for (candidate, comparisons) in compared::against_baseline(results) {
+        out.push_str("<tr>");
+        cell(&mut out, "th", candidate);
+        for one in comparisons {
+            let text = one.map_or_else(|| "–".to_owned(), compared::in_short);
+            cell(&mut out, "td", &text);
+        }
+        out.push_str("</tr>");
+    }
+    let _ = write!(
+        out,
+        "</tbody></table></div><p class=\"note\">{}</p>",
+        compared::MARKS
+    );
+    out
 }
 
 /// The comparisons as sentences.

@@ -1,0 +1,527 @@
+//! How fresh the verdicts are: how long a credential is still accepted after it was revoked.
+//!
+//! Victims log in, and requests with the credential of each are sent at a steady rate through the
+//! gateway to all replicas. At a random moment the credential is revoked (or its user banned, or the
+//! role taken away), and the *lag* is the time from the arrival of that answer to the sending of the
+//! last request that was accepted. The moment of sending counts and not that of the answer: a request
+//! that was under way when the revocation was answered may end either way and accuses nobody.
+//!
+//! Where only time ends a credential, that is waited for: the stack has tokens that live for seconds.
+
+mod call;
+mod lag;
+mod victims;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{
+    engine::{self, Arm, Arrivals, EngineError, Load, Options, Variant},
+    login::{Credential, LoginError, Users},
+    progress::Progress,
+    random::Random,
+    results::{Freshness, RevocationKind, RevocationLag},
+    stack::{RedisSource, Role, Stack, StackError, StackOptions},
+    strategy::Strategy,
+};
+use lag::{Lags, Seen};
+use victims::Administrator;
+
+/// Revocations of each kind and strategy, in the thorough form.
+pub const REVOCATIONS: u32 = 200;
+/// The same in the quick form.
+pub const QUICK_REVOCATIONS: u32 = 40;
+
+/// What is measured, and how thoroughly.
+#[derive(Clone, Debug)]
+pub struct FreshnessOptions {
+    /// Which strategies.
+    pub strategies: Vec<String>,
+    /// API replicas per strategy.
+    pub replicas: usize,
+    /// Revocations of the first kind; of each further one a quarter.
+    pub revocations: u32,
+    /// What is revoked.
+    pub kinds: Vec<RevocationKind>,
+    /// Tokens that live shorter still.
+    pub quick: bool,
+    /// A Redis that runs.
+    pub redis_url: Option<String>,
+    /// Where the programs are.
+    pub bin_dir: Option<PathBuf>,
+    /// Where all randomness begins.
+    pub seed: u64,
+    /// Ends it early, with [`FreshnessError::Interrupted`].
+    pub interrupt: CancellationToken,
+}
+
+/// The lags could not be measured. What the system accepts for too long is never this.
+#[derive(Debug, thiserror::Error)]
+pub enum FreshnessError {
+    /// There is no such strategy.
+    #[error("{0:?} is not a strategy")]
+    UnknownStrategy(String),
+    /// The stack did not start.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// No victims.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The generator failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The auth service could not be called.
+    #[error("{what}: {source}")]
+    Call {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The administrator may not change users.
+    #[error("changing a user as the administrator was answered with {status}")]
+    Change {
+        /// The answer.
+        status: u16,
+    },
+    /// It was ended early.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl FreshnessError {
+    fn call(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Call { what, source }
+    }
+}
+
+/// Lives in the measured stack.
+#[derive(Clone, Copy)]
+struct Lives {
+    access_token: Duration,
+    exchange: Duration,
+}
+
+const THOROUGH: Lives = Lives {
+    access_token: Duration::from_secs(10),
+    exchange: Duration::from_secs(10),
+};
+const QUICK: Lives = Lives {
+    access_token: Duration::from_secs(4),
+    exchange: Duration::from_secs(4),
+};
+/// The smallest with which a login in the second of a ban works: its token is of the next second.
+const LEEWAY: Duration = Duration::from_secs(2);
+const ADMINISTRATOR: &str = "freshness-admin";
+
+/// Requests per second over all victims: a machine of two cores serves them without a queue.
+const TOTAL_RATE: f64 = 1_600.0;
+/// Requests are sent before the first revocation.
+const LEAD: Duration = Duration::from_millis(250);
+/// The revocations of a batch come at random moments of such a stretch.
+const SPREAD: Duration = Duration::from_millis(600);
+/// Watched after the last moment at which acceptance should have ended.
+const TAIL: Duration = Duration::from_millis(700);
+/// Batches that bring less than hoped for are repeated, up to this multiple of what is needed.
+const PATIENCE: usize = 2;
+
+/// Starts a stack with short-lived tokens and measures.
+///
+/// # Errors
+///
+/// The stack does not start, or its auth service or the generator fails.
+pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness, FreshnessError> {
+    let strategies = options
+        .strategies
+        .iter()
+        .map(|name| {
+            Strategy::named(name).ok_or_else(|| FreshnessError::UnknownStrategy(name.clone()))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let lives = if options.quick { QUICK } else { THOROUGH };
+    let groups = groups(&strategies, lives);
+    progress.step("freshness: starting a system with short-lived tokens");
+    let (stack, administrator, users) = begin(options, lives, &groups)?;
+    let mut measured = Measurement {
+        options,
+        gateway: base(&stack),
+        administrator,
+        users,
+        progress,
+        random: Random::new(options.seed),
+    };
+    let mut lags = Vec::new();
+    for (index, kind) in options.kinds.iter().enumerate() {
+        let wanted = match index {
+            0 => options.revocations,
+            _ => options.revocations.div_ceil(4),
+        };
+        for group in &groups {
+            lags.extend(measured.group(group, *kind, wanted as usize)?);
+        }
+    }
+    let _ended = stack.stop(Duration::from_secs(3));
+    // In the order of the kinds, then in that of the strategies.
+    let place = |lag: &RevocationLag| {
+        let kind = options.kinds.iter().position(|kind| *kind == lag.kind);
+        let strategy = options.strategies.iter().position(|s| *s == lag.strategy);
+        (kind, strategy)
+    };
+    lags.sort_by_key(place);
+    Ok(Freshness {
+        replicas: u32::try_from(options.replicas).unwrap_or(u32::MAX),
+        access_token_ttl_seconds: lives.access_token.as_secs_f64(),
+        leeway_seconds: LEEWAY.as_secs_f64(),
+        exchange_ttl_seconds: lives.exchange.as_secs_f64(),
+        lags,
+    })
+}
+
+/// For the progress bar.
+#[must_use]
+pub fn expected(options: &FreshnessOptions) -> Duration {
+    const LOGIN: Duration = Duration::from_millis(50);
+    let known = options.strategies.iter();
+    let strategies: Vec<Strategy> = known.filter_map(|name| Strategy::named(name)).collect();
+    let lives = if options.quick { QUICK } else { THOROUGH };
+    let rounds = 1.0 + 0.25 * (options.kinds.len().max(1) - 1) as f64;
+    let one = |group: &Group| {
+        let batches = (options.revocations as usize).div_ceil(group.victims);
+        let logins = group.victims * group.strategies.len();
+        (group.window() + LOGIN * u32::try_from(logins).unwrap_or(0))
+            * u32::try_from(batches).unwrap_or(0)
+    };
+    let all: Duration = groups(&strategies, lives).iter().map(one).sum();
+    Duration::from_secs(4) + all.mul_f64(rounds)
+}
+
+fn begin(
+    options: &FreshnessOptions,
+    lives: Lives,
+    groups: &[Group],
+) -> Result<(Stack, Administrator, Users), FreshnessError> {
+    let seconds = |life: Duration| format!("{}s", life.as_secs());
+    let password = password()?;
+    let stack = StackOptions {
+        strategies: options.strategies.clone(),
+        replicas: options.replicas,
+        redis: options
+            .redis_url
+            .clone()
+            .map_or(RedisSource::Child, RedisSource::Url),
+        bin_dir: options.bin_dir.clone(),
+        interrupt: options.interrupt.clone(),
+        ..StackOptions::default()
+    };
+    let stack = stack
+        .variable(Role::Auth, "AUTH_ADMIN_USERNAME", ADMINISTRATOR)
+        .variable(Role::Auth, "AUTH_ADMIN_PASSWORD", &password)
+        .variable(
+            Role::Auth,
+            "AUTH_ACCESS_TOKEN_TTL",
+            &seconds(lives.access_token),
+        )
+        .variable(Role::Auth, "AUTH_EXCHANGE_TTL", &seconds(lives.exchange))
+        .variable(Role::Api, "API_LEEWAY", &seconds(LEEWAY));
+    let stack = Stack::start(stack)?;
+    let gateway = base(&stack);
+    let administrator = Administrator::log_in(&gateway, ADMINISTRATOR, &password)?;
+    let most = groups
+        .iter()
+        .map(|group| group.victims * group.strategies.len());
+    let users = Users::register(&gateway, most.max().unwrap_or_default())?;
+    Ok((stack, administrator, users))
+}
+
+fn base(stack: &Stack) -> Url {
+    Url::parse(&stack.gateway_url).expect("the stack's own URL is one")
+}
+
+fn password() -> Result<String, FreshnessError> {
+    let random = || getrandom::u64().map_err(LoginError::Random);
+    Ok(format!("{:016x}{:016x}", random()?, random()?))
+}
+
+/// Strategies whose lags are measured at the same time.
+struct Group {
+    strategies: Vec<Strategy>,
+    /// Of each strategy, in one batch.
+    victims: usize,
+    /// Requests per second with one credential.
+    rate: f64,
+    /// How long after the last revocation acceptance may go on by design.
+    bound: Duration,
+}
+
+impl Group {
+    fn window(&self) -> Duration {
+        LEAD + SPREAD + self.bound + TAIL
+    }
+
+    fn spacing(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.rate)
+    }
+}
+
+/// What ends a credential by itself, and when at the latest.
+fn until(strategy: Strategy, lives: Lives) -> Option<(Duration, String)> {
+    match strategy.api_strategy() {
+        "jwt" => {
+            let life = lives.access_token + LEEWAY;
+            let why = format!(
+                "expiry of the token: life {} s, leeway {} s",
+                lives.access_token.as_secs(),
+                LEEWAY.as_secs()
+            );
+            Some((life, why))
+        }
+        "phantom" => {
+            let why = format!(
+                "expiry of the exchanged token: life {} s",
+                lives.exchange.as_secs()
+            );
+            Some((lives.exchange + LEEWAY, why))
+        }
+        _ => None,
+    }
+}
+
+/// One group for what time ends, with many victims and a coarse spacing; each of the others alone,
+/// with few victims and a fine one.
+fn groups(strategies: &[Strategy], lives: Lives) -> Vec<Group> {
+    const COARSE: f64 = 25.0;
+    const MOST_VICTIMS: usize = 40;
+    const FINE: f64 = 200.0;
+    let (slow, fast): (Vec<Strategy>, Vec<Strategy>) = strategies
+        .iter()
+        .partition(|strategy| until(**strategy, lives).is_some());
+    let mut groups: Vec<Group> = fast
+        .into_iter()
+        .map(|strategy| Group {
+            strategies: vec![strategy],
+            victims: (TOTAL_RATE / FINE) as usize,
+            rate: FINE,
+            bound: Duration::ZERO,
+        })
+        .collect();
+    if !slow.is_empty() {
+        let affordable = (TOTAL_RATE / COARSE) as usize / slow.len();
+        groups.push(Group {
+            victims: affordable.clamp(1, MOST_VICTIMS),
+            rate: COARSE,
+            bound: slow
+                .iter()
+                .filter_map(|strategy| until(*strategy, lives))
+                .map(|(bound, _)| bound)
+                .max()
+                .unwrap_or_default(),
+            strategies: slow,
+        });
+    }
+    groups
+}
+
+struct Measurement<'a> {
+    options: &'a FreshnessOptions,
+    gateway: Url,
+    administrator: Administrator,
+    users: Users,
+    progress: &'a Progress,
+    random: Random,
+}
+
+/// One credential that is going to be revoked.
+struct Victim {
+    user: usize,
+    credential: String,
+    /// When, counted from the begin of the load.
+    moment: Duration,
+}
+
+impl Measurement<'_> {
+    fn group(
+        &mut self,
+        group: &Group,
+        kind: RevocationKind,
+        wanted: usize,
+    ) -> Result<Vec<RevocationLag>, FreshnessError> {
+        let mut lags: Vec<Lags> = group.strategies.iter().map(|_| Lags::default()).collect();
+        let names: Vec<&str> = group.strategies.iter().map(|one| one.name()).collect();
+        let limit = wanted.div_ceil(group.victims) * PATIENCE;
+        for _ in 0..limit {
+            let measured = lags.iter().map(Lags::measured).min().unwrap_or_default();
+            if measured >= wanted {
+                break;
+            }
+            self.progress.step(&format!(
+                "freshness: {} of {wanted} revocations ({}) of {}",
+                measured,
+                kind.title(),
+                names.join(", ")
+            ));
+            let victims = group.victims.min(wanted - measured).max(1);
+            self.batch(group, kind, victims, &mut lags)?;
+        }
+        let lives = if self.options.quick { QUICK } else { THOROUGH };
+        let results = group.strategies.iter().zip(lags);
+        Ok(results
+            .map(|(strategy, lags)| {
+                let until = until(*strategy, lives).map(|(_, why)| why);
+                lags.result(strategy.name(), kind, group.spacing(), until)
+            })
+            .collect())
+    }
+
+    fn batch(
+        &mut self,
+        group: &Group,
+        kind: RevocationKind,
+        count: usize,
+        lags: &mut [Lags],
+    ) -> Result<(), FreshnessError> {
+        if self.options.interrupt.is_cancelled() {
+            return Err(FreshnessError::Interrupted);
+        }
+        let victims = self.victims(group, kind, count)?;
+        let calls = victims
+            .iter()
+            .map(|victim| {
+                let username = self.users.username(victim.user);
+                victims::revocation(&self.administrator, username, &victim.credential, kind)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let running = engine::start(self.load(group), self.arms(group, kind, &victims))?;
+        let origin = running.measured_from;
+        let answers = revoke(origin, &victims, calls);
+        let outcome = running.join()?;
+        if outcome.interrupted {
+            return Err(FreshnessError::Interrupted);
+        }
+        for (index, (arm, (asked, acknowledged))) in outcome.arms.iter().zip(answers).enumerate() {
+            lags[index / count].add(&Seen {
+                asked,
+                acknowledged,
+                last_accepted: arm.last_good_sent,
+                end: group.window(),
+                spacing: group.spacing(),
+            });
+        }
+        Ok(())
+    }
+
+    /// `count` of each strategy, those of a strategy one after the other; tokens last, because their
+    /// lives are short.
+    fn victims(
+        &mut self,
+        group: &Group,
+        kind: RevocationKind,
+        count: usize,
+    ) -> Result<Vec<Victim>, FreshnessError> {
+        for user in 0..group.strategies.len() * count {
+            victims::prepare(&self.administrator, self.users.username(user), kind)?;
+        }
+        let mut places: Vec<usize> = (0..group.strategies.len() * count).collect();
+        let is_token =
+            |place: &usize| group.strategies[place / count].credential() == Credential::Token;
+        places.sort_by_key(is_token);
+        let mut victims = Vec::new();
+        for user in places {
+            let credential = group.strategies[user / count].credential();
+            victims.push(Victim {
+                user,
+                credential: self.users.log_in_one(user, credential)?,
+                moment: LEAD + SPREAD.mul_f64(self.random.unit()),
+            });
+        }
+        victims.sort_by_key(|victim| victim.user);
+        Ok(victims)
+    }
+
+    fn arms(&self, group: &Group, kind: RevocationKind, victims: &[Victim]) -> Vec<Arm> {
+        let count = victims.len() / group.strategies.len();
+        let arm = |victim: &Victim| {
+            let strategy = group.strategies[victim.user / count];
+            let mut url = self.gateway.clone();
+            url.set_path(&victims::path(strategy.name(), kind));
+            Arm {
+                name: strategy.name().to_owned(),
+                url,
+                variants: vec![Variant::bearer(&victim.credential)],
+                load: Load::Open {
+                    rate: group.rate,
+                    arrivals: Arrivals::Uniform,
+                },
+            }
+        };
+        victims.iter().map(arm).collect()
+    }
+
+    fn load(&mut self, group: &Group) -> Options {
+        Options {
+            duration: group.window(),
+            deadline: Duration::from_secs(2),
+            drain: Duration::from_millis(500),
+            connections: 1,
+            max_connections: 16,
+            slice: Duration::from_secs(1),
+            seed: self.random.next_u64(),
+            interrupt: self.options.interrupt.clone(),
+            ..Options::default()
+        }
+    }
+}
+
+/// Makes each call at its moment, one after the other. Gives when each was made and answered.
+fn revoke(
+    origin: Instant,
+    victims: &[Victim],
+    calls: Vec<call::Call>,
+) -> Vec<(Duration, Option<Duration>)> {
+    let mut answers = vec![(Duration::ZERO, None); victims.len()];
+    let mut due: Vec<(usize, call::Call)> = calls.into_iter().enumerate().collect();
+    due.sort_by_key(|(index, _)| victims[*index].moment);
+    for (index, call) in due {
+        let moment = origin + victims[index].moment;
+        std::thread::sleep(moment.saturating_duration_since(Instant::now()));
+        let asked = origin.elapsed();
+        let answered = call.make().ok();
+        let accepted = answered.filter(|answered| (200..300).contains(&answered.status));
+        let acknowledged = accepted.map(|answered| answered.at.saturating_duration_since(origin));
+        answers[index] = (asked, acknowledged);
+    }
+    answers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strategy::KNOWN_STRATEGIES;
+
+    #[test]
+    fn every_strategy_is_in_one_group_and_no_group_is_too_much_for_the_generator() {
+        let strategies: Vec<Strategy> = KNOWN_STRATEGIES
+            .into_iter()
+            .filter_map(Strategy::named)
+            .collect();
+        let groups = groups(&strategies, THOROUGH);
+        let members: usize = groups.iter().map(|group| group.strategies.len()).sum();
+        assert_eq!(members, strategies.len());
+        for group in groups {
+            let arms = group.victims * group.strategies.len();
+            assert!(arms <= 255, "the engine numbers its arms with one byte");
+            assert!(arms as f64 * group.rate <= TOTAL_RATE);
+        }
+    }
+
+    #[test]
+    fn what_time_ends_is_watched_until_it_has_ended() {
+        let jwt = Strategy::named("jwt").unwrap();
+        let group = &groups(&[jwt], THOROUGH)[0];
+        assert!(group.window() > LEAD + SPREAD + THOROUGH.access_token + LEEWAY);
+    }
+}
