@@ -31,7 +31,7 @@ use rustix::time::{ClockId, clock_gettime};
 use shared::{
     clock::Clock,
     server::ServerSettings,
-    session::{SessionId, SessionRecord, SessionStore},
+    session::{Creation, SessionId, SessionRecord, SessionStore},
     shutdown::{CancellationToken, Drain},
     telemetry::{TelemetrySettings, logs::LogSettings},
     token::{AccessClaims, AccessTokenProfile, KeySet},
@@ -111,6 +111,7 @@ fn session(criterion: &mut Criterion) {
 async fn log_in(store: &SessionStore) -> SessionId {
     let id = SessionId::generate();
     let record = SessionRecord {
+        sid: SessionRecord::new_sid(),
         subject: "u-1".to_owned(),
         username: "ada".to_owned(),
         roles: vec!["user".to_owned()],
@@ -118,7 +119,8 @@ async fn log_in(store: &SessionStore) -> SessionId {
         expires_at: now() + 3_600,
         idle_seconds: 1_800,
     };
-    store.create(&id, &record, now(), None).await.unwrap();
+    let creation = store.create(&id, &record, now(), None).await.unwrap();
+    assert_eq!(creation, Creation::Created);
     id
 }
 

@@ -83,6 +83,11 @@ pub struct Args {
     #[arg(long, env = "AUTH_SESSION_ABSOLUTE_TTL", default_value = "12h")]
     session_absolute_ttl: String,
 
+    /// Both limits of a session are shortened by a random part of up to this fraction, so that
+    /// sessions that began together do not end together. 0 is off.
+    #[arg(long, env = "AUTH_SESSION_TTL_JITTER", default_value = "0.05")]
+    session_ttl_jitter: String,
+
     /// Where sessions are. Token logins work without it.
     #[arg(
         long,
@@ -181,6 +186,17 @@ pub struct SessionSettings {
     pub idle: Duration,
     /// After so long it is over.
     pub absolute: Duration,
+    /// Up to this fraction is taken from both.
+    pub jitter: f64,
+}
+
+impl SessionSettings {
+    /// What is left of the limits of one session: between `1 - jitter` and 1.
+    pub(crate) fn share(&self) -> f64 {
+        // Without randomness sessions end together, which is a pity and no fault.
+        let random = getrandom::u32().unwrap_or_default();
+        1.0 - self.jitter * f64::from(random) / f64::from(u32::MAX)
+    }
 }
 
 /// The administrator to make at the start.

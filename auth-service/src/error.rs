@@ -28,6 +28,9 @@ pub enum Error {
     /// A credential was presented that is none, or none any more.
     #[error("the credential is not valid")]
     InvalidCredential,
+    /// Everything of the user was ended while the login was under way.
+    #[error("the login was overtaken by an end of all logins")]
+    Superseded,
     /// A refused request to the token endpoint, RFC 6749 §5.2.
     #[error("{0}")]
     OAuth(#[from] OAuthError),
@@ -91,6 +94,10 @@ impl Error {
                 Problem::new(401, "invalid-credential", "The credential is not valid")
                     .header("www-authenticate", "Bearer error=\"invalid_token\"")
             }
+            Self::Superseded => Problem::unavailable(
+                "login-overtaken",
+                "All logins were ended while this one was under way",
+            ),
             Self::OAuth(error) => Problem::new(400, error.code(), "The token was not issued"),
             Self::Database(_) => Problem::unavailable(
                 "user-store-unavailable",

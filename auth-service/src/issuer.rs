@@ -116,13 +116,15 @@ impl Issuer {
     #[must_use]
     pub fn session(&self, user: &User) -> (SessionId, SessionRecord) {
         let now = self.clock.unix_seconds();
+        let share = self.sessions.share();
         let record = SessionRecord {
+            sid: SessionRecord::new_sid(),
             subject: user.id.clone(),
             username: user.username.clone(),
             roles: user.roles.clone(),
             created_at: now,
-            expires_at: now + self.sessions.absolute.as_secs(),
-            idle_seconds: self.sessions.idle.as_secs(),
+            expires_at: now + shortened(self.sessions.absolute, share),
+            idle_seconds: shortened(self.sessions.idle, share),
         };
         (SessionId::generate(), record)
     }
@@ -150,4 +152,9 @@ impl Issuer {
     pub fn keys(&self) -> &KeyRing {
         &self.keys
     }
+}
+
+/// A limit in whole seconds, never longer than configured and never nothing.
+fn shortened(limit: std::time::Duration, share: f64) -> u64 {
+    limit.mul_f64(share).as_secs().max(1)
 }

@@ -1,42 +1,46 @@
 //! Feature `session`: the opaque id, the record it leads to, and the store in Redis.
 //!
 //! The key of a session is the SHA-256 of its id, so that reading Redis gives nobody a credential.
-//! A session is one hash with two fields: `record`, written once at login, and `seen`, the time of
-//! the last request. Later fields (data of the login) can be added without touching either.
+//! A session is one hash with two fields: `record`, written at login and again only when the user's
+//! roles change, and `seen`, the time of the last request. Later fields (data of the login) can be
+//! added without touching either.
 //!
 //! | limit | how it is kept |
 //! | --- | --- |
 //! | absolute | `expires_at` in the record, checked on each read, and an upper bound of the key's TTL |
 //! | idle | the key's TTL, renewed by a touch at most every tenth of the idle time |
+//!
+//! | key | holds |
+//! | --- | --- |
+//! | `statewise:session:DIGEST` | one session |
+//! | `statewise:sessions:SUBJECT` | the sessions of a user: `sid` to digest |
+//! | `statewise:before:SUBJECT`, `statewise:before:*` | a guard: no session that began at or before this second may be written any more |
+//!
+//! Ending is deleting, and whatever writes does so only to what exists: nothing that comes late
+//! brings an ended session back.
 
-mod link;
+pub(crate) mod link;
+mod scripts;
+mod store;
 
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use redis::{Cmd, Value};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use self::link::Link;
-pub use self::link::StoreError;
-use crate::{
-    config::{Faults, Secret},
-    telemetry::trace::TraceHandle,
+pub use self::{
+    link::StoreError,
+    store::{Creation, SessionStore},
 };
+use crate::config::{Faults, Secret};
 
 const KEY_PREFIX: &str = "statewise:session:";
 const ID_BYTES: usize = 32;
 /// Length of an id as text: 32 bytes in base64url without padding.
 pub const ID_TEXT_LENGTH: usize = 43;
-const FIELD_RECORD: &str = "record";
-const FIELD_SEEN: &str = "seen";
-
-/// Renews a session only while it exists: a late touch must not bring back an ended one.
-const TOUCH: &str = "if redis.call('EXISTS', KEYS[1]) == 1 then \
-     redis.call('HSET', KEYS[1], 'seen', ARGV[1]) \
-     redis.call('EXPIRE', KEYS[1], ARGV[2]) end \
-     return 0";
+/// Random bytes of a `sid`. It is no credential; it only must not be guessed or repeat.
+const SID_BYTES: usize = 16;
 
 /// An opaque session id: 256 random bits, base64url without padding (RFC 4648 §5).
 ///
@@ -52,13 +56,7 @@ impl SessionId {
     /// The operating system gives no random numbers, without which no id is safe.
     #[must_use]
     pub fn generate() -> Self {
-        let mut bytes = [0_u8; ID_BYTES];
-        #[expect(
-            clippy::expect_used,
-            reason = "without randomness no id is safe to issue"
-        )]
-        getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
-        Self(URL_SAFE_NO_PAD.encode(bytes))
+        Self(random_text::<ID_BYTES>())
     }
 
     /// Reads an id, or `None` when the text has not the form of one. Whether it names a session
@@ -78,7 +76,8 @@ impl SessionId {
         &self.0
     }
 
-    fn key(&self) -> String {
+    /// Where the session is in Redis.
+    pub(crate) fn key(&self) -> String {
         use std::fmt::Write as _;
         let digest = Sha256::digest(self.0.as_bytes());
         let mut key = String::with_capacity(KEY_PREFIX.len() + 2 * digest.len());
@@ -97,14 +96,29 @@ impl std::fmt::Debug for SessionId {
     }
 }
 
+/// `BYTES` random bytes as base64url without padding.
+#[expect(
+    clippy::expect_used,
+    reason = "without randomness no id is safe to issue"
+)]
+fn random_text<const BYTES: usize>() -> String {
+    let mut bytes = [0_u8; BYTES];
+    getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
 /// What is known of a session from its login on. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRecord {
+    /// The public id of the login, which lists show and revocations name. Never a credential.
+    /// Empty in a record that was written before there were such ids.
+    #[serde(default)]
+    pub sid: String,
     /// The user's stable id, as in the `sub` of a token.
     pub subject: String,
     /// The name the user logged in with.
     pub username: String,
-    /// Roles at login.
+    /// What the user may do: the roles at login, or those that an administrator gave later.
     pub roles: Vec<String>,
     /// When the session began.
     pub created_at: u64,
@@ -115,6 +129,16 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
+    /// A new public id for a login.
+    ///
+    /// # Panics
+    ///
+    /// The operating system gives no random numbers.
+    #[must_use]
+    pub fn new_sid() -> String {
+        random_text::<SID_BYTES>()
+    }
+
     /// Seconds the key may live from `now` on; zero when the session is over.
     fn time_to_live(&self, now: u64) -> u64 {
         self.expires_at.saturating_sub(now).min(self.idle_seconds)
@@ -167,168 +191,13 @@ impl StoreSettings {
     }
 }
 
-/// Sessions in Redis, over one multiplexed connection of the thread that opened it.
-///
-/// Every failure is a [`StoreError`], which means "cannot be decided": never an answer about the
-/// credential.
-#[derive(Clone, Debug)]
-pub struct SessionStore {
-    link: Link,
-}
-
-impl SessionStore {
-    /// Begins to connect and returns at once; calls fail fast until the connection stands. Must be
-    /// called inside the runtime that will drive the connection.
-    #[must_use]
-    pub fn open(settings: StoreSettings) -> Self {
-        Self {
-            link: Link::open(settings),
-        }
-    }
-
-    /// Writes a new session with its TTL, in one transaction.
-    ///
-    /// # Errors
-    ///
-    /// The store did not confirm the write in time; whether it happened is unknown.
-    pub async fn create(
-        &self,
-        id: &SessionId,
-        record: &SessionRecord,
-        now: u64,
-        trace: Option<&TraceHandle>,
-    ) -> Result<(), StoreError> {
-        let json = serde_json::to_string(record)
-            .map_err(|error| StoreError::Protocol(error.to_string()))?;
-        let key = id.key();
-        let mut pipe = redis::pipe();
-        pipe.atomic()
-            .hset_multiple(&key, &[(FIELD_RECORD, json), (FIELD_SEEN, now.to_string())])
-            .expire(&key, ttl_argument(record.time_to_live(now)));
-        self.link.transaction(2, &pipe, trace).await
-    }
-
-    /// Looks a session up: one `HMGET`, one round trip. `None` when there is none or it is over.
-    ///
-    /// # Errors
-    ///
-    /// The store did not answer in time or not in the expected form.
-    pub async fn read(
-        &self,
-        id: &SessionId,
-        now: u64,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Option<Session>, StoreError> {
-        let key = id.key();
-        let mut command = Cmd::new();
-        command
-            .arg("HMGET")
-            .arg(&key)
-            .arg(FIELD_RECORD)
-            .arg(FIELD_SEEN);
-        let value = self.link.command("HMGET", &command, trace).await?;
-        let Some(session) = decode(&value)? else {
-            return Ok(None);
-        };
-        let time_to_live = session.record.time_to_live(now);
-        if time_to_live == 0 {
-            return Ok(None);
-        }
-        if session.record.touch_due(session.last_seen, now) {
-            self.touch(&key, now, time_to_live);
-        }
-        Ok(Some(session))
-    }
-
-    /// Ends a session. Whether there was one.
-    ///
-    /// # Errors
-    ///
-    /// The store did not confirm it in time: assume that the session goes on.
-    pub async fn end(
-        &self,
-        id: &SessionId,
-        trace: Option<&TraceHandle>,
-    ) -> Result<bool, StoreError> {
-        let mut command = Cmd::new();
-        command.arg("DEL").arg(id.key());
-        match self.link.command("DEL", &command, trace).await? {
-            Value::Int(removed) => Ok(removed > 0),
-            other => Err(unexpected("DEL", &other)),
-        }
-    }
-
-    /// Whether the store answers now.
-    ///
-    /// # Errors
-    ///
-    /// It does not.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        let mut command = Cmd::new();
-        command.arg("PING");
-        self.link.command("PING", &command, None).await.map(drop)
-    }
-
-    /// Renews the idle limit, off the request's path: a lost touch is made up by the next request.
-    fn touch(&self, key: &str, now: u64, time_to_live: u64) {
-        let mut command = Cmd::new();
-        command
-            .arg("EVAL")
-            .arg(TOUCH)
-            .arg(1)
-            .arg(key)
-            .arg(now)
-            .arg(time_to_live);
-        let link = self.link.clone();
-        tokio::spawn(async move {
-            if let Err(error) = link.command("EVAL", &command, None).await {
-                tracing::debug!(%error, "a session was not touched");
-            }
-        });
-    }
-}
-
-fn ttl_argument(seconds: u64) -> i64 {
-    i64::try_from(seconds).unwrap_or(i64::MAX)
-}
-
-fn unexpected(command: &str, value: &Value) -> StoreError {
-    // The kind only: values may hold records.
-    let kind = match value {
-        Value::Nil => "nil",
-        Value::Int(_) => "an integer",
-        Value::Array(_) => "an array",
-        Value::BulkString(_) | Value::SimpleString(_) => "a string",
-        _ => "something else",
-    };
-    StoreError::Protocol(format!("{command} answered {kind}"))
-}
-
-fn decode(value: &Value) -> Result<Option<Session>, StoreError> {
-    let Value::Array(fields) = value else {
-        return Err(unexpected("HMGET", value));
-    };
-    match fields.as_slice() {
-        [Value::BulkString(record), Value::BulkString(seen)] => {
-            let record = serde_json::from_slice(record)
-                .map_err(|error| StoreError::Protocol(format!("a session record: {error}")))?;
-            let last_seen = std::str::from_utf8(seen)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(|| StoreError::Protocol("a session's last seen time".to_owned()))?;
-            Ok(Some(Session { record, last_seen }))
-        }
-        [Value::Nil, _] => Ok(None),
-        _ => Err(unexpected("HMGET", value)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn record() -> SessionRecord {
         SessionRecord {
+            sid: "s1".to_owned(),
             subject: "u1".to_owned(),
             username: "ada".to_owned(),
             roles: vec!["user".to_owned()],
@@ -375,23 +244,18 @@ mod tests {
     }
 
     #[test]
+    fn a_record_from_before_there_were_sids_is_still_read() {
+        let json = serde_json::to_string(&record()).unwrap();
+        let old = json.replace("\"sid\":\"s1\",", "");
+        assert_ne!(json, old);
+        let read: SessionRecord = serde_json::from_str(&old).unwrap();
+        assert_eq!(read.sid, "");
+        assert_eq!(read.subject, "u1");
+    }
+
+    #[test]
     fn a_touch_is_due_after_a_tenth_of_the_idle_time() {
         assert!(!record().touch_due(1_000, 1_029));
         assert!(record().touch_due(1_000, 1_030));
-    }
-
-    #[test]
-    fn a_hash_without_a_record_is_no_session() {
-        let seen_only = Value::Array(vec![Value::Nil, Value::BulkString(b"1".to_vec())]);
-        assert_eq!(decode(&seen_only).unwrap(), None);
-    }
-
-    #[test]
-    fn a_record_that_cannot_be_read_is_a_fault_of_the_store() {
-        let garbage = Value::Array(vec![
-            Value::BulkString(b"{".to_vec()),
-            Value::BulkString(b"1".to_vec()),
-        ]);
-        assert!(matches!(decode(&garbage), Err(StoreError::Protocol(_))));
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use shared::{
     config::Secret,
-    session::{SessionId, SessionRecord, SessionStore, StoreError, StoreSettings},
+    session::{Creation, SessionId, SessionRecord, SessionStore, StoreError, StoreSettings},
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -88,6 +88,7 @@ async fn eventually(condition: impl AsyncFn() -> bool) {
 
 fn record() -> SessionRecord {
     SessionRecord {
+        sid: SessionRecord::new_sid(),
         subject: "u1".to_owned(),
         username: "ada".to_owned(),
         roles: vec!["user".to_owned()],
@@ -95,6 +96,18 @@ fn record() -> SessionRecord {
         expires_at: NOW + 3_600,
         idle_seconds: 100,
     }
+}
+
+/// A session that began at `NOW`, and its record.
+async fn log_in(store: &SessionStore) -> (SessionId, SessionRecord) {
+    let (id, record) = (SessionId::generate(), record());
+    write(store, &id, &record).await;
+    (id, record)
+}
+
+async fn write(store: &SessionStore, id: &SessionId, record: &SessionRecord) {
+    let creation = store.create(id, record, record.created_at, None).await;
+    assert_eq!(creation.unwrap(), Creation::Created);
 }
 
 async fn raw(redis: &Redis, command: &[&str]) -> redis::Value {
@@ -116,11 +129,12 @@ async fn a_session_is_read_until_it_is_ended() {
     let store = redis.store().await;
     let id = SessionId::generate();
     assert_eq!(store.read(&id, NOW, None).await.unwrap(), None);
-    store.create(&id, &record(), NOW, None).await.unwrap();
+    let record = record();
+    write(&store, &id, &record).await;
     let session = store.read(&id, NOW + 1, None).await.unwrap().unwrap();
-    assert_eq!(session.record, record());
-    assert!(store.end(&id, None).await.unwrap());
-    assert!(!store.end(&id, None).await.unwrap());
+    assert_eq!(session.record, record);
+    assert_eq!(store.end(&id, None).await.unwrap(), Some(record));
+    assert_eq!(store.end(&id, None).await.unwrap(), None);
     assert_eq!(store.read(&id, NOW, None).await.unwrap(), None);
 }
 
@@ -128,8 +142,7 @@ async fn a_session_is_read_until_it_is_ended() {
 async fn a_session_is_over_at_its_absolute_limit() {
     let redis = Redis::start();
     let store = redis.store().await;
-    let id = SessionId::generate();
-    store.create(&id, &record(), NOW, None).await.unwrap();
+    let (id, _) = log_in(&store).await;
     assert_eq!(store.read(&id, NOW + 3_600, None).await.unwrap(), None);
 }
 
@@ -137,29 +150,34 @@ async fn a_session_is_over_at_its_absolute_limit() {
 async fn every_key_has_a_time_to_live_and_holds_no_id() {
     let redis = Redis::start();
     let store = redis.store().await;
-    let id = SessionId::generate();
-    store.create(&id, &record(), NOW, None).await.unwrap();
+    let (id, _) = log_in(&store).await;
     let redis::Value::Array(keys) = raw(&redis, &["KEYS", "*"]).await else {
         panic!("KEYS answers a list")
     };
-    assert_eq!(keys.len(), 1);
-    let redis::Value::BulkString(key) = &keys[0] else {
-        panic!("a key is a string")
-    };
-    let key = std::str::from_utf8(key).unwrap();
-    assert!(!key.contains(id.expose()));
-    let redis::Value::Int(seconds) = raw(&redis, &["TTL", key]).await else {
-        panic!("TTL answers a number")
-    };
-    assert!((1..=100).contains(&seconds), "{seconds}");
+    assert_eq!(keys.len(), 2, "the session and the index");
+    for key in &keys {
+        let redis::Value::BulkString(key) = key else {
+            panic!("a key is a string")
+        };
+        let key = std::str::from_utf8(key).unwrap();
+        assert!(!key.contains(id.expose()));
+        let redis::Value::Int(seconds) = raw(&redis, &["TTL", key]).await else {
+            panic!("TTL answers a number")
+        };
+        let limit = if key.contains(":session:") {
+            100
+        } else {
+            3_600
+        };
+        assert!((1..=limit).contains(&seconds), "{key} {seconds}");
+    }
 }
 
 #[tokio::test]
 async fn a_request_renews_the_idle_limit() {
     let redis = Redis::start();
     let store = redis.store().await;
-    let id = SessionId::generate();
-    store.create(&id, &record(), NOW, None).await.unwrap();
+    let (id, _) = log_in(&store).await;
     store.read(&id, NOW + 50, None).await.unwrap().unwrap();
     eventually(async || {
         store
@@ -177,8 +195,7 @@ async fn a_request_renews_the_idle_limit() {
 async fn a_late_touch_does_not_bring_back_an_ended_session() {
     let redis = Redis::start();
     let store = redis.store().await;
-    let id = SessionId::generate();
-    store.create(&id, &record(), NOW, None).await.unwrap();
+    let (id, _) = log_in(&store).await;
     // The touch is sent behind the read on the same connection, and so is the end.
     store.read(&id, NOW + 50, None).await.unwrap().unwrap();
     store.end(&id, None).await.unwrap();
@@ -226,4 +243,197 @@ async fn with_redis_hung_no_call_outlives_its_deadline_and_all_work_again_afterw
     eventually(async || matches!(store.read(&id, NOW, None).await, Err(StoreError::Down))).await;
     redis.signal(Signal::CONT);
     eventually(async || store.read(&id, NOW, None).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_user_are_listed_and_those_of_others_are_not() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let (_, first) = log_in(&store).await;
+    let (second_id, second) = log_in(&store).await;
+    let other = SessionRecord {
+        subject: "u2".to_owned(),
+        ..record()
+    };
+    write(&store, &SessionId::generate(), &other).await;
+    let sids = async || {
+        let mut sids: Vec<_> = store.list("u1", NOW + 1, None).await.unwrap();
+        sids.sort_by(|a, b| a.record.sid.cmp(&b.record.sid));
+        sids.into_iter()
+            .map(|session| session.record.sid)
+            .collect::<Vec<_>>()
+    };
+    let mut both = vec![first.sid.clone(), second.sid];
+    both.sort();
+    assert_eq!(sids().await, both);
+    store.end(&second_id, None).await.unwrap();
+    assert_eq!(sids().await, [first.sid]);
+    assert!(
+        store
+            .list("u1", NOW + 3_600, None)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_session_is_ended_by_its_public_id_and_only_by_its_user() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let (id, record) = log_in(&store).await;
+    assert_eq!(store.end_sid("u2", &record.sid, None).await.unwrap(), None);
+    assert!(store.read(&id, NOW, None).await.unwrap().is_some());
+    let ended = store.end_sid("u1", &record.sid, None).await.unwrap();
+    assert_eq!(ended, Some(record));
+    assert_eq!(store.read(&id, NOW, None).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn all_sessions_of_a_user_end_but_the_one_to_spare() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let (here, here_record) = log_in(&store).await;
+    let (there, _) = log_in(&store).await;
+    let (elsewhere, _) = log_in(&store).await;
+    let ended = store.end_all("u1", Some(&here_record.sid), NOW, None).await;
+    assert_eq!(ended.unwrap(), 2);
+    assert!(store.read(&here, NOW, None).await.unwrap().is_some());
+    for ended in [&there, &elsewhere] {
+        assert_eq!(store.read(ended, NOW, None).await.unwrap(), None);
+    }
+    assert_eq!(store.end_all("u1", None, NOW, None).await.unwrap(), 1);
+    assert!(store.list("u1", NOW, None).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_end_that_is_repeated_late_spares_what_began_after_it() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let later = SessionRecord {
+        created_at: NOW + 1,
+        ..record()
+    };
+    let id = SessionId::generate();
+    store.end_all("u1", None, NOW, None).await.unwrap();
+    write(&store, &id, &later).await;
+    store.end_all("u1", None, NOW, None).await.unwrap();
+    store.end_everything(NOW, None).await.unwrap();
+    assert!(store.read(&id, NOW + 1, None).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_login_that_was_under_way_when_everything_of_the_user_ended_writes_no_session() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let (id, record) = (SessionId::generate(), record());
+    store.end_all("u1", None, NOW, None).await.unwrap();
+    let creation = store.create(&id, &record, NOW + 2, None).await.unwrap();
+    assert_eq!(creation, Creation::Refused);
+    assert_eq!(store.read(&id, NOW, None).await.unwrap(), None);
+    let after = SessionRecord {
+        created_at: NOW + 1,
+        ..record.clone()
+    };
+    write(&store, &id, &after).await;
+    let other = SessionRecord {
+        subject: "u2".to_owned(),
+        ..record
+    };
+    write(&store, &SessionId::generate(), &other).await;
+}
+
+#[tokio::test]
+async fn everything_ends_however_much_there_is_and_so_does_a_login_under_way() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    for user in 0..1_000 {
+        let record = SessionRecord {
+            subject: format!("u{user}"),
+            ..record()
+        };
+        write(&store, &SessionId::generate(), &record).await;
+    }
+    assert_eq!(store.end_everything(NOW, None).await.unwrap(), 1_000);
+    let creation = store
+        .create(&SessionId::generate(), &record(), NOW, None)
+        .await;
+    assert_eq!(creation.unwrap(), Creation::Refused);
+    let redis::Value::Int(keys) = raw(&redis, &["DBSIZE"]).await else {
+        panic!("DBSIZE answers a number")
+    };
+    assert_eq!(keys, 1, "only the guard is left");
+}
+
+#[tokio::test]
+async fn new_roles_are_in_every_session_of_the_user_and_nothing_else_changes() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let odd = SessionRecord {
+        // What a name would need to stand in for the list of roles.
+        username: r#"a"roles":"@"é"#.to_owned(),
+        ..record()
+    };
+    let id = SessionId::generate();
+    write(&store, &id, &odd).await;
+    for roles in [vec![], vec!["user".to_owned(), "admin".to_owned()]] {
+        assert_eq!(store.set_roles("u1", &roles, NOW, None).await.unwrap(), 1);
+        let session = store.read(&id, NOW, None).await.unwrap().unwrap();
+        let wanted = SessionRecord {
+            roles,
+            ..odd.clone()
+        };
+        assert_eq!(session.record, wanted);
+    }
+    let creation = store.create(&SessionId::generate(), &odd, NOW, None).await;
+    assert_eq!(creation.unwrap(), Creation::Refused, "it has the old roles");
+}
+
+#[tokio::test]
+async fn new_roles_bring_back_no_ended_session() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let (id, _) = log_in(&store).await;
+    store.end(&id, None).await.unwrap();
+    let changed = store
+        .set_roles("u1", &["admin".to_owned()], NOW, None)
+        .await;
+    assert_eq!(changed.unwrap(), 0);
+    assert_eq!(store.read(&id, NOW, None).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_index_forgets_sessions_that_ran_out_as_new_ones_come() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    for _ in 0..50 {
+        let (id, _) = log_in(&store).await;
+        // As Redis does at the end of the time to live: the index is not told.
+        let removed = raw(
+            &redis,
+            &[
+                "EVAL",
+                "return redis.call('DEL', unpack(redis.call('KEYS', 'statewise:session:*')))",
+                "0",
+            ],
+        );
+        assert_eq!(removed.await, redis::Value::Int(1));
+        assert_eq!(store.read(&id, NOW, None).await.unwrap(), None);
+    }
+    let redis::Value::Int(places) = raw(&redis, &["HLEN", "statewise:sessions:u1"]).await else {
+        panic!("HLEN answers a number")
+    };
+    assert!(places <= 3, "{places}");
+}
+
+#[tokio::test]
+async fn with_memory_full_sessions_still_end() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let (first, record) = log_in(&store).await;
+    let (second, _) = log_in(&store).await;
+    raw(&redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert_eq!(store.end(&first, None).await.unwrap(), Some(record));
+    assert_eq!(store.end_all("u1", None, NOW, None).await.unwrap(), 1);
+    assert_eq!(store.read(&second, NOW, None).await.unwrap(), None);
 }

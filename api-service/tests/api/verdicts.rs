@@ -1,7 +1,7 @@
 //! The verdict contract: one table of cases, run for every strategy.
 
 use serde_json::json;
-use shared::session::{SessionId, SessionRecord, SessionStore};
+use shared::session::{Creation, SessionId, SessionRecord, SessionStore};
 
 use crate::{
     issuer::{Answer, Issuer},
@@ -133,6 +133,7 @@ async fn sessions() -> Arm {
 pub(crate) async fn log_in(store: &SessionStore, roles: &[&str], expires_at: u64) -> String {
     let id = SessionId::generate();
     let record = SessionRecord {
+        sid: SessionRecord::new_sid(),
         subject: "u-1".to_owned(),
         username: "ada".to_owned(),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
@@ -140,7 +141,8 @@ pub(crate) async fn log_in(store: &SessionStore, roles: &[&str], expires_at: u64
         expires_at,
         idle_seconds: 600,
     };
-    store.create(&id, &record, NOW - 100, None).await.unwrap();
+    let creation = store.create(&id, &record, NOW - 100, None).await.unwrap();
+    assert_eq!(creation, Creation::Created);
     id.expose().to_owned()
 }
 

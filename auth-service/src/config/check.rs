@@ -150,9 +150,24 @@ fn sessions(args: &Args, faults: &mut Faults) -> Option<SessionSettings> {
             "must not be shorter than AUTH_SESSION_IDLE_TTL",
         );
     }
+    let jitter = faults.parsed(
+        "AUTH_SESSION_TTL_JITTER",
+        &args.session_ttl_jitter,
+        "a fraction such as 0.05",
+    );
+    let jitter = jitter.and_then(|jitter: f64| {
+        let in_range = (0.0..=0.5).contains(&jitter);
+        faults.check(
+            "AUTH_SESSION_TTL_JITTER",
+            in_range
+                .then_some(jitter)
+                .ok_or("must be between 0 and 0.5"),
+        )
+    });
     Some(SessionSettings {
         idle: idle?,
         absolute: absolute?,
+        jitter: jitter?,
     })
 }
 
@@ -282,6 +297,7 @@ mod tests {
             "--access-token-ttl=2h",
             "--refresh-token-ttl=1h",
             "--session-idle-ttl=1500ms",
+            "--session-ttl-jitter=0.9",
             "--redis-url=http://host",
             "--argon2-memory-kib=1",
             "--argon2-queue=many",
@@ -300,6 +316,7 @@ mod tests {
             "AUTH_SIGNING_KEY_FILES",
             "AUTH_REFRESH_TOKEN_TTL",
             "AUTH_SESSION_IDLE_TTL",
+            "AUTH_SESSION_TTL_JITTER",
             "AUTH_REDIS_URL",
             "AUTH_ARGON2_MEMORY_KIB",
             "AUTH_ARGON2_QUEUE",
@@ -312,6 +329,16 @@ mod tests {
                 "{variable} is missing in:\n{faults}"
             );
         }
+    }
+
+    #[test]
+    fn jitter_only_shortens_the_limits_of_a_session() {
+        let (config, _) = checked(&["--session-ttl-jitter=0.2"]);
+        let sessions = config.unwrap().sessions;
+        let shares: Vec<f64> = (0..1_000).map(|_| sessions.share()).collect();
+        assert!(shares.iter().all(|share| (0.8..=1.0).contains(share)));
+        assert!(shares.iter().any(|share| *share < 0.9));
+        assert!(shares.iter().any(|share| *share > 0.9));
     }
 
     #[test]

@@ -2,7 +2,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde_json::{Value, json};
-use shared::{config::Secret, server::trace_of, session::SessionId, telemetry::trace::TraceHandle};
+use shared::{
+    config::Secret,
+    server::trace_of,
+    session::{Creation, SessionId},
+    telemetry::trace::TraceHandle,
+};
 
 use super::{State, body::Body, cookie};
 use crate::{credentials::Username, error::Error, users::User};
@@ -141,10 +146,13 @@ async fn give_session(
     trace: Option<&TraceHandle>,
 ) -> Result<HttpResponse, Error> {
     let (id, record) = state.issuer.session(user);
-    state
+    let creation = state
         .sessions
         .create(&id, &record, record.created_at, trace)
         .await?;
+    if creation == Creation::Refused {
+        return Err(Error::Superseded);
+    }
     end_previous(state, request, trace).await;
     let expires_in = record.expires_at - record.created_at;
     Ok(HttpResponse::Ok()

@@ -59,7 +59,7 @@ async fn end_session(
     trace: Option<&TraceHandle>,
 ) -> Result<HttpResponse, Error> {
     // An error leaves the cookie: the session may go on, and the browser must be able to retry.
-    let existed = state.sessions.end(id, trace).await?;
+    let existed = state.sessions.end(id, trace).await?.is_some();
     let mut response = if existed {
         HttpResponse::Ok()
             .insert_header((header::CACHE_CONTROL, "no-store"))

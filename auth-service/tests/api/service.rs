@@ -173,6 +173,8 @@ pub(crate) fn cheap_options(data: &Path) -> Vec<String> {
             "--argon2-memory-kib=64",
             "--argon2-iterations=1",
             "--drain-grace=0s",
+            // Limits that a test can name.
+            "--session-ttl-jitter=0",
         ]
         .map(str::to_owned),
     );

@@ -15,7 +15,7 @@ use std::{
 
 use opentelemetry::KeyValue;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline, RedisError,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisError,
     RedisResult, Value, aio::MultiplexedConnection,
 };
 use tokio::sync::mpsc;
@@ -55,7 +55,7 @@ impl StoreError {
 
 /// A handle on the connection; clones share it.
 #[derive(Clone)]
-pub(super) struct Link(Arc<Inner>);
+pub(crate) struct Link(Arc<Inner>);
 
 struct Inner {
     current: Mutex<Option<Connected>>,
@@ -93,7 +93,7 @@ impl fmt::Debug for Link {
 
 impl Link {
     /// Starts the task that connects. Must be called inside a runtime.
-    pub(super) fn open(settings: StoreSettings) -> Self {
+    pub(crate) fn open(settings: StoreSettings) -> Self {
         let (lost, mut losses) = mpsc::channel(1);
         let link = Self(Arc::new(Inner {
             current: Mutex::new(None),
@@ -138,13 +138,13 @@ impl Link {
     }
 
     /// Sends one command.
-    pub(super) async fn command(
+    pub(crate) async fn command(
         &self,
         name: &'static str,
         command: &Cmd,
         trace: Option<&TraceHandle>,
     ) -> Result<Value, StoreError> {
-        let mut span = self.span(name, None, trace);
+        let mut span = self.span(name, trace);
         let outcome = match self.0.connected() {
             None => Err(StoreError::Down),
             Some(Connected {
@@ -159,29 +159,7 @@ impl Link {
         outcome
     }
 
-    /// Sends several commands as one transaction of `size` commands.
-    pub(super) async fn transaction(
-        &self,
-        size: i64,
-        pipeline: &Pipeline,
-        trace: Option<&TraceHandle>,
-    ) -> Result<(), StoreError> {
-        let mut span = self.span("MULTI", Some(size), trace);
-        let outcome = match self.0.connected() {
-            None => Err(StoreError::Down),
-            Some(Connected {
-                generation,
-                mut connection,
-            }) => {
-                let answer = pipeline.query_async::<Value>(&mut connection).await;
-                self.0.judge(generation, answer).map(drop)
-            }
-        };
-        note(&mut span, &outcome);
-        outcome
-    }
-
-    fn span(&self, name: &'static str, batch: Option<i64>, trace: Option<&TraceHandle>) -> Span {
+    fn span(&self, name: &'static str, trace: Option<&TraceHandle>) -> Span {
         let Some(trace) = trace else {
             return Span::silent();
         };
@@ -193,7 +171,6 @@ impl Link {
             KeyValue::new("server.address", peer.address.clone()),
         ];
         attributes.extend(peer.port.map(|port| KeyValue::new("server.port", port)));
-        attributes.extend(batch.map(|size| KeyValue::new("db.operation.batch.size", size)));
         trace.child(name, SpanKind::Client, attributes)
     }
 }

@@ -1,0 +1,146 @@
+//! What must happen in Redis as one step, as Lua.
+//!
+//! Each script is sent whole: Redis keeps what it has compiled by digest, and a script that was
+//! sent is never missing after a failover. Keys of single sessions are found through the index of
+//! their user, so the scripts need one Redis, not a cluster.
+//!
+//! A script that ends sessions deletes before it writes: under `maxmemory` Redis refuses the first
+//! write of a script, and not what comes after a deletion.
+
+/// Writes a new session and its place in the index, unless a guard refuses it.
+///
+/// KEYS: session, index, guard of the user, guard of all. ARGV: record, seen, created at, seconds
+/// to live, seconds to the absolute limit, sid, key prefix. Answers 1, or 0 when refused.
+///
+/// Three other places of the index are looked at, and forgotten when their session has run out:
+/// so the index stays about as large as what lives, whatever the number of logins.
+pub(super) const CREATE: &str = r"
+for guard = 3, 4 do
+  local before = redis.call('GET', KEYS[guard])
+  if before and tonumber(before) >= tonumber(ARGV[3]) then return 0 end
+end
+redis.call('HSET', KEYS[1], 'record', ARGV[1], 'seen', ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+local some = redis.call('HRANDFIELD', KEYS[2], 3, 'WITHVALUES')
+for i = 1, #some, 2 do
+  if redis.call('EXISTS', ARGV[7] .. some[i + 1]) == 0 then redis.call('HDEL', KEYS[2], some[i]) end
+end
+redis.call('HSET', KEYS[2], ARGV[6], string.sub(KEYS[1], #ARGV[7] + 1))
+if redis.call('TTL', KEYS[2]) < tonumber(ARGV[5]) then redis.call('EXPIRE', KEYS[2], ARGV[5]) end
+return 1";
+
+/// Renews a session only while it exists: a late touch must not bring back an ended one.
+///
+/// KEYS: session. ARGV: seen, seconds to live.
+pub(super) const TOUCH: &str = r"
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('HSET', KEYS[1], 'seen', ARGV[1])
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
+return 0";
+
+/// Ends a session by its key. KEYS: session. ARGV: index prefix. Answers the record, or nil.
+pub(super) const END: &str = r"
+local text = redis.call('HGET', KEYS[1], 'record')
+redis.call('DEL', KEYS[1])
+if not text then return false end
+local read, record = pcall(cjson.decode, text)
+if read and record.sid then redis.call('HDEL', ARGV[1] .. record.subject, record.sid) end
+return text";
+
+/// Ends a session by the id that lists show. KEYS: index. ARGV: sid, key prefix. Answers the
+/// record, or nil.
+pub(super) const END_SID: &str = r"
+local digest = redis.call('HGET', KEYS[1], ARGV[1])
+if not digest then return false end
+local text = redis.call('HGET', ARGV[2] .. digest, 'record')
+redis.call('DEL', ARGV[2] .. digest)
+redis.call('HDEL', KEYS[1], ARGV[1])
+return text";
+
+/// Ends what a user began at or before a second, but for one session, and refuses what is still
+/// under way. KEYS: index, guard of the user. ARGV: sid to spare, before, key prefix, seconds the
+/// guard lives. Answers how many sessions ended.
+pub(super) const END_ALL: &str = r"
+local ended = 0
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local key = ARGV[3] .. all[i + 1]
+  local text = redis.call('HGET', key, 'record')
+  local read, record = pcall(cjson.decode, text or '')
+  if not read then
+    redis.call('DEL', key)
+    redis.call('HDEL', KEYS[1], all[i])
+  elseif all[i] ~= ARGV[1] and record.created_at <= tonumber(ARGV[2]) then
+    ended = ended + redis.call('DEL', key)
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
+if tonumber(redis.call('GET', KEYS[2]) or '-1') < tonumber(ARGV[2]) then
+  redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
+end
+return ended";
+
+/// Puts the guard of everybody. KEYS: guard of all. ARGV: before, seconds it lives.
+pub(super) const GUARD: &str = r"
+if tonumber(redis.call('GET', KEYS[1]) or '-1') < tonumber(ARGV[1]) then
+  redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+end
+return 0";
+
+/// Ends those of some sessions that began at or before a second. KEYS: sessions. ARGV: before,
+/// index prefix. Answers how many ended. What cannot be read cannot be spared.
+pub(super) const SWEEP: &str = r"
+local ended = 0
+for _, key in ipairs(KEYS) do
+  local text = redis.call('HGET', key, 'record')
+  local read, record = pcall(cjson.decode, text or '')
+  if not read then
+    ended = ended + redis.call('DEL', key)
+  elseif record.created_at <= tonumber(ARGV[1]) then
+    ended = ended + redis.call('DEL', key)
+    if record.sid then redis.call('HDEL', ARGV[2] .. record.subject, record.sid) end
+  end
+end
+return ended";
+
+/// The sessions of a user. KEYS: index. ARGV: key prefix. Answers pairs of record and seen.
+pub(super) const LIST: &str = r"
+local found = {}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local session = redis.call('HMGET', ARGV[1] .. all[i + 1], 'record', 'seen')
+  if session[1] then
+    found[#found + 1] = session
+  else
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
+return found";
+
+/// Gives every session of a user new roles, and refuses logins that still have the old ones.
+/// KEYS: index, guard of the user. ARGV: roles as a JSON list, before, key prefix, seconds the
+/// guard lives. Answers how many sessions changed.
+///
+/// Lua cannot tell an empty list from an empty object, so the list is put in as text. A name
+/// cannot imitate the place: quotation marks within a value are escaped.
+pub(super) const SET_ROLES: &str = r#"
+local changed = 0
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local key = ARGV[3] .. all[i + 1]
+  local text = redis.call('HGET', key, 'record')
+  local read, record = pcall(cjson.decode, text or '')
+  if read then
+    record.roles = '@'
+    local encoded = cjson.encode(record)
+    local from, to = string.find(encoded, '"roles":"@"', 1, true)
+    redis.call('HSET', key, 'record',
+      string.sub(encoded, 1, from - 1) .. '"roles":' .. ARGV[1] .. string.sub(encoded, to + 1))
+    changed = changed + 1
+  end
+end
+if tonumber(redis.call('GET', KEYS[2]) or '-1') < tonumber(ARGV[2]) then
+  redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
+end
+return changed"#;
