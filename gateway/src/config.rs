@@ -1,5 +1,7 @@
 //! Configuration: environment variables, all checked before anything starts.
 
+mod exchange;
+
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use clap::Parser;
@@ -9,6 +11,7 @@ use shared::{
     telemetry::{TelemetryArgs, TelemetrySettings},
 };
 
+pub use self::exchange::ExchangeSettings;
 pub use crate::routes::Route;
 
 /// The only public port: routes, balances, health-checks, retries, drains, follows scaling.
@@ -125,6 +128,9 @@ pub struct Raw {
     drain_timeout: String,
 
     #[command(flatten)]
+    exchange: exchange::ExchangeArgs,
+
+    #[command(flatten)]
     telemetry: TelemetryArgs,
 }
 
@@ -141,6 +147,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Names and members.
     pub pools: Vec<PoolConfig>,
+    /// Where session ids are exchanged for tokens, if anywhere.
+    pub exchange: Option<ExchangeSettings>,
     /// Time between two resolutions of a name.
     pub dns_refresh: Duration,
     /// Active health checks.
@@ -247,6 +255,7 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
     let max_connections = count("GATEWAY_MAX_CONNECTIONS", &raw.max_connections, faults);
     let trust_forwarded = flag("GATEWAY_TRUST_FORWARDED", &raw.trust_forwarded, faults);
     let trust_trace = flag("GATEWAY_TRUST_TRACE", &raw.trust_trace, faults);
+    let exchange = raw.exchange.check(&routes, &pools, faults);
     let telemetry = raw.telemetry.check(faults);
     Some(Config {
         listen: listen?,
@@ -257,6 +266,7 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
         threads: threads?,
         routes,
         pools,
+        exchange,
         dns_refresh: dns_refresh?,
         health: health?,
         timeouts: timeouts?,
@@ -496,6 +506,12 @@ mod tests {
             "--max-connections=many",
             "--trust-forwarded=perhaps",
             "--drain-grace=1 parsec",
+            "--exchange-routes=/nowhere",
+            "--exchange-pool=none",
+            "--exchange-path=token",
+            "--exchange-cache=0",
+            "--exchange-timeout=0s",
+            "--client-secret=tooShortToBeASecret",
         ])
         .unwrap_err();
         for wanted in [
@@ -519,8 +535,33 @@ mod tests {
             "GATEWAY_MAX_CONNECTIONS: \"many\"",
             "GATEWAY_TRUST_FORWARDED: \"perhaps\"",
             "GATEWAY_DRAIN_GRACE: \"1 parsec\"",
+            "GATEWAY_EXCHANGE_ROUTES: GATEWAY_ROUTES has no prefix \"/nowhere\"",
+            "GATEWAY_EXCHANGE_POOL: GATEWAY_POOLS has no pool \"none\"",
+            "GATEWAY_EXCHANGE_PATH: \"token\"",
+            "GATEWAY_EXCHANGE_CACHE: must be at least 1",
+            "GATEWAY_EXCHANGE_TIMEOUT: must be longer than zero",
+            "GATEWAY_CLIENT_ID: \"\" is not a name",
+            "GATEWAY_CLIENT_SECRET: the exchange needs a secret",
         ] {
             assert!(faults.contains(wanted), "{wanted} is missing in:\n{faults}");
         }
+        assert!(!faults.contains("tooShort"), "{faults}");
+    }
+    #[test]
+    fn the_secret_of_the_exchange_does_not_show_in_debug_output() {
+        const SECRET: &str = "0123456789abcdef0123456789abcdef";
+        let arguments = [
+            "gateway",
+            "--exchange-routes=/jwt",
+            "--client-id=g",
+            "--client-secret",
+            SECRET,
+        ];
+        let raw = Raw::try_parse_from(arguments).unwrap();
+        assert!(!format!("{raw:?}").contains(SECRET));
+        let config = checked(&arguments[1..]).unwrap();
+        assert!(!format!("{config:?}").contains(SECRET));
+        assert_eq!(config.exchange.unwrap().client_secret.expose(), SECRET);
+        assert!(checked(&[]).unwrap().exchange.is_none());
     }
 }

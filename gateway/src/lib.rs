@@ -5,6 +5,7 @@
 //! | [`config`] | what the environment may say |
 //! | `routes` | prefix to pool, and the path that the upstream is asked for (pure) |
 //! | `headers` | hop-by-hop removal and forwarding headers (pure) |
+//! | `exchange` | session ids into tokens, on the routes that ask for it |
 //! | `retry` | what may be sent again, and how much of it (pure) |
 //! | `upstream` | pools: members, health, selection, discovery, connections |
 //! | `proxy` | the life of a request, one function a phase |
@@ -17,6 +18,7 @@
 
 mod admin;
 pub mod config;
+mod exchange;
 mod headers;
 mod metrics;
 mod problems;
@@ -52,6 +54,9 @@ pub enum Error {
     /// The client of the health checks could not be built.
     #[error("health checks cannot start: {0}")]
     HealthClient(#[from] reqwest::Error),
+    /// The token endpoint's path or the client's name make no request.
+    #[error("tokens cannot be asked for: {0}")]
+    Exchange(#[from] http::Error),
     /// Spans cannot be exported.
     #[error(transparent)]
     Tracing(#[from] shared::telemetry::trace::ExporterError),

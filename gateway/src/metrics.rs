@@ -1,6 +1,6 @@
 //! What the gateway counts beyond requests.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use prometheus_client::{
     collector::Collector,
@@ -10,11 +10,14 @@ use prometheus_client::{
         counter::Counter,
         family::Family,
         gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
     },
+    registry::Unit,
 };
-use shared::telemetry::metrics::Metrics;
+use shared::telemetry::metrics::{Metrics, duration_histogram};
 
 use crate::{
+    exchange::Exchange,
     retry::Cause,
     upstream::{Pool, health::Standing},
 };
@@ -47,8 +50,115 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
+/// What a request with a session id found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// A token.
+    Hit,
+    /// Nothing; it began an exchange.
+    Miss,
+    /// An exchange that another request had begun.
+    Joined,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exchanged {
+    /// With a token.
+    Token,
+    /// The session is unknown or has ended.
+    Unknown,
+    /// The gateway may not ask.
+    Refused,
+    /// The token endpoint could not tell.
+    Failed,
+    /// It did not answer, or not in time.
+    Unreachable,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LookLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ExchangeLabels {
+    outcome: &'static str,
+}
+
+/// Counters of the exchange; all there from the start, so that a rate has a zero to begin from.
+#[derive(Clone, Debug)]
+pub(crate) struct ExchangeMetrics {
+    looks: [Counter; 3],
+    exchanges: [Counter; 5],
+    duration: Histogram,
+}
+
+impl ExchangeMetrics {
+    fn register(metrics: &Metrics) -> Self {
+        let looks = Family::<LookLabels, Counter>::default();
+        let exchanges = Family::<ExchangeLabels, Counter>::default();
+        let duration = duration_histogram();
+        metrics.register(|registry| {
+            registry.register(
+                "gateway_exchange_lookups",
+                "Requests with a session id, by what was at hand for it",
+                looks.clone(),
+            );
+            registry.register(
+                "gateway_exchanges",
+                "Session ids exchanged at the token endpoint, by how it ended",
+                exchanges.clone(),
+            );
+            registry.register_with_unit(
+                "gateway_exchange_duration",
+                "Time that an exchange took",
+                Unit::Seconds,
+                duration.clone(),
+            );
+        });
+        Self {
+            looks: ["hit", "miss", "joined"]
+                .map(|result| looks.get_or_create_owned(&LookLabels { result })),
+            exchanges: ["token", "unknown", "refused", "failed", "unreachable"]
+                .map(|outcome| exchanges.get_or_create_owned(&ExchangeLabels { outcome })),
+            duration,
+        }
+    }
+
+    pub(crate) fn looked(&self, looked: Looked) {
+        self.looks[looked as usize].inc();
+    }
+
+    pub(crate) fn exchanged(&self, outcome: Exchanged, took: Duration) {
+        self.exchanges[outcome as usize].inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+}
+
+/// Says how many tokens are kept, when asked.
+pub(crate) struct Kept(pub(crate) Arc<Exchange>);
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Kept").field(&self.0.kept()).finish()
+    }
+}
+
+impl Collector for Kept {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let encoder = encoder.encode_descriptor(
+            "gateway_exchange_tokens",
+            "Tokens kept now",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(i64::try_from(self.0.kept()).unwrap_or(i64::MAX)).encode(encoder)
+    }
+}
+
 /// Counters of all pools, as registered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Families {
     attempts: Family<OutcomeLabels, Counter>,
     retries: Family<ReasonLabels, Counter>,
@@ -56,6 +166,7 @@ pub(crate) struct Families {
     ejections: Family<PoolLabel, Counter>,
     changes: Family<PoolLabel, Counter>,
     pub(crate) connections: Gauge,
+    pub(crate) exchange: ExchangeMetrics,
 }
 
 /// Counters of one pool, looked up once so that a request only increments.
@@ -75,7 +186,15 @@ pub(crate) struct PoolMetrics {
 
 impl Families {
     pub(crate) fn register(metrics: &Metrics) -> Self {
-        let families = Self::default();
+        let families = Self {
+            attempts: Family::default(),
+            retries: Family::default(),
+            exhausted: Family::default(),
+            ejections: Family::default(),
+            changes: Family::default(),
+            connections: Gauge::default(),
+            exchange: ExchangeMetrics::register(metrics),
+        };
         metrics.register(|registry| {
             registry.register(
                 "gateway_upstream_attempts",

@@ -26,6 +26,8 @@ pub(crate) enum Refusal {
     BadGateway,
     /// No answer in time.
     GatewayTimeout,
+    /// What the session id is worth cannot be found out now.
+    ExchangeUnavailable,
 }
 
 impl Refusal {
@@ -41,6 +43,7 @@ impl Refusal {
             Self::NoUpstream => "no-upstream",
             Self::BadGateway => "upstream-unreachable",
             Self::GatewayTimeout => "upstream-timeout",
+            Self::ExchangeUnavailable => "session-exchange-unavailable",
         }
     }
 
@@ -61,6 +64,9 @@ impl Refusal {
             Self::NoUpstream => Problem::unavailable(code, "No upstream is known"),
             Self::BadGateway => Problem::new(502, code, "The upstream could not be reached"),
             Self::GatewayTimeout => Problem::new(504, code, "The upstream did not answer in time"),
+            Self::ExchangeUnavailable => {
+                Problem::unavailable(code, "The session cannot be checked now")
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod body;
-mod spans;
+pub(crate) mod spans;
 
 use std::{convert::Infallible, rc::Rc, sync::atomic::Ordering, time::Instant};
 
@@ -13,6 +13,7 @@ use shared::telemetry::{metrics, trace::Span};
 
 use crate::{
     admin,
+    exchange::Step,
     headers::{self, Caller},
     problems::Refusal,
     retry::REPLAY_LIMIT_BYTES,
@@ -21,6 +22,7 @@ use crate::{
 };
 use attempt::{Answer, Prepared};
 use body::{Flow, RequestBody, ResponseBody};
+use spans::Parent;
 
 /// Label of what no route takes.
 const UNMATCHED: usize = usize::MAX;
@@ -108,8 +110,9 @@ async fn forward(
     let shared = &client.worker.shared;
     let mut server_span = spans::server(client, route, method, &request);
     let pool = shared.route_pools[route];
-    let outcome = match prepare(client, route, request).await {
-        Ok(prepared) => attempt::run(client, pool, prepared, server_span.as_deref()).await,
+    let parent = server_span.as_deref().map(|span| span as &dyn Parent);
+    let outcome = match prepare(client, route, request, parent).await {
+        Ok(prepared) => attempt::run(&**client, pool, prepared, parent).await,
         Err(refusal) => Err(refusal),
     };
     match outcome {
@@ -128,6 +131,7 @@ async fn prepare(
     client: &Rc<Client>,
     route: usize,
     request: Request<Incoming>,
+    parent: Option<&dyn Parent>,
 ) -> Result<Prepared, Refusal> {
     let shared = &client.worker.shared;
     let (mut head, incoming) = request.into_parts();
@@ -157,8 +161,15 @@ async fn prepare(
     head.version = Version::HTTP_11;
     // Whatever hyper attached (an upgrade in waiting) is of this hop.
     head.extensions.clear();
+    if let Some(exchange) = &shared.route_exchanges[route]
+        && let Step::Wait(pending) = exchange.begin(&client.worker, &mut head.headers, parent)
+    {
+        // Boxed: few requests wait, and the others would carry the room for it.
+        Box::pin(pending.settle(&mut head.headers)).await?;
+    }
     let body = take_body(client, &head.method, incoming).await?;
     Ok(Prepared {
+        repeatable: head.method.is_idempotent(),
         request: Request::from_parts(head, body),
         host_missing,
     })

@@ -3,8 +3,6 @@
 //! RFC 9110 §9.2.2: a proxy must not send a request again by itself unless its method is
 //! idempotent, or it knows that the first copy was not acted on.
 
-use http::Method;
-
 /// The most attempts that one request makes, the first included.
 pub(crate) const MAX_ATTEMPTS: usize = 3;
 /// The largest body that is kept to be sent again, in bytes.
@@ -38,11 +36,12 @@ impl Cause {
         }
     }
 
-    /// Whether a request may be sent again after this. `whole` says that its body is at hand.
-    pub(crate) fn permits(self, method: &Method, whole: bool) -> bool {
+    /// Whether a request may be sent again after this. `repeatable` says that acting on it twice
+    /// does no more than acting on it once, `whole` that its body is at hand.
+    pub(crate) fn permits(self, repeatable: bool, whole: bool) -> bool {
         match self {
             Self::Connect | Self::Unsent => true,
-            Self::Lost => whole && method.is_idempotent(),
+            Self::Lost => whole && repeatable,
         }
     }
 }
@@ -97,6 +96,7 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
     use proptest::prelude::*;
 
     use super::*;
@@ -111,9 +111,13 @@ mod tests {
             (Method::POST, true, false),
             (Method::PATCH, true, false),
         ] {
-            assert_eq!(Cause::Lost.permits(&method, whole), again, "{method}");
-            assert!(Cause::Connect.permits(&method, whole));
-            assert!(Cause::Unsent.permits(&method, whole));
+            assert_eq!(
+                Cause::Lost.permits(method.is_idempotent(), whole),
+                again,
+                "{method}"
+            );
+            assert!(Cause::Connect.permits(method.is_idempotent(), whole));
+            assert!(Cause::Unsent.permits(method.is_idempotent(), whole));
         }
     }
 

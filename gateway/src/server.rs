@@ -28,7 +28,8 @@ use tokio_util::task::TaskTracker;
 use crate::{
     Config, Error, Listeners, Resolver, admin,
     config::{PoolConfig, Reuse, Timeouts},
-    metrics::{Families, PoolCollector},
+    exchange::Exchange,
+    metrics::{Families, Kept, PoolCollector},
     routes::RouteTable,
     upstream::{Pool, discovery::Discovery},
 };
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) route_labels: Vec<String>,
     /// By route: index of its pool.
     pub(crate) route_pools: Vec<usize>,
+    /// By route: what exchanges its session ids.
+    pub(crate) route_exchanges: Vec<Option<Arc<Exchange>>>,
     pub(crate) pools: Vec<Arc<Pool>>,
     pub(crate) timeouts: Timeouts,
     pub(crate) reuse: Reuse,
@@ -174,6 +177,17 @@ fn build(
     });
     let routes = RouteTable::new(config.routes.clone());
     let pool_of = |name: &str| pools.iter().position(|pool| pool.name == name);
+    let exchange = match &config.exchange {
+        None => None,
+        Some(settings) => {
+            let pool = pool_of(&settings.pool).unwrap_or_default();
+            Some((Arc::new(Exchange::new(settings, pool)?), &settings.routes))
+        }
+    };
+    if let Some((exchange, _)) = &exchange {
+        let exchange = Arc::clone(exchange);
+        metrics.register(|registry| registry.register_collector(Box::new(Kept(exchange))));
+    }
     Ok(Shared {
         route_labels: routes
             .iter()
@@ -183,6 +197,15 @@ fn build(
         route_pools: routes
             .iter()
             .map(|route| pool_of(&route.pool).unwrap_or_default())
+            .collect(),
+        route_exchanges: routes
+            .iter()
+            .map(|route| {
+                let (exchange, prefixes) = exchange.as_ref()?;
+                prefixes
+                    .contains(&route.prefix)
+                    .then(|| Arc::clone(exchange))
+            })
             .collect(),
         routes,
         pools,

@@ -4,7 +4,6 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::pin,
-    rc::Rc,
     sync::Arc,
     task::Poll,
 };
@@ -13,12 +12,18 @@ use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use shared::telemetry::trace::Span;
 
-use super::{body::RequestBody, spans};
+use super::{
+    body::RequestBody,
+    spans::{self, Parent},
+};
 use crate::{
     metrics::Outcome,
     problems::Refusal,
     retry::{Cause, MAX_ATTEMPTS},
-    server::client::{Client, Upload},
+    server::{
+        client::{Client, Upload},
+        worker::Worker,
+    },
     upstream::{
         InFlight, Pool,
         health::Fault,
@@ -32,6 +37,38 @@ pub(crate) struct Prepared {
     pub(crate) request: Request<RequestBody>,
     /// It came without a `Host`, as HTTP/1.0 may.
     pub(crate) host_missing: bool,
+    /// Acting on it twice does no more than acting on it once.
+    pub(crate) repeatable: bool,
+}
+
+/// Who waits for an answer, and for how long.
+pub(crate) trait Caller {
+    /// The thread that it all happens on.
+    fn worker(&self) -> &Worker;
+    /// Another upstream, or the first, gets its time to answer.
+    fn attempt_began(&self);
+    /// Whether the deadline has passed.
+    fn is_late(&self) -> bool;
+    /// State of the request's body.
+    fn upload(&self) -> Upload;
+}
+
+impl Caller for Client {
+    fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    fn attempt_began(&self) {
+        Client::attempt_began(self);
+    }
+
+    fn is_late(&self) -> bool {
+        Client::is_late(self)
+    }
+
+    fn upload(&self) -> Upload {
+        Client::upload(self)
+    }
 }
 
 /// The head of an upstream's answer and what its body needs.
@@ -54,17 +91,17 @@ enum Failure {
 
 /// Attempts until there is an answer, the cause forbids another attempt, or the budget is used up.
 pub(crate) async fn run(
-    client: &Rc<Client>,
+    caller: &impl Caller,
     pool: usize,
     prepared: Prepared,
-    server_span: Option<&Span>,
+    server_span: Option<&dyn Parent>,
 ) -> Result<Answer, Refusal> {
-    let worker = &client.worker;
+    let worker = caller.worker();
     let budget = &worker.budgets[pool];
     let pool = &worker.shared.pools[pool];
     budget.borrow_mut().request();
     let mut request = prepared.request;
-    let method = request.method().clone();
+    let repeatable = prepared.repeatable;
     let mut tried = [u64::MAX; MAX_ATTEMPTS];
     let mut again = false;
     for attempt in 0..MAX_ATTEMPTS {
@@ -72,7 +109,7 @@ pub(crate) async fn run(
             tried: &tried[..attempt],
             again,
         };
-        let Some(in_flight) = choose(client, pool, wanted) else {
+        let Some(in_flight) = choose(worker, pool, wanted) else {
             return Err(if attempt == 0 {
                 Refusal::NoUpstream
             } else {
@@ -90,8 +127,8 @@ pub(crate) async fn run(
         let mut span = server_span
             .map(|server| spans::attempt(server, pool, &in_flight, &mut request, attempt));
         // Kept only for what may be sent twice.
-        let spare = spare(&request);
-        let failure = match once(client, pool, &in_flight, request).await {
+        let spare = if repeatable { spare(&request) } else { None };
+        let failure = match once(caller, pool, &in_flight, request).await {
             Ok((response, link)) => {
                 pool.metrics.attempt(Outcome::Answered);
                 in_flight.endpoint().health.answered();
@@ -117,7 +154,8 @@ pub(crate) async fn run(
         };
         spans::failed(&mut span, cause.label());
         pool.metrics.attempt(Outcome::Failed(cause));
-        let Some(next) = next.filter(|next| cause.permits(&method, next.body().is_whole())) else {
+        let Some(next) = next.filter(|next| cause.permits(repeatable, next.body().is_whole()))
+        else {
             return Err(Refusal::BadGateway);
         };
         if attempt + 1 == MAX_ATTEMPTS {
@@ -134,17 +172,14 @@ pub(crate) async fn run(
 }
 
 /// The members are looked at for this moment only: the snapshot is not held while waiting.
-fn choose(client: &Client, pool: &Pool, wanted: Wanted<'_>) -> Option<InFlight> {
+fn choose(worker: &Worker, pool: &Pool, wanted: Wanted<'_>) -> Option<InFlight> {
     let members = pool.members();
-    let endpoint = select::choose(&members, wanted, &pool.clock, &client.worker.dice)?;
+    let endpoint = select::choose(&members, wanted, &pool.clock, &worker.dice)?;
     Some(InFlight::new(Arc::clone(endpoint)))
 }
 
-/// A copy of a request that may be sent again after it was lost.
+/// A copy of a request, when its body is at hand.
 fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if !request.method().is_idempotent() {
-        return None;
-    }
     let body = request.body().again()?;
     let mut copy = Request::new(body);
     *copy.method_mut() = request.method().clone();
@@ -156,15 +191,15 @@ fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
 /// One attempt: over an idle connection if there is one, else over a new one. A failure comes with
 /// whether its connection had been used before, when an idle one may have been closed just then.
 async fn once(
-    client: &Rc<Client>,
+    caller: &impl Caller,
     pool: &Pool,
     in_flight: &InFlight,
     mut request: Request<RequestBody>,
 ) -> Result<(Response<Incoming>, Box<Link>), (Failure, bool)> {
-    let worker = &client.worker;
+    let worker = caller.worker();
     let endpoint = in_flight.endpoint();
     while let Some(mut link) = worker.links.take(endpoint, worker) {
-        match send(client, pool, in_flight, &mut link, request).await {
+        match send(caller, pool, in_flight, &mut link, request).await {
             Ok(response) => return Ok((response, link)),
             // Closed by the upstream while it was idle: it never saw the request.
             Err(Failure::Intact(cause, unsent)) => {
@@ -187,7 +222,7 @@ async fn once(
             return Err((Failure::Intact(Cause::Connect, Box::new(request)), false));
         }
     };
-    match send(client, pool, in_flight, &mut link, request).await {
+    match send(caller, pool, in_flight, &mut link, request).await {
         Ok(response) => Ok((response, link)),
         Err(failure) => Err((failure, false)),
     }
@@ -195,17 +230,17 @@ async fn once(
 
 /// Sends over one connection and waits for the head of the answer, until the deadline.
 async fn send(
-    client: &Rc<Client>,
+    caller: &impl Caller,
     pool: &Pool,
     in_flight: &InFlight,
     link: &mut Link,
     request: Request<RequestBody>,
 ) -> Result<Response<Incoming>, Failure> {
-    client.attempt_began();
+    caller.attempt_began();
     let endpoint = in_flight.endpoint();
     let mut sending = pin!(link.send(request));
     let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
-        Poll::Pending if client.is_late() => Poll::Ready(None),
+        Poll::Pending if caller.is_late() => Poll::Ready(None),
         polled => polled.map(Some),
     });
     let mut error = match sent.await {
@@ -215,7 +250,7 @@ async fn send(
         }
         Some(Ok(response)) => return Ok(response),
         Some(Err(error)) => error,
-        None if client.upload() == Upload::Awaited => {
+        None if caller.upload() == Upload::Awaited => {
             return Err(Failure::Final(Refusal::BodyTimeout));
         }
         None => {
@@ -228,12 +263,12 @@ async fn send(
         return Err(Failure::Intact(Cause::Unsent, Box::new(request)));
     }
     let error = error.into_error();
-    if client.upload() == Upload::Lost {
+    if caller.upload() == Upload::Lost {
         return Err(Failure::Final(Refusal::BodyLost));
     }
     tracing::debug!(pool = pool.name, upstream = %endpoint.address, %error, "an attempt failed");
     pool.blame(endpoint, Fault::Failed);
-    client.worker.links.forget(endpoint);
+    caller.worker().links.forget(endpoint);
     if error.is_parse() {
         return Err(Failure::Final(Refusal::BadGateway));
     }

@@ -3,7 +3,7 @@
 
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
-use shared::telemetry::trace::{Span, SpanKind, TRACEPARENT, TRACESTATE};
+use shared::telemetry::trace::{Span, SpanKind, TRACEPARENT, TRACESTATE, TraceHandle};
 
 use super::body::{RequestBody, Spans};
 use crate::{
@@ -57,20 +57,84 @@ pub(super) fn server(
     Some(Box::new(span))
 }
 
+/// What the span of an attempt is begun below.
+pub(crate) trait Parent {
+    /// Whether anything below it is exported.
+    fn is_recording(&self) -> bool;
+    /// Begins a CLIENT span.
+    fn client(&self, name: String) -> Span;
+    /// `traceparent` and `tracestate` to send on when nothing is recorded.
+    fn headers(&self) -> Option<(String, Option<String>)>;
+    /// Where children are begun once this is elsewhere.
+    fn handle(&self) -> Option<TraceHandle>;
+}
+
+impl Parent for Span {
+    fn is_recording(&self) -> bool {
+        Span::is_recording(self)
+    }
+
+    fn client(&self, name: String) -> Span {
+        self.child(name, SpanKind::Client, Vec::new)
+    }
+
+    fn headers(&self) -> Option<(String, Option<String>)> {
+        Span::headers(self)
+    }
+
+    fn handle(&self) -> Option<TraceHandle> {
+        Span::handle(self)
+    }
+}
+
+/// The place in a trace of a span that may end before what is begun below it.
+#[derive(Clone, Debug)]
+pub(crate) struct Detached {
+    handle: Option<TraceHandle>,
+    headers: Option<(String, Option<String>)>,
+}
+
+impl Detached {
+    /// The place of this one.
+    pub(crate) fn of(parent: &dyn Parent) -> Self {
+        Self {
+            handle: parent.handle(),
+            headers: parent.headers(),
+        }
+    }
+}
+
+impl Parent for Detached {
+    fn is_recording(&self) -> bool {
+        self.handle.is_some()
+    }
+
+    fn client(&self, name: String) -> Span {
+        let handle = self.handle.as_ref();
+        handle.map_or_else(Span::silent, |handle| {
+            handle.child(name, SpanKind::Client, Vec::new())
+        })
+    }
+
+    fn headers(&self) -> Option<(String, Option<String>)> {
+        self.headers.clone()
+    }
+
+    fn handle(&self) -> Option<TraceHandle> {
+        self.handle.clone()
+    }
+}
+
 /// Begins the span of an attempt and puts its identity into the request.
 pub(super) fn attempt(
-    server: &Span,
+    server: &dyn Parent,
     pool: &Pool,
     in_flight: &InFlight,
     request: &mut Request<RequestBody>,
     resends: usize,
 ) -> Box<Span> {
     let span = if server.is_recording() {
-        let mut span = server.child(
-            format!("{} {}", request.method(), pool.name),
-            SpanKind::Client,
-            Vec::new,
-        );
+        let mut span = server.client(format!("{} {}", request.method(), pool.name));
         let address = in_flight.endpoint().address;
         span.set("http.request.method", request.method().to_string());
         span.set("server.address", address.ip().to_string());
@@ -123,10 +187,7 @@ pub(super) fn answered(
         return None;
     }
     let code = i64::from(status.as_u16());
-    attempt.set("http.response.status_code", code);
-    if status.is_client_error() || status.is_server_error() {
-        attempt.fail(status.as_str().to_owned());
-    }
+    note_status(&mut attempt, status);
     server.set("http.response.status_code", code);
     if status.is_server_error() {
         server.fail(status.as_str().to_owned());
@@ -137,6 +198,20 @@ pub(super) fn answered(
         "answered"
     );
     Some(Box::new(Spans { attempt, server }))
+}
+
+/// Notes an answer that goes no further.
+pub(crate) fn received(attempt: &mut Option<Box<Span>>, status: StatusCode) {
+    if let Some(attempt) = attempt {
+        note_status(attempt, status);
+    }
+}
+
+fn note_status(attempt: &mut Span, status: StatusCode) {
+    attempt.set("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_client_error() || status.is_server_error() {
+        attempt.fail(status.as_str().to_owned());
+    }
 }
 
 /// Notes an answer of ours.

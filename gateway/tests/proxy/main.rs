@@ -7,6 +7,7 @@
 
 mod balance;
 mod drain;
+mod exchange;
 mod heads;
 mod operate;
 mod retry;

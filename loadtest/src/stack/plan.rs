@@ -261,6 +261,10 @@ impl Context<'_> {
         for (strategy, replicas) in pools {
             let addresses: Vec<&str> = replicas.iter().map(|url| without_scheme(url)).collect();
             routes.push(format!("/{strategy}={strategy}"));
+            if Strategy::named(strategy).is_some_and(Strategy::is_exchanged) {
+                // No credential is looked at there, so none is exchanged either.
+                routes.push(format!("/{strategy}/public={strategy}/public"));
+            }
             upstreams.push(format!("{strategy}={}", addresses.join(",")));
         }
         let client = &self.secrets.gateway;

@@ -1,0 +1,235 @@
+//! Finding the opaque id in a request, and putting a token in its place. The rules are those of the
+//! API's session strategies, so that the two never mean different credentials.
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// Name of the session cookie.
+const SESSION_COOKIE: &[u8] = b"__Host-sid=";
+/// 32 bytes as base64url without padding (RFC 4648 §5).
+const ID_LENGTH: usize = 43;
+
+/// An opaque session id. Whether it names a session, only the token endpoint can tell.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct OpaqueId([u8; ID_LENGTH]);
+
+impl std::fmt::Debug for OpaqueId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+impl OpaqueId {
+    /// Reads an id; `None` when the text has not the form of one.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        let bytes: [u8; ID_LENGTH] = text.trim_ascii().try_into().ok()?;
+        let in_alphabet = bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        // The last character holds four bits of the 256; its other two are zero in the only
+        // spelling that the services accept.
+        let ends_well = b"AEIMQUYcgkosw048".contains(&bytes[ID_LENGTH - 1]);
+        (in_alphabet && ends_well).then_some(Self(bytes))
+    }
+
+    /// The credential itself, for the token endpoint.
+    pub(super) fn expose(&self) -> &str {
+        // Only ASCII passes `parse`.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// One of `parts` numbers from 0, evenly for random ids. Who chooses ids gains nothing: only
+    /// those that the token endpoint knows are kept.
+    pub(super) fn part(&self, parts: usize) -> usize {
+        let sum = self.0.iter().fold(0, |sum: usize, byte| {
+            sum.wrapping_mul(33).wrapping_add(usize::from(*byte))
+        });
+        sum % parts
+    }
+}
+
+/// The id that a request presents: a bearer of the right form, otherwise the cookie. `None` for a
+/// request that the API is to judge as it is: no credential, another one, or an ambiguous one (two
+/// `Authorization` headers, session cookies that differ).
+pub(super) fn find(headers: &HeaderMap) -> Option<OpaqueId> {
+    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+    if let Some(value) = authorizations.next() {
+        if authorizations.next().is_some() {
+            return None;
+        }
+        if let Some(id) = bearer(value.as_bytes()).and_then(OpaqueId::parse) {
+            return Some(id);
+        }
+    }
+    let mut found = None;
+    for value in headers.get_all(header::COOKIE) {
+        for cookie in value.as_bytes().split(|byte| *byte == b';') {
+            let Some(value) = session(cookie) else {
+                continue;
+            };
+            if found.is_some_and(|known| known != value) {
+                return None;
+            }
+            found = Some(value);
+        }
+    }
+    OpaqueId::parse(found?)
+}
+
+/// Makes `authorization` the only credential of a request: it takes the place of the header, and
+/// the session cookie goes; other cookies stay.
+pub(super) fn replace(headers: &mut HeaderMap, authorization: HeaderValue) {
+    headers.insert(header::AUTHORIZATION, authorization);
+    let has_session = |value: &HeaderValue| {
+        let mut cookies = value.as_bytes().split(|byte| *byte == b';');
+        cookies.any(|cookie| session(cookie).is_some())
+    };
+    if !headers.get_all(header::COOKIE).iter().any(has_session) {
+        return;
+    }
+    let kept: Vec<HeaderValue> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(without_session)
+        .collect();
+    headers.remove(header::COOKIE);
+    for value in kept {
+        headers.append(header::COOKIE, value);
+    }
+}
+
+/// What follows the scheme of RFC 6750 §2.1, in any case (RFC 9110 §11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at(value.iter().position(|byte| *byte == b' ')?);
+    scheme.eq_ignore_ascii_case(b"bearer").then_some(token)
+}
+
+/// The value of a cookie when it is the session's. Names are case-sensitive.
+fn session(cookie: &[u8]) -> Option<&[u8]> {
+    cookie
+        .trim_ascii()
+        .strip_prefix(SESSION_COOKIE)
+        .map(<[u8]>::trim_ascii)
+}
+
+/// A `Cookie` header without the session's cookies; `None` when nothing is left.
+fn without_session(value: &HeaderValue) -> Option<HeaderValue> {
+    let others: Vec<&[u8]> = value
+        .as_bytes()
+        .split(|byte| *byte == b';')
+        .filter(|cookie| session(cookie).is_none())
+        .map(<[u8]>::trim_ascii)
+        .filter(|cookie| !cookie.is_empty())
+        .collect();
+    if others.is_empty() {
+        return None;
+    }
+    // Parts of a header's value are a header's value.
+    HeaderValue::from_bytes(&others.join(&b"; "[..])).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const OTHER: &str = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBE";
+
+    fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    fn found(lines: &[(&'static str, &str)]) -> Option<String> {
+        find(&map(lines)).map(|id| id.expose().to_owned())
+    }
+
+    #[test]
+    fn a_bearer_of_the_form_of_an_id_goes_before_the_cookie() {
+        let bearer = format!("bEaReR  {ID} ");
+        let cookie = format!("theme=dark;__Host-sid={OTHER}; a=b");
+        assert_eq!(
+            found(&[("authorization", &bearer), ("cookie", &cookie)]).as_deref(),
+            Some(ID)
+        );
+        for stray in ["Bearer a.b.c", "Bearer ", "Bearer", "Basic YTpi"] {
+            assert_eq!(
+                found(&[("authorization", stray), ("cookie", &cookie)]).as_deref(),
+                Some(OTHER),
+                "{stray}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_ambiguous_or_of_another_form_is_left_to_the_api() {
+        let bearer = format!("Bearer {ID}");
+        let [one, other] = [ID, OTHER].map(|id| format!("__Host-sid={id}"));
+        let odd = format!("Bearer {}B", &ID[..42]);
+        for lines in [
+            &[("authorization", bearer.as_str()), ("authorization", "x")][..],
+            &[("authorization", "Bearer a.b.c")],
+            &[("authorization", &odd)],
+            &[("authorization", ID)],
+            &[("cookie", &one), ("cookie", &other)],
+            &[("cookie", &one.to_ascii_lowercase())],
+            &[("cookie", "__Host-sid=")],
+            &[],
+        ] {
+            assert_eq!(found(lines), None, "{lines:?}");
+        }
+        assert_eq!(
+            found(&[("cookie", &one), ("cookie", &one)]).as_deref(),
+            Some(ID),
+            "equal ones are one"
+        );
+    }
+
+    #[test]
+    fn the_token_takes_the_place_of_every_copy_of_the_id() {
+        let bearer = format!("Bearer {ID}");
+        let cookies = format!("a=1; __Host-sid={ID};b=2;");
+        let alone = format!("__Host-sid={ID}");
+        let mut headers = map(&[
+            ("authorization", &bearer),
+            ("cookie", &cookies),
+            ("cookie", &alone),
+            ("cookie", "c=3"),
+        ]);
+        replace(&mut headers, HeaderValue::from_static("Bearer t"));
+        let all = |name: &str| -> Vec<String> {
+            headers
+                .get_all(name)
+                .iter()
+                .map(|value| value.to_str().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(all("authorization"), ["Bearer t"]);
+        assert_eq!(all("cookie"), ["a=1; b=2", "c=3"]);
+    }
+
+    #[test]
+    fn an_id_does_not_show_in_debug_output() {
+        let id = OpaqueId::parse(ID.as_bytes()).unwrap();
+        assert_eq!(format!("{id:?}"), "[secret]");
+    }
+
+    proptest! {
+        #[test]
+        fn after_a_replacement_no_id_is_left_to_find(
+            bearer in "(Bearer )?[A-Za-z0-9. _-]{0,50}",
+            cookies in prop::collection::vec("(__Host-sid=|x=|;| )?[A-Za-z0-9;= _-]{0,50}", 0..4),
+        ) {
+            let mut headers = map(&[("authorization", &bearer)]);
+            for cookie in &cookies {
+                headers.append("cookie", HeaderValue::try_from(cookie).unwrap());
+            }
+            replace(&mut headers, HeaderValue::from_static("Bearer a.b.c"));
+            prop_assert_eq!(find(&headers), None);
+        }
+    }
+}
