@@ -1,6 +1,8 @@
 //! The command line: what can be asked for, and the exit code of each answer.
 
 mod arguments;
+mod freshness;
+mod storm;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -12,20 +14,18 @@ use crate::{
     compare::{self, CompareError, CompareOptions},
     coupling::{self, CouplingError, CouplingOptions},
     engine::{Arm, Arrivals, Load, Options},
-    freshness::{self, FreshnessOptions},
     interrupt,
     login::{Credential, Users},
     progress::Progress,
     report,
-    results::{self, Results, RevocationKind, Validity},
+    results::{self, Results, Validity},
     run::{self, RunOptions},
     stack::{RedisSource, Stack, StackError, StackOptions},
 };
 
 pub use arguments::Cli;
 use arguments::{
-    Command, CompareArgs, CouplingArgs, FreshnessArgs, ReportArgs, RunArgs, StackCommand,
-    SystemArgs, UpArgs,
+    Command, CompareArgs, CouplingArgs, ReportArgs, RunArgs, StackCommand, SystemArgs, UpArgs,
 };
 
 /// A threshold did not hold.
@@ -48,6 +48,7 @@ impl Cli {
             Command::Run(args) => args.run(),
             Command::Coupling(args) => args.run(),
             Command::Freshness(args) => args.run(),
+            Command::LoginStorm(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Schema => {
                 print(&format!("{:#}\n", results::schema()));
@@ -228,54 +229,6 @@ impl CouplingArgs {
             });
         }
         Ok(coupling::run(&stack, &arms, &options, &progress)?)
-    }
-}
-
-impl FreshnessArgs {
-    fn run(self) -> anyhow::Result<ExitCode> {
-        let interrupt = interrupt::on_signal().context("installing signal handlers")?;
-        let (out, options) = (self.out.clone(), self.options(interrupt));
-        let progress = Progress::start(freshness::expected(&options));
-        let found = freshness::run(&options, &progress);
-        progress.finish();
-        let found = match found {
-            Err(_) if options.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
-            found => found?,
-        };
-        print(&report::freshness(&found));
-        if let Some(path) = out {
-            let text = serde_json::to_string_pretty(&found)? + "\n";
-            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-        }
-        let enough = found.lags.iter().all(|lag| lag.revocations > 0);
-        Ok(if enough {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(EXIT_INCONCLUSIVE)
-        })
-    }
-
-    fn options(self, interrupt: CancellationToken) -> FreshnessOptions {
-        let usual = if self.quick {
-            freshness::QUICK_REVOCATIONS
-        } else {
-            freshness::REVOCATIONS
-        };
-        FreshnessOptions {
-            strategies: self.system.strategies,
-            replicas: self.system.replicas,
-            revocations: self.revocations.unwrap_or(usual),
-            kinds: if self.kinds.is_empty() {
-                RevocationKind::ALL.to_vec()
-            } else {
-                self.kinds
-            },
-            quick: self.quick,
-            redis_url: self.system.redis_url,
-            bin_dir: self.system.bin_dir,
-            seed: self.seed,
-            interrupt,
-        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! Where only time ends a credential, that is waited for: the stack has tokens that live for seconds.
 
 mod call;
+mod groups;
 mod lag;
 mod victims;
 
@@ -29,6 +30,7 @@ use crate::{
     stack::{RedisSource, Role, Stack, StackError, StackOptions},
     strategy::Strategy,
 };
+use groups::{Group, LEAD, LEEWAY, Lives, SPREAD, groups, until};
 use lag::{Lags, Seen};
 use victims::Administrator;
 
@@ -100,33 +102,8 @@ impl FreshnessError {
     }
 }
 
-/// Lives in the measured stack.
-#[derive(Clone, Copy)]
-struct Lives {
-    access_token: Duration,
-    exchange: Duration,
-}
-
-const THOROUGH: Lives = Lives {
-    access_token: Duration::from_secs(10),
-    exchange: Duration::from_secs(10),
-};
-const QUICK: Lives = Lives {
-    access_token: Duration::from_secs(4),
-    exchange: Duration::from_secs(4),
-};
-/// The smallest with which a login in the second of a ban works: its token is of the next second.
-const LEEWAY: Duration = Duration::from_secs(2);
 const ADMINISTRATOR: &str = "freshness-admin";
 
-/// Requests per second over all victims: a machine of two cores serves them without a queue.
-const TOTAL_RATE: f64 = 1_600.0;
-/// Requests are sent before the first revocation.
-const LEAD: Duration = Duration::from_millis(250);
-/// The revocations of a batch come at random moments of such a stretch.
-const SPREAD: Duration = Duration::from_millis(600);
-/// Watched after the last moment at which acceptance should have ended.
-const TAIL: Duration = Duration::from_millis(700);
 /// Batches that bring less than hoped for are repeated, up to this multiple of what is needed.
 const PATIENCE: usize = 2;
 
@@ -143,7 +120,7 @@ pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness,
             Strategy::named(name).ok_or_else(|| FreshnessError::UnknownStrategy(name.clone()))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let lives = if options.quick { QUICK } else { THOROUGH };
+    let lives = Lives::of(options.quick);
     let groups = groups(&strategies, lives);
     progress.step("freshness: starting a system with short-lived tokens");
     let (stack, administrator, users) = begin(options, lives, &groups)?;
@@ -188,7 +165,7 @@ pub fn expected(options: &FreshnessOptions) -> Duration {
     const LOGIN: Duration = Duration::from_millis(50);
     let known = options.strategies.iter();
     let strategies: Vec<Strategy> = known.filter_map(|name| Strategy::named(name)).collect();
-    let lives = if options.quick { QUICK } else { THOROUGH };
+    let lives = Lives::of(options.quick);
     let rounds = 1.0 + 0.25 * (options.kinds.len().max(1) - 1) as f64;
     let one = |group: &Group| {
         let batches = (options.revocations as usize).div_ceil(group.victims);
@@ -247,85 +224,6 @@ fn password() -> Result<String, FreshnessError> {
     Ok(format!("{:016x}{:016x}", random()?, random()?))
 }
 
-/// Strategies whose lags are measured at the same time.
-struct Group {
-    strategies: Vec<Strategy>,
-    /// Of each strategy, in one batch.
-    victims: usize,
-    /// Requests per second with one credential.
-    rate: f64,
-    /// How long after the last revocation acceptance may go on by design.
-    bound: Duration,
-}
-
-impl Group {
-    fn window(&self) -> Duration {
-        LEAD + SPREAD + self.bound + TAIL
-    }
-
-    fn spacing(&self) -> Duration {
-        Duration::from_secs_f64(1.0 / self.rate)
-    }
-}
-
-/// What ends a credential by itself, and when at the latest.
-fn until(strategy: Strategy, lives: Lives) -> Option<(Duration, String)> {
-    match strategy.api_strategy() {
-        "jwt" => {
-            let life = lives.access_token + LEEWAY;
-            let why = format!(
-                "expiry of the token: life {} s, leeway {} s",
-                lives.access_token.as_secs(),
-                LEEWAY.as_secs()
-            );
-            Some((life, why))
-        }
-        "phantom" => {
-            let why = format!(
-                "expiry of the exchanged token: life {} s",
-                lives.exchange.as_secs()
-            );
-            Some((lives.exchange + LEEWAY, why))
-        }
-        _ => None,
-    }
-}
-
-/// One group for what time ends, with many victims and a coarse spacing; each of the others alone,
-/// with few victims and a fine one.
-fn groups(strategies: &[Strategy], lives: Lives) -> Vec<Group> {
-    const COARSE: f64 = 25.0;
-    const MOST_VICTIMS: usize = 40;
-    const FINE: f64 = 200.0;
-    let (slow, fast): (Vec<Strategy>, Vec<Strategy>) = strategies
-        .iter()
-        .partition(|strategy| until(**strategy, lives).is_some());
-    let mut groups: Vec<Group> = fast
-        .into_iter()
-        .map(|strategy| Group {
-            strategies: vec![strategy],
-            victims: (TOTAL_RATE / FINE) as usize,
-            rate: FINE,
-            bound: Duration::ZERO,
-        })
-        .collect();
-    if !slow.is_empty() {
-        let affordable = (TOTAL_RATE / COARSE) as usize / slow.len();
-        groups.push(Group {
-            victims: affordable.clamp(1, MOST_VICTIMS),
-            rate: COARSE,
-            bound: slow
-                .iter()
-                .filter_map(|strategy| until(*strategy, lives))
-                .map(|(bound, _)| bound)
-                .max()
-                .unwrap_or_default(),
-            strategies: slow,
-        });
-    }
-    groups
-}
-
 struct Measurement<'a> {
     options: &'a FreshnessOptions,
     gateway: Url,
@@ -367,7 +265,7 @@ impl Measurement<'_> {
             let victims = group.victims.min(wanted - measured).max(1);
             self.batch(group, kind, victims, &mut lags)?;
         }
-        let lives = if self.options.quick { QUICK } else { THOROUGH };
+        let lives = Lives::of(self.options.quick);
         let results = group.strategies.iter().zip(lags);
         Ok(results
             .map(|(strategy, lags)| {
@@ -495,33 +393,4 @@ fn revoke(
         answers[index] = (asked, acknowledged);
     }
     answers
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::strategy::KNOWN_STRATEGIES;
-
-    #[test]
-    fn every_strategy_is_in_one_group_and_no_group_is_too_much_for_the_generator() {
-        let strategies: Vec<Strategy> = KNOWN_STRATEGIES
-            .into_iter()
-            .filter_map(Strategy::named)
-            .collect();
-        let groups = groups(&strategies, THOROUGH);
-        let members: usize = groups.iter().map(|group| group.strategies.len()).sum();
-        assert_eq!(members, strategies.len());
-        for group in groups {
-            let arms = group.victims * group.strategies.len();
-            assert!(arms <= 255, "the engine numbers its arms with one byte");
-            assert!(arms as f64 * group.rate <= TOTAL_RATE);
-        }
-    }
-
-    #[test]
-    fn what_time_ends_is_watched_until_it_has_ended() {
-        let jwt = Strategy::named("jwt").unwrap();
-        let group = &groups(&[jwt], THOROUGH)[0];
-        assert!(group.window() > LEAD + SPREAD + THOROUGH.access_token + LEEWAY);
-    }
 }

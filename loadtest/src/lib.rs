@@ -17,5 +17,6 @@ pub mod results;
 pub mod run;
 pub mod selfcheck;
 pub mod stack;
+pub mod storm;
 pub mod strategy;
 pub mod usage;

@@ -35,6 +35,8 @@ pub(super) enum Command {
     Coupling(CouplingArgs),
     /// Measures how long a revoked credential is still accepted
     Freshness(FreshnessArgs),
+    /// Measures what many logins at the same time do to everybody else
+    LoginStorm(StormArgs),
     /// Renders a results.json again
     Report(ReportArgs),
     /// Prints the JSON Schema of results.json
@@ -132,6 +134,30 @@ pub(super) struct FreshnessArgs {
     #[arg(long = "kind", value_name = "KIND", value_enum)]
     pub(super) kinds: Vec<RevocationKind>,
     /// The same seed gives the same moments
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Where the result goes as JSON as well
+    #[arg(long, value_name = "PATH")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StormArgs {
+    #[command(flatten)]
+    pub(super) system: SystemArgs,
+    /// Fewer and shorter windows
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Users who log in at the same time
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
+    pub(super) logins: u32,
+    /// Requests for /me per second and strategy
+    #[arg(long, value_name = "R", default_value_t = 500.0, value_parser = rate)]
+    pub(super) rate: f64,
+    /// Fails (exit 1) when a p99 of /me is more than so many times what it is without the logins, or a request fails
+    #[arg(long, value_name = "RATIO", value_parser = rate)]
+    pub(super) max_ratio: Option<f64>,
+    /// The same seed gives the same schedule
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
     /// Where the result goes as JSON as well

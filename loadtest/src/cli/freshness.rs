@@ -1,0 +1,63 @@
+//! `loadtest freshness`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use super::{EXIT_INCONCLUSIVE, arguments::FreshnessArgs, print};
+use crate::{
+    freshness::{self, FreshnessOptions},
+    interrupt,
+    progress::Progress,
+    report,
+    results::RevocationKind,
+};
+
+impl FreshnessArgs {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let interrupt = interrupt::on_signal().context("installing signal handlers")?;
+        let (out, options) = (self.out.clone(), self.options(interrupt));
+        let progress = Progress::start(freshness::expected(&options));
+        let found = freshness::run(&options, &progress);
+        progress.finish();
+        let found = match found {
+            Err(_) if options.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
+            found => found?,
+        };
+        print(&report::freshness(&found));
+        if let Some(path) = out {
+            let text = serde_json::to_string_pretty(&found)? + "\n";
+            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+        let enough = found.lags.iter().all(|lag| lag.revocations > 0);
+        Ok(if enough {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(EXIT_INCONCLUSIVE)
+        })
+    }
+
+    fn options(self, interrupt: CancellationToken) -> FreshnessOptions {
+        let usual = if self.quick {
+            freshness::QUICK_REVOCATIONS
+        } else {
+            freshness::REVOCATIONS
+        };
+        FreshnessOptions {
+            strategies: self.system.strategies,
+            replicas: self.system.replicas,
+            revocations: self.revocations.unwrap_or(usual),
+            kinds: if self.kinds.is_empty() {
+                RevocationKind::ALL.to_vec()
+            } else {
+                self.kinds
+            },
+            quick: self.quick,
+            redis_url: self.system.redis_url,
+            bin_dir: self.system.bin_dir,
+            seed: self.seed,
+            interrupt,
+        }
+    }
+}

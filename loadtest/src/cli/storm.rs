@@ -1,0 +1,71 @@
+//! `loadtest login-storm`.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use super::{EXIT_INCONCLUSIVE, EXIT_INVALID, EXIT_THRESHOLD, arguments::StormArgs, print};
+use crate::{
+    interrupt,
+    progress::Progress,
+    storm::{self, StormOptions, StormResult},
+};
+
+impl StormArgs {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let interrupt = interrupt::on_signal().context("installing signal handlers")?;
+        let (out, limit, options) = (self.out.clone(), self.max_ratio, self.options(interrupt));
+        let windows = (options.window + Duration::from_secs(2)) * 4 * options.blocks;
+        let progress = Progress::start(Duration::from_secs(20) + windows);
+        let found = storm::run(&options, &progress);
+        progress.finish();
+        let found = match found {
+            Err(_) if options.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
+            found => found?,
+        };
+        print(&found.to_string());
+        if let Some(path) = out {
+            let text = serde_json::to_string_pretty(&found)? + "\n";
+            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(storm_exit_code(&found, limit))
+    }
+
+    fn options(self, interrupt: CancellationToken) -> StormOptions {
+        let (blocks, window) = if self.quick { (2, 3) } else { (5, 5) };
+        StormOptions {
+            strategies: self.system.strategies,
+            replicas: self.system.replicas,
+            rate: self.rate,
+            logins: self.logins as usize,
+            blocks,
+            window: Duration::from_secs(window),
+            redis_url: self.system.redis_url,
+            bin_dir: self.system.bin_dir,
+            seed: self.seed,
+            interrupt,
+        }
+    }
+}
+
+/// Says what did not hold, and what that makes of the whole.
+fn storm_exit_code(found: &StormResult, limit: Option<f64>) -> ExitCode {
+    let faults = found.instrument_faults();
+    let failed = limit.map(|limit| found.above(limit)).unwrap_or_default();
+    for fault in &faults {
+        print(&format!("INVALID: {fault}\n"));
+    }
+    for sentence in &failed {
+        print(&format!("FAILED: {sentence}\n"));
+    }
+    if !faults.is_empty() {
+        ExitCode::from(EXIT_INVALID)
+    } else if !failed.is_empty() {
+        ExitCode::from(EXIT_THRESHOLD)
+    } else if !found.is_conclusive() {
+        ExitCode::from(EXIT_INCONCLUSIVE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}

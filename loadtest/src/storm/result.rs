@@ -1,0 +1,210 @@
+//! What a storm of logins did, and what that means.
+
+use serde::Serialize;
+
+use crate::results::StatusCount;
+
+/// 99th percentile of the generator's own lateness above which it was the limit.
+const SEND_LAG_LIMIT_US: f64 = 2_000.0;
+
+/// What was found, as `--out` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct StormResult {
+    /// Users who log in at the same time.
+    pub concurrent_logins: usize,
+    /// Requests for `/me` per second and strategy.
+    pub rate_per_second: f64,
+    /// Length of a window.
+    pub window_seconds: f64,
+    /// What became of `/me`.
+    pub strategies: Vec<StormEffect>,
+    /// Answers to the logins, by status; 0 stands for none.
+    pub login_answers: Vec<StatusCount>,
+    /// Logins that succeeded, per second of storm.
+    pub logins_per_second: f64,
+    /// Median time of a login that succeeded.
+    pub login_p50_ms: f64,
+    /// 99th percentile of the same.
+    pub login_p99_ms: f64,
+    /// Resident memory of the auth service before the first storm.
+    pub auth_memory_before_bytes: u64,
+    /// The largest resident memory it ever had.
+    pub auth_memory_peak_bytes: u64,
+    /// After the last storm.
+    pub auth_memory_after_bytes: u64,
+}
+
+/// What the storm did to one strategy's `/me`.
+#[derive(Clone, Debug, Serialize)]
+pub struct StormEffect {
+    /// Which strategy.
+    pub strategy: String,
+    /// Median over the windows of the 99th percentile of the response time, without the storm.
+    pub quiet_p99_us: f64,
+    /// The same in the storm.
+    pub storm_p99_us: f64,
+    /// Geometric mean of the paired ratios; absent when it cannot be formed.
+    pub ratio: Option<f64>,
+    /// Lower end of its 95 % interval.
+    pub ci_low: Option<f64>,
+    /// Upper end of its 95 % interval.
+    pub ci_high: Option<f64>,
+    /// Requests in the storm.
+    pub storm_requests: u64,
+    /// Of these, without a 2xx answer.
+    pub storm_failed: u64,
+    /// The generator's own lateness, 99th percentile, at its worst in any window.
+    pub send_lag_p99_us: f64,
+}
+
+impl StormResult {
+    /// Strategies whose ratio is above `limit`, or has failed requests, as sentences.
+    #[must_use]
+    pub fn above(&self, limit: f64) -> Vec<String> {
+        let told = |one: &StormEffect| match one.ratio {
+            Some(ratio) if ratio > limit => Some(format!(
+                "p99 of {} is {ratio:.2} times what it is without the logins; the limit is {limit}",
+                one.strategy
+            )),
+            _ if one.storm_failed > 0 => Some(format!(
+                "{} of {} requests of {} failed in the storm",
+                one.storm_failed, one.storm_requests, one.strategy
+            )),
+            _ => None,
+        };
+        self.strategies.iter().filter_map(told).collect()
+    }
+
+    /// Whether a ratio could be formed for every strategy.
+    #[must_use]
+    pub fn is_conclusive(&self) -> bool {
+        self.strategies.iter().all(|one| one.ratio.is_some())
+    }
+
+    /// Why the generator, and not the system, was the limit.
+    #[must_use]
+    pub fn instrument_faults(&self) -> Vec<String> {
+        let late = self
+            .strategies
+            .iter()
+            .filter(|one| one.send_lag_p99_us > SEND_LAG_LIMIT_US);
+        late.map(|one| {
+            format!(
+                "{}: 1 % of the requests of a window were sent {:.0} µs late or later by the generator itself; the limit is {SEND_LAG_LIMIT_US:.0} µs",
+                one.strategy, one.send_lag_p99_us
+            )
+        })
+        .collect()
+    }
+}
+
+/// As lines for a terminal.
+impl std::fmt::Display for StormResult {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            out,
+            "{} users log in at the same time, again and again; /me is asked {:.0} times a second",
+            self.concurrent_logins, self.rate_per_second
+        )?;
+        writeln!(
+            out,
+            "{:26}{:>12}{:>12}  {:24}{:>8}{:>12}",
+            "", "p99 quiet", "p99 storm", "ratio [95 % CI]", "failed", "send lag"
+        )?;
+        for one in &self.strategies {
+            let ratio = match (one.ratio, one.ci_low, one.ci_high) {
+                (Some(ratio), Some(low), Some(high)) => {
+                    format!("{ratio:.2} [{low:.2}, {high:.2}]")
+                }
+                _ => "–".to_owned(),
+            };
+            writeln!(
+                out,
+                "{:26}{:>9.0} µs{:>9.0} µs  {ratio:24}{:>8}{:>9.0} µs",
+                one.strategy,
+                one.quiet_p99_us,
+                one.storm_p99_us,
+                one.storm_failed,
+                one.send_lag_p99_us
+            )?;
+        }
+        let answers: Vec<String> = self
+            .login_answers
+            .iter()
+            .map(|one| format!("{} × {}", one.status, one.count))
+            .collect();
+        writeln!(
+            out,
+            "logins: {:.1}/s succeed, p50 {:.0} ms, p99 {:.0} ms; answers: {}",
+            self.logins_per_second,
+            self.login_p50_ms,
+            self.login_p99_ms,
+            answers.join(", ")
+        )?;
+        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        writeln!(
+            out,
+            "auth-service memory: {:.1} MiB before, {:.1} MiB at most, {:.1} MiB after",
+            mebibytes(self.auth_memory_before_bytes),
+            mebibytes(self.auth_memory_peak_bytes),
+            mebibytes(self.auth_memory_after_bytes)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn effect(ratio: Option<f64>, failed: u64) -> StormEffect {
+        StormEffect {
+            strategy: "jwt".to_owned(),
+            quiet_p99_us: 1_000.0,
+            storm_p99_us: 1_300.0,
+            ratio,
+            ci_low: ratio,
+            ci_high: ratio,
+            storm_requests: 100,
+            storm_failed: failed,
+            send_lag_p99_us: 10.0,
+        }
+    }
+
+    fn result(effect: StormEffect) -> StormResult {
+        StormResult {
+            concurrent_logins: 200,
+            rate_per_second: 500.0,
+            window_seconds: 5.0,
+            strategies: vec![effect],
+            login_answers: Vec::new(),
+            logins_per_second: 20.0,
+            login_p50_ms: 1.0,
+            login_p99_ms: 2.0,
+            auth_memory_before_bytes: 1,
+            auth_memory_peak_bytes: 2,
+            auth_memory_after_bytes: 1,
+        }
+    }
+
+    #[test]
+    fn a_ratio_above_the_limit_and_a_failed_request_are_both_told() {
+        let worse = result(effect(Some(1.3), 0));
+        assert_eq!(worse.above(1.2).len(), 1);
+        assert!(worse.above(1.5).is_empty());
+        let failing = result(effect(Some(1.0), 1));
+        assert!(failing.above(1.2)[0].contains("failed"));
+        assert!(failing.is_conclusive());
+    }
+
+    #[test]
+    fn without_pairs_nothing_is_concluded() {
+        assert!(!result(effect(None, 0)).is_conclusive());
+    }
+
+    #[test]
+    fn a_late_generator_is_said_to_be_one() {
+        let mut late = effect(Some(1.0), 0);
+        late.send_lag_p99_us = 3_000.0;
+        assert_eq!(result(late).instrument_faults().len(), 1);
+    }
+}
