@@ -13,6 +13,7 @@ use shared::{
 };
 
 use crate::{
+    clients::Clients,
     credentials::{Password, Username},
     database::DatabaseSettings,
     keys::{Algorithm, KeySource},
@@ -74,6 +75,20 @@ pub struct Args {
     /// How long a login can be renewed with refresh tokens, counted from the login.
     #[arg(long, env = "AUTH_REFRESH_TOKEN_TTL", default_value = "30d")]
     refresh_token_ttl: String,
+
+    /// How long a spent refresh token still gives its successor, for a client that did not get
+    /// the answer. Later it counts as stolen. 0s: at once.
+    #[arg(long, env = "AUTH_REFRESH_GRACE", default_value = "30s")]
+    refresh_grace: String,
+
+    /// Life of a token that a client exchanged a session for.
+    #[arg(long, env = "AUTH_EXCHANGE_TTL", default_value = "10s")]
+    exchange_ttl: String,
+
+    /// Confidential clients: ID:SECRET:RIGHT+RIGHT, separated by commas. Rights are introspect,
+    /// exchange and token. Secrets have at least 32 letters, digits, - and _.
+    #[arg(long, env = "AUTH_CLIENTS", hide_env_values = true)]
+    clients: Option<Secret<String>>,
 
     /// A session ends when it was not used for so long.
     #[arg(long, env = "AUTH_SESSION_IDLE_TTL", default_value = "30m")]
@@ -154,6 +169,8 @@ pub struct Config {
     pub algorithm: Algorithm,
     /// Where the keys are.
     pub keys: KeySource,
+    /// Who may use the endpoints of OAuth for more than a login of its own.
+    pub clients: Clients,
     /// Limits of a session.
     pub sessions: SessionSettings,
     /// Where sessions are.
@@ -177,6 +194,10 @@ pub struct TokenSettings {
     pub access_ttl: Duration,
     /// From the login to the end of its family of refresh tokens.
     pub refresh_ttl: Duration,
+    /// From the use of a refresh token to the time when presenting it again is theft.
+    pub refresh_grace: Duration,
+    /// The longest life of a token by exchange.
+    pub exchange_ttl: Duration,
 }
 
 /// The two limits of a session.

@@ -8,6 +8,7 @@ use crate::{
     database::DatabaseError,
     issuer::IssueError,
     passwords::{self, HashError},
+    refresh::RotateError,
 };
 
 /// A request that was not answered as hoped.
@@ -46,17 +47,33 @@ pub enum Error {
     /// The token was not signed.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// The successor of a refresh token was not sealed.
+    #[error("a refresh token was not sealed")]
+    Seal,
 }
 
-/// The registered error codes that the token endpoint answers with.
+/// The registered error codes that the endpoints of OAuth answer with (RFC 6749 §5.2, and
+/// RFC 8693 §2.2.2 for the last).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OAuthError {
     /// A parameter is missing, repeated or of the wrong form.
     #[error("{0}")]
     InvalidRequest(&'static str),
-    /// The refresh token is unknown, over, spent, revoked or another client's.
-    #[error("the refresh token is not valid")]
+    /// The client did not prove who it is.
+    #[error("the client is unknown or did not authenticate")]
+    InvalidClient,
+    /// The client is known and may not do this.
+    #[error("the client may not do this")]
+    UnauthorizedClient,
+    /// The token is unknown, over, spent, revoked or another client's.
+    #[error("the token is not valid, or it is another client's")]
     InvalidGrant,
+    /// There are no scopes here.
+    #[error("there are no scopes here: leave scope out")]
+    InvalidScope,
+    /// No token is issued for this audience or resource.
+    #[error("no token is issued for this audience or resource")]
+    InvalidTarget,
     /// Another grant than those of the metadata.
     #[error("the grant types are those of the authorization server metadata")]
     UnsupportedGrantType,
@@ -66,9 +83,29 @@ impl OAuthError {
     fn code(self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::UnauthorizedClient => "unauthorized_client",
             Self::InvalidGrant => "invalid_grant",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
             Self::UnsupportedGrantType => "unsupported_grant_type",
         }
+    }
+
+    /// 401 asks for authentication and names the way (RFC 6749 §5.2, RFC 9110 §15.5.2).
+    fn response(self) -> HttpResponse {
+        let mut response = match self {
+            Self::InvalidClient => {
+                let mut response = HttpResponse::Unauthorized();
+                response.insert_header(("www-authenticate", "Basic realm=\"statewise\""));
+                response
+            }
+            _ => HttpResponse::BadRequest(),
+        };
+        response.json(json!({
+            "error": self.code(),
+            "error_description": self.to_string(),
+        }))
     }
 }
 
@@ -98,7 +135,14 @@ impl Error {
                 "login-overtaken",
                 "All logins were ended while this one was under way",
             ),
-            Self::OAuth(error) => Problem::new(400, error.code(), "The token was not issued"),
+            Self::OAuth(error) => {
+                let status = if *error == OAuthError::InvalidClient {
+                    401
+                } else {
+                    400
+                };
+                Problem::new(status, error.code(), "The request to OAuth was refused")
+            }
             Self::Database(_) => Problem::unavailable(
                 "user-store-unavailable",
                 "Users cannot be read or written now",
@@ -113,7 +157,7 @@ impl Error {
                 "Too many passwords wait to be checked",
             )
             .header("retry-after", passwords::RETRY_AFTER.as_secs().to_string()),
-            Self::Hash(HashError::Failed(_)) | Self::Issue(_) => Problem::internal(),
+            Self::Hash(HashError::Failed(_)) | Self::Issue(_) | Self::Seal => Problem::internal(),
         }
     }
 }
@@ -130,10 +174,7 @@ impl ResponseError for Error {
             tracing::warn!(error = %self, status = problem.status, "a request was not answered");
         }
         let mut response = match self {
-            Self::OAuth(error) => HttpResponse::BadRequest().json(json!({
-                "error": error.code(),
-                "error_description": error.to_string(),
-            })),
+            Self::OAuth(error) => error.response(),
             _ => problem.error_response(),
         };
         response.headers_mut().insert(
@@ -141,6 +182,15 @@ impl ResponseError for Error {
             actix_web::http::header::HeaderValue::from_static("no-store"),
         );
         response
+    }
+}
+
+impl From<RotateError> for Error {
+    fn from(error: RotateError) -> Self {
+        match error {
+            RotateError::Database(error) => Self::Database(error),
+            RotateError::Seal => Self::Seal,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The only signer of access tokens and the only maker of sessions.
 
+use std::time::Duration;
+
 use shared::{
     clock::Clock,
     config::Secret,
@@ -37,6 +39,21 @@ pub enum IssueError {
     Sign,
 }
 
+/// Whom a token speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// `sub`.
+    pub id: String,
+    /// The name the user logged in with; clients have none.
+    pub username: Option<String>,
+    /// What the subject may do.
+    pub roles: Vec<String>,
+    /// The login, if there is one.
+    pub sid: Option<String>,
+    /// When what the token is issued for ends, in Unix seconds.
+    pub ends_at: u64,
+}
+
 /// A signed token for its owner.
 #[derive(Debug)]
 pub struct AccessToken {
@@ -63,26 +80,77 @@ impl Issuer {
         }
     }
 
-    /// Signs an access token of RFC 9068 for one login.
+    /// Signs an access token of RFC 9068 for one login, which ends with the login at the latest.
     ///
     /// # Errors
     ///
     /// The key could not sign.
-    pub fn access_token(&self, user: &User, login: &str) -> Result<AccessToken, IssueError> {
+    pub fn access_token(
+        &self,
+        user: &User,
+        login: &str,
+        login_ends: u64,
+    ) -> Result<AccessToken, IssueError> {
+        let subject = Subject {
+            id: user.id.clone(),
+            username: Some(user.username.clone()),
+            roles: user.roles.clone(),
+            sid: Some(login.to_owned()),
+            ends_at: login_ends,
+        };
+        self.issue(subject, CLIENT_ID, self.tokens.access_ttl)
+    }
+
+    /// Signs a token in which a client speaks for itself: `sub` is the client (RFC 9068 §2.2), and
+    /// it has no roles.
+    ///
+    /// # Errors
+    ///
+    /// The key could not sign.
+    pub fn client_token(&self, client_id: &str) -> Result<AccessToken, IssueError> {
+        let subject = Subject {
+            id: client_id.to_owned(),
+            username: None,
+            roles: Vec::new(),
+            sid: None,
+            ends_at: u64::MAX,
+        };
+        self.issue(subject, client_id, self.tokens.access_ttl)
+    }
+
+    /// Signs a short token for a client that presented a credential of the subject (RFC 8693).
+    ///
+    /// # Errors
+    ///
+    /// The key could not sign.
+    pub fn exchanged_token(
+        &self,
+        subject: Subject,
+        client_id: &str,
+    ) -> Result<AccessToken, IssueError> {
+        self.issue(subject, client_id, self.tokens.exchange_ttl)
+    }
+
+    fn issue(
+        &self,
+        subject: Subject,
+        client_id: &str,
+        longest: Duration,
+    ) -> Result<AccessToken, IssueError> {
         let now = self.clock.unix_seconds();
-        let expires_in = self.tokens.access_ttl.as_secs();
+        let expires_in = subject.ends_at.saturating_sub(now).min(longest.as_secs());
         let claims = AccessClaims {
             iss: self.tokens.issuer.clone(),
-            sub: user.id.clone(),
+            sub: subject.id,
             aud: vec![self.tokens.audience.clone()],
-            client_id: CLIENT_ID.to_owned(),
+            client_id: client_id.to_owned(),
             iat: now,
             exp: now + expires_in,
             nbf: None,
             jti: random::text::<16>(),
-            roles: user.roles.clone(),
-            sid: Some(login.to_owned()),
-            preferred_username: Some(user.username.clone()),
+            roles: subject.roles,
+            sid: subject.sid,
+            preferred_username: subject.username,
         };
         let token = self
             .keys
@@ -105,7 +173,7 @@ impl Issuer {
             issuer: self.tokens.issuer.clone(),
             audience: self.tokens.audience.clone(),
             // Signed and checked by the same clock.
-            leeway: std::time::Duration::ZERO,
+            leeway: Duration::ZERO,
             max_lifetime: self.tokens.access_ttl,
         };
         profile.verify(token, self.keys.public(), self.clock.unix_seconds())
@@ -145,6 +213,12 @@ impl Issuer {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.tokens.issuer
+    }
+
+    /// `aud` of every token.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.tokens.audience
     }
 
     /// The published keys.

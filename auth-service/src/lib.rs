@@ -6,12 +6,14 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`config`] | the variables, checked whole |
+//! | [`clients`] | who may use the endpoints of OAuth for more than a login of its own |
 //! | [`credentials`] | what a username and a password may be |
 //! | [`database`], [`users`], [`refresh`] | SQLite or PostgreSQL; users; refresh tokens |
 //! | [`passwords`] | Argon2id, off the async threads, a bounded number at a time |
 //! | [`keys`], [`issuer`] | signing keys; the only signer of tokens and maker of sessions |
 //! | `routes`, [`error`] | HTTP: the handlers, and what their failures look like |
 
+pub mod clients;
 pub mod config;
 pub mod credentials;
 pub mod database;
@@ -116,7 +118,7 @@ pub async fn run(
     let passwords = Passwords::new(&config.hashing, auth_metrics.clone())?;
     let database = Database::open(&config.database).await?;
     let users = Users::new(database.clone());
-    let refresh_tokens = RefreshTokens::new(database.clone());
+    let refresh_tokens = RefreshTokens::new(database.clone(), config.tokens.refresh_grace);
     if let Some(admin) = config.admin {
         make_admin(admin, &users, &passwords, clock.unix_seconds()).await?;
     }
@@ -136,6 +138,7 @@ pub async fn run(
             refresh_tokens: refresh_tokens.clone(),
             passwords: passwords.clone(),
             issuer: issuer.clone(),
+            clients: config.clients.clone(),
             sessions: SessionStore::open(config.session_store.clone()),
             metrics: auth_metrics.clone(),
         };

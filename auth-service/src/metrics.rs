@@ -14,6 +14,8 @@ use shared::telemetry::metrics::{Metrics, duration_histogram};
 pub struct AuthMetrics {
     logins: Family<Login, Counter>,
     tokens: Family<Grant, Counter>,
+    refreshes: Family<Outcome, Counter>,
+    introspections: Family<Outcome, Counter>,
     hash_duration: Family<Operation, Histogram, fn() -> Histogram>,
     hash_waiting: Gauge,
 }
@@ -30,6 +32,11 @@ struct Grant {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Operation {
     operation: &'static str,
 }
@@ -43,6 +50,8 @@ impl Default for AuthMetrics {
         Self {
             logins: Family::default(),
             tokens: Family::default(),
+            refreshes: Family::default(),
+            introspections: Family::default(),
             hash_duration: Family::new_with_constructor(duration_histogram as fn() -> Histogram),
             hash_waiting: Gauge::default(),
         }
@@ -62,6 +71,16 @@ impl AuthMetrics {
                 "auth_tokens_issued",
                 "Access tokens signed, by grant",
                 self.tokens.clone(),
+            );
+            registry.register(
+                "auth_refreshes",
+                "Refresh tokens presented, by what became of it",
+                self.refreshes.clone(),
+            );
+            registry.register(
+                "auth_introspections",
+                "Tokens that a client asked about, by the answer",
+                self.introspections.clone(),
             );
             registry.register_with_unit(
                 "auth_password_hash_duration",
@@ -90,6 +109,21 @@ impl AuthMetrics {
     /// Counts a signed access token.
     pub(crate) fn token_issued(&self, grant: &'static str) {
         self.tokens.get_or_create_owned(&Grant { grant }).inc();
+    }
+
+    /// Counts a presented refresh token.
+    pub(crate) fn refreshed(&self, outcome: &'static str) {
+        self.refreshes
+            .get_or_create_owned(&Outcome { outcome })
+            .inc();
+    }
+
+    /// Counts an answer to "is this token active?".
+    pub(crate) fn introspected(&self, active: bool) {
+        let outcome = if active { "active" } else { "inactive" };
+        self.introspections
+            .get_or_create_owned(&Outcome { outcome })
+            .inc();
     }
 
     /// Counts one Argon2id run.

@@ -1,10 +1,13 @@
 //! Refresh tokens: opaque, used once, kept as digests, and ended by families.
 //!
 //! A family is one login. Each use of a token makes its one successor; a token that has a successor
-//! is spent, and whoever presents it again has stolen it or was stolen from, so the whole family
-//! ends (RFC 9700 §4.14.2).
+//! is spent. Whoever presents a spent token soon after did not get the answer and gets the same
+//! successor again; whoever presents it later has stolen it or was stolen from, so the whole family
+//! ends (RFC 9700 §4.14.2). `docs/adr/0007-refresh-is-idempotent.md` tells why and how.
 
-use std::fmt::Write as _;
+mod seal;
+
+use std::{fmt::Write as _, time::Duration};
 
 use sha2::{Digest, Sha256};
 use shared::{config::Secret, telemetry::trace::TraceHandle};
@@ -19,16 +22,29 @@ const START_FAMILY: &str = "INSERT INTO refresh_families (id, user_id, created_a
      VALUES ($1, $2, $3, $4)";
 const START_TOKEN: &str = "INSERT INTO refresh_tokens (token_hash, family_id, issued_at) \
      VALUES ($1, $2, $3)";
-const FIND: &str = "SELECT f.id, u.id, u.username, u.roles FROM refresh_tokens t \
+const FIND: &str = "SELECT f.id, f.expires_at, t.issued_at, c.issued_at, u.id, u.username, u.roles \
+     FROM refresh_tokens t \
      JOIN refresh_families f ON f.id = t.family_id JOIN users u ON u.id = f.user_id \
+     LEFT JOIN refresh_tokens c ON c.parent_hash = t.token_hash \
      WHERE t.token_hash = $1 AND f.revoked_at IS NULL AND f.expires_at > $2";
 /// One statement spends a token and makes its successor: of two at the same time the unique
 /// parent lets one through.
-const ROTATE: &str = "INSERT INTO refresh_tokens (token_hash, family_id, parent_hash, issued_at) \
-     SELECT $1, t.family_id, t.token_hash, $3 FROM refresh_tokens t \
+const ROTATE: &str = "INSERT INTO refresh_tokens \
+     (token_hash, family_id, parent_hash, issued_at, sealed) \
+     SELECT $1, t.family_id, t.token_hash, $3, $4 FROM refresh_tokens t \
      JOIN refresh_families f ON f.id = t.family_id \
      WHERE t.token_hash = $2 AND f.revoked_at IS NULL AND f.expires_at > $3 \
      ON CONFLICT (parent_hash) DO NOTHING";
+/// A token that is spent is needed by nobody else, so it need not be found in a dump.
+const UNSEAL: &str = "UPDATE refresh_tokens SET sealed = NULL WHERE token_hash = $1";
+/// The successor of a spent token, and when it was spent itself.
+const SUCCESSOR: &str = "SELECT c.issued_at, c.sealed, g.issued_at FROM refresh_tokens c \
+     LEFT JOIN refresh_tokens g ON g.parent_hash = c.token_hash WHERE c.parent_hash = $1";
+const UNSEAL_OLD: &str =
+    "UPDATE refresh_tokens SET sealed = NULL WHERE sealed IS NOT NULL AND issued_at <= $1";
+const FAMILY: &str = "SELECT f.id, f.user_id, f.revoked_at FROM refresh_tokens t \
+     JOIN refresh_families f ON f.id = t.family_id WHERE t.token_hash = $1";
+const ENDED: &str = "SELECT revoked_at FROM refresh_families WHERE id = $1";
 const REVOKE: &str =
     "UPDATE refresh_families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
 const FORGET: &str = "DELETE FROM refresh_families WHERE expires_at <= $1";
@@ -36,24 +52,70 @@ const FORGET: &str = "DELETE FROM refresh_families WHERE expires_at <= $1";
 /// A token for its owner: 256 random bits.
 pub type RefreshToken = Secret<String>;
 
-/// A login that may be renewed.
+/// A login that may be renewed. Times are Unix seconds.
 #[derive(Debug)]
 pub struct Grant {
     /// The login: the `sid` of its access tokens.
     pub family: String,
+    /// When it can be renewed no more.
+    pub expires_at: u64,
+    /// When this token was issued.
+    pub issued_at: u64,
+    /// When this token was spent, if it was.
+    pub spent_at: Option<u64>,
     /// The user as the database knows them now.
     pub user: User,
 }
 
+/// The login that a token was made for, which may be over.
+#[derive(Debug)]
+pub struct Login {
+    /// Its id, the `sid` of its access tokens.
+    pub family: String,
+    /// Whose it is.
+    pub user_id: String,
+    /// Whether it was ended.
+    pub ended: bool,
+}
+
+/// How an attempt to spend a token ended.
+#[derive(Debug)]
+pub enum Rotation {
+    /// The token is spent and this is its successor: a new one, or the same one as before to a
+    /// client that asks again within the grace.
+    Successor(RefreshToken),
+    /// It was spent a moment ago and so was its successor: whoever asks is late, not a thief.
+    Superseded,
+    /// It was spent longer ago than the grace: it is in two hands.
+    Reused,
+    /// Its family ended while we asked.
+    Over,
+}
+
+/// A token was not rotated.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// The database did not confirm it; whether the token is spent is unknown, and asking again
+    /// with the same token is safe.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The cryptographic library refused, a fault of ours; nothing is spent.
+    #[error("a refresh token was not sealed")]
+    Seal,
+}
+
 /// Refresh tokens in the database. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct RefreshTokens(Database);
+pub struct RefreshTokens {
+    database: Database,
+    grace: Duration,
+}
 
 impl RefreshTokens {
-    /// Refresh tokens of this database.
+    /// Refresh tokens of this database; a spent one gives its successor again for `grace`.
     #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self(database)
+    pub fn new(database: Database, grace: Duration) -> Self {
+        Self { database, grace }
     }
 
     /// Begins a family for a login and gives its id and first token.
@@ -71,7 +133,7 @@ impl RefreshTokens {
         let family = random::text::<16>();
         let token = Secret::new(random::text::<32>());
         let statement = async {
-            on_database!(self.0, pool => async {
+            on_database!(self.database, pool => async {
                 let mut transaction = pool.begin().await?;
                 sqlx::query(START_FAMILY)
                     .bind(&family)
@@ -89,7 +151,9 @@ impl RefreshTokens {
                 transaction.commit().await
             })
         };
-        self.0.call(tokens("INSERT"), trace, statement).await?;
+        self.database
+            .call(tokens("INSERT"), trace, statement)
+            .await?;
         Ok((family, token))
     }
 
@@ -105,50 +169,153 @@ impl RefreshTokens {
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Grant>, DatabaseError> {
-        type Row = (String, String, String, String);
+        type Row = (String, i64, i64, Option<i64>, String, String, String);
         let statement = async {
-            on_database!(self.0, pool => sqlx::query_as::<_, Row>(FIND)
+            on_database!(self.database, pool => sqlx::query_as::<_, Row>(FIND)
                 .bind(digest(token))
                 .bind(seconds(now))
                 .fetch_optional(pool))
         };
-        let row = self.0.call(tokens("SELECT"), trace, statement).await?;
-        Ok(row.map(|(family, id, username, roles)| Grant {
-            family,
-            user: User {
-                id,
-                username,
-                roles: split_roles(&roles),
+        let row = self
+            .database
+            .call(tokens("SELECT"), trace, statement)
+            .await?;
+        Ok(row.map(
+            |(family, expires_at, issued_at, spent_at, id, username, roles)| Grant {
+                family,
+                expires_at: unsigned(expires_at),
+                issued_at: unsigned(issued_at),
+                spent_at: spent_at.map(unsigned),
+                user: User {
+                    id,
+                    username,
+                    roles: split_roles(&roles),
+                },
             },
-        }))
+        ))
     }
 
-    /// Spends a token and gives its successor; `None` when it was spent before or its family has
-    /// ended.
+    /// The login of a token, whatever became of either. `None` when it is no refresh token.
     ///
     /// # Errors
     ///
-    /// The database did not confirm it; whether the token is spent is unknown.
+    /// The database did not answer.
+    pub async fn login_of(
+        &self,
+        token: &RefreshToken,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Option<Login>, DatabaseError> {
+        type Row = (String, String, Option<i64>);
+        let statement = async {
+            on_database!(self.database, pool => sqlx::query_as::<_, Row>(FAMILY)
+                .bind(digest(token))
+                .fetch_optional(pool))
+        };
+        let row = self
+            .database
+            .call(tokens("SELECT"), trace, statement)
+            .await?;
+        Ok(row.map(|(family, user_id, revoked_at)| Login {
+            family,
+            user_id,
+            ended: revoked_at.is_some(),
+        }))
+    }
+
+    /// Spends a token and gives its successor. Asking again within the grace gives the same
+    /// successor, so a client that did not get the answer may ask again.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is known of the token; asking again is safe.
     pub async fn rotate(
         &self,
         token: &RefreshToken,
         now: u64,
         trace: Option<&TraceHandle>,
-    ) -> Result<Option<RefreshToken>, DatabaseError> {
+    ) -> Result<Rotation, RotateError> {
         let successor = Secret::new(random::text::<32>());
+        let sealed = seal::seal(&successor, token).map_err(|_| RotateError::Seal)?;
         let statement = async {
-            on_database!(self.0, pool => async {
-                sqlx::query(ROTATE)
+            on_database!(self.database, pool => async {
+                let mut transaction = pool.begin().await?;
+                let made = sqlx::query(ROTATE)
                     .bind(digest(&successor))
                     .bind(digest(token))
                     .bind(seconds(now))
-                    .execute(pool)
-                    .await
-                    .map(|outcome| outcome.rows_affected())
+                    .bind(&sealed)
+                    .execute(&mut *transaction)
+                    .await?
+                    .rows_affected();
+                if made > 0 {
+                    sqlx::query(UNSEAL)
+                        .bind(digest(token))
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                transaction.commit().await?;
+                Ok(made)
             })
         };
-        let made = self.0.call(tokens("INSERT"), trace, statement).await?;
-        Ok((made > 0).then_some(successor))
+        let made = self
+            .database
+            .call(tokens("INSERT"), trace, statement)
+            .await?;
+        if made > 0 {
+            return Ok(Rotation::Successor(successor));
+        }
+        Ok(self.again(token, now, trace).await?)
+    }
+
+    /// What a token that was spent before is good for.
+    async fn again(
+        &self,
+        token: &RefreshToken,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Rotation, DatabaseError> {
+        type Row = (i64, Option<String>, Option<i64>);
+        let statement = async {
+            on_database!(self.database, pool => sqlx::query_as::<_, Row>(SUCCESSOR)
+                .bind(digest(token))
+                .fetch_optional(pool))
+        };
+        let row = self
+            .database
+            .call(tokens("SELECT"), trace, statement)
+            .await?;
+        Ok(match row {
+            None => Rotation::Over,
+            Some((spent_at, _, _)) if now >= unsigned(spent_at) + self.grace.as_secs() => {
+                Rotation::Reused
+            }
+            Some((_, Some(sealed), None)) => {
+                seal::open(&sealed, token).map_or(Rotation::Superseded, Rotation::Successor)
+            }
+            Some(_) => Rotation::Superseded,
+        })
+    }
+
+    /// Whether a family was ended. An id that is no family's was not.
+    ///
+    /// # Errors
+    ///
+    /// The database did not answer.
+    pub async fn ended(
+        &self,
+        family: &str,
+        trace: Option<&TraceHandle>,
+    ) -> Result<bool, DatabaseError> {
+        let statement = async {
+            on_database!(self.database, pool => sqlx::query_as::<_, (Option<i64>,)>(ENDED)
+                .bind(family)
+                .fetch_optional(pool))
+        };
+        let row = self
+            .database
+            .call(families("SELECT"), trace, statement)
+            .await?;
+        Ok(row.is_some_and(|(revoked_at,)| revoked_at.is_some()))
     }
 
     /// Ends a family: none of its tokens is taken any more. Ending it twice changes nothing.
@@ -163,7 +330,7 @@ impl RefreshTokens {
         trace: Option<&TraceHandle>,
     ) -> Result<(), DatabaseError> {
         let statement = async {
-            on_database!(self.0, pool => async {
+            on_database!(self.database, pool => async {
                 sqlx::query(REVOKE)
                     .bind(family)
                     .bind(seconds(now))
@@ -172,17 +339,24 @@ impl RefreshTokens {
                     .map(drop)
             })
         };
-        self.0.call(families("UPDATE"), trace, statement).await
+        self.database
+            .call(families("UPDATE"), trace, statement)
+            .await
     }
 
-    /// Removes what is over, so that the tables do not grow for ever. How many families went.
+    /// Removes what is over, so that the tables do not grow for ever, and every sealed successor
+    /// whose grace is over. How many families went.
     ///
     /// # Errors
     ///
     /// The database did not confirm it.
     pub async fn forget_expired(&self, now: u64) -> Result<u64, DatabaseError> {
         let statement = async {
-            on_database!(self.0, pool => async {
+            on_database!(self.database, pool => async {
+                sqlx::query(UNSEAL_OLD)
+                    .bind(seconds(now.saturating_sub(self.grace.as_secs())))
+                    .execute(pool)
+                    .await?;
                 sqlx::query(FORGET)
                     .bind(seconds(now))
                     .execute(pool)
@@ -190,7 +364,9 @@ impl RefreshTokens {
                     .map(|outcome| outcome.rows_affected())
             })
         };
-        self.0.call(families("DELETE"), None, statement).await
+        self.database
+            .call(families("DELETE"), None, statement)
+            .await
     }
 }
 
@@ -203,6 +379,11 @@ fn digest(token: &RefreshToken) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+/// A time as it was stored.
+fn unsigned(time: i64) -> u64 {
+    u64::try_from(time).unwrap_or_default()
 }
 
 fn tokens(name: &'static str) -> Operation {

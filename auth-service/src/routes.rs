@@ -1,19 +1,24 @@
 //! The only list of routes, and what their handlers share.
 
 mod body;
+mod caller;
 mod cookie;
+mod form;
+mod introspect;
 mod login;
 mod logout;
 mod metadata;
+mod presented_token;
 mod register;
+mod revoke;
 mod token;
 
 use actix_web::web::{self, ServiceConfig};
 use shared::{server::resource, session::SessionStore};
 
 use crate::{
-    issuer::Issuer, metrics::AuthMetrics, passwords::Passwords, refresh::RefreshTokens,
-    users::Users,
+    clients::Clients, issuer::Issuer, metrics::AuthMetrics, passwords::Passwords,
+    refresh::RefreshTokens, users::Users,
 };
 
 /// What handlers work with; one for each worker thread, because of the session store.
@@ -23,6 +28,7 @@ pub(crate) struct State {
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) passwords: Passwords,
     pub(crate) issuer: Issuer,
+    pub(crate) clients: Clients,
     pub(crate) sessions: SessionStore,
     pub(crate) metrics: AuthMetrics,
 }
@@ -31,11 +37,15 @@ pub(crate) struct State {
 pub(crate) fn configure(routes: &mut ServiceConfig, state: State) {
     routes
         .app_data(web::Data::new(state))
-        .app_data(token::form_config())
+        .app_data(form::form_config())
         .service(resource("/register", "POST").route(web::post().to(register::register)))
         .service(resource("/login", "POST").route(web::post().to(login::login)))
         .service(resource("/logout", "POST").route(web::post().to(logout::logout)))
         .service(resource("/oauth/token", "POST").route(web::post().to(token::token)))
+        .service(
+            resource("/oauth/introspect", "POST").route(web::post().to(introspect::introspect)),
+        )
+        .service(resource("/oauth/revoke", "POST").route(web::post().to(revoke::revoke)))
         .service(resource(metadata::JWKS_PATH, "GET").route(web::get().to(metadata::jwks)))
         .service(resource(metadata::METADATA_PATH, "GET").route(web::get().to(metadata::metadata)));
 }

@@ -11,6 +11,7 @@ use shared::{
 
 use super::{Admin, Args, Config, SessionSettings, TokenSettings};
 use crate::{
+    clients::Clients,
     credentials::{Password, Username},
     database::DatabaseSettings,
     keys::{Algorithm, KeySource},
@@ -31,6 +32,10 @@ pub(super) fn check(args: Args, faults: &mut Faults) -> Option<Config> {
     let tokens = tokens(&args, faults);
     let algorithm = faults.check("AUTH_ALGORITHM", Algorithm::from_str(&args.algorithm));
     let keys = keys(&args, faults);
+    let clients = args.clients.as_ref().map_or_else(
+        || Some(Clients::default()),
+        |list| faults.check("AUTH_CLIENTS", list.expose().parse()),
+    );
     let sessions = sessions(&args, faults);
     let session_store = StoreSettings::check(
         faults,
@@ -50,6 +55,7 @@ pub(super) fn check(args: Args, faults: &mut Faults) -> Option<Config> {
         tokens: tokens?,
         algorithm: algorithm?,
         keys: keys?,
+        clients: clients?,
         sessions: sessions?,
         session_store: session_store?,
         hashing: hashing?,
@@ -100,11 +106,23 @@ fn tokens(args: &Args, faults: &mut Faults) -> Option<TokenSettings> {
             "must not be shorter than AUTH_ACCESS_TOKEN_TTL",
         );
     }
+    let grace = whole("AUTH_REFRESH_GRACE", &args.refresh_grace, faults);
+    let exchange = whole_seconds("AUTH_EXCHANGE_TTL", &args.exchange_ttl, faults);
+    if let (Some(access), Some(exchange)) = (access, exchange)
+        && access < exchange
+    {
+        faults.add(
+            "AUTH_EXCHANGE_TTL",
+            "must not be longer than AUTH_ACCESS_TOKEN_TTL",
+        );
+    }
     Some(TokenSettings {
         issuer: issuer?,
         audience: args.audience.clone(),
         access_ttl: access?,
         refresh_ttl: refresh?,
+        refresh_grace: grace?,
+        exchange_ttl: exchange?,
     })
 }
 
@@ -244,7 +262,13 @@ fn joined<T, E: Display>(outcome: Result<T, Vec<E>>) -> Result<T, String> {
 
 /// Tokens and cookies count in whole seconds, so a shorter time would silently become zero.
 fn whole_seconds(variable: &str, text: &str, faults: &mut Faults) -> Option<Duration> {
-    let duration = faults.positive_duration(variable, text)?;
+    faults.positive_duration(variable, text)?;
+    whole(variable, text, faults)
+}
+
+/// As [`whole_seconds`], and zero is right too.
+fn whole(variable: &str, text: &str, faults: &mut Faults) -> Option<Duration> {
+    let duration = faults.duration(variable, text)?;
     if duration.subsec_nanos() != 0 {
         faults.add(variable, "must be a whole number of seconds");
         return None;
@@ -296,6 +320,9 @@ mod tests {
             "--signing-key-files=,",
             "--access-token-ttl=2h",
             "--refresh-token-ttl=1h",
+            "--refresh-grace=500ms",
+            "--exchange-ttl=3h",
+            "--clients=api:opensesame:introspect",
             "--session-idle-ttl=1500ms",
             "--session-ttl-jitter=0.9",
             "--redis-url=http://host",
@@ -315,6 +342,9 @@ mod tests {
             "AUTH_ALGORITHM",
             "AUTH_SIGNING_KEY_FILES",
             "AUTH_REFRESH_TOKEN_TTL",
+            "AUTH_REFRESH_GRACE",
+            "AUTH_EXCHANGE_TTL",
+            "AUTH_CLIENTS",
             "AUTH_SESSION_IDLE_TTL",
             "AUTH_SESSION_TTL_JITTER",
             "AUTH_REDIS_URL",
@@ -348,6 +378,7 @@ mod tests {
             "--redis-url=redis://:opensesame@127.0.0.1",
             "--admin-username=root",
             "--admin-password=opensesame",
+            "--clients=api:opensesame-opensesame-opensesame:token",
         ]);
         assert_eq!(faults, "");
         let text = format!("{:?}", config.unwrap());

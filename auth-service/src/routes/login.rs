@@ -9,7 +9,7 @@ use shared::{
     telemetry::trace::TraceHandle,
 };
 
-use super::{State, body::Body, cookie};
+use super::{State, body::Body, cookie, token::login_response};
 use crate::{credentials::Username, error::Error, users::User};
 
 /// What a caller wants for the password.
@@ -110,33 +110,14 @@ async fn give_token(
     user: &User,
     trace: Option<&TraceHandle>,
 ) -> Result<HttpResponse, Error> {
+    let limit = state.issuer.refresh_limit();
     let (login, refresh_token) = state
         .refresh_tokens
-        .start(
-            &user.id,
-            state.issuer.now(),
-            state.issuer.refresh_limit(),
-            trace,
-        )
+        .start(&user.id, state.issuer.now(), limit, trace)
         .await?;
-    let token = state.issuer.access_token(user, &login)?;
+    let token = state.issuer.access_token(user, &login, limit)?;
     state.metrics.token_issued("login");
-    Ok(token_response(&token, &refresh_token))
-}
-
-/// The successful answer of RFC 6749 §5.1.
-pub(super) fn token_response(
-    token: &crate::issuer::AccessToken,
-    refresh_token: &Secret<String>,
-) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({
-            "access_token": token.text.expose(),
-            "token_type": "Bearer",
-            "expires_in": token.expires_in,
-            "refresh_token": refresh_token.expose(),
-        }))
+    Ok(login_response(&token, &refresh_token))
 }
 
 async fn give_session(

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, http::header, web};
 use serde_json::json;
 
-use super::State;
+use super::{State, token};
 
 /// Where the key set is.
 pub(super) const JWKS_PATH: &str = "/.well-known/jwks.json";
@@ -24,12 +24,19 @@ pub(super) async fn jwks(state: web::Data<State>) -> HttpResponse {
 pub(super) async fn metadata(state: web::Data<State>) -> HttpResponse {
     let issuer = state.issuer.name();
     let base = issuer.trim_end_matches('/');
+    let grants = token::GrantType::ALL.map(token::GrantType::name);
+    let confidential = ["client_secret_basic", "client_secret_post"];
+    let anybody = ["client_secret_basic", "client_secret_post", "none"];
     HttpResponse::Ok().insert_header(CACHE).json(json!({
         "issuer": issuer,
         "jwks_uri": format!("{base}{JWKS_PATH}"),
         "token_endpoint": format!("{base}/oauth/token"),
-        "token_endpoint_auth_methods_supported": ["none"],
-        "grant_types_supported": ["refresh_token"],
+        "token_endpoint_auth_methods_supported": anybody,
+        "introspection_endpoint": format!("{base}/oauth/introspect"),
+        "introspection_endpoint_auth_methods_supported": confidential,
+        "revocation_endpoint": format!("{base}/oauth/revoke"),
+        "revocation_endpoint_auth_methods_supported": anybody,
+        "grant_types_supported": grants,
         // Required by the standard; without an authorization endpoint there is none.
         "response_types_supported": [],
     }))

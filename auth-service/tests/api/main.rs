@@ -10,6 +10,7 @@ mod keys;
 mod login;
 mod logout;
 mod metadata;
+mod oauth;
 mod outage;
 mod postgres;
 mod process;

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::service::{Backend, Builder, header};
+use crate::{
+    oauth::{EDGE, SECRET, WORKER, refused, text, with_clients},
+    service::{Backend, Builder, answered, header},
+};
 
 #[tokio::test]
 async fn the_metadata_name_the_issuer_byte_for_byte_and_only_what_exists() {
@@ -15,15 +18,105 @@ async fn the_metadata_name_the_issuer_byte_for_byte_and_only_what_exists() {
     let metadata: Value = response.json().await.unwrap();
     let issuer = "https://Auth.example.org/a%2Fb";
     assert_eq!(metadata["issuer"], issuer);
-    for endpoint in ["token_endpoint", "jwks_uri"] {
-        let url = metadata[endpoint].as_str().unwrap();
-        let path = url.strip_prefix(issuer).expect("below the issuer");
+    let endpoints = metadata.as_object().unwrap().iter();
+    let endpoints =
+        endpoints.filter(|(name, _)| name.ends_with("_endpoint") || *name == "jwks_uri");
+    let mut found = 0;
+    for (endpoint, url) in endpoints {
+        let path = url.as_str().unwrap().strip_prefix(issuer);
+        let path = path.expect("below the issuer");
         assert_ne!(service.get(path).await.status(), 404, "{endpoint}");
+        found += 1;
     }
-    assert_eq!(
-        metadata["grant_types_supported"],
-        serde_json::json!(["refresh_token"])
-    );
+    assert_eq!(found, 4);
+    service.stop().await;
+}
+
+/// RFC 8414 §2 and §3.2, RFC 9700 §2.4: each grant that is listed works, none that is not does.
+#[tokio::test]
+async fn rfc8414_2_the_grants_that_are_listed_work_and_no_others() {
+    let service = with_clients(Backend::Sqlite).start().await;
+    service.register("ada").await;
+    let metadata = service.get("/.well-known/oauth-authorization-server").await;
+    let metadata: Value = metadata.json().await.unwrap();
+    let listed = metadata["grant_types_supported"].as_array().unwrap();
+    let login = service.logged_in("ada", "token").await;
+    for grant in [
+        "refresh_token",
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+        // The registered others, and one that is none.
+        "authorization_code",
+        "implicit",
+        "password",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "urn:ietf:params:oauth:grant-type:saml2-bearer",
+        "urn:ietf:params:oauth:grant-type:device_code",
+        "none",
+    ] {
+        let form = [
+            ("grant_type", grant),
+            ("refresh_token", text(&login, "refresh_token")),
+            ("subject_token", text(&login, "access_token")),
+            (
+                "subject_token_type",
+                "urn:ietf:params:oauth:token-type:access_token",
+            ),
+        ];
+        let request = service.oauth("token", &form);
+        let response = answered(match grant {
+            "refresh_token" => request,
+            "client_credentials" => request.basic_auth(WORKER, Some(SECRET)),
+            _ => request.basic_auth(EDGE, Some(SECRET)),
+        })
+        .await;
+        if listed.contains(&Value::from(grant)) {
+            assert_eq!(response.status(), 200, "{grant}");
+        } else {
+            refused(response, 400, "unsupported_grant_type").await;
+        }
+    }
+    service.stop().await;
+}
+
+/// RFC 8414 §2: each way to authenticate that is listed works at its endpoint.
+#[tokio::test]
+async fn rfc8414_2_the_ways_to_authenticate_that_are_listed_work() {
+    let service = with_clients(Backend::Sqlite).start().await;
+    let metadata = service.get("/.well-known/oauth-authorization-server").await;
+    let metadata: Value = metadata.json().await.unwrap();
+    for (endpoint, name) in [
+        ("introspect", "introspection"),
+        ("revoke", "revocation"),
+        ("token", "token"),
+    ] {
+        let listed = &metadata[format!("{name}_endpoint_auth_methods_supported")];
+        let listed = listed.as_array().unwrap();
+        assert!(!listed.is_empty());
+        let form = |more: &[(&'static str, &'static str)]| {
+            let fixed = [("token", "x"), ("grant_type", "client_credentials")];
+            service.oauth(endpoint, &[&fixed, more].concat())
+        };
+        for (method, request) in [
+            ("none", form(&[])),
+            (
+                "client_secret_basic",
+                form(&[]).basic_auth(WORKER, Some(SECRET)),
+            ),
+            (
+                "client_secret_post",
+                form(&[("client_id", WORKER), ("client_secret", SECRET)]),
+            ),
+        ] {
+            let status = answered(request).await.status();
+            match (listed.contains(&Value::from(method)), endpoint) {
+                // A public client may renew and nothing else, which the grants' own tests show.
+                (true, "token") if method == "none" => assert_eq!(status, 401),
+                (true, _) => assert_eq!(status, 200, "{method} at {endpoint}"),
+                (false, _) => assert_eq!(status, 401, "{method} at {endpoint}"),
+            }
+        }
+    }
     service.stop().await;
 }
 

@@ -1,19 +1,27 @@
 //! `POST /oauth/token` with a refresh token.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use auth_service::{database::Database, refresh::RefreshTokens};
 use serde_json::Value;
+use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use crate::{
+    oauth::with_clients,
     on_both_databases,
     service::{Backend, Builder, Service, header},
 };
 
+/// The default of `AUTH_REFRESH_GRACE`.
+const GRACE: Duration = Duration::from_secs(30);
+
 on_both_databases!(
     a_refresh_token_is_good_once_and_gives_its_successor,
-    a_spent_token_ends_its_whole_login,
-    of_many_who_spend_a_token_at_once_one_succeeds,
+    rfc9700_4_14_2_a_token_used_again_after_the_grace_ends_its_login,
+    a_retry_within_the_grace_gives_the_same_successor,
+    a_late_retry_whose_successor_is_spent_is_refused_and_ends_nothing,
+    of_64_who_spend_a_token_at_once_all_get_the_same_successor,
+    no_sealed_successor_stays_longer_than_it_is_needed,
     a_login_ends_however_often_it_was_renewed,
     logins_that_are_over_are_removed_and_no_others,
 );
@@ -45,34 +53,131 @@ async fn a_refresh_token_is_good_once_and_gives_its_successor(backend: Backend) 
     service.stop().await;
 }
 
-async fn a_spent_token_ends_its_whole_login(backend: Backend) {
-    let service = Builder::new(backend).start().await;
+/// RFC 9700 §4.14.2, RFC 6749 §10.4, ASVS 5.0 10.4.5: it is in two hands, so nobody keeps it.
+async fn rfc9700_4_14_2_a_token_used_again_after_the_grace_ends_its_login(backend: Backend) {
+    let service = with_clients(backend).start().await;
     service.register("ada").await;
     let login = service.logged_in("ada", "token").await;
-    let response = service.refresh(refresh_token(&login)).await;
-    let renewed: Value = response.json().await.unwrap();
+    let renewed = renewed(&service, &login).await;
+    let access_token = renewed["access_token"].as_str().unwrap();
+    service.clock.advance(GRACE);
 
     refused(&service, refresh_token(&login)).await;
     refused(&service, refresh_token(&renewed)).await;
+    let found = service.introspected(access_token).await;
+    assert_eq!(found, serde_json::json!({"active": false}));
+    let reused = service
+        .metric("auth_refreshes_total{outcome=\"reused\"}")
+        .await;
+    assert_eq!(reused, 1);
     service.stop().await;
 }
 
-async fn of_many_who_spend_a_token_at_once_one_succeeds(backend: Backend) {
+/// FAPI 2.0 Security Profile §5.3.2.1 (12): rotation only if a client that lost the answer can ask
+/// again.
+async fn a_retry_within_the_grace_gives_the_same_successor(backend: Backend) {
     let service = Builder::new(backend).start().await;
     service.register("ada").await;
     let login = service.logged_in("ada", "token").await;
-    let token = refresh_token(&login);
-    let answers = tokio::join!(
-        service.refresh(token),
-        service.refresh(token),
-        service.refresh(token),
-        service.refresh(token),
+    let first = renewed(&service, &login).await;
+    service.clock.advance(GRACE - Duration::from_secs(1));
+    let second = renewed(&service, &login).await;
+    assert_eq!(first["refresh_token"], second["refresh_token"]);
+    assert_ne!(first["access_token"], second["access_token"]);
+    assert_eq!(second["expires_in"], 900);
+    assert_eq!(
+        service.refresh(refresh_token(&second)).await.status(),
+        200,
+        "the login goes on"
     );
-    let statuses = [answers.0, answers.1, answers.2, answers.3].map(|answer| answer.status());
-    let succeeded = statuses.iter().filter(|status| **status == 200).count();
-    let refused = statuses.iter().filter(|status| **status == 400).count();
-    assert_eq!((succeeded, refused), (1, 3), "{statuses:?}");
     service.stop().await;
+}
+
+async fn a_late_retry_whose_successor_is_spent_is_refused_and_ends_nothing(backend: Backend) {
+    let service = Builder::new(backend).start().await;
+    service.register("ada").await;
+    let login = service.logged_in("ada", "token").await;
+    let second = renewed(&service, &login).await;
+    let third = renewed(&service, &second).await;
+    refused(&service, refresh_token(&login)).await;
+    assert_eq!(
+        service.refresh(refresh_token(&third)).await.status(),
+        200,
+        "a packet that was late is no theft"
+    );
+    service.stop().await;
+}
+
+async fn of_64_who_spend_a_token_at_once_all_get_the_same_successor(backend: Backend) {
+    let service = Arc::new(
+        Builder::new(backend)
+            .option("--workers=2")
+            // A busy machine must not turn the storm into timeouts.
+            .option("--database-timeout=20s")
+            .start()
+            .await,
+    );
+    service.register("ada").await;
+    let login = service.logged_in("ada", "token").await;
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let service = Arc::clone(&service);
+        let token = refresh_token(&login).to_owned();
+        asking.spawn(async move {
+            let response = service.refresh(&token).await;
+            assert_eq!(response.status(), 200);
+            response.json::<Value>().await.unwrap()
+        });
+    }
+    let answers = asking.join_all().await;
+    let successors: BTreeSet<&str> = answers.iter().map(refresh_token).collect();
+    assert_eq!((answers.len(), successors.len()), (64, 1));
+    let next = service.refresh(refresh_token(&answers[0])).await;
+    assert_eq!(next.status(), 200, "the family lives");
+    let service = Arc::into_inner(service).expect("nobody else asks");
+    service.stop().await;
+}
+
+/// Who has a dump of the database and an old token must not be able to walk to the newest one.
+async fn no_sealed_successor_stays_longer_than_it_is_needed(backend: Backend) {
+    let service = Builder::new(backend).start().await;
+    service.register("ada").await;
+    let login = service.logged_in("ada", "token").await;
+    let second = renewed(&service, &login).await;
+    let database = Database::open(&service.database_settings()).await.unwrap();
+    let sealed = async || sealed_successors(&service).await;
+    assert_eq!(sealed().await, 1);
+    renewed(&service, &second).await;
+    assert_eq!(sealed().await, 1, "the newest only");
+    let tokens = RefreshTokens::new(database, GRACE);
+    let now = service.clock.unix_seconds();
+    tokens
+        .forget_expired(now + GRACE.as_secs() - 1)
+        .await
+        .unwrap();
+    assert_eq!(sealed().await, 1);
+    tokens.forget_expired(now + GRACE.as_secs()).await.unwrap();
+    assert_eq!(sealed().await, 0);
+    service.stop().await;
+}
+
+async fn sealed_successors(service: &Service) -> i64 {
+    const COUNT: &str = "SELECT COUNT(*) FROM refresh_tokens WHERE sealed IS NOT NULL";
+    if let Some(url) = &service.database_url {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let (count,) = sqlx::query_as(COUNT)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        return count;
+    }
+    let url = format!("sqlite:{}", service.data().join("users.sqlite").display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let (count,) = sqlx::query_as(COUNT)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    count
 }
 
 async fn a_login_ends_however_often_it_was_renewed(backend: Backend) {
@@ -86,6 +191,10 @@ async fn a_login_ends_however_often_it_was_renewed(backend: Backend) {
     let response = service.refresh(refresh_token(&login)).await;
     assert_eq!(response.status(), 200);
     let renewed: Value = response.json().await.unwrap();
+    assert_eq!(
+        renewed["expires_in"], 1,
+        "nor does its access token live on"
+    );
     service.clock.advance(Duration::from_secs(1));
     refused(&service, refresh_token(&renewed)).await;
     service.stop().await;
@@ -101,7 +210,7 @@ async fn logins_that_are_over_are_removed_and_no_others(backend: Backend) {
     let database = Database::open(&service.database_settings()).await.unwrap();
     let limit = Duration::from_secs(30 * 24 * 3600 - 1);
     let end_of_the_first = service.clock.unix_seconds() + limit.as_secs();
-    let tokens = RefreshTokens::new(database);
+    let tokens = RefreshTokens::new(database, GRACE);
     assert_eq!(
         tokens.forget_expired(end_of_the_first - 1).await.unwrap(),
         0
@@ -153,6 +262,13 @@ async fn refused(service: &Service, token: &str) {
     assert_eq!(response.status(), 400);
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["error"], "invalid_grant");
+}
+
+/// The answer to a renewal that succeeds.
+async fn renewed(service: &Service, login: &Value) -> Value {
+    let response = service.refresh(refresh_token(login)).await;
+    assert_eq!(response.status(), 200);
+    response.json().await.unwrap()
 }
 
 fn refresh_token(login: &Value) -> &str {

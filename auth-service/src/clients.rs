@@ -1,0 +1,197 @@
+//! Confidential clients: who may ask the endpoints of OAuth for what.
+//!
+//! They are the project's own services, few and known at the start, so they come from the
+//! configuration and not from a table. What is kept of a secret is its digest: it has at least 32
+//! random characters, so a fast digest is enough, and comparing digests in constant time tells
+//! nothing about how much of a guess was right.
+
+use std::{str::FromStr, sync::Arc};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use sha2::{Digest, Sha256};
+
+use crate::issuer::CLIENT_ID;
+
+/// A shorter secret could be guessed.
+const SECRET_MINIMUM: usize = 32;
+
+/// What a client may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Ask whether a token is active, RFC 7662.
+    Introspect,
+    /// Exchange a user's credential for a token, RFC 8693.
+    Exchange,
+    /// Get a token for itself, RFC 6749 §4.4.
+    Token,
+}
+
+/// A confidential client.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Its `client_id`.
+    pub id: String,
+    secret_digest: [u8; 32],
+    rights: Vec<Right>,
+}
+
+/// The clients of the configuration. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Clients(Arc<[Client]>);
+
+/// Why a list of clients is refused. No text contains any part of a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientsError {
+    /// An entry has not three parts.
+    #[error("entry {0} is not of the form ID:SECRET:RIGHT+RIGHT")]
+    Form(usize),
+    /// An id cannot be sent as it is.
+    #[error("the id of entry {0} must be of letters, digits, '-', '_' and '.'")]
+    Id(usize),
+    /// An id is in use.
+    #[error("the id of entry {0} belongs to another client")]
+    Taken(usize),
+    /// A secret could be guessed or cannot be sent as it is.
+    #[error(
+        "the secret of entry {0} must be at least {SECRET_MINIMUM} letters, digits, '-' and '_'"
+    )]
+    Secret(usize),
+    /// A right that is none.
+    #[error("the rights of entry {0} must be of introspect, exchange and token, joined by '+'")]
+    Right(usize),
+}
+
+impl Right {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "introspect" => Some(Self::Introspect),
+            "exchange" => Some(Self::Exchange),
+            "token" => Some(Self::Token),
+            _ => None,
+        }
+    }
+}
+
+impl Client {
+    /// Whether it was given this right.
+    #[must_use]
+    pub fn may(&self, right: Right) -> bool {
+        self.rights.contains(&right)
+    }
+
+    fn parse(number: usize, text: &str) -> Result<Self, ClientsError> {
+        let parts: Vec<&str> = text.split(':').map(str::trim).collect();
+        let [id, secret, rights] = parts[..] else {
+            return Err(ClientsError::Form(number));
+        };
+        if id.is_empty() || !id.bytes().all(|byte| is_plain(byte) || byte == b'.') {
+            return Err(ClientsError::Id(number));
+        }
+        if secret.len() < SECRET_MINIMUM || !secret.bytes().all(is_plain) {
+            return Err(ClientsError::Secret(number));
+        }
+        let rights: Option<Vec<Right>> = rights.split('+').map(Right::parse).collect();
+        Ok(Self {
+            id: id.to_owned(),
+            secret_digest: Sha256::digest(secret).into(),
+            rights: rights.ok_or(ClientsError::Right(number))?,
+        })
+    }
+}
+
+/// Shows nothing of the secret, not even its digest.
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("id", &self.id)
+            .field("rights", &self.rights)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Clients {
+    /// The client of this id, if the secret is its own.
+    #[must_use]
+    pub fn authenticate(&self, id: &str, secret: &str) -> Option<&Client> {
+        let presented = Sha256::digest(secret);
+        let client = self.0.iter().find(|client| client.id == id)?;
+        verify_slices_are_equal(&client.secret_digest, &presented)
+            .ok()
+            .map(|()| client)
+    }
+}
+
+impl FromStr for Clients {
+    type Err = ClientsError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut clients: Vec<Client> = Vec::new();
+        let entries = text
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty());
+        for (number, entry) in (1..).zip(entries) {
+            let client = Client::parse(number, entry)?;
+            if client.id == CLIENT_ID || clients.iter().any(|other| other.id == client.id) {
+                return Err(ClientsError::Taken(number));
+            }
+            clients.push(client);
+        }
+        Ok(Self(clients.into()))
+    }
+}
+
+/// Characters that mean the same in a form, in the Basic scheme and in this list.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789-abcdefghijklmnopqrs_tu";
+
+    #[test]
+    fn a_client_is_known_by_its_secret_and_has_the_rights_it_was_given() {
+        let list = format!("api:{SECRET}:introspect, edge.1:{SECRET}x:exchange+token");
+        let clients: Clients = list.parse().unwrap();
+        let api = clients.authenticate("api", SECRET).unwrap();
+        assert!(api.may(Right::Introspect));
+        assert!(!api.may(Right::Exchange));
+        assert!(clients.authenticate("edge.1", SECRET).is_none());
+        let edge = clients.authenticate("edge.1", &format!("{SECRET}x"));
+        assert!(edge.is_some_and(|edge| edge.may(Right::Exchange) && edge.may(Right::Token)));
+        assert!(clients.authenticate("nobody", SECRET).is_none());
+        assert!(Clients::default().authenticate("", "").is_none());
+    }
+
+    #[test]
+    fn an_entry_that_is_wrong_is_told_by_its_number_and_without_its_secret() {
+        let good = format!("api:{SECRET}:token");
+        for (entry, error) in [
+            ("api".to_owned(), ClientsError::Form(2)),
+            (format!("a b:{SECRET}:token"), ClientsError::Id(2)),
+            (format!("api:{SECRET}:token"), ClientsError::Taken(2)),
+            (
+                format!("{CLIENT_ID}:{SECRET}:token"),
+                ClientsError::Taken(2),
+            ),
+            ("x:opensesame:token".to_owned(), ClientsError::Secret(2)),
+            (format!("x:{SECRET}%:token"), ClientsError::Secret(2)),
+            (format!("x:{SECRET}:admin"), ClientsError::Right(2)),
+            (format!("x:{SECRET}:"), ClientsError::Right(2)),
+        ] {
+            let refused = format!("{good},{entry}").parse::<Clients>().unwrap_err();
+            assert_eq!(refused, error, "{entry}");
+            assert!(!refused.to_string().contains("opensesame"));
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_secret() {
+        let clients: Clients = format!("api:{SECRET}:token").parse().unwrap();
+        let text = format!("{clients:?}");
+        assert!(text.contains("api") && !text.contains(SECRET), "{text}");
+    }
+}

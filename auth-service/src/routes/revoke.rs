@@ -1,0 +1,90 @@
+//! `POST /oauth/revoke`: a client gives a token back, RFC 7009.
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use shared::{config::Secret, server::trace_of, session::SessionId, telemetry::trace::TraceHandle};
+
+use super::{
+    State,
+    caller::Caller,
+    form::{Form, Parameters},
+};
+use crate::{
+    error::{Error, OAuthError},
+    issuer::CLIENT_ID,
+};
+
+/// 200 means that the token is good for nothing, whatever it was before (RFC 7009 §2.2). When that
+/// is not sure the answer is 503: the client must assume that the token lives (§2.2.1).
+pub(super) async fn revoke(
+    request: HttpRequest,
+    state: web::Data<State>,
+    form: web::Form<Parameters>,
+) -> Result<HttpResponse, Error> {
+    let form = Form::read(&request, form.into_inner())?;
+    let caller = Caller::of(&request, &form, &state.clients)?;
+    let token = form.require("token", "token is missing")?;
+    let trace = trace_of(&request);
+    // The hint is not needed: the form of a token tells what it can be, and all are tried.
+    match SessionId::parse(token) {
+        Some(id) => revoke_opaque(&state, &caller, &id, trace.as_ref()).await?,
+        None => revoke_signed(&state, &caller, token, trace.as_ref()).await?,
+    }
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .finish())
+}
+
+/// A refresh token, spent or not, ends its login (RFC 7009 §2.1); a session id ends its session.
+async fn revoke_opaque(
+    state: &State,
+    caller: &Caller,
+    id: &SessionId,
+    trace: Option<&TraceHandle>,
+) -> Result<(), Error> {
+    let refresh_token = Secret::new(id.expose().to_owned());
+    if let Some(login) = state.refresh_tokens.login_of(&refresh_token, trace).await? {
+        own(caller, CLIENT_ID)?;
+        if !login.ended {
+            let now = state.issuer.now();
+            state
+                .refresh_tokens
+                .revoke(&login.family, now, trace)
+                .await?;
+        }
+        return Ok(());
+    }
+    match caller {
+        Caller::Public => {
+            state.sessions.end(id, trace).await?;
+        }
+        // Sessions are the login's, so another client ends none; and needs not know that it is one.
+        Caller::Confidential(_) => {}
+    }
+    Ok(())
+}
+
+async fn revoke_signed(
+    state: &State,
+    caller: &Caller,
+    token: &str,
+    trace: Option<&TraceHandle>,
+) -> Result<(), Error> {
+    let Ok(claims) = state.issuer.verify(token) else {
+        return Ok(());
+    };
+    own(caller, &claims.client_id)?;
+    if let Some(login) = &claims.sid {
+        let now = state.issuer.now();
+        state.refresh_tokens.revoke(login, now, trace).await?;
+    }
+    Ok(())
+}
+
+/// RFC 7009 §2.1: a client revokes tokens that were issued to it.
+fn own(caller: &Caller, client_id: &str) -> Result<(), OAuthError> {
+    if caller.id() == client_id {
+        Ok(())
+    } else {
+        Err(OAuthError::InvalidGrant)
+    }
+}

@@ -1,0 +1,95 @@
+//! The token endpoint as a whole, and `client_credentials`.
+
+use serde_json::Value;
+
+use super::{API, WORKER, refused, with_clients};
+use crate::service::{Backend, answered, header};
+
+/// RFC 6749 §4.4, §5.1 and RFC 9068 §2.2: the client is the subject; no refresh token.
+#[tokio::test]
+async fn rfc6749_4_4_a_client_gets_a_token_in_which_it_is_the_subject() {
+    let service = with_clients(Backend::Sqlite).start().await;
+    let form = [("grant_type", "client_credentials")];
+    let response = service.oauth_as(WORKER, "token", &form).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(header(&response, "cache-control"), "no-store");
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(answer["token_type"], "Bearer");
+    assert_eq!(answer["expires_in"], 900);
+    assert!(answer.get("refresh_token").is_none(), "RFC 6749 §4.4.3");
+    let token = answer["access_token"].as_str().unwrap();
+    let claims = service.claims(token).await;
+    assert_eq!(
+        (claims.sub.as_str(), claims.client_id.as_str()),
+        (WORKER, WORKER)
+    );
+    assert!(claims.roles.is_empty());
+    assert_eq!((claims.sid, claims.preferred_username), (None, None));
+
+    let found = service.introspected(token).await;
+    assert_eq!(
+        (&found["active"], &found["sub"]),
+        (&true.into(), &WORKER.into())
+    );
+    service.stop().await;
+}
+
+/// RFC 6749 §4.4: only confidential clients.
+#[tokio::test]
+async fn rfc6749_4_4_a_public_client_gets_no_token_for_itself() {
+    let service = with_clients(Backend::Sqlite).start().await;
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", "statewise-login"),
+    ];
+    let response = answered(service.oauth("token", &form)).await;
+    refused(response, 401, "invalid_client").await;
+    service.stop().await;
+}
+
+/// RFC 9700 §2.4: the password grant must not be used.
+#[tokio::test]
+async fn rfc9700_2_4_there_is_no_password_grant() {
+    let service = with_clients(Backend::Sqlite).start().await;
+    service.register("ada").await;
+    let form = [
+        ("grant_type", "password"),
+        ("username", "ada"),
+        ("password", crate::service::PASSWORD),
+    ];
+    let response = service.oauth_as(WORKER, "token", &form).await;
+    refused(response, 400, "unsupported_grant_type").await;
+    service.stop().await;
+}
+
+/// RFC 6749 §6: a refresh token is bound to the client it was issued to.
+#[tokio::test]
+async fn rfc6749_6_another_client_cannot_use_a_refresh_token() {
+    let service = with_clients(Backend::Sqlite).start().await;
+    service.register("ada").await;
+    let login = service.logged_in("ada", "token").await;
+    let token = super::text(&login, "refresh_token");
+    let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+    refused(
+        service.oauth_as(API, "token", &form).await,
+        400,
+        "invalid_grant",
+    )
+    .await;
+    assert_eq!(
+        service.refresh(token).await.status(),
+        200,
+        "it is not spent"
+    );
+    service.stop().await;
+}
+
+/// RFC 6749 §5.2: a scope that is unknown.
+#[tokio::test]
+async fn rfc6749_5_2_a_scope_is_refused_where_there_are_none() {
+    let service = with_clients(Backend::Sqlite).start().await;
+    let form = [("grant_type", "client_credentials"), ("scope", "all")];
+    let response = service.oauth_as(WORKER, "token", &form).await;
+    refused(response, 400, "invalid_scope").await;
+    service.stop().await;
+}
