@@ -76,7 +76,7 @@ impl Active {
                 id: record.subject,
                 username: Some(record.username),
                 roles: record.roles,
-                sid: Some(record.sid),
+                sid: Some(record.sid).filter(|sid| !sid.is_empty()),
                 ends_at: record.expires_at,
             }),
             Self::Access(claims) => Some(Subject {

@@ -32,6 +32,9 @@ async fn rfc8693_2_2_1_a_session_is_exchanged_for_a_short_token_of_its_user() {
     assert_eq!(claims.roles, ["user"]);
     assert_eq!(claims.aud, ["statewise-api"]);
     assert_eq!(claims.client_id, EDGE);
+    let session = service.introspected(text(&login, "session_id")).await;
+    assert_eq!(session["sid"].as_str(), claims.sid.as_deref());
+    assert!(claims.sid.is_some(), "the login that both belong to");
     assert_eq!(claims.exp - claims.iat, 10);
 
     let again = exchanged(&service, text(&login, "session_id")).await;
