@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs docker-compose.yml as it is (all but Jaeger, which nothing needs) under a project name of its own: logs in both
-# ways, asks both strategies, scales both pools up and down under load, and looks at how the containers run.
+# ways, asks both strategies, scales both pools up and down under load, looks at how the containers run, and asks each
+# strategy of the profile `all` with secrets made for this run.
 # Leaves nothing behind but docker's build cache.
 #
 #   STATEWISE_TEST_PORT    where the gateway is published meanwhile, default 18080
@@ -14,6 +15,7 @@ STATEWISE_USER=$(id -u):$(id -g)
 export STATEWISE_USER
 readonly GATEWAY=http://127.0.0.1:$STATEWISE_PORT
 readonly STRATEGIES="jwt session"
+readonly MORE_STRATEGIES="session-cached jwt-revocable introspection phantom"
 # For each strategy, so many connections that each ask so many times a second.
 readonly CONNECTIONS=4 RATE=40
 
@@ -35,7 +37,7 @@ fi
 docker info >/dev/null 2>&1 || fail "the docker daemon does not answer: is it running, and may $(id -un) use it?"
 
 compose() {
-    "${compose_command[@]}" --project-name "$PROJECT" "$@"
+    "${compose_command[@]}" --project-name "$PROJECT" --env-file "$work/env" "$@"
 }
 
 work=$(mktemp -d)
@@ -57,7 +59,7 @@ clean_up() {
         compose ps || true
         compose logs --no-color --tail=20 || true
     fi
-    compose --profile loadtest down --volumes --remove-orphans --rmi local >"$work/down.log" 2>&1 || cat "$work/down.log"
+    compose --profile loadtest --profile all down --volumes --remove-orphans --rmi local >"$work/down.log" 2>&1 || cat "$work/down.log"
     rm -rf "$work"
     exit "$code"
 }
@@ -76,6 +78,11 @@ check() {
         failed=$((failed + 1))
         echo "FAIL  $what"
     fi
+}
+
+# refuses COMMAND...: whether the command fails.
+refuses() {
+    ! "$@" >/dev/null 2>&1
 }
 
 # within SECONDS COMMAND...: whether the command succeeds before the time is over.
@@ -211,17 +218,21 @@ only_gateway_is_published() {
 redis_is_apart() {
     local id
     [ "$(networks_of "$(containers redis)")" = "${PROJECT}_state " ] || return 1
-    for id in $(containers api-jwt) $(containers gateway); do
+    for id in $(containers api-jwt) $(containers api-phantom) $(containers gateway); do
         [[ $(networks_of "$id") != *_state* ]] || return 1
     done
 }
+
+scripts/secrets.sh "$work/env" >/dev/null
+check "the secrets are for their owner only" test "$(stat -c %a "$work/env")" = 600
+check "secrets that are there are not overwritten" refuses scripts/secrets.sh "$work/env"
 
 # Whoever cannot make the base images (that takes root and debootstrap) lets docker fetch them.
 if [ "$(id -u)" -eq 0 ] && command -v debootstrap >/dev/null; then
     scripts/make-base-images.sh
 fi
 
-timed "build" compose --profile loadtest build
+timed "build" compose --profile loadtest --profile all build
 timed "up" compose up --detach gateway
 within 60 is_healthy gateway || fail "the gateway is not healthy after 60 s"
 docker images --filter "reference=$PROJECT*" --format '{{.Repository}} {{.Size}}' | sed "s/^/      /"
@@ -261,6 +272,18 @@ done
 
 for strategy in $STRATEGIES; do
     check "the load test's own image drives /$strategy/me without an error" load_test_finds_no_error "$strategy"
+done
+
+services=()
+for strategy in $MORE_STRATEGIES; do
+    services+=("api-$strategy")
+done
+timed "up with every strategy" compose --profile all up --detach --no-recreate "${services[@]}"
+credential[jwt-revocable]=${credential[jwt]}
+for strategy in $MORE_STRATEGIES; do
+    bearer="Authorization: Bearer ${credential[$strategy]:-${credential[session]}}"
+    check "/$strategy/me knows its caller" within 60 answers 200 "/$strategy/me" --header "$bearer"
+    check "/$strategy/me without a credential is refused" answers 401 "/$strategy/me"
 done
 
 for id in $(containers); do
