@@ -5,6 +5,7 @@
 
 mod jwks;
 mod jwt;
+mod remembered;
 mod session;
 mod sources;
 mod tokens;
@@ -141,7 +142,9 @@ impl Opened {
 /// Starts one strategy.
 fn prepare(config: &StrategyConfig, process: &mut OfProcess<'_>) -> Result<Open, reqwest::Error> {
     Ok(match config {
-        StrategyConfig::Jwt(settings) => jwt::prepare(settings, process)?,
+        StrategyConfig::Jwt(settings) | StrategyConfig::Phantom(settings) => {
+            jwt::prepare(config.name(), settings, process)?
+        }
         StrategyConfig::Session(settings) => session::prepare(settings),
     })
 }

@@ -144,7 +144,14 @@ impl TokenProfile {
         Ok(claims)
     }
 
-    fn check(&self, claims: &Registered<'_>, now: u64) -> Result<(), TokenError> {
+    /// What [`TokenProfile::verify`] demands of the claims that every kind has: of themselves, and
+    /// at `now`. By itself it is no verification; it is for claims whose signature was checked
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// The first check that failed.
+    pub fn check(&self, claims: &Registered<'_>, now: u64) -> Result<(), TokenError> {
         let leeway = self.leeway.as_secs();
         if claims.iss != self.issuer {
             return Err(TokenError::Issuer);

@@ -16,6 +16,8 @@ pub enum StrategyConfig {
     Jwt(TokenSettings),
     /// `session`: opaque ids, looked up in Redis.
     Session(StoreSettings),
+    /// `phantom`: tokens that the gateway gets for opaque ids, verified here.
+    Phantom(TokenSettings),
 }
 
 /// What verifying tokens needs.
@@ -47,12 +49,15 @@ type Known = (
 );
 
 /// All strategies.
-const KNOWN: [Known; 2] = [
+const KNOWN: [Known; 3] = [
     ("jwt", |checked, faults| {
         checked.token(faults).map(StrategyConfig::Jwt)
     }),
     ("session", |checked, faults| {
         checked.store(faults).map(StrategyConfig::Session)
+    }),
+    ("phantom", |checked, faults| {
+        checked.token(faults).map(StrategyConfig::Phantom)
     }),
 ];
 
@@ -63,6 +68,7 @@ impl StrategyConfig {
         match self {
             Self::Jwt(_) => "jwt",
             Self::Session(_) => "session",
+            Self::Phantom(_) => "phantom",
         }
     }
 }
@@ -70,7 +76,7 @@ impl StrategyConfig {
 /// The arguments of all strategies; each is looked at only when a strategy needs it.
 #[derive(clap::Args, Debug)]
 pub(super) struct StrategyArgs {
-    /// How callers are known: jwt or session.
+    /// How callers are known: jwt, session, phantom.
     #[arg(long, env = "API_STRATEGY")]
     strategy: Option<String>,
 

@@ -1,4 +1,8 @@
-//! `jwt`: a signed access token, verified in the process.
+//! `jwt`: a signed access token, verified in the process; and `phantom`, which is the same here.
+//!
+//! A `phantom` replica is sent tokens of a few seconds, which the gateway got for the opaque id of
+//! the caller. An id that arrives unexchanged is no token, and so no credential. Nothing follows
+//! revocations here: a token that outlives its session does so for no longer than it lives.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -12,28 +16,30 @@ use super::{
 };
 use crate::TokenSettings;
 
-const NAME: &str = "jwt";
-
+/// Verifies the token of each request.
 struct Jwt {
-    tokens: TokenVerifier,
+    name: &'static str,
+    tokens: Rc<TokenVerifier>,
 }
 
-/// Starts the strategy.
+/// Starts the strategy under a name.
 pub(super) fn prepare(
+    name: &'static str,
     settings: &TokenSettings,
     process: &mut OfProcess<'_>,
 ) -> Result<Open, reqwest::Error> {
     let tokens = Tokens::start(settings, process)?;
-    Ok(Arc::new(move |_| {
+    Ok(Arc::new(move |thread| {
         Rc::new(Jwt {
-            tokens: tokens.for_this_thread(),
+            name,
+            tokens: tokens.for_this_thread(thread),
         })
     }))
 }
 
 impl Strategy for Jwt {
     fn name(&self) -> &'static str {
-        NAME
+        self.name
     }
 
     fn verify<'a>(

@@ -1,13 +1,15 @@
 //! What strategies decide by, shared among those that are configured alike.
 
+use std::{rc::Rc, sync::Arc};
+
 use shared::{
     session::{SessionStore, StoreSettings},
     shutdown::CancellationToken,
     telemetry::metrics::Metrics,
 };
 
-use super::jwks::Jwks;
-use crate::JwksSettings;
+use super::{jwks::Jwks, remembered::Events, tokens::TokenVerifier};
+use crate::{JwksSettings, TokenSettings};
 
 /// What the strategies of one process share, made when the first asks for it.
 pub(super) struct OfProcess<'a> {
@@ -16,6 +18,7 @@ pub(super) struct OfProcess<'a> {
     /// Ends what runs in the background.
     pub(super) stop: &'a CancellationToken,
     jwks: Vec<(JwksSettings, Jwks)>,
+    remembered: Option<Events>,
 }
 
 impl<'a> OfProcess<'a> {
@@ -24,6 +27,7 @@ impl<'a> OfProcess<'a> {
             metrics,
             stop,
             jwks: Vec::new(),
+            remembered: None,
         }
     }
 
@@ -36,12 +40,20 @@ impl<'a> OfProcess<'a> {
         self.jwks.push((settings.clone(), jwks.clone()));
         Ok(jwks)
     }
+
+    /// The counters of remembered tokens.
+    pub(super) fn remembered(&mut self) -> Events {
+        self.remembered
+            .get_or_insert_with(|| Events::register(self.metrics))
+            .clone()
+    }
 }
 
 /// What the strategies of one worker thread share, made when the first asks for it.
 #[derive(Default)]
 pub(super) struct OfThread {
     stores: Vec<(StoreSettings, SessionStore)>,
+    tokens: Vec<(Arc<TokenSettings>, Rc<TokenVerifier>)>,
 }
 
 impl OfThread {
@@ -53,5 +65,19 @@ impl OfThread {
         let store = SessionStore::open(settings.clone());
         self.stores.push((settings.clone(), store.clone()));
         store
+    }
+
+    /// This thread's verifier of tokens of these settings, opened when it is new.
+    pub(super) fn tokens(
+        &mut self,
+        settings: &Arc<TokenSettings>,
+        open: impl FnOnce() -> TokenVerifier,
+    ) -> Rc<TokenVerifier> {
+        if let Some((_, tokens)) = self.tokens.iter().find(|(known, _)| known == settings) {
+            return Rc::clone(tokens);
+        }
+        let tokens = Rc::new(open());
+        self.tokens.push((Arc::clone(settings), Rc::clone(&tokens)));
+        tokens
     }
 }

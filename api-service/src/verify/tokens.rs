@@ -1,31 +1,36 @@
-//! Access tokens, for every strategy that takes them: the profile, the issuer's keys, and the
-//! principal that a token names.
+//! Access tokens, for every strategy that takes them: the profile, the issuer's keys, what is
+//! remembered, and the principal that a token names.
 
-use std::{rc::Rc, sync::Arc};
+use std::{num::NonZeroUsize, rc::Rc, sync::Arc};
 
 use actix_web::HttpRequest;
 use shared::{
     server::Missing,
-    token::{AccessClaims, AccessTokenProfile, TokenError},
+    token::{AccessClaims, KeySet, TokenError},
 };
 
 use super::{
     Outcome,
     jwks::{Jwks, Renewal},
-    sources::OfProcess,
+    remembered::{Events, Remembered},
+    sources::{OfProcess, OfThread},
 };
 use crate::{TokenSettings, credential, error::Refusal, extract::Principal};
 
 /// What all threads share.
+#[derive(Clone)]
 pub(super) struct Tokens {
-    profile: Arc<AccessTokenProfile>,
+    settings: Arc<TokenSettings>,
     jwks: Jwks,
+    /// With the number of tokens to remember, when any are.
+    remember: Option<(NonZeroUsize, Events)>,
 }
 
 /// Verifies tokens on one worker thread.
 pub(super) struct TokenVerifier {
-    profile: Arc<AccessTokenProfile>,
+    settings: Arc<TokenSettings>,
     jwks: Jwks,
+    remembered: Option<Remembered>,
 }
 
 impl Tokens {
@@ -35,17 +40,23 @@ impl Tokens {
         process: &mut OfProcess<'_>,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            profile: Arc::new(settings.profile.clone()),
+            settings: Arc::new(settings.clone()),
             jwks: process.jwks(&settings.jwks)?,
+            remember: NonZeroUsize::new(settings.remembered)
+                .map(|count| (count, process.remembered())),
         })
     }
 
-    /// The verifier of the calling worker thread.
-    pub(super) fn for_this_thread(&self) -> TokenVerifier {
-        TokenVerifier {
-            profile: Arc::clone(&self.profile),
+    /// The verifier of the calling worker thread; strategies with equal settings share it.
+    pub(super) fn for_this_thread(&self, thread: &mut OfThread) -> Rc<TokenVerifier> {
+        thread.tokens(&self.settings, || TokenVerifier {
+            settings: Arc::clone(&self.settings),
             jwks: self.jwks.clone(),
-        }
+            remembered: self
+                .remember
+                .as_ref()
+                .map(|(count, events)| Remembered::new(*count, events.clone())),
+        })
     }
 }
 
@@ -55,26 +66,47 @@ impl TokenVerifier {
         let token = credential::bearer(request)
             .map_err(|_| Refusal::Ambiguous)?
             .ok_or(Refusal::Missing)?;
-        let claims = match self.check(token, now)? {
-            Ok(claims) => claims,
-            Err(TokenError::UnknownKey { .. }) => self.check_with_newer_keys(token, now).await?,
-            Err(error) => return Err(invalid(&error)),
-        };
-        Ok(Rc::new(principal(claims)))
+        match self.check(token, now)? {
+            // The key may be newer than our set.
+            Err(TokenError::UnknownKey { .. }) => self.check_with_newer_keys(token, now).await,
+            verdict => verdict.map_err(|error| invalid(&error)),
+        }
     }
 
     /// The outer error means that there are no keys yet.
-    fn check(&self, token: &str, now: u64) -> Result<Result<AccessClaims, TokenError>, Refusal> {
+    fn check(&self, token: &str, now: u64) -> Result<Result<Rc<Principal>, TokenError>, Refusal> {
         let keys = self.jwks.current();
         if keys.is_empty() {
             return Err(Refusal::Undecidable("no keys were fetched yet".to_owned()));
         }
-        Ok(self.profile.verify(token, &keys, now))
+        let profile = &self.settings.profile;
+        let Some(remembered) = &self.remembered else {
+            return Ok(self
+                .verify_signature(token, &keys, now)
+                .map(|claims| Rc::new(claims.into())));
+        };
+        if let Some(verdict) = remembered.find(token, profile, &keys, now) {
+            return Ok(verdict);
+        }
+        Ok(self.verify_signature(token, &keys, now).map(|claims| {
+            let principal = Rc::new(claims.clone().into());
+            remembered.insert(token, &keys, claims, &principal);
+            principal
+        }))
     }
 
-    /// The key may be newer than our set. Whether it is cannot be decided while the issuer does not
-    /// answer; once it has answered, a key that is not in its set is nobody's.
-    async fn check_with_newer_keys(&self, token: &str, now: u64) -> Result<AccessClaims, Refusal> {
+    fn verify_signature(
+        &self,
+        token: &str,
+        keys: &KeySet,
+        now: u64,
+    ) -> Result<AccessClaims, TokenError> {
+        self.settings.profile.verify(token, keys, now)
+    }
+
+    /// Whether a newer set has the key cannot be decided while the issuer does not answer; once it
+    /// has answered, a key that is not in its set is nobody's.
+    async fn check_with_newer_keys(&self, token: &str, now: u64) -> Outcome {
         match self.jwks.renew().await {
             Renewal::Fresh => {}
             Renewal::Failed => {
@@ -95,18 +127,20 @@ impl TokenVerifier {
     }
 }
 
-fn principal(claims: AccessClaims) -> Principal {
-    Principal {
-        // A token may carry no name; then the subject is the best there is.
-        username: claims
-            .preferred_username
-            .unwrap_or_else(|| claims.sub.clone()),
-        subject: claims.sub,
-        roles: claims.roles,
-        sid: claims.sid,
-        issued_at: claims.iat,
-        expires_at: claims.exp,
-        token_id: Some(claims.jti),
+impl From<AccessClaims> for Principal {
+    fn from(claims: AccessClaims) -> Self {
+        Self {
+            // A token may carry no name; then the subject is the best there is.
+            username: claims
+                .preferred_username
+                .unwrap_or_else(|| claims.sub.clone()),
+            subject: claims.sub,
+            roles: claims.roles,
+            sid: claims.sid,
+            issued_at: claims.iat,
+            expires_at: claims.exp,
+            token_id: Some(claims.jti),
+        }
     }
 }
 

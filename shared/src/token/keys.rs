@@ -76,6 +76,17 @@ impl KeySet {
         self.0.contains_key(kid)
     }
 
+    /// The ids of keys that `newer` has no longer, or has with other public members.
+    #[must_use]
+    pub fn missing_in(&self, newer: &Self) -> Vec<&str> {
+        let same = |kid: &String, key: &Key| newer.0.get(kid).is_some_and(|other| key.is(other));
+        self.0
+            .iter()
+            .filter(|(kid, key)| !same(kid, key))
+            .map(|(kid, _)| kid.as_str())
+            .collect()
+    }
+
     /// Whether there is no key at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -129,16 +140,20 @@ struct Key {
     material: Vec<u8>,
 }
 
+impl Key {
+    /// Whether both are one key.
+    fn is(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.material == other.material
+    }
+}
+
 fn add(keys: &mut HashMap<String, Option<Key>>, kid: String, key: Key) {
     match keys.entry(kid) {
         Entry::Vacant(place) => {
             place.insert(Some(key));
         }
         Entry::Occupied(mut place) => {
-            let same = place.get().as_ref().is_some_and(|other| {
-                other.algorithm == key.algorithm && other.material == key.material
-            });
-            if !same {
+            if !place.get().as_ref().is_some_and(|other| other.is(&key)) {
                 tracing::warn!("two keys of the set have one id; neither is used");
                 place.insert(None);
             }
