@@ -75,7 +75,8 @@ pub(super) fn judge(read: Result<Option<Session>, StoreError>) -> Result<Princip
         subject: record.subject,
         username: record.username,
         roles: record.roles,
-        sid: None,
+        // A session from before there were such ids has none.
+        sid: Some(record.sid).filter(|sid| !sid.is_empty()),
         issued_at: record.created_at,
         expires_at: record.expires_at,
         token_id: None,
