@@ -19,6 +19,7 @@
 //! Ending is deleting, and whatever writes does so only to what exists: nothing that comes late
 //! brings an ended session back.
 
+mod cart;
 pub(crate) mod link;
 mod scripts;
 mod store;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::{
+    cart::{CartWrite, KeptCart},
     link::StoreError,
     store::{Creation, SessionStore},
 };

@@ -9,7 +9,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use shared::{
     config::Secret,
-    session::{Creation, SessionId, SessionRecord, SessionStore, StoreError, StoreSettings},
+    session::{
+        CartWrite, Creation, KeptCart, SessionId, SessionRecord, SessionStore, StoreError,
+        StoreSettings,
+    },
 };
 
 const NOW: u64 = 1_700_000_000;
@@ -436,4 +439,83 @@ async fn with_memory_full_sessions_still_end() {
     assert_eq!(store.end(&first, None).await.unwrap(), Some(record));
     assert_eq!(store.end_all("u1", None, NOW, None).await.unwrap(), 1);
     assert_eq!(store.read(&second, NOW, None).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_cart_is_kept_in_the_hash_of_its_session_and_read_back_with_its_version() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let (id, record) = log_in(&store).await;
+    let empty = store.read_cart(&id, None).await.unwrap().unwrap();
+    assert_eq!((empty.version, empty.json), (0, None));
+    for version in 0..3 {
+        let json = format!("[{version}]");
+        let written = store.write_cart(&id, version, &json, None).await.unwrap();
+        assert_eq!(written, CartWrite::Written(version + 1));
+        let kept = KeptCart {
+            version: version + 1,
+            json: Some(json),
+        };
+        assert_eq!(store.read_cart(&id, None).await.unwrap(), Some(kept));
+    }
+    // The record is what it was.
+    let session = store.read(&id, NOW, None).await.unwrap().unwrap();
+    assert_eq!(session.record, record);
+}
+
+#[tokio::test]
+async fn of_writes_made_from_one_version_exactly_one_is_kept() {
+    let redis = Redis::start();
+    let stores = [redis.store().await, redis.store().await];
+    let (id, _) = log_in(&stores[0]).await;
+    let mut writing = tokio::task::JoinSet::new();
+    for number in 0..32 {
+        let (store, id) = (stores[number % 2].clone(), id.clone());
+        writing.spawn(async move { store.write_cart(&id, 0, "[]", None).await.unwrap() });
+    }
+    let outcomes = writing.join_all().await;
+    let count = |wanted| outcomes.iter().filter(|one| **one == wanted).count();
+    assert_eq!(count(CartWrite::Written(1)), 1, "{outcomes:?}");
+    assert_eq!(count(CartWrite::Changed(1)), 31, "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_cart_written_late_does_not_bring_back_an_ended_session() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let (id, _) = log_in(&store).await;
+    store.write_cart(&id, 0, "[]", None).await.unwrap();
+    store.end(&id, None).await.unwrap();
+    for version in 0..2 {
+        let late = store.write_cart(&id, version, "[]", None).await.unwrap();
+        assert_eq!(late, CartWrite::Ended);
+    }
+    assert_eq!(store.read_cart(&id, None).await.unwrap(), None);
+    assert_eq!(key_of(&redis).await, None);
+}
+
+/// The key of the only session, if there is one.
+async fn key_of(redis: &Redis) -> Option<String> {
+    let redis::Value::Array(keys) = raw(redis, &["KEYS", "statewise:session:*"]).await else {
+        panic!("KEYS answers a list")
+    };
+    match keys.as_slice() {
+        [] => None,
+        [redis::Value::BulkString(key)] => Some(String::from_utf8(key.clone()).unwrap()),
+        other => panic!("more than one session: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn writing_a_cart_leaves_the_time_to_live_as_it_is() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let (id, _) = log_in(&store).await;
+    let key = key_of(&redis).await.unwrap();
+    raw(&redis, &["EXPIRE", &key, "7"]).await;
+    store.write_cart(&id, 0, "[]", None).await.unwrap();
+    let redis::Value::Int(seconds) = raw(&redis, &["TTL", &key]).await else {
+        panic!("TTL answers a number")
+    };
+    assert!((1..=7).contains(&seconds), "{seconds}");
 }

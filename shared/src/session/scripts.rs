@@ -144,3 +144,15 @@ if tonumber(redis.call('GET', KEYS[2]) or '-1') < tonumber(ARGV[2]) then
   redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
 end
 return changed"#;
+
+/// Writes the cart of a session if it is at the version that the change was made from, and only
+/// while the session exists: a late write must not bring back an ended one.
+///
+/// KEYS: session. ARGV: version that it was made from, cart. Answers what happened, and the version
+/// that is there now.
+pub(super) const WRITE_CART: &str = r"
+if redis.call('HEXISTS', KEYS[1], 'record') == 0 then return {'ended', 0} end
+local version = redis.call('HGET', KEYS[1], 'cart_version') or '0'
+if version ~= ARGV[1] then return {'changed', tonumber(version)} end
+redis.call('HSET', KEYS[1], 'cart', ARGV[2])
+return {'written', redis.call('HINCRBY', KEYS[1], 'cart_version', 1)}";

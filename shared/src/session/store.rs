@@ -18,7 +18,7 @@ const EVERYBODY: &str = "*";
 const GUARD_SECONDS: u64 = 300;
 /// Keys of one step of a sweep. A step keeps Redis from others, so it is short.
 const SWEEP_KEYS: u64 = 200;
-const FIELD_RECORD: &str = "record";
+pub(super) const FIELD_RECORD: &str = "record";
 const FIELD_SEEN: &str = "seen";
 
 /// Sessions in Redis, over one multiplexed connection of the thread that opened it.
@@ -329,7 +329,7 @@ fn guard(subject: &str) -> String {
     format!("{GUARD_PREFIX}{subject}")
 }
 
-fn unexpected(command: &str, value: &Value) -> StoreError {
+pub(super) fn unexpected(command: &str, value: &Value) -> StoreError {
     // The kind only: values may hold records.
     let kind = match value {
         Value::Nil => "nil",
