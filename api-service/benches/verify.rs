@@ -249,6 +249,11 @@ impl Service {
             listen: address,
             replica: Some("replica-1".to_owned()),
             strategy,
+            login: api_service::LoginSettings {
+                state_keys: None,
+                state_ttl: Duration::from_secs(43_200),
+                meaningless_cookie: false,
+            },
             routes: BTreeMap::new(),
             server: ServerSettings {
                 workers: 1,

@@ -1,5 +1,6 @@
 //! Configuration: `api-service --help` is the reference.
 
+mod login;
 mod strategy;
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -12,8 +13,9 @@ use shared::{
     telemetry::{TelemetryArgs, TelemetrySettings},
 };
 
-use self::strategy::StrategyArgs;
+pub use self::login::LoginSettings;
 pub use self::strategy::{JwksSettings, StrategyConfig, TokenSettings};
+use self::{login::LoginArgs, strategy::StrategyArgs};
 
 /// A small API that knows its callers by the configured strategy. Every option can be given by its
 /// environment variable.
@@ -34,6 +36,9 @@ pub struct Raw {
     /// Name of this replica in answers and telemetry; default: the host's name and the port.
     #[arg(long, env = "API_REPLICA")]
     replica: Option<String>,
+
+    #[command(flatten)]
+    login: LoginArgs,
 
     /// How long to keep answering, not ready, after the signal to stop.
     #[arg(long, env = "API_DRAIN_GRACE", default_value = "1s")]
@@ -58,6 +63,8 @@ pub struct Config {
     pub strategy: StrategyConfig,
     /// How callers are known on routes that have a strategy of their own.
     pub routes: BTreeMap<&'static str, StrategyConfig>,
+    /// Data of a login that the client carries.
+    pub login: LoginSettings,
     /// Threads and drain.
     pub server: ServerSettings,
     /// Logs and traces.
@@ -79,6 +86,7 @@ impl Config {
                 .map(usize::from),
         };
         let strategies = strategy::check(&raw.strategies, faults);
+        let login = raw.login.check(faults);
         let grace = faults.duration("API_DRAIN_GRACE", &raw.drain_grace);
         let timeout = faults.positive_duration("API_DRAIN_TIMEOUT", &raw.drain_timeout);
         let telemetry = raw.telemetry.check(faults);
@@ -88,6 +96,7 @@ impl Config {
             replica: raw.replica.filter(|name| !name.is_empty()),
             strategy,
             routes,
+            login: login?,
             server: ServerSettings {
                 workers: workers?,
                 drain: Drain {

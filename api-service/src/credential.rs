@@ -45,7 +45,7 @@ pub(crate) fn session(request: &HttpRequest) -> Result<Presented, Ambiguous> {
     if let Some(id) = bearer.and_then(SessionId::parse) {
         return Ok(Presented::Id(id));
     }
-    let cookie = cookie(request)?;
+    let cookie = cookie(request, SESSION_COOKIE)?;
     Ok(match (cookie.map(SessionId::parse), bearer) {
         (Some(Some(id)), _) => Presented::Id(id),
         (Some(None), _) | (None, Some(_)) => Presented::Malformed,
@@ -64,9 +64,16 @@ pub(crate) enum Presented {
     Nothing,
 }
 
-/// The value of the session cookie. The prefix keeps a browser from ever holding two, so two that
-/// differ come from somebody who wants one mistaken for the other.
-fn cookie(request: &HttpRequest) -> Result<Option<&str>, Ambiguous> {
+/// The value of a cookie. The prefix `__Host-` keeps a browser from ever holding two of ours, so two
+/// that differ come from somebody who wants one mistaken for the other.
+///
+/// # Errors
+///
+/// There are several that differ.
+pub(crate) fn cookie<'a>(
+    request: &'a HttpRequest,
+    name: &str,
+) -> Result<Option<&'a str>, Ambiguous> {
     let mut found = None;
     // Bytes, because another application's cookie on this host may hold anything.
     for header in request.headers().get_all(header::COOKIE) {
@@ -74,7 +81,7 @@ fn cookie(request: &HttpRequest) -> Result<Option<&str>, Ambiguous> {
             // Names are case-sensitive; `__host-sid` has none of the prefix's protection.
             let Some(value) = pair
                 .trim_ascii()
-                .strip_prefix(SESSION_COOKIE.as_bytes())
+                .strip_prefix(name.as_bytes())
                 .and_then(|rest| rest.strip_prefix(b"="))
             else {
                 continue;
@@ -89,7 +96,7 @@ fn cookie(request: &HttpRequest) -> Result<Option<&str>, Ambiguous> {
 }
 
 /// A credential has printable characters only; what has others is read as empty.
-fn text(value: &[u8]) -> &str {
+pub(crate) fn text(value: &[u8]) -> &str {
     std::str::from_utf8(value).unwrap_or_default().trim()
 }
 

@@ -2,6 +2,8 @@
 
 use shared::problem::Problem;
 
+use crate::{carried, keep::KeepError, state::SEALED_LIMIT_BYTES};
+
 /// Why a request does not get its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -63,6 +65,67 @@ impl From<Refusal> for Problem {
         };
         // Nothing about a credential may be kept, so `Vary` has nothing to tell apart. No answer here
         // takes the cookie away: what is wrong now may be right when the store is back.
+        problem.header("cache-control", "no-store")
+    }
+}
+
+impl From<KeepError> for Problem {
+    fn from(error: KeepError) -> Self {
+        let problem = match error {
+            // The credential was good when it was checked, and is not any more.
+            KeepError::Ended => return Refusal::Invalid("session_ended").into(),
+            KeepError::Faulty(faults) => {
+                Self::new(400, "invalid-input", "The body is not what this path takes")
+                    .detail(faults.join("; "))
+            }
+            KeepError::NoLogin => Self::new(403, "no-login", "The credential belongs to no login")
+                .detail("A cart belongs to the login of a user; this credential names none."),
+            KeepError::NoKeys => Self::unavailable(
+                "state-keys-missing",
+                "This replica cannot seal what the client is to carry",
+            )
+            .detail("API_STATE_KEYS is not set."),
+            KeepError::Ambiguous => {
+                Self::new(400, "ambiguous-state", "More than one state is carried")
+                    .detail("The cookie and the header must be equal, or one of them absent.")
+            }
+            KeepError::InvalidState { forget } => {
+                let problem = Self::new(
+                    400,
+                    "invalid-state",
+                    "The state that the request carries is not one of this login",
+                )
+                .detail("Leave it out to begin with an empty cart.");
+                if forget {
+                    problem.header("set-cookie", carried::expired().to_string())
+                } else {
+                    problem
+                }
+            }
+            KeepError::TooLong(bytes) => Self::new(
+                413,
+                "state-too-large",
+                "The cart is too large to be carried by the client",
+            )
+            .detail(format!(
+                "Sealed it would have {bytes} bytes, and a cookie can carry {SEALED_LIMIT_BYTES}."
+            )),
+            KeepError::Changed(version) => Self::new(
+                412,
+                "cart-changed",
+                "The cart is at another version than the change was made from",
+            )
+            .detail("Read it again, and make the change from what is there now.")
+            .header("etag", format!("\"{version}\"")),
+            KeepError::Undecidable(reason) => {
+                tracing::debug!(%reason, "a cart cannot be read or written");
+                Self::unavailable(
+                    "session-store-unavailable",
+                    "The cart cannot be read or written now",
+                )
+            }
+            KeepError::Failed => Self::internal(),
+        };
         problem.header("cache-control", "no-store")
     }
 }

@@ -1,6 +1,10 @@
 //! From a request to its principal: the only way a handler learns who is calling.
 
-use std::{pin::Pin, rc::Rc, time::Instant};
+use std::{
+    pin::Pin,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use serde::Serialize;
@@ -8,6 +12,7 @@ use shared::{clock::Clock, problem::Problem, server::trace_of, telemetry::trace:
 
 use crate::{
     error::Refusal,
+    keep::Keeper,
     verify::{Opened, Outcome, Strategy, Verdicts},
 };
 
@@ -18,6 +23,10 @@ pub(crate) struct Gate {
     pub(crate) clock: Clock,
     pub(crate) verdicts: Verdicts,
     pub(crate) replica: String,
+    /// Where carts are.
+    pub(crate) keeper: Rc<Keeper>,
+    /// How long a browser keeps what it carries.
+    pub(crate) state_ttl: Duration,
 }
 
 /// Makes the gates of a worker thread.
@@ -26,6 +35,8 @@ pub(crate) struct Gates {
     pub(crate) clock: Clock,
     pub(crate) verdicts: Verdicts,
     pub(crate) replica: String,
+    pub(crate) keeper: Rc<Keeper>,
+    pub(crate) state_ttl: Duration,
 }
 
 impl Gates {
@@ -36,6 +47,8 @@ impl Gates {
             clock: self.clock.clone(),
             verdicts: self.verdicts.clone(),
             replica: self.replica.clone(),
+            keeper: Rc::clone(&self.keeper),
+            state_ttl: self.state_ttl,
         })
     }
 }

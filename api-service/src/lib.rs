@@ -4,11 +4,17 @@
 //! service; `verify` holds one file per strategy, `extract` is the only way from a request to a
 //! principal, and `error` is the only way from a refusal to an answer.
 
+mod carried;
+mod cart;
 mod config;
 mod credential;
 mod error;
 mod extract;
+mod keep;
+mod known;
 mod routes;
+mod servlet;
+mod state;
 mod verify;
 
 use std::{
@@ -23,9 +29,13 @@ use shared::{
     telemetry::{Identity, metrics::Metrics, trace::ExporterError, trace::Tracing},
 };
 
-pub use self::config::{Config, JwksSettings, StrategyConfig, TokenSettings};
+pub use self::{
+    config::{Config, JwksSettings, LoginSettings, StrategyConfig, TokenSettings},
+    state::StateKeys,
+};
 use self::{
     extract::Gates,
+    keep::Keeper,
     verify::{Strategies, Verdicts},
 };
 
@@ -71,6 +81,7 @@ pub async fn run(
     let strategies = Strategies::start(config.strategy, config.routes, &metrics, &background)?;
     tracing::info!(strategy, %replica, %address, "api-service starts");
     let settings = config.server;
+    let login = config.login;
     server::serve(listener, settings, tracing, metrics, shutdown, move || {
         let opened = Rc::new(strategies.for_this_thread());
         let gates = Gates {
@@ -78,9 +89,12 @@ pub async fn run(
             clock: clock.clone(),
             verdicts: verdicts.clone(),
             replica: replica.clone(),
+            keeper: Rc::new(Keeper::of(&*opened.of(routes::CART), &login)),
+            state_ttl: login.state_ttl,
         };
+        let meaningless_cookie = login.meaningless_cookie;
         Worker {
-            routes: Box::new(move |routes| routes::configure(routes, &gates)),
+            routes: Box::new(move |routes| routes::configure(routes, &gates, meaningless_cookie)),
             readiness: Rc::new(move || {
                 let opened = Rc::clone(&opened);
                 Box::pin(async move { opened.missing().await })

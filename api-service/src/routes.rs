@@ -1,21 +1,39 @@
 //! The list of routes, and their handlers, which are small.
 
-use actix_web::{HttpResponse, http::header, web};
+mod cart;
+
+use actix_web::{HttpRequest, HttpResponse, http::header, middleware::from_fn, web};
 use serde::Serialize;
 use shared::{problem::Problem, server::resource};
 
-use crate::extract::{Authenticated, Gate, Gates, Principal};
+use crate::{
+    extract::{Authenticated, Gate, Gates, Principal},
+    known::Known,
+    servlet,
+};
 
 const READ_ONLY: &str = "GET, HEAD";
 const PUBLIC: &str = "/public";
 const ME: &str = "/me";
 const ADMIN: &str = "/admin";
+/// Where the cart is.
+pub(crate) const CART: &str = "/cart";
 
 /// The routes that need a credential, and so can have a strategy of their own.
-pub(crate) const PROTECTED: [&str; 2] = [ME, ADMIN];
+pub(crate) const PROTECTED: [&str; 3] = [ME, ADMIN, CART];
 
-/// Adds the service's routes, each with the gate of its strategy.
-pub(crate) fn configure(routes: &mut web::ServiceConfig, gates: &Gates) {
+/// Adds the service's routes, each with the gate of its strategy; with a cookie that means nothing
+/// in their answers when that is asked for.
+pub(crate) fn configure(routes: &mut web::ServiceConfig, gates: &Gates, meaningless_cookie: bool) {
+    if meaningless_cookie {
+        let all = web::scope("").wrap(from_fn(servlet::hand_out));
+        routes.service(all.configure(|routes| list(routes, gates)));
+    } else {
+        list(routes, gates);
+    }
+}
+
+fn list(routes: &mut web::ServiceConfig, gates: &Gates) {
     let at = |path: &'static str, allow| resource(path, allow).app_data(gates.of(path));
     routes
         .service(
@@ -32,15 +50,22 @@ pub(crate) fn configure(routes: &mut web::ServiceConfig, gates: &Gates) {
             at(ADMIN, READ_ONLY)
                 .route(web::get().to(admin))
                 .route(web::head().to(admin)),
+        )
+        .service(
+            at(CART, "GET, HEAD, PUT")
+                .route(web::get().to(cart::read))
+                .route(web::head().to(cart::read))
+                .route(web::put().to(cart::write)),
         );
 }
 
 #[derive(Serialize)]
-struct Known<'a> {
+struct Description<'a> {
     #[serde(flatten)]
     principal: &'a Principal,
     strategy: &'static str,
     replica: &'a str,
+    known: Known,
 }
 
 /// `GET /public`: no credential is looked at.
@@ -53,25 +78,31 @@ async fn public(gate: web::Data<Gate>) -> HttpResponse {
 }
 
 /// `GET /me`: who the caller is, and who answers.
-async fn me(gate: web::Data<Gate>, Authenticated(principal): Authenticated) -> HttpResponse {
-    describe(&gate, &principal)
+async fn me(
+    request: HttpRequest,
+    gate: web::Data<Gate>,
+    Authenticated(principal): Authenticated,
+) -> HttpResponse {
+    describe(&request, &gate, &principal)
 }
 
 /// `GET /admin`: the same, for administrators.
 async fn admin(
+    request: HttpRequest,
     gate: web::Data<Gate>,
     Authenticated(principal): Authenticated,
 ) -> Result<HttpResponse, Problem> {
     principal.require("admin")?;
-    Ok(describe(&gate, &principal))
+    Ok(describe(&request, &gate, &principal))
 }
 
-fn describe(gate: &Gate, principal: &Principal) -> HttpResponse {
+fn describe(request: &HttpRequest, gate: &Gate, principal: &Principal) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(Known {
+        .json(Description {
             principal,
             strategy: gate.strategy.name(),
             replica: &gate.replica,
+            known: Known::of(request, gate.strategy.name(), &gate.keeper),
         })
 }

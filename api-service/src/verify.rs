@@ -15,8 +15,10 @@ use std::{collections::BTreeMap, pin::Pin, rc::Rc, sync::Arc};
 
 use actix_web::HttpRequest;
 use shared::{
-    server::Missing, shutdown::CancellationToken, telemetry::metrics::Metrics,
-    telemetry::trace::TraceHandle,
+    server::Missing,
+    session::SessionStore,
+    shutdown::CancellationToken,
+    telemetry::{metrics::Metrics, trace::TraceHandle},
 };
 
 use self::sources::{OfProcess, OfThread};
@@ -41,6 +43,11 @@ pub(crate) trait Strategy {
         now: u64,
         trace: Option<&'a TraceHandle>,
     ) -> Pending<'a, Outcome>;
+
+    /// The sessions, of a strategy that asks their store itself: data of a login can be kept there.
+    fn sessions(&self) -> Option<&SessionStore> {
+        None
+    }
 
     /// What is missing to decide anything now.
     fn missing(&self) -> Pending<'_, Option<Missing>>;

@@ -51,6 +51,10 @@ impl Strategy for Lookup {
         })
     }
 
+    fn sessions(&self) -> Option<&SessionStore> {
+        Some(&self.store)
+    }
+
     fn missing(&self) -> Pending<'_, Option<Missing>> {
         Box::pin(missing(&self.store))
     }

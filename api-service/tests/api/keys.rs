@@ -179,7 +179,7 @@ async fn keys_are_renewed_ahead_of_need_and_measured() {
     }
 }
 
-async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+pub(crate) async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut futures: Vec<_> = futures.map(Box::pin).collect();
     let mut answers = Vec::new();
     std::future::poll_fn(|context| {

@@ -7,11 +7,13 @@
 )]
 
 mod binary;
+mod cart;
 mod issuer;
 mod keys;
 mod redis;
 mod routes;
 mod service;
+mod servlet;
 mod signer;
 mod store;
 mod verdicts;

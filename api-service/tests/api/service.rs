@@ -6,7 +6,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use api_service::{Config, JwksSettings, StrategyConfig, TokenSettings, run};
+use api_service::{
+    Config, JwksSettings, LoginSettings, StateKeys, StrategyConfig, TokenSettings, run,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
 use shared::{
@@ -98,6 +101,28 @@ pub(crate) fn session(store: StoreSettings) -> StrategyConfig {
     StrategyConfig::Session(store)
 }
 
+/// Data of a login when a test says nothing about them.
+pub(crate) fn no_state() -> LoginSettings {
+    LoginSettings {
+        state_keys: None,
+        state_ttl: Duration::from_secs(43_200),
+        meaningless_cookie: false,
+    }
+}
+
+/// With these keys, of which the first seals.
+pub(crate) fn state_keys(ids: &[(&str, u8)]) -> LoginSettings {
+    let keys = ids.iter().map(|(id, byte)| {
+        let key = URL_SAFE_NO_PAD.encode([*byte; 32]);
+        format!("{id}={key}")
+    });
+    let keys: Vec<_> = keys.collect();
+    LoginSettings {
+        state_keys: Some(StateKeys::parse(&keys.join(",")).unwrap()),
+        ..no_state()
+    }
+}
+
 impl Service {
     /// Starts and does not wait until it is ready.
     pub(crate) fn start(strategy: StrategyConfig) -> Self {
@@ -109,6 +134,14 @@ impl Service {
         strategy: StrategyConfig,
         routes: BTreeMap<&'static str, StrategyConfig>,
     ) -> Self {
+        Self::launch(strategy, routes, no_state())
+    }
+
+    fn launch(
+        strategy: StrategyConfig,
+        routes: BTreeMap<&'static str, StrategyConfig>,
+        login: LoginSettings,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let clock = Clock::manual(UNIX_EPOCH + Duration::from_secs(NOW));
@@ -118,6 +151,7 @@ impl Service {
             replica: Some("replica-1".to_owned()),
             strategy,
             routes,
+            login,
             server: ServerSettings {
                 workers: 2,
                 drain: Drain {
@@ -141,7 +175,12 @@ impl Service {
 
     /// Starts and waits until it is ready.
     pub(crate) async fn ready(strategy: StrategyConfig) -> Self {
-        let service = Self::start(strategy);
+        Self::ready_with(strategy, no_state()).await
+    }
+
+    /// Starts with what the client carries, and waits until it is ready.
+    pub(crate) async fn ready_with(strategy: StrategyConfig, login: LoginSettings) -> Self {
+        let service = Self::launch(strategy, BTreeMap::new(), login);
         eventually(async || service.get("/readyz", &[]).await.status == 200).await;
         service
     }
@@ -157,11 +196,21 @@ impl Service {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[Header]) -> Answer {
+        self.send_body(method, path, headers, "").await
+    }
+
+    pub(crate) async fn send_body(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[Header],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
         let mut request = self.client.request(method, format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let response = request.send().await.unwrap();
+        let response = request.body(body).send().await.unwrap();
         Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),

@@ -159,14 +159,21 @@ async fn the_contract_holds_for_sessions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_principal_is_the_same_by_either_strategy() {
     for arm in [tokens().await, sessions().await] {
-        let answer = arm.service.me(&arm.user).await;
+        let mut answer = arm.service.me(&arm.user).await.json();
+        let known = answer.as_object_mut().unwrap().remove("known").unwrap();
         assert_eq!(
-            answer.json(),
+            answer,
             json!({
                 "subject": "u-1", "username": "ada", "roles": ["user"],
                 "strategy": arm.strategy, "replica": "replica-1",
             })
         );
+        assert_eq!(known["carried_by_client"]["bytes"], arm.user.len());
+        let by_server = json!(match arm.strategy {
+            "session" => vec!["subject", "username", "roles", "cart"],
+            _ => vec![],
+        });
+        assert_eq!(known["by_server"]["holds"], by_server);
     }
 }
 

@@ -1,0 +1,208 @@
+//! The cart: a small document that belongs to a login, and the rules for one.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The largest body of a `PUT`, and so the largest cart that is kept in a session.
+pub(crate) const CART_LIMIT_BYTES: usize = 64 * 1024;
+/// Most lines of a cart.
+const ITEMS_LIMIT: usize = 1_000;
+/// Longest name of a thing, in characters.
+const SKU_LIMIT: usize = 64;
+/// Most of one thing.
+const QUANTITY_LIMIT: u64 = 999;
+/// So many faults are told; after that their number.
+const FAULTS_TOLD: usize = 20;
+
+/// What somebody wants to buy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cart {
+    /// Each thing once.
+    pub(crate) items: Vec<Item>,
+}
+
+/// One line of a cart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Item {
+    /// Which thing.
+    pub(crate) sku: String,
+    /// How many of it.
+    pub(crate) quantity: u64,
+}
+
+/// A cart and how often it was changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Versioned {
+    /// Zero for a cart that nobody has written yet.
+    pub(crate) version: u64,
+    /// The document.
+    pub(crate) cart: Cart,
+}
+
+impl Cart {
+    /// Reads a body.
+    ///
+    /// # Errors
+    ///
+    /// Every rule that it breaks and where. Values are not repeated: they may be long.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Vec<String>> {
+        let json: Value =
+            serde_json::from_slice(body).map_err(|error| vec![format!("not JSON: {error}")])?;
+        let mut faults = Vec::new();
+        let cart = Self::check(&json, &mut faults);
+        match cart {
+            Some(cart) if faults.is_empty() => Ok(cart),
+            _ => Err(shortened(faults)),
+        }
+    }
+
+    fn check(json: &Value, faults: &mut Vec<String>) -> Option<Self> {
+        let Some(members) = json.as_object() else {
+            faults.push("the body must be an object".to_owned());
+            return None;
+        };
+        only(members, &["items"], "", faults);
+        let Some(list) = members.get("items").and_then(Value::as_array) else {
+            faults.push("items: must be a list".to_owned());
+            return None;
+        };
+        if list.len() > ITEMS_LIMIT {
+            faults.push(format!("items: must be at most {ITEMS_LIMIT}"));
+        }
+        let mut items = Vec::with_capacity(list.len().min(ITEMS_LIMIT));
+        let mut seen = std::collections::HashSet::new();
+        for (index, value) in list.iter().enumerate() {
+            let Some(item) = Item::check(value, &format!("items[{index}]"), faults) else {
+                continue;
+            };
+            if seen.insert(item.sku.clone()) {
+                items.push(item);
+            } else {
+                faults.push(format!("items[{index}].sku: is in the list already"));
+            }
+        }
+        Some(Self { items })
+    }
+}
+
+impl Item {
+    fn check(json: &Value, place: &str, faults: &mut Vec<String>) -> Option<Self> {
+        let Some(members) = json.as_object() else {
+            faults.push(format!("{place}: must be an object"));
+            return None;
+        };
+        only(members, &["sku", "quantity"], place, faults);
+        let sku = members
+            .get("sku")
+            .and_then(Value::as_str)
+            .filter(|text| is_sku(text));
+        if sku.is_none() {
+            faults.push(format!(
+                "{place}.sku: must be 1 to {SKU_LIMIT} letters, digits and . _ - of ASCII"
+            ));
+        }
+        let quantity = members
+            .get("quantity")
+            .and_then(Value::as_u64)
+            .filter(|number| (1..=QUANTITY_LIMIT).contains(number));
+        if quantity.is_none() {
+            faults.push(format!(
+                "{place}.quantity: must be a whole number from 1 to {QUANTITY_LIMIT}"
+            ));
+        }
+        Some(Self {
+            sku: sku?.to_owned(),
+            quantity: quantity?,
+        })
+    }
+}
+
+fn is_sku(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=SKU_LIMIT).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// Members that nobody reads are a misspelling, and silence would lose what was meant.
+fn only(members: &Map<String, Value>, known: &[&str], place: &str, faults: &mut Vec<String>) {
+    if members.keys().any(|name| !known.contains(&name.as_str())) {
+        let place = if place.is_empty() { "the body" } else { place };
+        faults.push(format!("{place}: may have {} only", known.join(" and ")));
+    }
+}
+
+fn shortened(mut faults: Vec<String>) -> Vec<String> {
+    let more = faults.len().saturating_sub(FAULTS_TOLD);
+    if more > 0 {
+        faults.truncate(FAULTS_TOLD);
+        faults.push(format!("and {more} more"));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn faults(json: &Value) -> Vec<String> {
+        Cart::parse(json.to_string().as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn a_cart_within_the_rules_is_taken_as_it_is() {
+        let json =
+            json!({"items": [{"sku": "tea-1.kg", "quantity": 1}, {"sku": "T", "quantity": 999}]});
+        let cart = Cart::parse(json.to_string().as_bytes()).unwrap();
+        assert_eq!(serde_json::to_value(&cart).unwrap(), json);
+        let empty = Cart::parse(b"{\"items\":[]}").unwrap();
+        assert_eq!(empty, Cart::default());
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_place() {
+        let told = faults(&json!({
+            "items": [
+                {"sku": "tea", "quantity": 0},
+                {"sku": "", "quantity": 1.5},
+                {"sku": "tea\u{0}", "quantity": -1, "note": "x"},
+                "tea",
+                {},
+            ],
+            "total": 1,
+        }));
+        let places = [
+            "the body",
+            "items[0].quantity",
+            "items[1].sku",
+            "items[1].quantity",
+            "items[2]:",
+            "items[2].sku",
+            "items[2].quantity",
+            "items[3]:",
+            "items[4].sku",
+            "items[4].quantity",
+        ];
+        assert_eq!(told.len(), places.len(), "{told:#?}");
+        for (told, place) in told.iter().zip(places) {
+            assert!(told.starts_with(place), "{told} is not about {place}");
+        }
+        let twice =
+            faults(&json!({"items": [{"sku": "a", "quantity": 1}, {"sku": "a", "quantity": 2}]}));
+        assert_eq!(twice, ["items[1].sku: is in the list already"]);
+    }
+
+    #[test]
+    fn what_is_no_cart_at_all_is_told_in_one_line_each() {
+        for body in [&b"{"[..], b"", b"\xff", b"[]", b"{}", b"{\"items\":{}}"] {
+            assert_eq!(Cart::parse(body).unwrap_err().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_thousand_faults_are_not_a_thousand_lines() {
+        let told = faults(&json!({"items": vec![0; 1_001]}));
+        assert_eq!(told.len(), FAULTS_TOLD + 1);
+        assert_eq!(told.last().unwrap(), "and 982 more");
+    }
+}

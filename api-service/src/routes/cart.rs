@@ -1,0 +1,167 @@
+//! `GET` and `PUT /cart`: data that belongs to the login.
+//!
+//! The version of a cart is its entity tag. A change names the version that it was made from
+//! (`If-Match`, RFC 9110 §13.1.1) and is refused without one (RFC 6585 §3), so that no update is
+//! lost.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderValue},
+    web,
+};
+use shared::{problem::Problem, server::trace_of};
+
+use crate::{
+    carried,
+    cart::{CART_LIMIT_BYTES, Cart},
+    extract::{Authenticated, Gate},
+    keep::{Held, KeepError, Owner},
+};
+
+pub(super) async fn read(
+    request: HttpRequest,
+    gate: web::Data<Gate>,
+    Authenticated(principal): Authenticated,
+) -> Result<HttpResponse, Problem> {
+    let trace = trace_of(&request);
+    let owner = Owner {
+        request: &request,
+        principal: &principal,
+        trace: trace.as_ref(),
+    };
+    Ok(answer(&gate, gate.keeper.read(owner).await?))
+}
+
+pub(super) async fn write(
+    request: HttpRequest,
+    gate: web::Data<Gate>,
+    Authenticated(principal): Authenticated,
+    body: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let versions = made_from(&request)?;
+    let cart = body_of(&request, body).await?;
+    let trace = trace_of(&request);
+    let owner = Owner {
+        request: &request,
+        principal: &principal,
+        trace: trace.as_ref(),
+    };
+    Ok(answer(
+        &gate,
+        gate.keeper.write(owner, &versions, cart).await?,
+    ))
+}
+
+fn answer(gate: &Gate, held: Held) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::ETAG, format!("\"{}\"", held.cart.version)));
+    if let Some(state) = held.state {
+        response.insert_header((carried::HEADER, state.as_str()));
+        response.cookie(carried::cookie(state, gate.state_ttl));
+    }
+    response.json(held.cart.cart)
+}
+
+/// The versions that `If-Match` names.
+fn made_from(request: &HttpRequest) -> Result<Vec<u64>, Problem> {
+    let mut versions = Vec::new();
+    let mut values = request.headers().get_all(header::IF_MATCH).peekable();
+    if values.peek().is_none() {
+        return Err(required());
+    }
+    for value in values {
+        if value.as_bytes().trim_ascii() == b"*" {
+            // It matches whatever is there, which is the lost update that this is against.
+            return Err(required());
+        }
+        versions.extend(tags(value).ok_or_else(malformed)?);
+    }
+    Ok(versions)
+}
+
+fn required() -> Problem {
+    Problem::new(
+        428,
+        "precondition-required",
+        "A change must name the version it was made from",
+    )
+    .detail("Send the ETag of the cart as If-Match; that of a new cart is \"0\".")
+    .header("cache-control", "no-store")
+}
+
+fn malformed() -> Problem {
+    Problem::bad_request("If-Match must be a list of entity tags, such as \"3\"")
+        .header("cache-control", "no-store")
+}
+
+/// The versions among a list of entity tags (RFC 9110 §8.8.3). Tags that are not ours, and weak
+/// ones, match nothing; `None` when it is no such list.
+fn tags(value: &HeaderValue) -> Option<Vec<u64>> {
+    let mut versions = Vec::new();
+    for tag in value.to_str().ok()?.split(',').map(str::trim) {
+        if tag.is_empty() {
+            continue;
+        }
+        let (weak, tag) = match tag.strip_prefix("W/") {
+            Some(rest) => (true, rest),
+            None => (false, tag),
+        };
+        let text = tag.strip_prefix('"')?.strip_suffix('"')?;
+        if text.contains('"') {
+            return None;
+        }
+        // Digits as we write them: "01" is another tag than "1".
+        let version = text
+            .parse()
+            .ok()
+            .filter(|known: &u64| known.to_string() == text);
+        versions.extend(version.filter(|_| !weak));
+    }
+    Some(versions)
+}
+
+async fn body_of(request: &HttpRequest, body: web::Payload) -> Result<Cart, Problem> {
+    let refused = |problem: Problem| problem.header("cache-control", "no-store");
+    if !request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    {
+        return Err(refused(Problem::unsupported_media_type("application/json")));
+    }
+    let bytes = body
+        .to_bytes_limited(CART_LIMIT_BYTES)
+        .await
+        .map_err(|_| refused(Problem::too_large(CART_LIMIT_BYTES)))?
+        .map_err(|_| refused(Problem::bad_request("The body could not be read")))?;
+    Ok(Cart::parse(&bytes).map_err(KeepError::Faulty)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entity_tags_are_compared_strongly_and_byte_for_byte() {
+        let read = |text: &str| tags(&HeaderValue::from_str(text).unwrap());
+        assert_eq!(read("\"0\""), Some(vec![0]));
+        assert_eq!(read("\"1\", \"22\",,"), Some(vec![1, 22]));
+        for foreign in [
+            "W/\"1\"",
+            "\"01\"",
+            "\"+1\"",
+            "\"a\"",
+            "\"\"",
+            "\"99999999999999999999\"",
+        ] {
+            assert_eq!(read(foreign), Some(vec![]), "{foreign}");
+        }
+        for no_list in ["1", "\"1", "*1", "\"1\" \"2\"", "w/\"1\""] {
+            assert_eq!(read(no_list), None, "{no_list}");
+        }
+    }
+}
