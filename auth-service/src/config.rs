@@ -17,6 +17,7 @@ use crate::{
     credentials::{Password, Username},
     database::DatabaseSettings,
     keys::{Algorithm, KeySource},
+    limits::{LimitSettings, TrustedProxies},
     passwords::HashSettings,
 };
 
@@ -132,6 +133,35 @@ pub struct Args {
     #[arg(long, env = "AUTH_ARGON2_QUEUE", default_value = "64")]
     argon2_queue: String,
 
+    /// Failed logins of one account at one address: so many at once, and as many in each time.
+    #[arg(
+        long,
+        env = "AUTH_LOGIN_LIMIT_ACCOUNT_AT_ADDRESS",
+        default_value = "10/15m"
+    )]
+    login_limit_account_at_address: String,
+
+    /// Failed logins from one address (of IPv6: one /64), whatever the account.
+    #[arg(long, env = "AUTH_LOGIN_LIMIT_ADDRESS", default_value = "100/15m")]
+    login_limit_address: String,
+
+    /// Failed logins of one account, from all addresses that it was not logged in from before.
+    #[arg(long, env = "AUTH_LOGIN_LIMIT_ACCOUNT", default_value = "50/15m")]
+    login_limit_account: String,
+
+    /// How long after a login its address is known: there the account's own budget is the only one.
+    #[arg(long, env = "AUTH_LOGIN_KNOWN_FOR", default_value = "90d")]
+    login_known_for: String,
+
+    /// Proxies whose X-Forwarded-For is believed (its last element): networks and addresses,
+    /// separated by commas. It must be the gateway that clients speak to.
+    #[arg(
+        long,
+        env = "AUTH_TRUSTED_PROXIES",
+        default_value = "127.0.0.0/8,::1/128"
+    )]
+    trusted_proxies: String,
+
     /// Name of an administrator to make at the start when there is no user of that name.
     #[arg(long, env = "AUTH_ADMIN_USERNAME")]
     admin_username: Option<String>,
@@ -177,6 +207,10 @@ pub struct Config {
     pub session_store: StoreSettings,
     /// The cost of a password hash and how many at a time.
     pub hashing: HashSettings,
+    /// What limits guessing of passwords.
+    pub login_limits: LimitSettings,
+    /// Who is believed about the address of a client.
+    pub trusted_proxies: TrustedProxies,
     /// The administrator to make at the start.
     pub admin: Option<Admin>,
     /// Logs and traces.

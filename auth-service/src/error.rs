@@ -7,6 +7,7 @@ use shared::{problem::Problem, session::StoreError};
 use crate::{
     database::DatabaseError,
     issuer::IssueError,
+    limits::Standing,
     passwords::{self, HashError},
     refresh::RotateError,
 };
@@ -23,6 +24,9 @@ pub enum Error {
     /// Unknown user or wrong password; which of them is nobody's business.
     #[error("the username or the password is wrong")]
     WrongCredentials,
+    /// Too many logins have failed; why and until when.
+    #[error("too many failed logins")]
+    TooManyFailures(Standing),
     /// No credential was presented.
     #[error("no credential")]
     NoCredential,
@@ -123,6 +127,11 @@ impl Error {
                 "The username or the password is wrong",
             )
             .header("www-authenticate", "Bearer"),
+            Self::TooManyFailures(standing) => {
+                Problem::new(429, "too-many-attempts", "Too many logins have failed")
+                    .detail("Wait as long as Retry-After says.")
+                    .header("retry-after", standing.next_in.max(1).to_string())
+            }
             Self::NoCredential => {
                 Problem::new(401, "no-credential", "Present the credential to end")
                     .header("www-authenticate", "Bearer")

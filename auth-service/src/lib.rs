@@ -9,6 +9,7 @@
 //! | [`clients`] | who may use the endpoints of OAuth for more than a login of its own |
 //! | [`credentials`] | what a username and a password may be |
 //! | [`database`], [`users`], [`refresh`] | SQLite or PostgreSQL; users; refresh tokens |
+//! | [`limits`] | what limits guessing of passwords |
 //! | [`passwords`] | Argon2id, off the async threads, a bounded number at a time |
 //! | [`keys`], [`issuer`] | signing keys; the only signer of tokens and maker of sessions |
 //! | `routes`, [`error`] | HTTP: the handlers, and what their failures look like |
@@ -20,6 +21,7 @@ pub mod database;
 pub mod error;
 pub mod issuer;
 pub mod keys;
+pub mod limits;
 pub mod metrics;
 pub mod passwords;
 mod random;
@@ -47,6 +49,7 @@ use self::{
     database::{Database, DatabaseError, OpenError},
     issuer::Issuer,
     keys::{KeyError, KeyRing},
+    limits::LoginLimits,
     metrics::AuthMetrics,
     passwords::{HashError, Passwords},
     refresh::RefreshTokens,
@@ -122,7 +125,12 @@ pub async fn run(
     if let Some(admin) = config.admin {
         make_admin(admin, &users, &passwords, clock.unix_seconds()).await?;
     }
-    let forgetting = tokio::spawn(forget_expired(refresh_tokens.clone(), clock.clone()));
+    let limits = LoginLimits::new(database.clone(), config.login_limits);
+    let forgetting = tokio::spawn(forget_expired(
+        refresh_tokens.clone(),
+        limits.clone(),
+        clock.clone(),
+    ));
     let issuer = Issuer::new(keys, config.tokens, config.sessions, clock);
 
     tracing::info!(
@@ -141,6 +149,8 @@ pub async fn run(
             clients: config.clients.clone(),
             sessions: SessionStore::open(config.session_store.clone()),
             metrics: auth_metrics.clone(),
+            limits: limits.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
         };
         let database = database.clone();
         Worker {
@@ -207,13 +217,17 @@ async fn make_admin(
     Ok(())
 }
 
-async fn forget_expired(refresh_tokens: RefreshTokens, clock: Clock) {
+async fn forget_expired(refresh_tokens: RefreshTokens, limits: LoginLimits, clock: Clock) {
     let mut interval = tokio::time::interval(FORGET_INTERVAL);
     loop {
         interval.tick().await;
         match refresh_tokens.forget_expired(clock.unix_seconds()).await {
             Ok(logins) => tracing::debug!(logins, "removed logins that are over"),
             Err(error) => tracing::warn!(%error, "logins that are over were not removed"),
+        }
+        match limits.forget_expired(clock.unix_seconds()).await {
+            Ok(rows) => tracing::debug!(rows, "removed limits that say nothing any more"),
+            Err(error) => tracing::warn!(%error, "old login limits were not removed"),
         }
     }
 }

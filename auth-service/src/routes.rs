@@ -9,6 +9,7 @@ mod login;
 mod logout;
 mod metadata;
 mod presented_token;
+mod rate_limit;
 mod register;
 mod revoke;
 mod token;
@@ -17,8 +18,13 @@ use actix_web::web::{self, ServiceConfig};
 use shared::{server::resource, session::SessionStore};
 
 use crate::{
-    clients::Clients, issuer::Issuer, metrics::AuthMetrics, passwords::Passwords,
-    refresh::RefreshTokens, users::Users,
+    clients::Clients,
+    issuer::Issuer,
+    limits::{LoginLimits, TrustedProxies},
+    metrics::AuthMetrics,
+    passwords::Passwords,
+    refresh::RefreshTokens,
+    users::Users,
 };
 
 /// What handlers work with; one for each worker thread, because of the session store.
@@ -31,6 +37,8 @@ pub(crate) struct State {
     pub(crate) clients: Clients,
     pub(crate) sessions: SessionStore,
     pub(crate) metrics: AuthMetrics,
+    pub(crate) limits: LoginLimits,
+    pub(crate) trusted_proxies: TrustedProxies,
 }
 
 /// Adds the routes of the auth-service.

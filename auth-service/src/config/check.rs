@@ -15,6 +15,7 @@ use crate::{
     credentials::{Password, Username},
     database::DatabaseSettings,
     keys::{Algorithm, KeySource},
+    limits::LimitSettings,
     passwords::HashSettings,
 };
 
@@ -45,6 +46,8 @@ pub(super) fn check(args: Args, faults: &mut Faults) -> Option<Config> {
         &args.redis_timeout,
     );
     let hashing = hashing(&args, faults);
+    let login_limits = login_limits(&args, faults);
+    let trusted_proxies = faults.check("AUTH_TRUSTED_PROXIES", args.trusted_proxies.parse());
     let admin = admin(&args, faults);
     let telemetry = args.telemetry.check(faults);
     Some(Config {
@@ -59,6 +62,8 @@ pub(super) fn check(args: Args, faults: &mut Faults) -> Option<Config> {
         sessions: sessions?,
         session_store: session_store?,
         hashing: hashing?,
+        login_limits: login_limits?,
+        trusted_proxies: trusted_proxies?,
         admin,
         telemetry,
     })
@@ -222,6 +227,22 @@ fn hashing(args: &Args, faults: &mut Faults) -> Option<HashSettings> {
     })
 }
 
+fn login_limits(args: &Args, faults: &mut Faults) -> Option<LimitSettings> {
+    let account_at_address = faults.check(
+        "AUTH_LOGIN_LIMIT_ACCOUNT_AT_ADDRESS",
+        args.login_limit_account_at_address.parse(),
+    );
+    let address = faults.check("AUTH_LOGIN_LIMIT_ADDRESS", args.login_limit_address.parse());
+    let account = faults.check("AUTH_LOGIN_LIMIT_ACCOUNT", args.login_limit_account.parse());
+    let known_for = whole_seconds("AUTH_LOGIN_KNOWN_FOR", &args.login_known_for, faults);
+    Some(LimitSettings {
+        account_at_address: account_at_address?,
+        address: address?,
+        account: account?,
+        known_for: known_for?,
+    })
+}
+
 fn admin(args: &Args, faults: &mut Faults) -> Option<Admin> {
     match (&args.admin_username, &args.admin_password) {
         (None, None) => None,
@@ -328,6 +349,11 @@ mod tests {
             "--redis-url=http://host",
             "--argon2-memory-kib=1",
             "--argon2-queue=many",
+            "--login-limit-account-at-address=10",
+            "--login-limit-address=0/15m",
+            "--login-limit-account=50/2d",
+            "--login-known-for=0s",
+            "--trusted-proxies=gateway",
             "--admin-username=ada",
             "--drain-timeout=0s",
             "--log-format=xml",
@@ -350,6 +376,11 @@ mod tests {
             "AUTH_REDIS_URL",
             "AUTH_ARGON2_MEMORY_KIB",
             "AUTH_ARGON2_QUEUE",
+            "AUTH_LOGIN_LIMIT_ACCOUNT_AT_ADDRESS",
+            "AUTH_LOGIN_LIMIT_ADDRESS",
+            "AUTH_LOGIN_LIMIT_ACCOUNT",
+            "AUTH_LOGIN_KNOWN_FOR",
+            "AUTH_TRUSTED_PROXIES",
             "AUTH_ADMIN_PASSWORD",
             "AUTH_DRAIN_TIMEOUT",
             "LOG_FORMAT",

@@ -1,6 +1,8 @@
 //! `POST /login`: a password for a token or a session.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::{HttpRequest, HttpResponse, ResponseError, http::header, web};
 use serde_json::{Value, json};
 use shared::{
     config::Secret,
@@ -9,8 +11,13 @@ use shared::{
     telemetry::trace::TraceHandle,
 };
 
-use super::{State, body::Body, cookie, token::login_response};
-use crate::{credentials::Username, error::Error, users::User};
+use super::{State, body::Body, cookie, rate_limit, token::login_response};
+use crate::{
+    credentials::Username,
+    error::Error,
+    limits::{self, Attempt, LimitError, Standing},
+    users::User,
+};
 
 /// What a caller wants for the password.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +27,8 @@ enum Credential {
 }
 
 struct Login {
+    /// Whose password is guessed, as far as limits are concerned: any text, in lower case.
+    account: String,
     /// `None` when no user can have the name: such a login must cost the same and fail the same.
     username: Option<Username>,
     password: Secret<String>,
@@ -34,17 +43,66 @@ pub(super) async fn login(
     let login = read(json.into_inner())?;
     let trace = trace_of(&request);
     let credential = login.credential;
-    let outcome = match authenticate(&state, login, trace.as_ref()).await {
-        Ok(user) => match credential {
-            Credential::Token => give_token(&state, &user, trace.as_ref()).await,
-            Credential::Session => give_session(&state, &user, &request, trace.as_ref()).await,
-        },
-        Err(error) => Err(error),
-    };
+    let (outcome, standing) = limited(&request, &state, login, trace.as_ref()).await;
     state
         .metrics
         .login(credential.name(), outcome_name(&outcome));
+    let mut response = outcome.unwrap_or_else(|error| error.error_response());
+    if let Some(standing) = standing {
+        rate_limit::add(response.headers_mut(), &state.limits, standing);
+    }
+    Ok(response)
+}
+
+/// Lets a login be tried within the limits of guessing, and counts it when it failed.
+async fn limited(
+    request: &HttpRequest,
+    state: &State,
+    login: Login,
+    trace: Option<&TraceHandle>,
+) -> (Result<HttpResponse, Error>, Option<Standing>) {
+    let now = state.issuer.now();
+    // A request over a socket has a peer; one without shares a budget with all of its kind.
+    let address = limits::client_address(request, &state.trusted_proxies)
+        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let admitted = state.limits.admit(&login.account, address, now, trace);
+    let attempt = match admitted.await {
+        Ok(attempt) => attempt,
+        Err(LimitError::Empty(standing)) => {
+            return (Err(Error::TooManyFailures(standing)), Some(standing));
+        }
+        Err(LimitError::Database(error)) => return (Err(error.into()), None),
+    };
+    let credential = login.credential;
+    match authenticate(state, login, trace).await {
+        Ok(user) => {
+            let standing = remember(state, &attempt, now, trace).await;
+            let given = match credential {
+                Credential::Token => give_token(state, &user, trace).await,
+                Credential::Session => give_session(state, &user, request, trace).await,
+            };
+            (given, standing)
+        }
+        Err(Error::WrongCredentials) => match state.limits.failed(&attempt, now, trace).await {
+            Ok(standing) => (Err(Error::WrongCredentials), Some(standing)),
+            // A guess that is not counted must not be answered.
+            Err(error) => (Err(error.into()), None),
+        },
+        Err(error) => (Err(error), None),
+    }
+}
+
+/// The password was right, so the login goes on even if that is not remembered.
+async fn remember(
+    state: &State,
+    attempt: &Attempt,
+    now: u64,
+    trace: Option<&TraceHandle>,
+) -> Option<Standing> {
+    let outcome = state.limits.succeeded(attempt, now, trace).await;
     outcome
+        .inspect_err(|error| tracing::warn!(%error, "the address of a login is not remembered"))
+        .ok()
 }
 
 impl Credential {
@@ -60,6 +118,7 @@ fn outcome_name(outcome: &Result<HttpResponse, Error>) -> &'static str {
     match outcome {
         Ok(_) => "success",
         Err(Error::WrongCredentials) => "wrong_credentials",
+        Err(Error::TooManyFailures(_)) => "limited",
         Err(_) => "error",
     }
 }
@@ -80,6 +139,7 @@ fn read(json: Value) -> Result<Login, Error> {
         .zip(password)
         .zip(credential)
         .map(|((username, password), credential)| Login {
+            account: username.expose().to_lowercase(),
             username: Username::parse(username.expose()).ok(),
             password,
             credential,

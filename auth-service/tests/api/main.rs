@@ -7,6 +7,7 @@
 )]
 
 mod keys;
+mod limits;
 mod login;
 mod logout;
 mod metadata;
