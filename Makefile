@@ -2,6 +2,7 @@
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 RESULTS := statewise-results
+STRATEGIES := jwt session session-cached jwt-revocable introspection phantom
 COMPOSE := $(shell if docker compose version >/dev/null 2>&1; then echo docker compose; \
 	elif command -v docker-compose >/dev/null 2>&1; then echo docker-compose; fi)
 
@@ -46,6 +47,19 @@ bench: toolchain ## Measures the gateway against nginx and HAProxy, then the ben
 	cargo build --release --locked --workspace --bins
 	scripts/bench-gateway.sh
 	cargo bench --workspace --locked
+
+.PHONY: example
+example: toolchain ## Renews the README's table, docs/example and the schema from a new, long run (leave the machine alone)
+	scripts/install.sh redis
+	cargo build --release --locked --workspace --bins
+	$(TARGET_DIR)/release/loadtest schema > docs/results.schema.json
+	scripts/renew-example.sh $(EXAMPLE)
+
+.PHONY: freshness
+freshness: toolchain ## Measures how long a revoked credential is accepted, for all six strategies with 3 replicas each
+	scripts/install.sh redis
+	cargo build --release --locked --workspace --bins
+	$(TARGET_DIR)/release/loadtest freshness --replicas 3 $(addprefix --strategy ,$(STRATEGIES))
 
 .PHONY: compose-test
 compose-test: ## Starts docker-compose.yml (all but Jaeger) as its own project, logs in, scales under load, stops
