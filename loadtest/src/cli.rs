@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and the exit code of each answer.
 
 mod arguments;
+mod diff;
 mod freshness;
 mod storm;
 
@@ -50,6 +51,7 @@ impl Cli {
             Command::Freshness(args) => args.run(),
             Command::LoginStorm(args) => args.run(),
             Command::Report(args) => args.run(),
+            Command::Diff(args) => args.run(),
             Command::Schema => {
                 print(&format!("{:#}\n", results::schema()));
                 Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@
 //! one common rate · highest rate of each · faults. What is said of a difference rests on the ABBA
 //! rounds only.
 
+pub mod across;
 mod capacities;
 mod differences;
 mod environment;

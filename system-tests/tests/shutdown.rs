@@ -4,6 +4,7 @@
 
 use std::{
     io::Read,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, ExitStatus},
     time::Duration,
@@ -101,6 +102,10 @@ fn stack_up() -> (Child, Vec<u32>) {
         );
     }
     assert_eq!(ready["pools"]["jwt"].as_array().unwrap().len(), 1);
+    let clients = ready["clients"].as_array().unwrap();
+    assert!(clients.iter().all(|one| one["secret"].is_string()));
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "the ready file has secrets");
     let processes = ready["processes"].as_array().unwrap();
     let names: Vec<&str> = processes
         .iter()

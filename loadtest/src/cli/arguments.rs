@@ -39,6 +39,8 @@ pub(super) enum Command {
     LoginStorm(StormArgs),
     /// Renders a results.json again
     Report(ReportArgs),
+    /// Compares two results.json of the same machine
+    Diff(DiffArgs),
     /// Prints the JSON Schema of results.json
     #[command(hide = true)]
     Schema,
@@ -221,6 +223,20 @@ pub(super) struct ReportArgs {
     /// Where report.html goes [default: beside the results]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// The earlier results.json
+    pub(super) earlier: PathBuf,
+    /// The later one
+    pub(super) later: PathBuf,
+    /// Compares what was measured in different circumstances too
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Fails (exit 1) when a latency or a CPU time is higher by more than this ratio, beyond doubt
+    #[arg(long, value_name = "RATIO", value_parser = rate)]
+    pub(super) max_ratio: Option<f64>,
 }
 
 fn strategy(text: &str) -> Result<String, String> {

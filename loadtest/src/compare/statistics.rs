@@ -55,6 +55,47 @@ pub fn effect(pairs: &[(f64, f64)], seed: u64) -> Option<Effect> {
     })
 }
 
+/// Compares windows that are not paired: `later` ÷ `earlier`. `None` with fewer than two windows on a
+/// side, or when a value is not above 0.
+///
+/// Welch's interval of the difference of the mean logarithms: the spreads need not be equal.
+#[must_use]
+pub fn unpaired(earlier: &[f64], later: &[f64]) -> Option<Effect> {
+    let usable = |values: &[f64]| {
+        values.len() >= 2 && values.iter().all(|value| *value > 0.0 && value.is_finite())
+    };
+    if !usable(earlier) || !usable(later) {
+        return None;
+    }
+    // Mean and squared standard error of one side, with its degrees of freedom.
+    let side = |values: &[f64]| {
+        let logs: Vec<f64> = values.iter().map(|value| value.ln()).collect();
+        let mean = mean(&logs);
+        let squared_error = deviation(&logs, mean).powi(2) / logs.len() as f64;
+        (mean, squared_error, (logs.len() - 1) as f64)
+    };
+    let ((mean_a, error_a, free_a), (mean_b, error_b, free_b)) = (side(earlier), side(later));
+    let squared = error_a + error_b;
+    let parts = error_a.powi(2) / free_a + error_b.powi(2) / free_b;
+    // Welch and Satterthwaite; without any spread the smaller side decides.
+    let freedom = if parts > 0.0 {
+        squared.powi(2) / parts
+    } else {
+        free_a.min(free_b)
+    };
+    let freedom = freedom.floor() as usize;
+    let (log_ratio, standard_error) = (mean_b - mean_a, squared.sqrt());
+    let half = student(&STUDENT_975, freedom, 1.96) * standard_error;
+    let detectable = half + student(&STUDENT_800, freedom, 0.842) * standard_error;
+    Some(Effect {
+        ratio: log_ratio.exp(),
+        low: (log_ratio - half).exp(),
+        high: (log_ratio + half).exp(),
+        pairs: earlier.len().min(later.len()),
+        detectable: detectable.exp(),
+    })
+}
+
 impl Effect {
     /// What may be said.
     #[must_use]
@@ -181,6 +222,32 @@ mod tests {
         let effect = effect(&pairs(&mut random, 100, 1.0), 1).unwrap();
         assert!((0.97..1.03).contains(&effect.ratio), "{effect:?}");
         assert_ne!(effect.verdict(), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn unpaired_windows_of_identical_runs_are_called_different_in_at_most_five_percent() {
+        let mut random = Random::new(11);
+        let mut windows = |ratio: f64| -> Vec<f64> {
+            let one = |_| 200.0 * ratio * (0.05 * normal(&mut random)).exp();
+            (0..12).map(one).collect()
+        };
+        let mut different = |ratio| {
+            let called = (0..1_000).filter(|_| {
+                let effect = unpaired(&windows(1.0), &windows(ratio)).unwrap();
+                matches!(effect.verdict(), Verdict::Higher | Verdict::Lower)
+            });
+            called.count() as f64 / 1_000.0
+        };
+        assert!(different(1.0) <= 0.07);
+        assert!(different(1.1) > 0.9);
+    }
+
+    #[test]
+    fn unpaired_windows_without_spread_or_in_too_small_a_number_do_no_harm() {
+        let effect = unpaired(&[100.0, 100.0], &[200.0, 200.0]).unwrap();
+        assert!((effect.ratio - 2.0).abs() < 1e-9 && effect.verdict() == Verdict::Higher);
+        assert_eq!(unpaired(&[100.0], &[200.0, 200.0]), None);
+        assert_eq!(unpaired(&[100.0, 0.0], &[200.0, 200.0]), None);
     }
 
     #[test]

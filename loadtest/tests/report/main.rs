@@ -222,3 +222,25 @@ fn results_without_the_optional_parts_are_rendered_too() {
     assert!(report::html(&results).contains("</html>"));
     assert!(report::terminal(&results).contains("response time p50"));
 }
+
+#[test]
+fn two_runs_are_compared_only_when_they_differ_in_nothing_but_time() {
+    use loadtest::compare::across;
+    let (earlier, mut later) = (sample::results(), sample::results());
+    assert!(across::obstacles(&earlier, &later).is_empty());
+    for round in &mut later.rounds {
+        round.p50_us *= 1.5;
+    }
+    let changes = across::changes(&earlier, &later);
+    let of = |strategy: &str, quantity: &str| {
+        let mut changes = changes.iter();
+        let found = changes.find(|one| one.strategy == strategy && one.quantity == quantity);
+        found.unwrap().verdict()
+    };
+    assert_eq!(of("jwt", "response time p50"), Verdict::Higher);
+    assert_eq!(of("session", "response time p99"), Verdict::Equivalent);
+
+    later.environment.cpus = 64;
+    later.plan.rate_per_second *= 2.0;
+    assert_eq!(across::obstacles(&earlier, &later).len(), 2);
+}
