@@ -33,6 +33,12 @@ pub enum Error {
     /// A credential was presented that is none, or none any more.
     #[error("the credential is not valid")]
     InvalidCredential,
+    /// The credential is valid, its user may not do this.
+    #[error("the caller may not do this")]
+    NotAllowed,
+    /// A browser sent the cookie on behalf of another site.
+    #[error("another site sent the cookie")]
+    CrossSite,
     /// Everything of the user was ended while the login was under way.
     #[error("the login was overtaken by an end of all logins")]
     Superseded,
@@ -132,14 +138,19 @@ impl Error {
                     .detail("Wait as long as Retry-After says.")
                     .header("retry-after", standing.next_in.max(1).to_string())
             }
-            Self::NoCredential => {
-                Problem::new(401, "no-credential", "Present the credential to end")
-                    .header("www-authenticate", "Bearer")
-            }
+            Self::NoCredential => Problem::new(401, "no-credential", "Present a credential")
+                .header("www-authenticate", "Bearer"),
             Self::InvalidCredential => {
                 Problem::new(401, "invalid-credential", "The credential is not valid")
                     .header("www-authenticate", "Bearer error=\"invalid_token\"")
             }
+            Self::NotAllowed => Problem::new(403, "not-allowed", "The caller may not do this")
+                .header("www-authenticate", "Bearer error=\"insufficient_scope\""),
+            Self::CrossSite => Problem::new(
+                403,
+                "cross-site",
+                "A cookie changes nothing on behalf of another site",
+            ),
             Self::Superseded => Problem::unavailable(
                 "login-overtaken",
                 "All logins were ended while this one was under way",

@@ -10,6 +10,7 @@
 //! | [`credentials`] | what a username and a password may be |
 //! | [`database`], [`users`], [`refresh`] | SQLite or PostgreSQL; users; refresh tokens |
 //! | [`limits`] | what limits guessing of passwords |
+//! | [`revocations`] | what was taken back before its time |
 //! | [`passwords`] | Argon2id, off the async threads, a bounded number at a time |
 //! | [`keys`], [`issuer`] | signing keys; the only signer of tokens and maker of sessions |
 //! | `routes`, [`error`] | HTTP: the handlers, and what their failures look like |
@@ -26,6 +27,7 @@ pub mod metrics;
 pub mod passwords;
 mod random;
 pub mod refresh;
+pub mod revocations;
 mod routes;
 pub mod users;
 
@@ -53,6 +55,7 @@ use self::{
     metrics::AuthMetrics,
     passwords::{HashError, Passwords},
     refresh::RefreshTokens,
+    revocations::Revocations,
     users::Users,
 };
 
@@ -122,6 +125,7 @@ pub async fn run(
     let database = Database::open(&config.database).await?;
     let users = Users::new(database.clone());
     let refresh_tokens = RefreshTokens::new(database.clone(), config.tokens.refresh_grace);
+    let revocations = Revocations::new(database.clone());
     if let Some(admin) = config.admin {
         make_admin(admin, &users, &passwords, clock.unix_seconds()).await?;
     }
@@ -143,6 +147,7 @@ pub async fn run(
     let worker = move || {
         let state = routes::State {
             users: users.clone(),
+            revocations: revocations.clone(),
             refresh_tokens: refresh_tokens.clone(),
             passwords: passwords.clone(),
             issuer: issuer.clone(),

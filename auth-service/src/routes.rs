@@ -12,6 +12,7 @@ mod presented_token;
 mod rate_limit;
 mod register;
 mod revoke;
+mod signed_in;
 mod token;
 
 use actix_web::web::{self, ServiceConfig};
@@ -24,6 +25,7 @@ use crate::{
     metrics::AuthMetrics,
     passwords::Passwords,
     refresh::RefreshTokens,
+    revocations::Revocations,
     users::Users,
 };
 
@@ -31,6 +33,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) users: Users,
+    pub(crate) revocations: Revocations,
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) passwords: Passwords,
     pub(crate) issuer: Issuer,

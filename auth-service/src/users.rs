@@ -11,6 +11,7 @@ use crate::{
 const INSERT: &str = "INSERT INTO users (id, username, username_key, password_hash, roles, created_at) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (username_key) DO NOTHING";
 const FIND: &str = "SELECT id, username, roles, password_hash FROM users WHERE username_key = $1";
+const ACCOUNT: &str = "SELECT id, username, roles, disabled_at FROM users WHERE id = $1";
 
 /// Someone who can log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,15 @@ pub struct StoredUser {
     pub user: User,
     /// PHC string.
     pub password_hash: String,
+}
+
+/// A user as an administrator sees them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Who it is.
+    pub user: User,
+    /// Whether the user may not log in.
+    pub disabled: bool,
 }
 
 /// Users in the database. Cheap to clone.
@@ -102,6 +112,33 @@ impl Users {
                 roles: split_roles(&roles),
             },
             password_hash,
+        }))
+    }
+
+    /// Looks a user up by the id that credentials name.
+    ///
+    /// # Errors
+    ///
+    /// The database did not answer.
+    pub async fn account(
+        &self,
+        id: &str,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Option<Account>, DatabaseError> {
+        type Row = (String, String, String, Option<i64>);
+        let statement = async {
+            on_database!(self.0, pool => sqlx::query_as::<_, Row>(ACCOUNT)
+                .bind(id)
+                .fetch_optional(pool))
+        };
+        let row = self.0.call(operation("SELECT"), trace, statement).await?;
+        Ok(row.map(|(id, username, roles, disabled_at)| Account {
+            user: User {
+                id,
+                username,
+                roles: split_roles(&roles),
+            },
+            disabled: disabled_at.is_some(),
         }))
     }
 }

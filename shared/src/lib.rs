@@ -10,6 +10,7 @@
 //! | [`telemetry`] | logs, traces and metrics |
 //! | [`server`] | feature `web`: start, health, drain of an actix-web service |
 //! | [`token`] | feature `token`: access tokens, their claims and the RFC 9068 profile |
+//! | [`revocation`] | feature `session`: what was taken back, and the feed that tells every replica |
 //! | [`session`] | feature `session`: the session id, its record and the store in Redis |
 //!
 //! A thing moves in here when two services must agree on it or every service must do it alike;
@@ -19,6 +20,8 @@ pub mod clock;
 pub mod config;
 pub mod healthcheck;
 pub mod problem;
+#[cfg(feature = "session")]
+pub mod revocation;
 #[cfg(feature = "web")]
 pub mod server;
 #[cfg(feature = "session")]

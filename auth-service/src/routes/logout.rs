@@ -2,22 +2,15 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use actix_web::{
-    HttpRequest, HttpResponse, ResponseError,
-    http::header::{self, HeaderValue},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, http::header, web};
 use serde_json::json;
 use shared::{server::trace_of, session::SessionId, telemetry::trace::TraceHandle};
 
-use super::{State, cookie};
+use super::{
+    State, cookie,
+    signed_in::{Presented, presented},
+};
 use crate::error::Error;
-
-/// What a caller can present. A session id and a token cannot be confused: a token has dots.
-enum Presented {
-    Session(SessionId),
-    Token(String),
-}
 
 pub(super) async fn logout(
     request: HttpRequest,
@@ -28,29 +21,6 @@ pub(super) async fn logout(
         Presented::Session(id) => end_session(&state, &id, trace.as_ref()).await,
         Presented::Token(token) => end_login(&state, &token, trace.as_ref()).await,
     }
-}
-
-/// The `Authorization` header if there is one, otherwise the cookie: a cookie is sent by the
-/// browser, a header on purpose.
-fn presented(request: &HttpRequest) -> Result<Presented, Error> {
-    if let Some(value) = request.headers().get(header::AUTHORIZATION) {
-        let token = bearer(value).ok_or(Error::InvalidCredential)?;
-        return Ok(match SessionId::parse(token) {
-            Some(id) => Presented::Session(id),
-            None => Presented::Token(token.to_owned()),
-        });
-    }
-    let cookie = request.cookie(cookie::NAME).ok_or(Error::NoCredential)?;
-    SessionId::parse(cookie.value())
-        .map(Presented::Session)
-        .ok_or(Error::InvalidCredential)
-}
-
-/// RFC 6750 §2.1; the scheme is compared without regard to case (RFC 9110 §11.1).
-fn bearer(value: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 async fn end_session(
@@ -91,19 +61,4 @@ async fn end_login(
             "ended": "refresh_tokens",
             "access_token_valid_until": humantime::format_rfc3339_seconds(valid_until).to_string(),
         })))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_scheme_is_bearer_in_any_case_and_nothing_else() {
-        let read = |text| bearer(&HeaderValue::from_static(text)).map(str::to_owned);
-        assert_eq!(read("Bearer abc"), Some("abc".to_owned()));
-        assert_eq!(read("bEARER abc"), Some("abc".to_owned()));
-        for text in ["abc", "Bearer", "Bearer ", "Basic abc", "Bearerabc"] {
-            assert_eq!(read(text), None, "{text}");
-        }
-    }
 }

@@ -1,0 +1,165 @@
+//! Who calls this service's own endpoints: a user, by an access token or a session id.
+//!
+//! The user is read from the database each time, so that a disabled user is refused and roles are
+//! those of now. What cannot be decided is an error of the store that did not answer.
+
+use actix_web::{
+    HttpRequest,
+    http::{
+        Method,
+        header::{self, HeaderValue},
+    },
+};
+use shared::{session::SessionId, telemetry::trace::TraceHandle};
+
+use super::{State, cookie};
+use crate::{error::Error, users::User};
+
+const ADMIN: &str = "admin";
+
+/// What a caller can present. A session id and a token cannot be confused: a token has dots.
+pub(super) enum Presented {
+    /// An opaque id.
+    Session(SessionId),
+    /// A signed token, not looked at yet.
+    Token(String),
+}
+
+/// A user who is logged in.
+#[derive(Debug)]
+pub(super) struct SignedIn {
+    /// Who it is, by the database.
+    pub(super) user: User,
+    /// The public id of the login that the credential belongs to; empty when it has none.
+    pub(super) login: String,
+}
+
+impl SignedIn {
+    /// The caller of a request.
+    pub(super) async fn of(
+        request: &HttpRequest,
+        state: &State,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Self, Error> {
+        let (subject, login) = match presented(request)? {
+            Presented::Session(id) => {
+                let session = state.sessions.read(&id, state.issuer.now(), trace).await?;
+                let record = session.ok_or(Error::InvalidCredential)?.record;
+                (record.subject, record.sid)
+            }
+            Presented::Token(token) => {
+                let claims = state
+                    .issuer
+                    .verify(&token)
+                    .map_err(|_| Error::InvalidCredential)?;
+                if state.revocations.refuses(&claims, trace).await? {
+                    return Err(Error::InvalidCredential);
+                }
+                (claims.sub, claims.sid.unwrap_or_default())
+            }
+        };
+        let account = state.users.account(&subject, trace).await?;
+        match account {
+            Some(account) if !account.disabled => Ok(Self {
+                user: account.user,
+                login,
+            }),
+            // A client that speaks for itself is no user either.
+            _ => Err(Error::InvalidCredential),
+        }
+    }
+
+    /// The caller of a request that only administrators may make.
+    pub(super) async fn admin(
+        request: &HttpRequest,
+        state: &State,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Self, Error> {
+        let caller = Self::of(request, state, trace).await?;
+        if caller.user.roles.iter().any(|role| role == ADMIN) {
+            Ok(caller)
+        } else {
+            Err(Error::NotAllowed)
+        }
+    }
+}
+
+/// The `Authorization` header if there is one, otherwise the cookie: a cookie is sent by the
+/// browser, a header on purpose. A cookie therefore changes nothing on behalf of another site.
+pub(super) fn presented(request: &HttpRequest) -> Result<Presented, Error> {
+    if let Some(value) = request.headers().get(header::AUTHORIZATION) {
+        let token = bearer(value).ok_or(Error::InvalidCredential)?;
+        return Ok(match SessionId::parse(token) {
+            Some(id) => Presented::Session(id),
+            None => Presented::Token(token.to_owned()),
+        });
+    }
+    let cookie = request.cookie(cookie::NAME).ok_or(Error::NoCredential)?;
+    if changes(request.method()) && foreign(request) {
+        return Err(Error::CrossSite);
+    }
+    SessionId::parse(cookie.value())
+        .map(Presented::Session)
+        .ok_or(Error::InvalidCredential)
+}
+
+/// RFC 6750 §2.1; the scheme is compared without regard to case (RFC 9110 §11.1).
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// RFC 9110 §9.2.1.
+fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Whether a browser says that another site made the request (Fetch Metadata §2.3). `SameSite=Lax`
+/// keeps the cookie from other sites, but not from other hosts of the same one.
+fn foreign(request: &HttpRequest) -> bool {
+    request
+        .headers()
+        .get_all("sec-fetch-site")
+        .any(|value| value != "same-origin" && value != "none")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_bearer_in_any_case_and_nothing_else() {
+        let read = |text| bearer(&HeaderValue::from_static(text)).map(str::to_owned);
+        assert_eq!(read("Bearer abc"), Some("abc".to_owned()));
+        assert_eq!(read("bEARER abc"), Some("abc".to_owned()));
+        for text in ["abc", "Bearer", "Bearer ", "Basic abc", "Bearerabc"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_changes_nothing_on_behalf_of_another_site_and_a_header_does() {
+        let id = SessionId::generate();
+        let from = |method: Method, site: &'static str| {
+            TestRequest::default()
+                .method(method)
+                .insert_header(("sec-fetch-site", site))
+        };
+        for site in ["cross-site", "same-site"] {
+            let cookie = format!("{}={}", cookie::NAME, id.expose());
+            let post = from(Method::DELETE, site).insert_header(("cookie", cookie.clone()));
+            let refused = presented(&post.to_http_request());
+            assert!(matches!(refused, Err(Error::CrossSite)), "{site}");
+            let get = from(Method::GET, site).insert_header(("cookie", cookie.clone()));
+            assert!(presented(&get.to_http_request()).is_ok(), "{site}");
+            let own = from(Method::DELETE, "same-origin").insert_header(("cookie", cookie));
+            assert!(presented(&own.to_http_request()).is_ok());
+            let bearer = format!("Bearer {}", id.expose());
+            let header = from(Method::DELETE, site).insert_header(("authorization", bearer));
+            assert!(presented(&header.to_http_request()).is_ok(), "{site}");
+        }
+    }
+}
