@@ -59,8 +59,9 @@ use self::{
     users::Users,
 };
 
-/// How often logins that are over are removed from the database.
-const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often logins that are over are removed from the database, and what was sealed for clients
+/// that could still ask again.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 /// What the administrator of the configuration may do.
 const ADMIN_ROLES: [&str; 2] = ["user", "admin"];
 
