@@ -7,8 +7,9 @@ use crate::{
     service::{Backend, Builder, answered, header},
 };
 
+/// RFC 8414 §2 and §3.3.
 #[tokio::test]
-async fn the_metadata_name_the_issuer_byte_for_byte_and_only_what_exists() {
+async fn rfc8414_3_3_the_metadata_name_the_issuer_byte_for_byte_and_only_what_exists() {
     let service = Builder::new(Backend::Sqlite)
         .option("--issuer=https://Auth.example.org/a%2Fb")
         .start()
@@ -120,6 +121,7 @@ async fn rfc8414_2_the_ways_to_authenticate_that_are_listed_work() {
     service.stop().await;
 }
 
+/// RFC 7517 §5, RFC 7518 §6.3.2.
 #[tokio::test]
 async fn the_key_set_may_be_kept_for_five_minutes_and_has_no_private_member() {
     for (algorithm, members) in [

@@ -16,7 +16,7 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(30);
 
 on_both_databases!(
-    a_refresh_token_is_good_once_and_gives_its_successor,
+    rfc9700_2_2_2_a_refresh_token_is_good_once_and_gives_its_successor,
     rfc9700_4_14_2_a_token_used_again_after_the_grace_ends_its_login,
     a_retry_within_the_grace_gives_the_same_successor,
     a_late_retry_whose_successor_is_spent_is_refused_and_ends_nothing,
@@ -26,7 +26,8 @@ on_both_databases!(
     logins_that_are_over_are_removed_and_no_others,
 );
 
-async fn a_refresh_token_is_good_once_and_gives_its_successor(backend: Backend) {
+/// RFC 9700 §2.2.2: rotation, for a public client.
+async fn rfc9700_2_2_2_a_refresh_token_is_good_once_and_gives_its_successor(backend: Backend) {
     let service = Builder::new(backend).start().await;
     service.register("ada").await;
     let login = service.logged_in("ada", "token").await;
@@ -180,6 +181,7 @@ async fn sealed_successors(service: &Service) -> i64 {
     count
 }
 
+/// ASVS 5.0, 10.4.8: an absolute limit, however often it is renewed.
 async fn a_login_ends_however_often_it_was_renewed(backend: Backend) {
     let service = Builder::new(backend)
         .option("--refresh-token-ttl=1h")
@@ -221,8 +223,9 @@ async fn logins_that_are_over_are_removed_and_no_others(backend: Backend) {
     service.stop().await;
 }
 
+/// RFC 6749 §5.2.
 #[tokio::test]
-async fn refusals_have_the_form_of_the_standard() {
+async fn rfc6749_5_2_refusals_have_the_form_of_the_standard() {
     let service = Builder::new(Backend::Sqlite).start().await;
     for (form, code) in [
         ("", "invalid_request"),
