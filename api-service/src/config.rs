@@ -14,7 +14,9 @@ use shared::{
 };
 
 pub use self::login::LoginSettings;
-pub use self::strategy::{JwksSettings, StrategyConfig, TokenSettings};
+pub use self::strategy::{
+    CachedSessionSettings, IntrospectionSettings, JwksSettings, StrategyConfig, TokenSettings,
+};
 use self::{login::LoginArgs, strategy::StrategyArgs};
 
 /// A small API that knows its callers by the configured strategy. Every option can be given by its

@@ -30,7 +30,10 @@ use shared::{
 };
 
 pub use self::{
-    config::{Config, JwksSettings, LoginSettings, StrategyConfig, TokenSettings},
+    config::{
+        CachedSessionSettings, Config, IntrospectionSettings, JwksSettings, LoginSettings,
+        StrategyConfig, TokenSettings,
+    },
     state::StateKeys,
 };
 use self::{
@@ -45,8 +48,8 @@ pub enum Error {
     /// Spans cannot be exported.
     #[error(transparent)]
     Exporter(#[from] ExporterError),
-    /// The HTTP client for the key set could not be built.
-    #[error("the HTTP client for API_JWKS_URL: {0}")]
+    /// An HTTP client, for the key set or for introspection, could not be built.
+    #[error("the HTTP client for API_JWKS_URL or API_INTROSPECTION_URL: {0}")]
     Client(#[from] reqwest::Error),
     /// The listener failed.
     #[error("the listener: {0}")]

@@ -3,10 +3,12 @@
 //! A strategy is a file below this one that implements [`Strategy`], a variant of
 //! [`StrategyConfig`], and a line in [`prepare`]. None knows handlers or status codes.
 
+mod introspection;
 mod jwks;
 mod jwt;
 mod remembered;
 mod session;
+mod session_cached;
 mod sources;
 mod tokens;
 mod verdicts;
@@ -153,5 +155,7 @@ fn prepare(config: &StrategyConfig, process: &mut OfProcess<'_>) -> Result<Open,
             jwt::prepare(config.name(), settings, process)?
         }
         StrategyConfig::Session(settings) => session::prepare(settings),
+        StrategyConfig::SessionCached(settings) => session_cached::prepare(settings, process),
+        StrategyConfig::Introspection(settings) => introspection::prepare(settings, process)?,
     })
 }

@@ -23,6 +23,7 @@ mod cart;
 pub(crate) mod link;
 mod scripts;
 mod store;
+mod tracking;
 
 use std::time::Duration;
 
@@ -34,11 +35,13 @@ pub use self::{
     cart::{CartWrite, KeptCart},
     link::StoreError,
     store::{Creation, SessionStore},
+    tracking::{CacheCounters, CacheSettings, CachedSessions, TRUST_TIMEOUTS},
 };
 use crate::config::{Faults, Secret};
 
 const KEY_PREFIX: &str = "statewise:session:";
 const ID_BYTES: usize = 32;
+const DIGEST_BYTES: usize = 32;
 /// Length of an id as text: 32 bytes in base64url without padding.
 pub const ID_TEXT_LENGTH: usize = 43;
 /// Random bytes of a `sid`. It is no credential; it only must not be guessed or repeat.
@@ -78,10 +81,15 @@ impl SessionId {
         &self.0
     }
 
+    /// What stands for the id where it is kept.
+    fn digest(&self) -> [u8; DIGEST_BYTES] {
+        Sha256::digest(self.0.as_bytes()).into()
+    }
+
     /// Where the session is in Redis.
     pub(crate) fn key(&self) -> String {
         use std::fmt::Write as _;
-        let digest = Sha256::digest(self.0.as_bytes());
+        let digest = self.digest();
         let mut key = String::with_capacity(KEY_PREFIX.len() + 2 * digest.len());
         key.push_str(KEY_PREFIX);
         for byte in digest {

@@ -2,7 +2,11 @@
 
 use std::{cell::OnceCell, collections::BTreeMap, time::Duration};
 
-use shared::{config::Faults, session::StoreSettings, token::AccessTokenProfile};
+use shared::{
+    config::{Faults, Secret},
+    session::{CacheSettings, StoreSettings},
+    token::AccessTokenProfile,
+};
 
 use crate::routes;
 
@@ -16,6 +20,10 @@ pub enum StrategyConfig {
     Jwt(TokenSettings),
     /// `session`: opaque ids, looked up in Redis.
     Session(StoreSettings),
+    /// `session-cached`: opaque ids, known from memory for as long as Redis says so.
+    SessionCached(CachedSessionSettings),
+    /// `introspection`: opaque ids that the authorization server is asked about.
+    Introspection(IntrospectionSettings),
     /// `phantom`: tokens that the gateway gets for opaque ids, verified here.
     Phantom(TokenSettings),
 }
@@ -42,6 +50,30 @@ pub struct JwksSettings {
     pub cooldown: Duration,
 }
 
+/// What keeping sessions in memory needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedSessionSettings {
+    /// Which Redis.
+    pub store: StoreSettings,
+    /// How much is kept, and for how long without Redis.
+    pub cache: CacheSettings,
+}
+
+/// What asking the authorization server needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntrospectionSettings {
+    /// The endpoint of RFC 7662.
+    pub url: url::Url,
+    /// How this service is known there.
+    pub client_id: String,
+    /// What proves it.
+    pub client_secret: Secret<String>,
+    /// Deadline of each call.
+    pub timeout: Duration,
+    /// How long an active answer is kept; zero: not at all.
+    pub cache: Duration,
+}
+
 /// A strategy's name, and how it is made of the arguments.
 type Known = (
     &'static str,
@@ -49,12 +81,20 @@ type Known = (
 );
 
 /// All strategies.
-const KNOWN: [Known; 3] = [
+const KNOWN: [Known; 5] = [
     ("jwt", |checked, faults| {
         checked.token(faults).map(StrategyConfig::Jwt)
     }),
     ("session", |checked, faults| {
         checked.store(faults).map(StrategyConfig::Session)
+    }),
+    ("session-cached", |checked, faults| {
+        checked.cached(faults).map(StrategyConfig::SessionCached)
+    }),
+    ("introspection", |checked, faults| {
+        checked
+            .introspection(faults)
+            .map(StrategyConfig::Introspection)
     }),
     ("phantom", |checked, faults| {
         checked.token(faults).map(StrategyConfig::Phantom)
@@ -68,6 +108,8 @@ impl StrategyConfig {
         match self {
             Self::Jwt(_) => "jwt",
             Self::Session(_) => "session",
+            Self::SessionCached(_) => "session-cached",
+            Self::Introspection(_) => "introspection",
             Self::Phantom(_) => "phantom",
         }
     }
@@ -76,7 +118,7 @@ impl StrategyConfig {
 /// The arguments of all strategies; each is looked at only when a strategy needs it.
 #[derive(clap::Args, Debug)]
 pub(super) struct StrategyArgs {
-    /// How callers are known: jwt, session, phantom.
+    /// How callers are known: jwt, session, session-cached, introspection, phantom.
     #[arg(long, env = "API_STRATEGY")]
     strategy: Option<String>,
 
@@ -133,6 +175,40 @@ pub(super) struct StrategyArgs {
     /// Sessions: deadline of each call to Redis.
     #[arg(long, env = "API_REDIS_TIMEOUT", default_value = "250ms")]
     redis_timeout: String,
+
+    /// session-cached: the most sessions each worker thread keeps in memory.
+    #[arg(long, env = "API_SESSION_CACHE", default_value = "10000")]
+    session_cache: String,
+
+    /// session-cached: how long after Redis was last heard of a session that was known then may
+    /// still be used; 0s: not at all.
+    #[arg(long, env = "API_SESSION_CACHE_SERVE_STALE", default_value = "0s")]
+    session_cache_serve_stale: String,
+
+    /// introspection: the endpoint of the authorization server.
+    #[arg(
+        long,
+        env = "API_INTROSPECTION_URL",
+        default_value = "http://127.0.0.1:8081/oauth/introspect"
+    )]
+    introspection_url: String,
+
+    /// introspection: how this service is known to the authorization server; required.
+    #[arg(long, env = "API_CLIENT_ID")]
+    client_id: Option<String>,
+
+    /// introspection: the secret of that client; required.
+    #[arg(long, env = "API_CLIENT_SECRET", hide_env_values = true)]
+    client_secret: Option<Secret<String>>,
+
+    /// introspection: deadline of each call.
+    #[arg(long, env = "API_INTROSPECTION_TIMEOUT", default_value = "1s")]
+    introspection_timeout: String,
+
+    /// introspection: how long an active answer is kept, never past the end of the session; 0s:
+    /// not at all.
+    #[arg(long, env = "API_INTROSPECTION_CACHE", default_value = "0s")]
+    introspection_cache: String,
 }
 
 /// Checks the strategy of the service and those of its routes, noting every fault of any of them.
@@ -213,6 +289,8 @@ struct Checked<'a> {
     args: &'a StrategyArgs,
     token: OnceCell<Option<TokenSettings>>,
     store: OnceCell<Option<StoreSettings>>,
+    cached: OnceCell<Option<CachedSessionSettings>>,
+    introspection: OnceCell<Option<IntrospectionSettings>>,
 }
 
 impl<'a> Checked<'a> {
@@ -221,6 +299,8 @@ impl<'a> Checked<'a> {
             args,
             token: OnceCell::new(),
             store: OnceCell::new(),
+            cached: OnceCell::new(),
+            introspection: OnceCell::new(),
         }
     }
 
@@ -230,6 +310,16 @@ impl<'a> Checked<'a> {
 
     fn store(&self, faults: &mut Faults) -> Option<StoreSettings> {
         self.store.get_or_init(|| store(self.args, faults)).clone()
+    }
+
+    fn cached(&self, faults: &mut Faults) -> Option<CachedSessionSettings> {
+        self.cached.get_or_init(|| cached(self, faults)).clone()
+    }
+
+    fn introspection(&self, faults: &mut Faults) -> Option<IntrospectionSettings> {
+        self.introspection
+            .get_or_init(|| introspection(self.args, faults))
+            .clone()
     }
 }
 
@@ -276,4 +366,51 @@ fn store(args: &StrategyArgs, faults: &mut Faults) -> Option<StoreSettings> {
         "API_REDIS_TIMEOUT",
         &args.redis_timeout,
     )
+}
+
+fn cached(checked: &Checked<'_>, faults: &mut Faults) -> Option<CachedSessionSettings> {
+    let store = checked.store(faults);
+    let entries = faults.parsed(
+        "API_SESSION_CACHE",
+        &checked.args.session_cache,
+        "a number of sessions from 1",
+    );
+    let serve_stale = faults.duration(
+        "API_SESSION_CACHE_SERVE_STALE",
+        &checked.args.session_cache_serve_stale,
+    );
+    Some(CachedSessionSettings {
+        store: store?,
+        cache: CacheSettings {
+            entries: entries?,
+            serve_stale: serve_stale?,
+        },
+    })
+}
+
+fn introspection(args: &StrategyArgs, faults: &mut Faults) -> Option<IntrospectionSettings> {
+    let url = faults.url(
+        "API_INTROSPECTION_URL",
+        &args.introspection_url,
+        &["http", "https"],
+    );
+    let client_id = args.client_id.clone().filter(|id| !id.is_empty());
+    if client_id.is_none() {
+        faults.add("API_CLIENT_ID", "is required by introspection");
+    }
+    let client_secret = args.client_secret.clone();
+    let client_secret = client_secret.filter(|secret| !secret.expose().is_empty());
+    if client_secret.is_none() {
+        faults.add("API_CLIENT_SECRET", "is required by introspection");
+    }
+    let timeout =
+        faults.positive_duration("API_INTROSPECTION_TIMEOUT", &args.introspection_timeout);
+    let cache = faults.duration("API_INTROSPECTION_CACHE", &args.introspection_cache);
+    Some(IntrospectionSettings {
+        url: url?,
+        client_id: client_id?,
+        client_secret: client_secret?,
+        timeout: timeout?,
+        cache: cache?,
+    })
 }

@@ -1,6 +1,6 @@
 //! `session`: an opaque id, looked up in Redis on every request.
 
-use std::{rc::Rc, sync::Arc};
+use std::{borrow::Borrow, rc::Rc, sync::Arc};
 
 use actix_web::HttpRequest;
 use shared::{
@@ -70,17 +70,19 @@ pub(super) fn presented(request: &HttpRequest) -> Result<SessionId, Refusal> {
 }
 
 /// What the store's answer says about the caller.
-pub(super) fn judge(read: Result<Option<Session>, StoreError>) -> Result<Principal, Refusal> {
-    let record = read
+pub(super) fn judge<S: Borrow<Session>>(
+    read: Result<Option<S>, StoreError>,
+) -> Result<Principal, Refusal> {
+    let session = read
         .map_err(|error| Refusal::Undecidable(error.to_string()))?
-        .ok_or(Refusal::Invalid("session_unknown"))?
-        .record;
+        .ok_or(Refusal::Invalid("session_unknown"))?;
+    let record = &session.borrow().record;
     Ok(Principal {
-        subject: record.subject,
-        username: record.username,
-        roles: record.roles,
+        subject: record.subject.clone(),
+        username: record.username.clone(),
+        roles: record.roles.clone(),
         // A session from before there were such ids has none.
-        sid: Some(record.sid).filter(|sid| !sid.is_empty()),
+        sid: Some(record.sid.clone()).filter(|sid| !sid.is_empty()),
         issued_at: record.created_at,
         expires_at: record.expires_at,
         token_id: None,

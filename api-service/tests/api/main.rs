@@ -6,8 +6,11 @@
     reason = "a test's own machinery that fails is a failed test"
 )]
 
+mod authority;
 mod binary;
+mod cached;
 mod cart;
+mod introspection;
 mod issuer;
 mod keys;
 mod redis;

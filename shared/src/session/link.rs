@@ -4,10 +4,12 @@
 //! an outage into a pile of waiting requests. Here a broken or silent connection is closed for
 //! everybody, callers fail at once, and one task tries again until a `PING` is answered.
 
+mod watched;
+
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -20,6 +22,7 @@ use redis::{
 };
 use tokio::sync::mpsc;
 
+pub(super) use self::watched::Watcher;
 use super::StoreSettings;
 use crate::telemetry::trace::{Span, SpanKind, TraceHandle};
 
@@ -64,6 +67,16 @@ struct Inner {
     lost: mpsc::Sender<()>,
     timeout: Duration,
     peer: Peer,
+    watcher: Option<Arc<dyn Watcher>>,
+}
+
+/// A handle that does not keep the connection.
+pub(super) struct WeakLink(Weak<Inner>);
+
+impl WeakLink {
+    pub(super) fn upgrade(&self) -> Option<Link> {
+        self.0.upgrade().map(Link)
+    }
 }
 
 /// A connection and its place in the sequence of connections, so that a failure that is reported
@@ -94,6 +107,20 @@ impl fmt::Debug for Link {
 impl Link {
     /// Starts the task that connects. Must be called inside a runtime.
     pub(crate) fn open(settings: StoreSettings) -> Self {
+        Self::start(settings, None)
+    }
+
+    /// The same, with `watcher` told of what was read over the connection and changed.
+    pub(super) fn open_watched(settings: StoreSettings, watcher: Arc<dyn Watcher>) -> Self {
+        Self::start(settings, Some(watcher))
+    }
+
+    /// A handle that does not keep the connection.
+    pub(super) fn downgrade(&self) -> WeakLink {
+        WeakLink(Arc::downgrade(&self.0))
+    }
+
+    fn start(settings: StoreSettings, watcher: Option<Arc<dyn Watcher>>) -> Self {
         let (lost, mut losses) = mpsc::channel(1);
         let link = Self(Arc::new(Inner {
             current: Mutex::new(None),
@@ -101,19 +128,26 @@ impl Link {
             lost,
             timeout: settings.timeout,
             peer: Peer::of(settings.url.expose()),
+            watcher,
         }));
         let weak = Arc::downgrade(&link.0);
         tokio::spawn(async move {
             let mut generation = 0;
             loop {
                 generation += 1;
-                match connect(&settings).await {
+                let Some(inner) = weak.upgrade() else { return };
+                let watch = inner.watcher.is_some().then(|| (weak.clone(), generation));
+                drop(inner);
+                match connect(&settings, watch).await {
                     Ok(connection) => {
                         let Some(inner) = weak.upgrade() else { return };
                         tracing::info!("connected to redis");
                         inner.silent_calls.store(0, Ordering::Relaxed);
                         // What was reported before this connection stood is about an older one.
                         while losses.try_recv().is_ok() {}
+                        if let Some(watcher) = &inner.watcher {
+                            watcher.connected(generation);
+                        }
                         *inner.current() = Some(Connected {
                             generation,
                             connection,
@@ -219,6 +253,9 @@ impl Inner {
             .is_some_and(|connected| connected.generation == generation)
         {
             *current = None;
+            if let Some(watcher) = &self.watcher {
+                watcher.lost(generation);
+            }
             // A full channel already holds the same message.
             let _ = self.lost.try_send(());
         }
@@ -230,13 +267,24 @@ fn describe(error: &RedisError) -> String {
     error.code().unwrap_or_else(|| error.category()).to_owned()
 }
 
-/// A connection that has answered a `PING` within the deadline.
-async fn connect(settings: &StoreSettings) -> Result<MultiplexedConnection, StoreError> {
+/// A connection that has answered a `PING` within the deadline, and that tracks what is read over
+/// it when the link is watched.
+async fn connect(
+    settings: &StoreSettings,
+    watch: Option<(Weak<Inner>, u64)>,
+) -> Result<MultiplexedConnection, StoreError> {
     let attempt = async {
-        let client = Client::open(settings.url.expose().as_str())?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(settings.timeout))
             .set_response_timeout(Some(settings.timeout));
+        let url = settings.url.expose().as_str();
+        let watched = watch.is_some();
+        let (client, config) = match watch {
+            Some((inner, generation)) => {
+                watched::client(url, config, watched::push_to(inner, generation))?
+            }
+            None => (Client::open(url)?, config),
+        };
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
@@ -247,6 +295,12 @@ async fn connect(settings: &StoreSettings) -> Result<MultiplexedConnection, Stor
             .send_packed_command(&ping)
             .await?
             .extract_error()?;
+        if watched {
+            connection
+                .send_packed_command(&watched::tracking_on())
+                .await?
+                .extract_error()?;
+        }
         Ok::<_, RedisError>(connection)
     };
     match tokio::time::timeout(settings.timeout * 2, attempt).await {

@@ -1,10 +1,12 @@
 //! The store: what can be done to sessions, each as one step in Redis.
 
+use std::sync::Arc;
+
 use redis::{Cmd, Value};
 
 use super::{
     KEY_PREFIX, Session, SessionId, SessionRecord, StoreSettings,
-    link::{Link, StoreError},
+    link::{Link, StoreError, Watcher},
     scripts,
 };
 use crate::telemetry::trace::TraceHandle;
@@ -48,6 +50,13 @@ impl SessionStore {
     pub fn open(settings: StoreSettings) -> Self {
         Self {
             link: Link::open(settings),
+        }
+    }
+
+    /// The same, with `watcher` told of what was read and changed.
+    pub(super) fn open_watched(settings: StoreSettings, watcher: Arc<dyn Watcher>) -> Self {
+        Self {
+            link: Link::open_watched(settings, watcher),
         }
     }
 
@@ -262,7 +271,7 @@ impl SessionStore {
     }
 
     /// Renews the idle limit, off the request's path: a lost touch is made up by the next request.
-    fn touch(&self, key: &str, now: u64, time_to_live: u64) {
+    pub(super) fn touch(&self, key: &str, now: u64, time_to_live: u64) {
         let mut command = script(scripts::TOUCH, &[key]);
         command.arg(now).arg(time_to_live);
         let link = self.link.clone();

@@ -1,0 +1,185 @@
+//! A small authorization server on a real socket: it answers introspection, counts how often it is
+//! asked, and can answer anything, hang, or be gone.
+
+use std::{
+    collections::HashMap,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web,
+};
+use api_service::{IntrospectionSettings, StrategyConfig};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustix::net::{self, AddressFamily, SocketType, sockopt};
+use serde_json::{Value, json};
+use shared::{config::Secret, session::SessionId};
+use tokio::sync::Semaphore;
+
+use crate::service::NOW;
+
+const CLIENT: &str = "statewise-api";
+const SECRET: &str = "a-secret-of-more-than-32-characters";
+/// Deadline of each call in tests.
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What the server does when it is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Mood {
+    /// Says what is true.
+    Honest,
+    Other(u16, String),
+    Elsewhere(String),
+    Never,
+    /// Says what is true once [`Authority::let_go`] was called for each call.
+    Held,
+}
+
+struct State {
+    mood: Mutex<Mood>,
+    active: Mutex<HashMap<String, Value>>,
+    asked: AtomicUsize,
+    held: Semaphore,
+}
+
+pub(crate) struct Authority {
+    address: SocketAddr,
+    /// Bound and never listening: keeps the port ours while the server is gone.
+    _port: OwnedFd,
+    state: Arc<State>,
+    server: Option<ServerHandle>,
+}
+
+impl Authority {
+    pub(crate) fn start() -> Self {
+        let port = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        sockopt::set_socket_reuseaddr(&port, true).unwrap();
+        net::bind(&port, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let mut authority = Self {
+            address: net::getsockname(&port).unwrap().try_into().unwrap(),
+            _port: port,
+            state: Arc::new(State {
+                mood: Mutex::new(Mood::Honest),
+                active: Mutex::default(),
+                asked: AtomicUsize::new(0),
+                held: Semaphore::new(0),
+            }),
+            server: None,
+        };
+        authority.resume();
+        authority
+    }
+
+    pub(crate) fn url(&self) -> url::Url {
+        format!("http://{}/oauth/introspect", self.address)
+            .parse()
+            .unwrap()
+    }
+
+    /// The introspection strategy with this server.
+    pub(crate) fn strategy(&self, cache: Duration) -> StrategyConfig {
+        StrategyConfig::Introspection(self.settings(SECRET, cache))
+    }
+
+    /// The same, with a secret that the server does not know.
+    pub(crate) fn impostor(&self) -> StrategyConfig {
+        StrategyConfig::Introspection(self.settings("not-the-secret", Duration::ZERO))
+    }
+
+    fn settings(&self, secret: &str, cache: Duration) -> IntrospectionSettings {
+        IntrospectionSettings {
+            url: self.url(),
+            client_id: CLIENT.to_owned(),
+            client_secret: Secret::new(secret.to_owned()),
+            timeout: TIMEOUT,
+            cache,
+        }
+    }
+
+    /// A session from now on for 15 minutes.
+    pub(crate) fn log_in(&self, roles: &[&str]) -> String {
+        let id = SessionId::generate().expose().to_owned();
+        let answer = json!({
+            "active": true, "sub": "u-1", "username": "ada", "roles": roles, "sid": "s-1",
+            "client_id": "statewise", "token_type": "Bearer", "iat": NOW, "exp": NOW + 900,
+        });
+        self.state.active.lock().unwrap().insert(id.clone(), answer);
+        id
+    }
+
+    pub(crate) fn log_out(&self, id: &str) {
+        self.state.active.lock().unwrap().remove(id);
+    }
+
+    /// How often it was asked, but for the questions of readiness, which name nobody.
+    pub(crate) fn asked(&self) -> usize {
+        self.state.asked.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is(&self, mood: Mood) {
+        *self.state.mood.lock().unwrap() = mood;
+    }
+
+    /// Lets so many held calls go.
+    pub(crate) fn let_go(&self, calls: usize) {
+        self.state.held.add_permits(calls);
+    }
+
+    /// Closes the socket and every connection.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop(false).await;
+        }
+    }
+
+    /// Listens, on the same port as before.
+    pub(crate) fn resume(&mut self) {
+        let listener = TcpListener::bind(self.address).unwrap();
+        let state = Arc::clone(&self.state);
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(web::Data::from(Arc::clone(&state)))
+                .route("/oauth/introspect", web::post().to(introspect))
+        })
+        .workers(1)
+        .disable_signals()
+        .listen(listener)
+        .unwrap()
+        .run();
+        self.server = Some(server.handle());
+        tokio::spawn(server);
+    }
+}
+
+async fn introspect(request: HttpRequest, body: String, state: web::Data<State>) -> HttpResponse {
+    let expected = format!("Basic {}", STANDARD.encode(format!("{CLIENT}:{SECRET}")));
+    if request.headers().get("authorization").unwrap() != expected.as_str() {
+        return HttpResponse::Unauthorized().json(json!({"error": "invalid_client"}));
+    }
+    let id = body.strip_prefix("token=").unwrap();
+    let known = state.active.lock().unwrap().get(id).cloned();
+    if known.is_some() {
+        state.asked.fetch_add(1, Ordering::SeqCst);
+    }
+    let mood = state.mood.lock().unwrap().clone();
+    match mood {
+        Mood::Honest => {}
+        Mood::Held => state.held.acquire().await.unwrap().forget(),
+        Mood::Other(status, body) => {
+            return HttpResponse::build(StatusCode::from_u16(status).unwrap()).body(body);
+        }
+        Mood::Elsewhere(url) => {
+            return HttpResponse::TemporaryRedirect()
+                .insert_header(("location", url))
+                .finish();
+        }
+        Mood::Never => std::future::pending().await,
+    }
+    HttpResponse::Ok().json(known.unwrap_or_else(|| json!({"active": false})))
+}

@@ -1,0 +1,117 @@
+//! Sessions kept in memory for as long as Redis vouches for them.
+//!
+//! Each thread has its own connection with `CLIENT TRACKING` on, and a bounded map of the sessions
+//! it has read over it. Redis says which of them changed; that is heard before any reply that comes
+//! after it. What could make an old session outlive its end, and what prevents it:
+//!
+//! | danger | prevention |
+//! | --- | --- |
+//! | the reply to a read is stored after the message that it is out of date | a read leaves a mark before it is sent; the message takes the mark away, and without its own mark a reply is not stored |
+//! | the connection breaks, so that messages are lost | everything goes before the next connection is used |
+//! | Redis or the network hangs, so that messages are late | a `PING` runs all the time; what is known is believed for [`TRUST_TIMEOUTS`] deadlines after the last one that was answered was sent |
+//! | the session's own limits | the absolute one is checked on each hit; past the idle one Redis is asked |
+//! | an end comes while the connection is lost and old sessions are served by configuration | bounded by the configured time; what was invalidated before is gone |
+
+mod memory;
+mod observe;
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use self::memory::{Look, Memory};
+pub use self::observe::CacheCounters;
+use super::{Session, SessionId, SessionStore, StoreError, StoreSettings};
+use crate::telemetry::trace::TraceHandle;
+
+/// How many deadlines of a call long the connection is believed to be whole without proof.
+pub const TRUST_TIMEOUTS: u32 = 3;
+
+/// What is kept, and for how long without Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// The most sessions that each thread keeps.
+    pub entries: NonZeroUsize,
+    /// How long after Redis was last heard of a session that was known then may still be used.
+    /// Zero: not at all.
+    pub serve_stale: Duration,
+}
+
+/// The sessions of a store, kept by the thread that opened it.
+#[derive(Clone, Debug)]
+pub struct CachedSessions {
+    store: SessionStore,
+    memory: Arc<Memory>,
+}
+
+impl CachedSessions {
+    /// Begins to connect and returns at once, as [`SessionStore::open`] does.
+    #[must_use]
+    pub fn open(settings: StoreSettings, cache: CacheSettings, counters: CacheCounters) -> Self {
+        let every = settings.timeout;
+        let memory = Arc::new(Memory::new(cache, every * TRUST_TIMEOUTS, counters));
+        let cached = Self {
+            store: SessionStore::open_watched(settings, Arc::clone(&memory) as _),
+            memory,
+        };
+        cached.keep_asking(every);
+        cached
+    }
+
+    /// The store itself, for what is not kept.
+    #[must_use]
+    pub fn store(&self) -> &SessionStore {
+        &self.store
+    }
+
+    /// Looks a session up, in memory or else in Redis. `None` when there is none or it is over.
+    ///
+    /// # Errors
+    ///
+    /// It is not in memory, and the store did not answer in time or not in the expected form.
+    pub async fn read(
+        &self,
+        id: &SessionId,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let digest = id.digest();
+        let mark = match self.memory.look(&digest, now) {
+            Look::Known(session) => return Ok(Some(session)),
+            Look::Due(session) => {
+                let time_to_live = session.record.time_to_live(now);
+                self.store.touch(&id.key(), now, time_to_live);
+                return Ok(Some(session));
+            }
+            Look::Over => return Ok(None),
+            Look::Unknown(mark) => mark,
+        };
+        let read = self.store.read(id, now, trace).await;
+        let session = match read {
+            Ok(Some(session)) => Some(Arc::new(session)),
+            Ok(None) => None,
+            Err(error) => {
+                self.memory.settle(&digest, mark, None);
+                return Err(error);
+            }
+        };
+        self.memory.settle(&digest, mark, session.as_ref());
+        Ok(session)
+    }
+
+    /// Proves again and again that the connection is whole.
+    fn keep_asking(&self, every: Duration) {
+        let memory = Arc::downgrade(&self.memory);
+        let link = self.store.link.downgrade();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let (Some(memory), Some(link)) = (memory.upgrade(), link.upgrade()) else {
+                    return;
+                };
+                let asked = memory.instant();
+                if (SessionStore { link }).ping().await.is_ok() {
+                    memory.confirm(asked);
+                }
+            }
+        });
+    }
+}

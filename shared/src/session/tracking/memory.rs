@@ -1,0 +1,264 @@
+//! What a thread knows of sessions, and whether it may believe it.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use lru::LruCache;
+
+use super::{CacheCounters, CacheSettings};
+use crate::session::{DIGEST_BYTES, KEY_PREFIX, Session, link::Watcher};
+
+/// The SHA-256 of a session's id.
+type Digest = [u8; DIGEST_BYTES];
+
+/// The map, shared with the driver of the connection.
+pub(super) struct Memory {
+    known: Mutex<Known>,
+    serve_stale: Duration,
+    trust: Duration,
+    counters: CacheCounters,
+}
+
+struct Known {
+    slots: LruCache<Digest, Slot>,
+    /// The connection that what is known was read over.
+    connection: Option<u64>,
+    /// When it was last known to be whole.
+    confirmed: Instant,
+    last_mark: u64,
+}
+
+enum Slot {
+    /// A read is under way, and nothing was said of the key since it was sent.
+    Reading(Mark),
+    Session {
+        session: Arc<Session>,
+        /// When this thread last asked for a touch.
+        touch_asked: u64,
+    },
+}
+
+/// Tells reads from those that came before an invalidation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark(u64);
+
+/// What is known of a session.
+pub(super) enum Look {
+    /// It is this one.
+    Known(Arc<Session>),
+    /// The same, and it is time to touch it.
+    Due(Arc<Session>),
+    /// It has reached its absolute limit.
+    Over,
+    /// Nothing. With a mark, the answer to a read that is sent from now on may be kept.
+    Unknown(Option<Mark>),
+}
+
+/// A point in time on a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    at: Instant,
+    connection: Option<u64>,
+}
+
+impl Memory {
+    pub(super) fn new(cache: CacheSettings, trust: Duration, counters: CacheCounters) -> Self {
+        Self {
+            known: Mutex::new(Known {
+                slots: LruCache::new(cache.entries),
+                connection: None,
+                confirmed: Instant::now(),
+                last_mark: 0,
+            }),
+            serve_stale: cache.serve_stale,
+            trust,
+            counters,
+        }
+    }
+
+    /// What is known of a session at `now` (Unix seconds).
+    pub(super) fn look(&self, digest: &Digest, now: u64) -> Look {
+        let mut known = self.known();
+        let silent = known.confirmed.elapsed();
+        let whole = known.connection.is_some() && silent < self.trust;
+        if whole || silent < self.serve_stale {
+            let look = known.find(digest, now, whole);
+            match &look {
+                Look::Unknown(_) => {}
+                _ if whole => {
+                    self.counters.hits.inc();
+                    return look;
+                }
+                _ => {
+                    self.counters.stale.inc();
+                    return look;
+                }
+            }
+        }
+        self.counters.misses.inc();
+        Look::Unknown(whole.then(|| self.mark(&mut known, digest)))
+    }
+
+    fn mark(&self, known: &mut Known, digest: &Digest) -> Mark {
+        if let Some(Slot::Reading(mark)) = known.slots.get(digest) {
+            return *mark;
+        }
+        known.last_mark += 1;
+        let mark = Mark(known.last_mark);
+        if known.slots.push(*digest, Slot::Reading(mark)).is_some() {
+            self.counters.evicted.inc();
+        }
+        mark
+    }
+
+    /// Ends the read of this mark, and keeps what it gave if nothing was said of the key meanwhile.
+    pub(super) fn settle(
+        &self,
+        digest: &Digest,
+        mark: Option<Mark>,
+        session: Option<&Arc<Session>>,
+    ) {
+        let Some(mark) = mark else { return };
+        let mut known = self.known();
+        match (known.slots.get_mut(digest), session) {
+            (Some(slot @ Slot::Reading(_)), Some(session)) if slot.is(mark) => {
+                *slot = Slot::Session {
+                    session: Arc::clone(session),
+                    touch_asked: 0,
+                };
+            }
+            (Some(slot), None) if slot.is(mark) => {
+                known.slots.pop(digest);
+            }
+            _ => {}
+        }
+    }
+
+    /// Now, on the connection of now.
+    pub(super) fn instant(&self) -> Asked {
+        Asked {
+            at: Instant::now(),
+            connection: self.known().connection,
+        }
+    }
+
+    /// What was asked then was answered just now: if the connection is still the same one, all that
+    /// Redis had to say by then was heard.
+    pub(super) fn confirm(&self, asked: Asked) {
+        let mut known = self.known();
+        if asked.connection.is_some() && asked.connection == known.connection {
+            known.confirmed = asked.at;
+        }
+    }
+
+    fn flush(&self, known: &mut Known) {
+        if !known.slots.is_empty() {
+            known.slots.clear();
+            self.counters.flushes.inc();
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watcher for Memory {
+    fn connected(&self, generation: u64) {
+        let mut known = self.known();
+        self.flush(&mut known);
+        known.connection = Some(generation);
+        known.confirmed = Instant::now();
+    }
+
+    fn invalidated(&self, key: Option<&[u8]>) {
+        let mut known = self.known();
+        match key {
+            // Also from a connection that is given up: to know less is never wrong.
+            Some(key) => {
+                if let Some(digest) = digest_of(key)
+                    && known.slots.pop(&digest).is_some()
+                {
+                    self.counters.invalidations.inc();
+                }
+            }
+            None => self.flush(&mut known),
+        }
+    }
+
+    fn lost(&self, generation: u64) {
+        let mut known = self.known();
+        if known.connection != Some(generation) {
+            return;
+        }
+        known.connection = None;
+        if self.serve_stale.is_zero() {
+            self.flush(&mut known);
+        }
+    }
+}
+
+impl Known {
+    /// The session, when it is there and within its limits. When `touching`, a touch that is due is
+    /// asked for, once.
+    fn find(&mut self, digest: &Digest, now: u64, touching: bool) -> Look {
+        let Some(Slot::Session {
+            session,
+            touch_asked,
+        }) = self.slots.get_mut(digest)
+        else {
+            return Look::Unknown(None);
+        };
+        let record = &session.record;
+        if now >= record.expires_at {
+            self.slots.pop(digest);
+            return Look::Over;
+        }
+        if now >= session.last_seen.saturating_add(record.idle_seconds) {
+            // Somebody else may have touched it; Redis knows.
+            self.slots.pop(digest);
+            return Look::Unknown(None);
+        }
+        let last = session.last_seen.max(*touch_asked);
+        if touching && record.touch_due(last, now) {
+            *touch_asked = now;
+            return Look::Due(Arc::clone(session));
+        }
+        Look::Known(Arc::clone(session))
+    }
+}
+
+impl Slot {
+    fn is(&self, mark: Mark) -> bool {
+        matches!(self, Self::Reading(own) if *own == mark)
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.known();
+        f.debug_struct("Memory")
+            .field("sessions", &known.slots.len())
+            .field("connection", &known.connection)
+            .finish()
+    }
+}
+
+/// Of the key of a session in Redis: its prefix and the digest in hexadecimal.
+fn digest_of(key: &[u8]) -> Option<Digest> {
+    let text = key.strip_prefix(KEY_PREFIX.as_bytes())?;
+    if text.len() != 2 * DIGEST_BYTES {
+        return None;
+    }
+    let mut digest = [0; DIGEST_BYTES];
+    for (byte, pair) in digest.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+#[cfg(test)]
+mod tests;
