@@ -296,7 +296,7 @@ impl RefreshTokens {
         })
     }
 
-    /// Whether a family was ended. An id that is no family's was not.
+    /// Whether a family was ended; `None` when no family has this id.
     ///
     /// # Errors
     ///
@@ -305,7 +305,7 @@ impl RefreshTokens {
         &self,
         family: &str,
         trace: Option<&TraceHandle>,
-    ) -> Result<bool, DatabaseError> {
+    ) -> Result<Option<bool>, DatabaseError> {
         let statement = async {
             on_database!(self.database, pool => sqlx::query_as::<_, (Option<i64>,)>(ENDED)
                 .bind(family)
@@ -315,7 +315,7 @@ impl RefreshTokens {
             .database
             .call(families("SELECT"), trace, statement)
             .await?;
-        Ok(row.is_some_and(|(revoked_at,)| revoked_at.is_some()))
+        Ok(row.map(|(revoked_at,)| revoked_at.is_some()))
     }
 
     /// Ends a family: none of its tokens is taken any more. Ending it twice changes nothing.

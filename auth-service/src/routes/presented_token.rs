@@ -55,16 +55,25 @@ pub(super) async fn refresh(
         .map(Active::Refresh))
 }
 
-/// Whether an access token that was signed here was not taken back since.
+/// Whether an access token that was signed here was not taken back since, and its login goes on.
 async fn lives(
     state: &State,
     claims: &AccessClaims,
     trace: Option<&TraceHandle>,
 ) -> Result<bool, Error> {
-    match &claims.sid {
-        Some(login) => Ok(!state.refresh_tokens.ended(login, trace).await?),
-        None => Ok(true),
+    if state.revocations.refuses(claims, trace).await? {
+        return Ok(false);
     }
+    let Some(login) = &claims.sid else {
+        return Ok(true);
+    };
+    if let Some(ended) = state.refresh_tokens.ended(login, trace).await? {
+        return Ok(!ended);
+    }
+    // No login for tokens, so a session that was exchanged.
+    let now = state.issuer.now();
+    let sessions = state.sessions.list(&claims.sub, now, trace).await?;
+    Ok(sessions.iter().any(|session| session.record.sid == *login))
 }
 
 impl Active {

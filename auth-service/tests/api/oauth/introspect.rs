@@ -86,6 +86,23 @@ async fn rfc7662_2_2_an_inactive_token_is_exactly_active_false() {
     service.stop().await;
 }
 
+/// RFC 7662 §2.2: active means that nothing took it back, and that its login goes on.
+#[tokio::test]
+async fn rfc7662_2_2_an_exchanged_token_is_inactive_when_its_session_has_ended() {
+    let service = with_clients(Backend::Sqlite).with_redis().start().await;
+    service.register("ada").await;
+    let login = service.logged_in("ada", "session").await;
+    let id = text(&login, "session_id");
+    let answer: Value = service.exchange(id).await.json().await.unwrap();
+    let token = text(&answer, "access_token");
+    assert_eq!(service.introspected(token).await["active"], true);
+    let logout = service.request("POST", "/logout").bearer_auth(id);
+    assert_eq!(answered(logout).await.status(), 200);
+    assert_eq!(service.introspected(token).await, json!({"active": false}));
+    refused(service.exchange(token).await, 400, "invalid_request").await;
+    service.stop().await;
+}
+
 /// RFC 7662 §2.1 and §2.2: the hint finds refresh tokens; without it a resource server, to which
 /// they are of no use, does not take one for a credential.
 #[tokio::test]
