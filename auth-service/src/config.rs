@@ -65,9 +65,27 @@ pub struct Args {
     algorithm: String,
 
     /// Private keys as PEM files (PKCS#8), separated by commas. The first of the algorithm signs,
-    /// all are published. Default: keys/*.pem in the data folder, made when there is none.
+    /// all are published, none is rotated. Default: keys in the database, made and rotated here.
     #[arg(long, env = "AUTH_SIGNING_KEY_FILES")]
     signing_key_files: Option<String>,
+
+    /// Seals the private keys in the database: 32 bytes in base64url, the same for all replicas.
+    /// Default: key-encryption.key in the data folder, made when it is absent.
+    #[arg(long, env = "AUTH_KEY_ENCRYPTION_KEY", hide_env_values = true)]
+    key_encryption_key: Option<Secret<String>>,
+
+    /// How long a new key is published before it signs: more than verifiers take to fetch the keys
+    /// anew (API_JWKS_REFRESH).
+    #[arg(long, env = "AUTH_KEY_ANNOUNCE", default_value = "10m")]
+    key_announce: String,
+
+    /// How often the signing key changes; 0s: only by POST /keys/rotate.
+    #[arg(long, env = "AUTH_KEY_ROTATE_EVERY", default_value = "90d")]
+    key_rotate_every: String,
+
+    /// How long a key is still published after it has stopped signing: more than a token lives.
+    #[arg(long, env = "AUTH_KEY_RETAIN", default_value = "1h")]
+    key_retain: String,
 
     /// Life of an access token. It cannot be taken back, so keep it short.
     #[arg(long, env = "AUTH_ACCESS_TOKEN_TTL", default_value = "15m")]

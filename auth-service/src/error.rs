@@ -7,6 +7,7 @@ use shared::{problem::Problem, session::StoreError};
 use crate::{
     database::DatabaseError,
     issuer::IssueError,
+    keys::{KeyError, RotationError},
     limits::Standing,
     passwords::{self, HashError},
     refresh::RotateError,
@@ -60,6 +61,12 @@ pub enum Error {
     /// The successor of a refresh token was not sealed.
     #[error("a refresh token was not sealed")]
     Seal,
+    /// The keys were given as files, which nobody rotates here.
+    #[error("the signing keys were given as files")]
+    GivenKeys,
+    /// The next signing key was not made.
+    #[error(transparent)]
+    Keys(KeyError),
 }
 
 /// The registered error codes that the endpoints of OAuth answer with (RFC 6749 §5.2, and
@@ -177,7 +184,14 @@ impl Error {
                 "Too many passwords wait to be checked",
             )
             .header("retry-after", passwords::RETRY_AFTER.as_secs().to_string()),
-            Self::Hash(HashError::Failed(_)) | Self::Issue(_) | Self::Seal => Problem::internal(),
+            Self::GivenKeys => Problem::new(
+                409,
+                "keys-are-given",
+                "The keys are those of AUTH_SIGNING_KEY_FILES, which are not rotated here",
+            ),
+            Self::Hash(HashError::Failed(_)) | Self::Issue(_) | Self::Seal | Self::Keys(_) => {
+                Problem::internal()
+            }
         }
     }
 }
@@ -210,6 +224,16 @@ impl From<RotateError> for Error {
         match error {
             RotateError::Database(error) => Self::Database(error),
             RotateError::Seal => Self::Seal,
+        }
+    }
+}
+
+impl From<RotationError> for Error {
+    fn from(error: RotationError) -> Self {
+        match error {
+            RotationError::Given => Self::GivenKeys,
+            RotationError::Failed(KeyError::Database(error)) => Self::Database(error),
+            RotationError::Failed(error) => Self::Keys(error),
         }
     }
 }

@@ -154,7 +154,7 @@ impl Issuer {
         };
         let token = self
             .keys
-            .signing()
+            .signing(now)
             .sign(&serde_json::to_vec(&claims)?)
             .map_err(|_| IssueError::Sign)?;
         Ok(AccessToken {
@@ -176,7 +176,9 @@ impl Issuer {
             leeway: Duration::ZERO,
             max_lifetime: self.tokens.access_ttl,
         };
-        profile.verify(token, self.keys.public(), self.clock.unix_seconds())
+        let now = self.clock.unix_seconds();
+        self.keys
+            .with_public(|keys| profile.verify(token, keys, now))
     }
 
     /// A new session of a user: always a new id, so that one planted before a login is worth

@@ -1,18 +1,40 @@
-//! Signing keys: read or made at the start, published, and used by nobody but the issuer.
+//! Signing keys: kept in the database for all replicas, published, and used by nobody but the issuer.
 //!
-//! A ring holds any number of keys. The newest (or first given) of the configured algorithm signs;
-//! all are published and accepted, so a key can be added long before it signs and stay long after.
+//! | module | holds |
+//! | --- | --- |
+//! | [`pair`] | one key: parsed once, then signs |
+//! | [`life`] | announced, signing, retired, gone: from times alone (pure) |
+//! | [`seal`] | private keys at rest |
+//! | [`store`] | the table that replicas share |
+//! | [`files`] | keys that are given as files, and the file of the sealing key |
 
 mod files;
+mod life;
 mod pair;
+mod seal;
+mod store;
 
-use std::{path::PathBuf, str::FromStr, sync::Arc};
+use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use serde_json::json;
-use shared::token::{KeySet, KeySetError};
+use shared::{
+    clock::Clock,
+    token::{KeySet, KeySetError},
+};
 
-pub use self::files::KeyError;
 pub(crate) use self::pair::KeyPair;
+pub use self::{
+    files::KeyError,
+    life::{Lifetimes, Stage},
+    seal::SealingKey,
+};
+use crate::database::Database;
+
+/// How often a replica looks at what the others have made. A key is announced for longer.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
+/// For how long caches may keep a set that changes only with a restart.
+const GIVEN_CACHEABLE: Duration = Duration::from_secs(300);
 
 /// A signature algorithm of RFC 7518 §3.1 or RFC 8037 §3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,80 +73,394 @@ impl FromStr for Algorithm {
 /// Where the keys are.
 #[derive(Clone, Debug)]
 pub enum KeySource {
-    /// Every `*.pem` file of a folder, the newest last; one is made when none can sign.
-    Folder(PathBuf),
-    /// Exactly these files, the first of the algorithm signs.
+    /// In the database, shared by all replicas, made and rotated here; private parts are sealed.
+    Database {
+        /// Under which key.
+        sealing: SealingSource,
+        /// How long the parts of a key's life are.
+        lifetimes: Lifetimes,
+    },
+    /// Exactly these files: the first of the algorithm signs, all are published, none is rotated.
     Files(Vec<PathBuf>),
 }
 
-/// The keys of this service. Cheap to clone; `Debug` shows key ids only.
+/// Where the key is that seals private keys.
 #[derive(Clone, Debug)]
-pub struct KeyRing(Arc<Ring>);
+pub enum SealingSource {
+    /// Given by the environment.
+    Given(SealingKey),
+    /// In this file, which is made when it is absent.
+    File(PathBuf),
+}
+
+/// The keys of this service: a snapshot that is read without a lock. Cheap to clone; `Debug` shows
+/// key ids only.
+#[derive(Clone, Debug)]
+pub struct KeyRing(Arc<Shared>);
 
 #[derive(Debug)]
-struct Ring {
-    signing: KeyPair,
+struct Shared {
+    keys: ArcSwap<Keys>,
+    /// `None` for keys that were given as files.
+    rotation: Option<Rotation>,
+}
+
+#[derive(Debug)]
+struct Rotation {
+    database: Database,
+    sealing: SealingKey,
+    lifetimes: Lifetimes,
+    algorithm: Algorithm,
+}
+
+/// All keys that are known, and what of them is published.
+#[derive(Debug)]
+struct Keys {
+    known: Vec<Known>,
+    /// Ids of what is published.
+    published: Vec<String>,
     jwks: String,
     public: KeySet,
 }
 
+/// A key and its place in the sequence. Times are Unix seconds.
+#[derive(Clone, Debug)]
+struct Known {
+    pair: Arc<KeyPair>,
+    generation: u64,
+    created_at: u64,
+    signs_from: u64,
+}
+
+/// A key as an administrator sees it. Times are Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyStatus {
+    /// Key id.
+    pub kid: String,
+    /// `alg`.
+    pub algorithm: &'static str,
+    /// What it does now.
+    pub stage: Stage,
+    /// When it was made and published.
+    pub created_at: u64,
+    /// When it begins or began to sign.
+    pub signs_from: u64,
+}
+
+/// The key was not rotated.
+#[derive(Debug, thiserror::Error)]
+pub enum RotationError {
+    /// The keys were given as files.
+    #[error("the keys are those of AUTH_SIGNING_KEY_FILES, which nobody rotates here")]
+    Given,
+    /// It could not be done now.
+    #[error(transparent)]
+    Failed(#[from] KeyError),
+}
+
 impl KeyRing {
-    /// Reads the keys, or makes the first one. Blocks on files.
+    /// Reads the keys, and makes the first one, or one of the configured algorithm.
     ///
     /// # Errors
     ///
-    /// A file or folder cannot be used; the error says which and what to do.
-    pub fn load(source: &KeySource, algorithm: Algorithm, now: u64) -> Result<Self, KeyError> {
-        let mut keys = match source {
-            KeySource::Folder(folder) => files::read_or_make(folder, algorithm, now)?,
-            KeySource::Files(files) => files::read_given(files, algorithm)?,
+    /// A file or the database cannot be used; the error says which and what to do.
+    pub async fn open(
+        source: &KeySource,
+        algorithm: Algorithm,
+        database: &Database,
+        now: u64,
+    ) -> Result<Self, KeyError> {
+        let (sealing, lifetimes) = match source {
+            KeySource::Files(files) => return Self::given(files, algorithm),
+            KeySource::Database { sealing, lifetimes } => (sealing, *lifetimes),
         };
-        let jwks = jwks(&keys);
-        let public = KeySet::from_jwks(jwks.as_bytes())?;
-        let signs = keys
-            .iter()
-            .position(|key| key.algorithm() == algorithm)
-            .ok_or(KeyError::NoneSigns {
-                algorithm: algorithm.name(),
-            })?;
-        Ok(Self(Arc::new(Ring {
-            signing: keys.swap_remove(signs),
-            jwks,
-            public,
+        let rotation = Rotation {
+            database: database.clone(),
+            sealing: match sealing {
+                SealingSource::Given(key) => key.clone(),
+                SealingSource::File(file) => files::sealing_key(file)?,
+            },
+            lifetimes,
+            algorithm,
+        };
+        let mut known = rotation.read(&[]).await?;
+        match known.last() {
+            None => {
+                rotation.add(1, now, now).await?;
+                known = rotation.read(&[]).await?;
+            }
+            // Announced like any other, so that the change of the algorithm is no error to anybody.
+            Some(last) if last.pair.algorithm() != algorithm => {
+                let signs_from = last.signs_from.max(now + lifetimes.announce.as_secs());
+                rotation.add(last.generation + 1, now, signs_from).await?;
+                known = rotation.read(&known).await?;
+            }
+            Some(_) => {}
+        }
+        let keys = Keys::of(known, &lifetimes, now)?;
+        Ok(Self(Arc::new(Shared {
+            keys: ArcSwap::from_pointee(keys),
+            rotation: Some(rotation),
         })))
     }
 
-    /// The key that signs.
-    pub(crate) fn signing(&self) -> &KeyPair {
-        &self.0.signing
+    fn given(files: &[PathBuf], algorithm: Algorithm) -> Result<Self, KeyError> {
+        let mut pairs = files::read_given(files, algorithm)?;
+        // The one that signs comes last, as the newest does in the database.
+        let signs = pairs.iter().position(|pair| pair.algorithm() == algorithm);
+        let signing = pairs.remove(signs.unwrap_or_default());
+        pairs.push(signing);
+        let known = pairs
+            .into_iter()
+            .zip(1..)
+            .map(|(pair, generation)| Known {
+                pair: Arc::new(pair),
+                generation,
+                created_at: 0,
+                signs_from: 0,
+            })
+            .collect();
+        let all_stay = Lifetimes {
+            announce: GIVEN_CACHEABLE * 2,
+            retain: Duration::MAX,
+            rotate_every: Duration::ZERO,
+        };
+        Ok(Self(Arc::new(Shared {
+            keys: ArcSwap::from_pointee(Keys::of(known, &all_stay, 0)?),
+            rotation: None,
+        })))
+    }
+
+    /// The key that signs at `now`. A key that was announced takes over at its second, whether or
+    /// not the database can be reached then.
+    pub(crate) fn signing(&self, now: u64) -> Arc<KeyPair> {
+        let keys = self.0.keys.load();
+        let signing = keys.known.iter().rfind(|key| key.signs_from <= now);
+        // A clock that was set back finds the first key.
+        let signing = signing.unwrap_or(&keys.known[0]);
+        Arc::clone(&signing.pair)
     }
 
     /// The key set as it is published, RFC 7517 §5: public members only.
     #[must_use]
-    pub fn jwks(&self) -> &str {
-        &self.0.jwks
+    pub fn jwks(&self) -> String {
+        self.0.keys.load().jwks.clone()
     }
 
-    /// The same keys for checking one's own tokens.
-    pub(crate) fn public(&self) -> &KeySet {
-        &self.0.public
+    /// For how long caches may keep the published set.
+    #[must_use]
+    pub fn cacheable(&self) -> Duration {
+        let rotation = self.0.rotation.as_ref();
+        rotation.map_or(GIVEN_CACHEABLE, |rotation| rotation.lifetimes.cacheable())
     }
+
+    /// The published keys, for checking one's own tokens.
+    pub(crate) fn with_public<T>(&self, check: impl FnOnce(&KeySet) -> T) -> T {
+        check(&self.0.keys.load().public)
+    }
+
+    /// What each key does at `now`, the oldest first.
+    #[must_use]
+    pub fn statuses(&self, now: u64) -> Vec<KeyStatus> {
+        let keys = self.0.keys.load();
+        let signs_from = keys.signs_from();
+        let stage = |place| match &self.0.rotation {
+            Some(rotation) => rotation.lifetimes.stage(&signs_from, place, now),
+            None if place + 1 == signs_from.len() => Stage::Signing,
+            None => Stage::Retired,
+        };
+        let status = |(place, key): (usize, &Known)| KeyStatus {
+            kid: key.pair.kid().to_owned(),
+            algorithm: key.pair.algorithm().name(),
+            stage: stage(place),
+            created_at: key.created_at,
+            signs_from: key.signs_from,
+        };
+        keys.known.iter().enumerate().map(status).collect()
+    }
+
+    /// Makes the next key, which signs after it was announced. Asked again while one is announced,
+    /// it gives that one: two administrators, or one who repeats a request, make one key.
+    ///
+    /// # Errors
+    ///
+    /// The keys are not ours to rotate, or the database did not take the new one.
+    pub async fn rotate(&self, now: u64) -> Result<KeyStatus, RotationError> {
+        let rotation = self.0.rotation.as_ref().ok_or(RotationError::Given)?;
+        self.refresh(rotation, now).await?;
+        if let Some(announced) = self.announced(now) {
+            return Ok(announced);
+        }
+        let signs_from = now + rotation.lifetimes.announce.as_secs();
+        self.make_next(rotation, now, signs_from).await?;
+        // Announced zero seconds ahead it signs already.
+        let newest = self.announced(now).or_else(|| self.statuses(now).pop());
+        newest.ok_or(RotationError::Failed(KeyError::Generate))
+    }
+
+    fn announced(&self, now: u64) -> Option<KeyStatus> {
+        let mut statuses = self.statuses(now).into_iter();
+        statuses.find(|key| key.stage == Stage::Announced)
+    }
+
+    /// Follows the database, makes keys on schedule and removes what is gone, for ever.
+    pub async fn keep(self, clock: Clock) {
+        let Some(rotation) = &self.0.rotation else {
+            return;
+        };
+        let mut interval = tokio::time::interval(FOLLOW_INTERVAL);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut failing = false;
+        loop {
+            interval.tick().await;
+            let outcome = self.step(rotation, clock.unix_seconds()).await;
+            // Once for an outage: what is known goes on signing.
+            if let (Err(error), false) = (&outcome, failing) {
+                tracing::warn!(%error, "the signing keys cannot be followed");
+            }
+            failing = outcome.is_err();
+        }
+    }
+
+    async fn step(&self, rotation: &Rotation, now: u64) -> Result<(), KeyError> {
+        self.refresh(rotation, now).await?;
+        let last = self.0.keys.load().known.last().map(|key| key.signs_from);
+        if let Some(signs_from) = last.and_then(|last| rotation.lifetimes.due(last, now)) {
+            self.make_next(rotation, now, signs_from).await?;
+        }
+        let first = self.0.keys.load().known[0].generation;
+        let statuses = self.statuses(now);
+        let gone = statuses.iter().take_while(|key| key.stage == Stage::Gone);
+        match gone.count() as u64 {
+            0 => Ok(()),
+            gone => Ok(store::forget_before(&rotation.database, first + gone).await?),
+        }
+    }
+
+    async fn make_next(
+        &self,
+        rotation: &Rotation,
+        now: u64,
+        signs_from: u64,
+    ) -> Result<(), KeyError> {
+        let last = self.0.keys.load().known.last().map(|key| key.generation);
+        rotation
+            .add(last.unwrap_or_default() + 1, now, signs_from)
+            .await?;
+        self.refresh(rotation, now).await
+    }
+
+    /// Takes over what the database has, if it makes a difference.
+    async fn refresh(&self, rotation: &Rotation, now: u64) -> Result<(), KeyError> {
+        let current = self.0.keys.load_full();
+        let known = rotation.read(&current.known).await?;
+        if known.is_empty() {
+            // Somebody emptied the table: what is known goes on until a restart.
+            return Ok(());
+        }
+        let generations =
+            |keys: &[Known]| -> Vec<u64> { keys.iter().map(|key| key.generation).collect() };
+        let published = published(&known, &rotation.lifetimes, now);
+        if generations(&known) != generations(&current.known) || published != current.published {
+            self.0
+                .keys
+                .store(Arc::new(Keys::of(known, &rotation.lifetimes, now)?));
+        }
+        Ok(())
+    }
+}
+
+impl Rotation {
+    /// The keys of the database; those that are known already are not opened again.
+    async fn read(&self, known: &[Known]) -> Result<Vec<Known>, KeyError> {
+        let rows = store::all(&self.database).await?;
+        let key = |row: &store::Row| {
+            let same = known.iter().find(|key| key.pair.kid() == row.kid);
+            same.map_or_else(|| self.open(row), |key| Ok(key.clone()))
+        };
+        rows.iter().map(key).collect()
+    }
+
+    fn open(&self, row: &store::Row) -> Result<Known, KeyError> {
+        let sealed = || KeyError::Sealed {
+            kid: row.kid.clone(),
+        };
+        let algorithm = Algorithm::from_str(&row.algorithm).map_err(|_| sealed())?;
+        let pkcs8 = self.sealing.open(&row.kid, algorithm, &row.sealed);
+        let pair = pkcs8.and_then(|pkcs8| KeyPair::from_pkcs8(&pkcs8));
+        let pair = pair.filter(|pair| pair.kid() == row.kid && pair.algorithm() == algorithm);
+        Ok(Known {
+            pair: Arc::new(pair.ok_or_else(sealed)?),
+            generation: row.generation,
+            created_at: row.created_at,
+            signs_from: row.signs_from,
+        })
+    }
+
+    /// Makes a key and offers it as this generation; another replica's may be taken in its place.
+    async fn add(&self, generation: u64, now: u64, signs_from: u64) -> Result<(), KeyError> {
+        let algorithm = self.algorithm;
+        // An RSA key takes a tenth of a second or more.
+        let pkcs8 = tokio::task::spawn_blocking(move || KeyPair::generate(algorithm));
+        let pkcs8 = pkcs8.await.ok().and_then(Result::ok);
+        let pkcs8 = pkcs8.ok_or(KeyError::Generate)?;
+        let pair = KeyPair::from_pkcs8(&pkcs8).ok_or(KeyError::Generate)?;
+        let sealed = self.sealing.seal(pair.kid(), algorithm, &pkcs8);
+        let row = store::Row {
+            generation,
+            kid: pair.kid().to_owned(),
+            algorithm: algorithm.name().to_owned(),
+            sealed: sealed.map_err(|_| KeyError::Generate)?,
+            created_at: now,
+            signs_from,
+        };
+        store::add(&self.database, &row).await?;
+        tracing::info!(kid = %row.kid, signs_from, "offered a signing key");
+        Ok(())
+    }
+}
+
+impl Keys {
+    fn of(known: Vec<Known>, lifetimes: &Lifetimes, now: u64) -> Result<Self, KeyError> {
+        let published = published(&known, lifetimes, now);
+        // The newest first: the same key in two files is one key, and readers look there first.
+        let mut jwks: Vec<serde_json::Value> = Vec::new();
+        for key in known.iter().rev() {
+            let jwk = key.pair.jwk();
+            if published.iter().any(|kid| kid == key.pair.kid()) && !jwks.contains(&jwk) {
+                jwks.push(jwk);
+            }
+        }
+        let jwks = json!({ "keys": jwks }).to_string();
+        Ok(Self {
+            public: KeySet::from_jwks(jwks.as_bytes())?,
+            jwks,
+            published,
+            known,
+        })
+    }
+
+    fn signs_from(&self) -> Vec<u64> {
+        signs_from(&self.known)
+    }
+}
+
+fn signs_from(known: &[Known]) -> Vec<u64> {
+    known.iter().map(|key| key.signs_from).collect()
+}
+
+/// Ids of the keys that are published at `now`.
+fn published(known: &[Known], lifetimes: &Lifetimes, now: u64) -> Vec<String> {
+    let signs_from = signs_from(known);
+    let shown = |place: &usize| lifetimes.stage(&signs_from, *place, now) != Stage::Gone;
+    let places = (0..known.len()).filter(shown);
+    places
+        .map(|place| known[place].pair.kid().to_owned())
+        .collect()
 }
 
 impl From<KeySetError> for KeyError {
     fn from(error: KeySetError) -> Self {
         Self::Unpublishable(error.to_string())
     }
-}
-
-fn jwks(keys: &[KeyPair]) -> String {
-    let mut published: Vec<serde_json::Value> = Vec::new();
-    for key in keys {
-        let jwk = key.jwk();
-        // The same key in two files is one key.
-        if !published.contains(&jwk) {
-            published.push(jwk);
-        }
-    }
-    json!({ "keys": published }).to_string()
 }

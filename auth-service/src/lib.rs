@@ -121,9 +121,15 @@ pub async fn run(
     auth_metrics.register(&metrics);
 
     make_data_folder(&config.data_dir)?;
-    let keys = KeyRing::load(&config.keys, config.algorithm, clock.unix_seconds())?;
     let passwords = Passwords::new(&config.hashing, auth_metrics.clone())?;
     let database = Database::open(&config.database).await?;
+    let keys = KeyRing::open(
+        &config.keys,
+        config.algorithm,
+        &database,
+        clock.unix_seconds(),
+    )
+    .await?;
     let users = Users::new(database.clone());
     let refresh_tokens = RefreshTokens::new(database.clone(), config.tokens.refresh_grace);
     let revocations = Revocations::new(database.clone());
@@ -136,12 +142,13 @@ pub async fn run(
         limits.clone(),
         clock.clone(),
     ));
+    let following = tokio::spawn(keys.clone().keep(clock.clone()));
     let issuer = Issuer::new(keys, config.tokens, config.sessions, clock);
 
     tracing::info!(
         address = %identity.instance,
         algorithm = config.algorithm.name(),
-        kid = issuer.keys().signing().kid(),
+        kid = issuer.keys().signing(issuer.now()).kid(),
         "serving"
     );
     let closing = database.clone();
@@ -166,6 +173,7 @@ pub async fn run(
     };
     let outcome = serve(listener, config.server, tracing, metrics, shutdown, worker).await;
     forgetting.abort();
+    following.abort();
     closing.close().await;
     Ok(outcome?)
 }

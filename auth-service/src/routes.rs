@@ -5,6 +5,7 @@ mod caller;
 mod cookie;
 mod form;
 mod introspect;
+mod keys;
 mod login;
 mod logout;
 mod metadata;
@@ -57,6 +58,8 @@ pub(crate) fn configure(routes: &mut ServiceConfig, state: State) {
             resource("/oauth/introspect", "POST").route(web::post().to(introspect::introspect)),
         )
         .service(resource("/oauth/revoke", "POST").route(web::post().to(revoke::revoke)))
+        .service(resource("/keys", "GET").route(web::get().to(keys::list)))
+        .service(resource("/keys/rotate", "POST").route(web::post().to(keys::rotate)))
         .service(resource(metadata::JWKS_PATH, "GET").route(web::get().to(metadata::jwks)))
         .service(resource(metadata::METADATA_PATH, "GET").route(web::get().to(metadata::metadata)));
 }

@@ -14,13 +14,19 @@ use crate::{
     clients::Clients,
     credentials::{Password, Username},
     database::DatabaseSettings,
-    keys::{Algorithm, KeySource},
+    keys::{Algorithm, KeySource, Lifetimes, SealingKey, SealingSource},
     limits::LimitSettings,
     passwords::HashSettings,
 };
 
 /// Name of the SQLite database in the data folder.
 const DATABASE_FILE: &str = "users.sqlite";
+/// Name of the file of the sealing key in the data folder.
+const SEALING_KEY_FILE: &str = "key-encryption.key";
+/// Four looks of a replica at the keys.
+const ANNOUNCE_MINIMUM: Duration = Duration::from_secs(2);
+/// A replica may sign with the old key for so long after another one has changed.
+const RETAIN_MARGIN: Duration = Duration::from_secs(2);
 
 pub(super) fn check(args: Args, faults: &mut Faults) -> Option<Config> {
     let listen = faults.parsed(
@@ -32,7 +38,7 @@ pub(super) fn check(args: Args, faults: &mut Faults) -> Option<Config> {
     let database = database(&args, faults);
     let tokens = tokens(&args, faults);
     let algorithm = faults.check("AUTH_ALGORITHM", Algorithm::from_str(&args.algorithm));
-    let keys = keys(&args, faults);
+    let keys = keys(&args, tokens.as_ref(), faults);
     let clients = args.clients.as_ref().map_or_else(
         || Some(Clients::default()),
         |list| faults.check("AUTH_CLIENTS", list.expose().parse()),
@@ -141,9 +147,14 @@ fn issuer(text: &str, faults: &mut Faults) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn keys(args: &Args, faults: &mut Faults) -> Option<KeySource> {
+fn keys(args: &Args, tokens: Option<&TokenSettings>, faults: &mut Faults) -> Option<KeySource> {
+    let sealing = sealing(args, faults);
+    let lifetimes = lifetimes(args, tokens, faults);
     let Some(list) = &args.signing_key_files else {
-        return Some(KeySource::Folder(args.data_dir.join("keys")));
+        return Some(KeySource::Database {
+            sealing: sealing?,
+            lifetimes: lifetimes?,
+        });
     };
     let files: Vec<_> = list
         .split(',')
@@ -156,6 +167,49 @@ fn keys(args: &Args, faults: &mut Faults) -> Option<KeySource> {
         return None;
     }
     Some(KeySource::Files(files))
+}
+
+fn sealing(args: &Args, faults: &mut Faults) -> Option<SealingSource> {
+    let Some(text) = &args.key_encryption_key else {
+        return Some(SealingSource::File(args.data_dir.join(SEALING_KEY_FILE)));
+    };
+    let key = SealingKey::parse(text.expose())
+        .ok_or("must be 32 bytes in base64url without padding: openssl rand 32 | basenc --base64url | tr -d =");
+    faults
+        .check("AUTH_KEY_ENCRYPTION_KEY", key)
+        .map(SealingSource::Given)
+}
+
+fn lifetimes(
+    args: &Args,
+    tokens: Option<&TokenSettings>,
+    faults: &mut Faults,
+) -> Option<Lifetimes> {
+    let announce = whole_seconds("AUTH_KEY_ANNOUNCE", &args.key_announce, faults);
+    if announce.is_some_and(|announce| announce < ANNOUNCE_MINIMUM) {
+        faults.add(
+            "AUTH_KEY_ANNOUNCE",
+            "must be at least 2s, in which every replica learns of a key",
+        );
+    }
+    let rotate_every = faults.duration("AUTH_KEY_ROTATE_EVERY", &args.key_rotate_every);
+    if rotate_every.is_some_and(|every| every.subsec_nanos() != 0) {
+        faults.add("AUTH_KEY_ROTATE_EVERY", "must be a whole number of seconds");
+    }
+    let retain = whole_seconds("AUTH_KEY_RETAIN", &args.key_retain, faults);
+    if let (Some(retain), Some(tokens)) = (retain, tokens)
+        && retain < tokens.access_ttl + RETAIN_MARGIN
+    {
+        faults.add(
+            "AUTH_KEY_RETAIN",
+            "must be at least 2s longer than AUTH_ACCESS_TOKEN_TTL, or tokens outlive their key",
+        );
+    }
+    Some(Lifetimes {
+        announce: announce?,
+        retain: retain?,
+        rotate_every: rotate_every?,
+    })
 }
 
 fn sessions(args: &Args, faults: &mut Faults) -> Option<SessionSettings> {
@@ -339,6 +393,10 @@ mod tests {
             "--audience=",
             "--algorithm=HS256",
             "--signing-key-files=,",
+            "--key-encryption-key=opensesame",
+            "--key-announce=1s",
+            "--key-rotate-every=1500ms",
+            "--key-retain=1s",
             "--access-token-ttl=2h",
             "--refresh-token-ttl=1h",
             "--refresh-grace=500ms",
@@ -367,6 +425,10 @@ mod tests {
             "AUTH_AUDIENCE",
             "AUTH_ALGORITHM",
             "AUTH_SIGNING_KEY_FILES",
+            "AUTH_KEY_ENCRYPTION_KEY",
+            "AUTH_KEY_ANNOUNCE",
+            "AUTH_KEY_ROTATE_EVERY",
+            "AUTH_KEY_RETAIN",
             "AUTH_REFRESH_TOKEN_TTL",
             "AUTH_REFRESH_GRACE",
             "AUTH_EXCHANGE_TTL",

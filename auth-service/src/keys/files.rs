@@ -1,30 +1,31 @@
-//! Key files: PKCS#8 in PEM, readable by their owner only, written whole or not at all.
+//! Key files, readable by their owner only: signing keys that are given (PKCS#8 in PEM), and the
+//! key that seals those in the database.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use super::{Algorithm, pair::KeyPair};
-use crate::random;
+use super::{
+    Algorithm,
+    pair::KeyPair,
+    seal::{KEY_BYTES, SealingKey},
+};
+use crate::{database::DatabaseError, random};
 
 const PEM_TAG: &str = "PRIVATE KEY";
 const OWNER_ONLY: u32 = 0o600;
 /// Permission bits of the group and of everybody else.
 const OTHERS: u32 = 0o077;
-/// Taken while the folder is read and a first key is made, so that two services that start at the
-/// same time make one.
-const LOCK: &str = ".lock";
-
 /// The keys cannot be used. Each says what to do; none holds key material.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The folder cannot be made, read or written.
+    /// A key file cannot be made in the folder.
     #[error(
-        "the key folder {folder} cannot be used: {source}; \
-         make it writable for this user or set AUTH_DATA_DIR"
+        "no key file can be made in {folder}: {source}; \
+         make it writable for this user, or set AUTH_KEY_ENCRYPTION_KEY or AUTH_DATA_DIR"
     )]
     Folder {
         /// The folder.
@@ -51,7 +52,7 @@ pub enum KeyError {
     /// Not a key that can be used.
     #[error(
         "the key file {file} holds no usable key: {reason}; \
-         restore it from a backup, or move it away and a new key is made"
+         restore it from a backup"
     )]
     Corrupt {
         /// The file.
@@ -71,48 +72,62 @@ pub enum KeyError {
     /// No key could be made.
     #[error("no key could be made: the cryptographic library failed")]
     Generate,
+    /// The keys in the database were sealed under another key.
+    #[error(
+        "the signing key {kid} in the database cannot be opened: it was sealed under another key; \
+         give back that AUTH_KEY_ENCRYPTION_KEY (or key-encryption.key in AUTH_DATA_DIR). If it is \
+         lost, delete the rows of the table signing_keys: every token that is out becomes invalid"
+    )]
+    Sealed {
+        /// The key's id.
+        kid: String,
+    },
+    /// The database with the keys.
+    #[error("the signing keys cannot be read or written: {0}")]
+    Database(#[from] DatabaseError),
     /// Our own key set is not one that a verifier takes.
     #[error("the key set cannot be published: {0}")]
     Unpublishable(String),
 }
 
-/// The keys of a folder, the newest first. Makes one when none is of the algorithm.
-pub(super) fn read_or_make(
-    folder: &Path,
-    algorithm: Algorithm,
-    now: u64,
-) -> Result<Vec<KeyPair>, KeyError> {
-    let unusable = |source| KeyError::Folder {
-        folder: folder.to_owned(),
-        source,
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(unusable)?;
-    let lock = owner_only()
-        .create(true)
-        .truncate(false)
-        .open(folder.join(LOCK))
-        .map_err(unusable)?;
-    // Released when the file is closed, also when this process dies.
-    lock.lock().map_err(unusable)?;
-
-    let mut files = pem_files(folder).map_err(unusable)?;
-    // Names begin with the time they were made at.
-    files.sort_unstable_by(|a, b| b.cmp(a));
-    let mut keys = files
-        .iter()
-        .map(|file| read(file))
-        .collect::<Result<Vec<_>, _>>()?;
-    if !keys.iter().any(|key| key.algorithm() == algorithm) {
-        let file = make(folder, algorithm, now)?;
-        let key = read(&file)?;
-        tracing::info!(file = %file.display(), kid = key.kid(), "made a signing key");
-        keys.insert(0, key);
+/// The key that seals private keys in the database: read from its file, or made with it. Serves the
+/// replicas of one machine; those of several need it from the environment.
+pub(super) fn sealing_key(file: &Path) -> Result<SealingKey, KeyError> {
+    if !file.exists() {
+        make_sealing_key(file).map_err(|source| KeyError::Folder {
+            folder: file.parent().unwrap_or(file).to_owned(),
+            source,
+        })?;
     }
-    Ok(keys)
+    let text = read_private(file)?;
+    std::str::from_utf8(&text)
+        .ok()
+        .and_then(SealingKey::parse)
+        .ok_or_else(|| KeyError::Corrupt {
+            file: file.to_owned(),
+            reason: "it is not 32 bytes in base64url",
+        })
+}
+
+/// Written beside its place and flushed, then given its name unless somebody was faster: a crash
+/// leaves either no key or a whole one, and two services that start at the same time have one.
+fn make_sealing_key(file: &Path) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let draft = folder.join(format!(".draft-{}", random::text::<8>()));
+    let made = write_whole(&draft, random::text::<KEY_BYTES>().as_bytes()).and_then(|()| {
+        match fs::hard_link(&draft, file) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                tracing::info!(file = %file.display(), "made a key that seals the signing keys");
+                // The new name is durable only when the folder is.
+                File::open(folder)?.sync_all()
+            }
+        }
+    });
+    // It may not exist; the first failure is the one to tell.
+    let _ = fs::remove_file(&draft);
+    made
 }
 
 /// The keys of these files, in their order.
@@ -133,18 +148,24 @@ pub(super) fn read_given(
     }
 }
 
-fn pem_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "pem") {
-            files.push(path);
-        }
+fn read(file: &Path) -> Result<KeyPair, KeyError> {
+    let corrupt = |reason| KeyError::Corrupt {
+        file: file.to_owned(),
+        reason,
+    };
+    let pem = pem::parse(read_private(file)?).map_err(|_| corrupt("it is not PEM"))?;
+    if pem.tag() != PEM_TAG {
+        return Err(corrupt(
+            "its PEM label is not PRIVATE KEY (unencrypted PKCS#8)",
+        ));
     }
-    Ok(files)
+    KeyPair::from_pkcs8(pem.contents()).ok_or_else(|| {
+        corrupt("it is not an RSA key of at least 2048 bits, a P-256 key or an Ed25519 key")
+    })
 }
 
-fn read(file: &Path) -> Result<KeyPair, KeyError> {
+/// The content of a file that nobody but its owner may read.
+fn read_private(file: &Path) -> Result<Vec<u8>, KeyError> {
     let unreadable = |source| KeyError::Unreadable {
         file: file.to_owned(),
         source,
@@ -159,53 +180,17 @@ fn read(file: &Path) -> Result<KeyPair, KeyError> {
     }
     let mut text = Vec::new();
     io::Read::read_to_end(&mut opened, &mut text).map_err(unreadable)?;
-    let corrupt = |reason| KeyError::Corrupt {
-        file: file.to_owned(),
-        reason,
-    };
-    let pem = pem::parse(text).map_err(|_| corrupt("it is not PEM"))?;
-    if pem.tag() != PEM_TAG {
-        return Err(corrupt(
-            "its PEM label is not PRIVATE KEY (unencrypted PKCS#8)",
-        ));
-    }
-    KeyPair::from_pkcs8(pem.contents()).ok_or_else(|| {
-        corrupt("it is not an RSA key of at least 2048 bits, a P-256 key or an Ed25519 key")
-    })
+    Ok(text)
 }
 
-/// Makes a key file: written beside its place, flushed, then renamed, so that a crash leaves
-/// either no key or a whole one.
-fn make(folder: &Path, algorithm: Algorithm, now: u64) -> Result<PathBuf, KeyError> {
-    let der = KeyPair::generate(algorithm).map_err(|_| KeyError::Generate)?;
-    let text = pem::encode(&pem::Pem::new(PEM_TAG, der));
-    let name = format!("{now:012}-{}.pem", algorithm.name().to_ascii_lowercase());
-    let file = folder.join(name);
-    let draft = folder.join(format!(".draft-{}", random::text::<8>()));
-    write_whole(folder, &draft, &file, text.as_bytes()).map_err(|source| {
-        // The draft may not exist; the first failure is the one to tell.
-        let _ = fs::remove_file(&draft);
-        KeyError::Folder {
-            folder: folder.to_owned(),
-            source,
-        }
-    })?;
-    Ok(file)
-}
-
-fn write_whole(folder: &Path, draft: &Path, file: &Path, text: &[u8]) -> io::Result<()> {
-    let mut opened = owner_only().create_new(true).open(draft)?;
+fn write_whole(draft: &Path, text: &[u8]) -> io::Result<()> {
+    let mut opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(OWNER_ONLY)
+        .open(draft)?;
     opened.write_all(text)?;
-    opened.sync_all()?;
-    fs::rename(draft, file)?;
-    // The new name is durable only when the folder is.
-    File::open(folder)?.sync_all()
-}
-
-fn owner_only() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).mode(OWNER_ONLY);
-    options
+    opened.sync_all()
 }
 
 #[cfg(test)]
@@ -214,88 +199,104 @@ mod tests {
 
     use super::*;
 
-    fn only_file(folder: &Path) -> PathBuf {
-        let mut files = pem_files(folder).unwrap();
-        assert_eq!(files.len(), 1);
-        files.remove(0)
+    fn set_mode(file: &Path, mode: u32) {
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn given(folder: &Path, algorithm: Algorithm) -> PathBuf {
+        let der = KeyPair::generate(algorithm).unwrap();
+        let file = folder.join(format!("{}.pem", algorithm.name()));
+        write_whole(&file, pem::encode(&pem::Pem::new(PEM_TAG, der)).as_bytes()).unwrap();
+        file
     }
 
     #[test]
-    fn the_first_start_makes_a_key_that_the_second_finds() {
+    fn the_first_start_makes_a_sealing_key_that_the_second_finds() {
         let data = tempfile::tempdir().unwrap();
-        let folder = data.path().join("keys");
-        let made = read_or_make(&folder, Algorithm::EdDsa, 1).unwrap();
-        let found = read_or_make(&folder, Algorithm::EdDsa, 2).unwrap();
-        assert_eq!(made[0].kid(), found[0].kid());
-        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
-        assert_eq!(mode(&folder), 0o700);
-        assert_eq!(mode(&only_file(&folder)), 0o600);
+        let file = data.path().join("key-encryption.key");
+        let made = sealing_key(&file).unwrap();
+        let sealed = made.seal("kid", Algorithm::EdDsa, b"private").unwrap();
+        let found = sealing_key(&file).unwrap();
         assert_eq!(
-            fs::read_dir(&folder).unwrap().count(),
-            2,
-            "the key and the lock"
+            found.open("kid", Algorithm::EdDsa, &sealed).unwrap(),
+            b"private"
+        );
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::read_dir(data.path()).unwrap().count(),
+            1,
+            "only the key"
         );
     }
 
     #[test]
-    fn a_key_of_another_algorithm_is_kept_and_another_one_is_made() {
+    fn services_that_start_at_the_same_time_have_one_sealing_key() {
         let data = tempfile::tempdir().unwrap();
-        let old = read_or_make(data.path(), Algorithm::EdDsa, 1).unwrap();
-        let keys = read_or_make(data.path(), Algorithm::Es256, 2).unwrap();
-        assert_eq!(keys.len(), 2);
-        assert_eq!(keys[0].algorithm(), Algorithm::Es256);
-        assert_eq!(keys[1].kid(), old[0].kid());
-    }
-
-    #[test]
-    fn the_newest_key_of_a_folder_comes_first() {
-        let data = tempfile::tempdir().unwrap();
-        make(data.path(), Algorithm::EdDsa, 9).unwrap();
-        let newest = make(data.path(), Algorithm::EdDsa, 10).unwrap();
-        let keys = read_or_make(data.path(), Algorithm::EdDsa, 11).unwrap();
-        assert_eq!(keys[0].kid(), read(&newest).unwrap().kid());
+        let file = data.path().join("key-encryption.key");
+        let keys: Vec<SealingKey> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| sealing_key(&file))).collect();
+            starts
+                .into_iter()
+                .map(|start| start.join().unwrap().unwrap())
+                .collect()
+        });
+        let sealed = keys[0].seal("kid", Algorithm::EdDsa, b"private").unwrap();
+        for key in keys {
+            assert!(key.open("kid", Algorithm::EdDsa, &sealed).is_some());
+        }
     }
 
     #[test]
     fn a_key_that_others_may_read_is_refused_with_the_remedy() {
         let data = tempfile::tempdir().unwrap();
-        read_or_make(data.path(), Algorithm::EdDsa, 1).unwrap();
-        let file = only_file(data.path());
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-        let error = read_or_make(data.path(), Algorithm::EdDsa, 2).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!(
+        let sealing = data.path().join("key-encryption.key");
+        sealing_key(&sealing).unwrap();
+        let signing = given(data.path(), Algorithm::EdDsa);
+        for file in [&sealing, &signing] {
+            set_mode(file, 0o640);
+        }
+        for (file, error) in [
+            (&sealing, sealing_key(&sealing).unwrap_err()),
+            (&signing, read(&signing).unwrap_err()),
+        ] {
+            let wanted = format!(
                 "the key file {0} has mode 0640, open to others; run: chmod 600 {0}",
                 file.display()
-            )
-        );
+            );
+            assert_eq!(error.to_string(), wanted);
+        }
     }
 
     #[test]
     fn a_file_that_is_no_key_is_named_and_never_replaced() {
         let data = tempfile::tempdir().unwrap();
-        read_or_make(data.path(), Algorithm::EdDsa, 1).unwrap();
-        let file = only_file(data.path());
-        let whole = fs::read_to_string(&file).unwrap();
+        let sealing = data.path().join("key-encryption.key");
+        sealing_key(&sealing).unwrap();
+        for text in ["", "garbage", &"A".repeat(44)] {
+            fs::write(&sealing, text).unwrap();
+            let error = sealing_key(&sealing).unwrap_err();
+            assert!(matches!(&error, KeyError::Corrupt { file, .. } if *file == sealing));
+            assert_eq!(fs::read_to_string(&sealing).unwrap(), text);
+        }
+        let signing = given(data.path(), Algorithm::EdDsa);
+        let whole = fs::read_to_string(&signing).unwrap();
         for text in [
             "",
             "garbage",
             &whole[..whole.len() / 2],
             &whole.replace("PRIVATE", "PUBLIC"),
         ] {
-            fs::write(&file, text).unwrap();
-            let error = read_or_make(data.path(), Algorithm::EdDsa, 2).unwrap_err();
-            assert!(matches!(&error, KeyError::Corrupt { file: named, .. } if *named == file));
+            fs::write(&signing, text).unwrap();
+            let error = read(&signing).unwrap_err();
+            assert!(matches!(&error, KeyError::Corrupt { file, .. } if *file == signing));
         }
-        assert_eq!(only_file(data.path()), file);
     }
 
     #[test]
     fn given_files_need_one_that_signs() {
         let data = tempfile::tempdir().unwrap();
-        let ed = make(data.path(), Algorithm::EdDsa, 1).unwrap();
-        let es = make(data.path(), Algorithm::Es256, 1).unwrap();
+        let ed = given(data.path(), Algorithm::EdDsa);
+        let es = given(data.path(), Algorithm::Es256);
         let keys = read_given(&[ed.clone(), es], Algorithm::EdDsa).unwrap();
         assert_eq!(keys.len(), 2);
         let refused = read_given(&[ed], Algorithm::Rs256);

@@ -10,14 +10,16 @@ pub(super) const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// Where the description is, RFC 8414 §3.
 pub(super) const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
 
-/// Verifiers refresh ahead of this and at once for a key they do not know.
 const CACHE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "public, max-age=300");
 
 pub(super) async fn jwks(state: web::Data<State>) -> HttpResponse {
+    let keys = state.issuer.keys();
+    // A key that is announced now is in every cache before it signs.
+    let cache = format!("public, max-age={}", keys.cacheable().as_secs());
     HttpResponse::Ok()
-        .insert_header(CACHE)
+        .insert_header((header::CACHE_CONTROL, cache))
         .content_type("application/jwk-set+json")
-        .body(state.issuer.keys().jwks().to_owned())
+        .body(keys.jwks())
 }
 
 /// RFC 8414 §2: what exists here, and nothing that does not.

@@ -54,6 +54,10 @@ fn the_help_names_every_variable() {
         "AUTH_AUDIENCE",
         "AUTH_ALGORITHM",
         "AUTH_SIGNING_KEY_FILES",
+        "AUTH_KEY_ENCRYPTION_KEY",
+        "AUTH_KEY_ANNOUNCE",
+        "AUTH_KEY_ROTATE_EVERY",
+        "AUTH_KEY_RETAIN",
         "AUTH_ACCESS_TOKEN_TTL",
         "AUTH_REFRESH_TOKEN_TTL",
         "AUTH_REFRESH_GRACE",
@@ -89,14 +93,8 @@ fn a_data_folder_that_cannot_be_made_is_named() {
 #[test]
 fn a_corrupt_or_exposed_key_file_is_named_with_the_remedy() {
     let data = tempfile::tempdir().unwrap();
-    let keys = data.path().join("keys");
-    fs::create_dir(&keys).unwrap();
-    let file = keys.join("000000000001-eddsa.pem");
-    fs::write(
-        &file,
-        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-    )
-    .unwrap();
+    let file = data.path().join("key-encryption.key");
+    fs::write(&file, "AAAA").unwrap();
     for (mode, remedy) in [(0o600, "restore it from a backup"), (0o644, "chmod 600")] {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         let output = start(data.path()).wait_with_output().unwrap();

@@ -1,0 +1,143 @@
+//! The life of a key, from times alone: announced, signing, retired, gone.
+//!
+//! ```text
+//! created_at      signs_from        signs_from of the next       + retain
+//!     |  announced    |      signing         |      retired          |  gone
+//! ```
+//!
+//! It is published until it is gone. Because replicas learn of a key while it is announced, they
+//! begin to sign with it at the same second without asking each other.
+
+use std::time::Duration;
+
+/// How long the parts of a key's life are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Published before it signs, so that every verifier has it by then.
+    pub announce: Duration,
+    /// Published after it has stopped signing, so that its last tokens live their life.
+    pub retain: Duration,
+    /// From one key's signing to the next one's; zero: only on demand.
+    pub rotate_every: Duration,
+}
+
+/// What a key does at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Published, does not sign yet.
+    Announced,
+    /// The one that signs.
+    Signing,
+    /// Published, signs no more.
+    Retired,
+    /// Not published any more.
+    Gone,
+}
+
+impl Stage {
+    /// As it is told to an administrator.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Announced => "announced",
+            Self::Signing => "signing",
+            Self::Retired => "retired",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+impl Lifetimes {
+    /// What the key of this place does at `now`. `signs_from` are those of all keys, in the order
+    /// of their generations.
+    pub(super) fn stage(&self, signs_from: &[u64], place: usize, now: u64) -> Stage {
+        if signs_from[place] > now {
+            return Stage::Announced;
+        }
+        match signs_from[place + 1..].iter().find(|next| **next <= now) {
+            None => Stage::Signing,
+            Some(next) if now < next.saturating_add(self.retain.as_secs()) => Stage::Retired,
+            Some(_) => Stage::Gone,
+        }
+    }
+
+    /// When the key after one that signs from `last` is to sign, if it is time to announce it.
+    pub(super) fn due(&self, last: u64, now: u64) -> Option<u64> {
+        if self.rotate_every.is_zero() {
+            return None;
+        }
+        let earliest = now.saturating_add(self.announce.as_secs());
+        let planned = last.saturating_add(self.rotate_every.as_secs());
+        // After a pause the plan may lie in the past; no key signs that was not announced.
+        (planned <= earliest).then_some(planned.max(earliest))
+    }
+
+    /// For how long caches may keep the key set: a key that is announced now must be in every
+    /// cache before it signs.
+    pub(super) fn cacheable(&self) -> Duration {
+        (self.announce / 2).min(Duration::from_secs(300))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lifetimes(announce: u64, retain: u64, rotate_every: u64) -> Lifetimes {
+        Lifetimes {
+            announce: Duration::from_secs(announce),
+            retain: Duration::from_secs(retain),
+            rotate_every: Duration::from_secs(rotate_every),
+        }
+    }
+
+    #[test]
+    fn a_key_is_announced_then_signs_then_retires_and_goes() {
+        let lifetimes = lifetimes(10, 60, 0);
+        let signs_from = [100, 200];
+        for (now, first, second) in [
+            (99, Stage::Announced, Stage::Announced),
+            (100, Stage::Signing, Stage::Announced),
+            (199, Stage::Signing, Stage::Announced),
+            (200, Stage::Retired, Stage::Signing),
+            (259, Stage::Retired, Stage::Signing),
+            (260, Stage::Gone, Stage::Signing),
+            (9_999, Stage::Gone, Stage::Signing),
+        ] {
+            assert_eq!(lifetimes.stage(&signs_from, 0, now), first, "at {now}");
+            assert_eq!(lifetimes.stage(&signs_from, 1, now), second, "at {now}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_key_signs_at_any_time_from_the_first_on() {
+        let lifetimes = lifetimes(3, 20, 1);
+        let signs_from: Vec<u64> = (0..30).map(|key| 100 + key).collect();
+        for now in 100..140 {
+            let signing =
+                (0..30).filter(|key| lifetimes.stage(&signs_from, *key, now) == Stage::Signing);
+            assert_eq!(signing.count(), 1, "at {now}");
+        }
+    }
+
+    #[test]
+    fn the_next_key_is_announced_in_time_and_never_signs_unannounced() {
+        let lifetimes = lifetimes(10, 60, 100);
+        assert_eq!(lifetimes.due(1_000, 1_089), None);
+        assert_eq!(lifetimes.due(1_000, 1_090), Some(1_100));
+        assert_eq!(lifetimes.due(1_000, 5_000), Some(5_010));
+        assert_eq!(super::tests::lifetimes(10, 60, 0).due(1_000, 5_000), None);
+    }
+
+    #[test]
+    fn caches_have_a_new_key_before_it_signs() {
+        assert_eq!(
+            lifetimes(3, 60, 0).cacheable(),
+            Duration::from_millis(1_500)
+        );
+        assert_eq!(
+            lifetimes(3_600, 60, 0).cacheable(),
+            Duration::from_secs(300)
+        );
+    }
+}
