@@ -181,4 +181,15 @@ mod tests {
         }
         assert!(first.iter().all(|count| *count > 30), "{first:?}");
     }
+
+    #[test]
+    fn nine_strategies_take_turns_in_an_order_and_its_reverse() {
+        let mut random = Random::new(1);
+        let order = order(9, &mut random);
+        let mirrored: Vec<usize> = order.iter().rev().copied().collect();
+        assert_eq!(order, mirrored);
+        let mut once = order[..9].to_vec();
+        once.sort_unstable();
+        assert_eq!(once, (0..9).collect::<Vec<_>>());
+    }
 }
