@@ -1,49 +1,43 @@
-//! What a verdict costs: `cargo bench -p api-service`, about 20 seconds, needs redis-server.
+//! What a verdict costs: `cargo bench -p api-service`, about a minute, needs redis-server.
 //!
 //! - `verify`: the token profile alone, by algorithm.
 //! - `session`: one lookup in a real Redis over a Unix socket, mostly waiting.
-//! - `request (CPU)`: processor time, not elapsed time, of a request through the whole service on
-//!   one worker with 32 connections busy, the client's part included. Redis is another process and
-//!   is not counted. `/public` is the bare handler; what another line has more than that is what
-//!   its check costs.
+//! - `strategy`: the call through the trait object that a worker has, and the same call without.
+//! - the table: processor time of a request through the whole service by every strategy, measured in
+//!   turns so that what else the machine does is spread over all of them.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a benchmark that fails to start is over"
 )]
 
+#[path = "verify/authority.rs"]
+mod authority;
 #[path = "../tests/api/redis.rs"]
 #[expect(dead_code, reason = "the tests use the rest")]
 mod redis;
+#[path = "verify/requests.rs"]
+mod requests;
 #[path = "../tests/api/signer.rs"]
 mod signer;
 
 use std::{
-    collections::BTreeMap,
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    pin::Pin,
+    rc::Rc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use api_service::{Config, JwksSettings, StrategyConfig, TokenSettings, run};
-use criterion::{Criterion, criterion_group, criterion_main};
-use rustix::time::{ClockId, clock_gettime};
+use criterion::{Criterion, criterion_group};
 use shared::{
-    clock::Clock,
-    server::ServerSettings,
     session::{Creation, SessionId, SessionRecord, SessionStore},
-    shutdown::{CancellationToken, Drain},
-    telemetry::{TelemetrySettings, logs::LogSettings},
     token::{AccessClaims, AccessTokenProfile, KeySet},
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use self::{
     redis::Redis,
     signer::{AUDIENCE, ISSUER, Signer, claims},
 };
-
-const CONNECTIONS: usize = 32;
 
 criterion_group! {
     name = benches;
@@ -51,9 +45,16 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1_500));
-    targets = verify, session, requests
+    targets = verify, session, strategy
 }
-criterion_main!(benches);
+fn main() {
+    if authority::asked_for() {
+        authority::serve();
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    requests::compare();
+}
 
 fn signers() -> [(&'static str, Signer); 3] {
     [
@@ -124,194 +125,33 @@ async fn log_in(store: &SessionStore) -> SessionId {
     id
 }
 
-fn requests(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("request (CPU)");
-    for (name, signer) in signers() {
-        let keys = publish(signer.jwks());
-        let service = Service::start(StrategyConfig::Jwt(TokenSettings {
-            profile: profile(),
-            jwks: JwksSettings {
-                url: format!("http://{keys}/").parse().unwrap(),
-                refresh: Duration::from_secs(3_600),
-                cooldown: Duration::from_secs(3_600),
-            },
-            remembered: 0,
-        }));
-        let token = signer.sign(&claims(now(), &["user"]));
-        if name == "RS256" {
-            measure(&mut group, "bare: /public", &service, "/public", &token);
-        }
-        measure(
-            &mut group,
-            &format!("jwt {name}: /me"),
-            &service,
-            "/me",
-            &token,
-        );
-    }
-    let redis = Redis::start();
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let store = runtime.block_on(redis.store());
-    let id = runtime.block_on(log_in(&store));
-    let service = Service::start(StrategyConfig::Session(redis.settings()));
-    measure(&mut group, "session: /me", &service, "/me", id.expose());
+/// The form of a strategy: what the service holds of it on a worker thread.
+trait Strategy {
+    fn verify<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = usize> + 'a>>;
 }
 
-fn measure(
-    group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
-    name: &str,
-    service: &Service,
-    path: &str,
-    bearer: &str,
-) {
-    let request =
-        format!("GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {bearer}\r\n\r\n");
-    let mut connections: Vec<Connection> = (0..CONNECTIONS)
-        .map(|_| Connection::open(service.address, request.as_bytes()))
-        .collect();
-    group.bench_function(name, |bencher| {
-        bencher.iter_custom(|iterations| {
-            let rounds = iterations.div_ceil(CONNECTIONS as u64);
-            let before = cpu_time();
-            for _ in 0..rounds {
-                for connection in &mut connections {
-                    connection.send(request.as_bytes());
-                }
-                for connection in &mut connections {
-                    connection.receive();
-                }
-            }
-            let each = (cpu_time() - before).as_secs_f64() / (rounds * CONNECTIONS as u64) as f64;
-            Duration::from_secs_f64(each * iterations as f64)
-        });
+struct Length;
+
+impl Length {
+    async fn length(&self, token: &str) -> usize {
+        std::hint::black_box(token).len()
+    }
+}
+
+impl Strategy for Length {
+    fn verify<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = usize> + 'a>> {
+        Box::pin(self.length(token))
+    }
+}
+
+/// What the trait adds to each request: a call through a table and a future on the heap.
+fn strategy(criterion: &mut Criterion) {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let through: Rc<dyn Strategy> = std::hint::black_box(Rc::new(Length));
+    criterion.bench_function("strategy/direct", |bencher| {
+        bencher.iter(|| runtime.block_on(Length.length("token")));
     });
-}
-
-/// Processor time of this process: client and service.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap(),
-        u32::try_from(time.tv_nsec).unwrap(),
-    )
-}
-
-/// A connection whose answers all have the length of the first.
-struct Connection {
-    stream: TcpStream,
-    answer: Vec<u8>,
-}
-
-impl Connection {
-    fn open(address: SocketAddr, request: &[u8]) -> Self {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.write_all(request).unwrap();
-        let mut answer = vec![0; 4_096];
-        let length = stream.read(&mut answer).unwrap();
-        answer.truncate(length);
-        assert!(
-            answer.starts_with(b"HTTP/1.1 200 "),
-            "{}",
-            String::from_utf8_lossy(&answer)
-        );
-        Self { stream, answer }
-    }
-
-    fn send(&mut self, request: &[u8]) {
-        self.stream.write_all(request).unwrap();
-    }
-
-    fn receive(&mut self) {
-        self.stream.read_exact(&mut self.answer).unwrap();
-        assert!(self.answer.starts_with(b"HTTP/1.1 200 "));
-    }
-}
-
-/// The service on a runtime of its own, with one worker.
-struct Service {
-    address: SocketAddr,
-    shutdown: CancellationToken,
-    _runtime: Runtime,
-}
-
-impl Service {
-    fn start(strategy: StrategyConfig) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let config = Config {
-            listen: address,
-            replica: Some("replica-1".to_owned()),
-            strategy,
-            login: api_service::LoginSettings {
-                state_keys: None,
-                state_ttl: Duration::from_secs(43_200),
-                meaningless_cookie: false,
-            },
-            routes: BTreeMap::new(),
-            server: ServerSettings {
-                workers: 1,
-                drain: Drain {
-                    grace: Duration::ZERO,
-                    timeout: Duration::from_secs(1),
-                },
-            },
-            telemetry: TelemetrySettings {
-                logs: LogSettings::default(),
-                tracing: None,
-            },
-        };
-        runtime.spawn(run(config, listener, Clock::system(), shutdown.clone()));
-        let service = Self {
-            address,
-            shutdown,
-            _runtime: runtime,
-        };
-        while !service.is_ready() {
-            std::thread::yield_now();
-        }
-        service
-    }
-
-    fn is_ready(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(self.address) else {
-            return false;
-        };
-        let mut answer = String::new();
-        stream
-            .write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-            .and_then(|()| stream.read_to_string(&mut answer))
-            .is_ok_and(|_| answer.starts_with("HTTP/1.1 200 "))
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-/// Publishes a key set to whoever asks, for as long as the process lives.
-fn publish(document: String) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let length = document.len();
-            // The request's head fits into one read; a client that goes away is asked again.
-            let _ = stream.read(&mut [0; 4_096]).and_then(|_| {
-                write!(
-                    stream,
-                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{document}"
-                )
-            });
-        }
+    criterion.bench_function("strategy/through the trait", |bencher| {
+        bencher.iter(|| runtime.block_on(through.verify("token")));
     });
-    address
 }

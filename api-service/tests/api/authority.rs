@@ -27,7 +27,7 @@ use crate::service::NOW;
 const CLIENT: &str = "statewise-api";
 const SECRET: &str = "a-secret-of-more-than-32-characters";
 /// Deadline of each call in tests.
-pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the server does when it is asked.
 #[derive(Clone, Debug)]

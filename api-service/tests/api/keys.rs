@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use api_service::{StrategyConfig, TokenSettings};
 use serde_json::json;
 
 use crate::{
     eventually,
     issuer::{Answer, Issuer},
-    service::{NEVER, NOW, Service, jwt},
+    service::{NEVER, NOW, Service, jwt, tokens},
     signer::{Signer, claims},
 };
 
@@ -75,6 +76,32 @@ async fn a_flood_of_unknown_keys_makes_one_fetch_in_a_cool_down() {
     }
     assert_eq!(issuer.asked(), 2, "one before ready, one for the flood");
     assert_eq!(service.me(&good(&signer)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_taken_back_takes_the_remembered_tokens_along() {
+    let (old, new) = (Signer::eddsa("k1"), Signer::eddsa("k2"));
+    let issuer = Issuer::start(Answer::Keys(old.jwks()));
+    let remembering = TokenSettings {
+        remembered: 100,
+        ..tokens(&issuer, SOON, NEVER)
+    };
+    let service = Service::ready(StrategyConfig::Jwt(remembering)).await;
+    let token = good(&old);
+    let hit = "statewise_remembered_tokens_total{event=\"hit\"} ";
+    while service.measures(&format!("{hit}0")).await {
+        assert_eq!(service.me(&token).await.status, 200);
+    }
+    issuer.answers(Answer::Keys(new.jwks()));
+    let before = issuer.asked();
+    // The second fetch from now on began after the answer was changed; the third ends it.
+    eventually(async || issuer.asked() >= before + 3).await;
+    for _ in 0..8 {
+        assert_eq!(service.me(&token).await.status, 401);
+    }
+    assert_eq!(service.me(&good(&new)).await.status, 200);
+    let dropped = "statewise_remembered_tokens_total{event=\"key_gone\"} 0";
+    assert!(!service.measures(dropped).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

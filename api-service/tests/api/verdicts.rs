@@ -1,9 +1,14 @@
 //! The verdict contract: one table of cases, run for every strategy.
 
+use std::time::Duration;
+
+use api_service::{StrategyConfig, TokenSettings};
 use serde_json::json;
 use shared::session::{Creation, SessionId, SessionRecord, SessionStore};
 
 use crate::{
+    authority::Authority,
+    cached::cached,
     issuer::{Answer, Issuer},
     redis::Redis,
     service::{self, Header, NEVER, NOW, Service},
@@ -27,6 +32,7 @@ struct Arm {
 enum Backend {
     Issuer(#[expect(dead_code, reason = "held, not read")] Issuer),
     Redis(#[expect(dead_code, reason = "held, not read")] Redis),
+    Authority(#[expect(dead_code, reason = "held, not read")] Authority),
 }
 
 const BARE: &str = "Bearer realm=\"statewise\"";
@@ -34,6 +40,7 @@ const INVALID_TOKEN: &str = "Bearer realm=\"statewise\", error=\"invalid_token\"
 const INVALID_REQUEST: &str = "Bearer realm=\"statewise\", error=\"invalid_request\"";
 const INSUFFICIENT_SCOPE: &str = "Bearer realm=\"statewise\", error=\"insufficient_scope\"";
 
+#[derive(Clone)]
 struct Case {
     what: &'static str,
     path: String,
@@ -73,8 +80,9 @@ fn cases(arm: &Arm) -> Vec<Case> {
     ]
 }
 
+/// Twice, since what a strategy remembers of the first time must change nothing.
 async fn the_contract_holds(arm: &Arm) {
-    for case in cases(arm) {
+    for case in [cases(arm), cases(arm)].concat() {
         let answer = arm.service.get(&case.path, &case.headers).await;
         let what = format!("{}, {}: {answer:?}", arm.strategy, case.what);
         assert_eq!(answer.status, case.status, "{what}");
@@ -98,13 +106,26 @@ async fn the_contract_holds(arm: &Arm) {
 }
 
 async fn tokens() -> Arm {
+    token_arm("jwt", 0).await
+}
+
+/// A strategy that takes tokens, with so many remembered.
+async fn token_arm(strategy: &'static str, remembered: usize) -> Arm {
     let (signer, stranger) = (Signer::rs256("k1"), Signer::rs256("k1"));
     let issuer = Issuer::start(Answer::Keys(signer.jwks()));
     let mut expired = claims(NOW - 1_000, &["user"]);
     expired["exp"] = json!(NOW - 30);
+    let settings = TokenSettings {
+        remembered,
+        ..service::tokens(&issuer, NEVER, NEVER)
+    };
+    let config = match strategy {
+        "phantom" => StrategyConfig::Phantom(settings),
+        _ => StrategyConfig::Jwt(settings),
+    };
     Arm {
-        service: Service::ready(service::jwt(&issuer, NEVER, NEVER)).await,
-        strategy: "jwt",
+        service: Service::ready(config).await,
+        strategy,
         user: signer.sign(&claims(NOW, &["user"])),
         admin: signer.sign(&claims(NOW, &["user", "admin"])),
         expired: signer.sign(&expired),
@@ -115,11 +136,20 @@ async fn tokens() -> Arm {
 }
 
 async fn sessions() -> Arm {
+    session_arm("session").await
+}
+
+/// A strategy that knows sessions from Redis.
+async fn session_arm(strategy: &'static str) -> Arm {
     let redis = Redis::start();
     let store = redis.store().await;
+    let config = match strategy {
+        "session-cached" => cached(redis.settings(), Duration::ZERO),
+        _ => service::session(redis.settings()),
+    };
     Arm {
-        service: Service::ready(service::session(redis.settings())).await,
-        strategy: "session",
+        service: Service::ready(config).await,
+        strategy,
         user: log_in(&store, &["user"], NOW + 900).await,
         admin: log_in(&store, &["user", "admin"], NOW + 900).await,
         expired: log_in(&store, &["user"], NOW).await,
@@ -127,6 +157,37 @@ async fn sessions() -> Arm {
         foreign: Signer::eddsa("k1").sign(&claims(NOW, &["user"])),
         _backend: Backend::Redis(redis),
     }
+}
+
+/// Introspection, with answers kept for so long.
+async fn introspection_arm(keep: Duration) -> Arm {
+    let authority = Authority::start();
+    let expired = authority.log_in(&["user"]);
+    authority.log_out(&expired);
+    Arm {
+        service: Service::ready(authority.strategy(keep)).await,
+        strategy: "introspection",
+        user: authority.log_in(&["user"]),
+        admin: authority.log_in(&["user", "admin"]),
+        expired,
+        unknown: SessionId::generate().expose().to_owned(),
+        foreign: Signer::eddsa("k1").sign(&claims(NOW, &["user"])),
+        _backend: Backend::Authority(authority),
+    }
+}
+
+/// Every strategy, with and without what it may remember.
+async fn all() -> Vec<Arm> {
+    vec![
+        tokens().await,
+        token_arm("jwt", 100).await,
+        token_arm("phantom", 0).await,
+        token_arm("phantom", 100).await,
+        sessions().await,
+        session_arm("session-cached").await,
+        introspection_arm(Duration::ZERO).await,
+        introspection_arm(NEVER).await,
+    ]
 }
 
 /// A session that began 100 s ago.
@@ -157,8 +218,15 @@ async fn the_contract_holds_for_sessions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_contract_holds_for_every_strategy_whatever_it_remembers() {
+    for arm in all().await {
+        the_contract_holds(&arm).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_principal_is_the_same_by_either_strategy() {
-    for arm in [tokens().await, sessions().await] {
+    for arm in all().await {
         let mut answer = arm.service.me(&arm.user).await.json();
         let known = answer.as_object_mut().unwrap().remove("known").unwrap();
         assert_eq!(
@@ -170,7 +238,8 @@ async fn the_principal_is_the_same_by_either_strategy() {
         );
         assert_eq!(known["carried_by_client"]["bytes"], arm.user.len());
         let by_server = json!(match arm.strategy {
-            "session" => vec!["subject", "username", "roles", "cart"],
+            "session" | "session-cached" => vec!["subject", "username", "roles", "cart"],
+            "introspection" => vec!["subject", "username", "roles"],
             _ => vec![],
         });
         assert_eq!(known["by_server"]["holds"], by_server);
@@ -179,7 +248,14 @@ async fn the_principal_is_the_same_by_either_strategy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_ends_when_its_time_is_over() {
-    for arm in [tokens().await, sessions().await] {
+    let arms = [
+        tokens().await,
+        token_arm("jwt", 100).await,
+        sessions().await,
+        session_arm("session-cached").await,
+    ];
+    for arm in arms {
+        assert_eq!(arm.service.me(&arm.user).await.status, 200);
         arm.service
             .clock
             .advance(std::time::Duration::from_secs(899));
@@ -204,7 +280,7 @@ async fn a_credential_ends_when_its_time_is_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_verdict_is_counted_and_timed() {
-    for arm in [tokens().await, sessions().await] {
+    for arm in all().await {
         arm.service.me(&arm.user).await;
         arm.service.me(&arm.unknown).await;
         arm.service.get("/me", &[]).await;

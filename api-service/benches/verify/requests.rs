@@ -1,0 +1,334 @@
+//! A request through the whole service, strategy by strategy.
+//!
+//! Processor time, not elapsed time, on one worker with 32 connections busy, the client's part
+//! included; what is another process, Redis and the authority, is not counted. `/public` is the bare
+//! handler; what another line has more than that is what its check and its answer cost.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    num::NonZeroUsize,
+    time::Duration,
+};
+
+use api_service::{
+    CachedSessionSettings, Config, IntrospectionSettings, JwksSettings, StrategyConfig,
+    TokenSettings, run,
+};
+use rustix::time::{ClockId, clock_gettime};
+use shared::{
+    clock::Clock,
+    config::Secret,
+    server::ServerSettings,
+    session::CacheSettings,
+    shutdown::{CancellationToken, Drain},
+    telemetry::{TelemetrySettings, logs::LogSettings},
+};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{
+    authority::Authority,
+    log_in, now, profile,
+    redis::Redis,
+    signer::{Signer, claims},
+    signers,
+};
+
+const CONNECTIONS: usize = 32;
+/// Turns that each strategy gets, and requests of each connection in one.
+const TURNS: usize = 40;
+const REQUESTS: usize = 60;
+/// Never within a run.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+/// One strategy under load.
+struct Arm {
+    name: String,
+    request: String,
+    connections: Vec<Connection>,
+    /// Microseconds of each turn, for one request.
+    turns: Vec<f64>,
+    _service: Service,
+}
+
+/// Measures all strategies in turns and prints a table.
+pub(crate) fn compare() {
+    let redis = Redis::start();
+    let authority = Authority::start();
+    let mut arms = token_arms();
+    arms.extend(id_arms(&redis, &authority));
+    // The first turn warms up.
+    for turn in 0..=TURNS {
+        for arm in &mut arms {
+            let took = arm.turn();
+            if turn > 0 {
+                arm.turns.push(took);
+            }
+        }
+    }
+    print(&mut arms);
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the result")]
+fn print(arms: &mut [Arm]) {
+    let rows: Vec<(&str, f64, f64)> = arms
+        .iter_mut()
+        .map(|arm| {
+            arm.turns.sort_by(f64::total_cmp);
+            let quantile = |share: f64| arm.turns[(arm.turns.len() as f64 * share) as usize];
+            (
+                arm.name.as_str(),
+                quantile(0.5),
+                quantile(0.75) - quantile(0.25),
+            )
+        })
+        .collect();
+    let bare = rows[0].1;
+    println!("request (CPU, median of {TURNS} turns, spread: quartiles)");
+    println!(
+        "{:<28} {:>9} {:>8} {:>11} {:>8}",
+        "", "us", "spread", "above bare", "ratio"
+    );
+    for (name, median, spread) in rows {
+        println!(
+            "{name:<28} {median:>9.2} {spread:>8.2} {:>11.2} {:>8.2}",
+            median - bare,
+            median / bare
+        );
+    }
+}
+
+fn tokens(signer: &Signer, remembered: usize) -> TokenSettings {
+    let keys = publish(signer.jwks());
+    TokenSettings {
+        profile: profile(),
+        jwks: JwksSettings {
+            url: format!("http://{keys}/").parse().unwrap(),
+            refresh: NEVER,
+            cooldown: NEVER,
+        },
+        remembered,
+    }
+}
+
+fn token_arms() -> Vec<Arm> {
+    let mut arms = Vec::new();
+    for (algorithm, signer) in signers() {
+        let token = signer.sign(&claims(now(), &["user"]));
+        if algorithm == "RS256" {
+            let bare = StrategyConfig::Jwt(tokens(&signer, 0));
+            arms.push(Arm::new(
+                "bare: /public".to_owned(),
+                bare,
+                "/public",
+                &token,
+            ));
+        }
+        for (remembered, suffix) in [(0, ""), (10_000, ", remembered")] {
+            let strategy = StrategyConfig::Jwt(tokens(&signer, remembered));
+            let name = format!("jwt {algorithm}{suffix}");
+            arms.push(Arm::new(name, strategy, "/me", &token));
+        }
+        if algorithm == "RS256" {
+            for (remembered, suffix) in [(0, ""), (10_000, ", remembered")] {
+                let strategy = StrategyConfig::Phantom(tokens(&signer, remembered));
+                let name = format!("phantom {algorithm}{suffix}");
+                arms.push(Arm::new(name, strategy, "/me", &token));
+            }
+        }
+    }
+    arms
+}
+
+fn id_arms(redis: &Redis, authority: &Authority) -> Vec<Arm> {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let store = runtime.block_on(redis.store());
+    let id = runtime.block_on(log_in(&store));
+    let cached = StrategyConfig::SessionCached(CachedSessionSettings {
+        store: redis.settings(),
+        cache: CacheSettings {
+            entries: NonZeroUsize::new(10_000).unwrap(),
+            serve_stale: Duration::ZERO,
+        },
+    });
+    let introspection = |cache| {
+        StrategyConfig::Introspection(IntrospectionSettings {
+            url: authority.url(),
+            client_id: "statewise-api".to_owned(),
+            client_secret: Secret::new("a-secret-of-more-than-32-characters".to_owned()),
+            timeout: Duration::from_secs(1),
+            cache,
+        })
+    };
+    [
+        ("session", StrategyConfig::Session(redis.settings())),
+        ("session-cached", cached),
+        ("introspection", introspection(Duration::ZERO)),
+        ("introspection, kept", introspection(NEVER)),
+    ]
+    .into_iter()
+    .map(|(name, strategy)| Arm::new(name.to_owned(), strategy, "/me", id.expose()))
+    .collect()
+}
+
+impl Arm {
+    fn new(name: String, strategy: StrategyConfig, path: &str, bearer: &str) -> Self {
+        let service = Service::start(strategy);
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {bearer}\r\n\r\n");
+        let connections = (0..CONNECTIONS)
+            .map(|_| Connection::open(service.address, request.as_bytes()))
+            .collect();
+        Self {
+            name,
+            request,
+            connections,
+            turns: Vec::new(),
+            _service: service,
+        }
+    }
+
+    /// Microseconds of processor time for one request.
+    fn turn(&mut self) -> f64 {
+        let before = cpu_time();
+        for _ in 0..REQUESTS {
+            for connection in &mut self.connections {
+                connection.send(self.request.as_bytes());
+            }
+            for connection in &mut self.connections {
+                connection.receive();
+            }
+        }
+        (cpu_time() - before).as_secs_f64() * 1e6 / (REQUESTS * CONNECTIONS) as f64
+    }
+}
+
+/// Processor time of this process: client and service.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap(),
+        u32::try_from(time.tv_nsec).unwrap(),
+    )
+}
+
+/// A connection whose answers all have the length of the first.
+struct Connection {
+    stream: TcpStream,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    fn open(address: SocketAddr, request: &[u8]) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.write_all(request).unwrap();
+        let mut answer = vec![0; 4_096];
+        let length = stream.read(&mut answer).unwrap();
+        answer.truncate(length);
+        assert!(
+            answer.starts_with(b"HTTP/1.1 200 "),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+        Self { stream, answer }
+    }
+
+    fn send(&mut self, request: &[u8]) {
+        self.stream.write_all(request).unwrap();
+    }
+
+    fn receive(&mut self) {
+        self.stream.read_exact(&mut self.answer).unwrap();
+        assert!(self.answer.starts_with(b"HTTP/1.1 200 "));
+    }
+}
+
+/// The service on a runtime of its own, with one worker.
+struct Service {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    _runtime: Runtime,
+}
+
+impl Service {
+    fn start(strategy: StrategyConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let config = Config {
+            listen: address,
+            replica: Some("replica-1".to_owned()),
+            strategy,
+            login: api_service::LoginSettings {
+                state_keys: None,
+                state_ttl: Duration::from_secs(43_200),
+                meaningless_cookie: false,
+            },
+            routes: BTreeMap::new(),
+            server: ServerSettings {
+                workers: 1,
+                drain: Drain {
+                    grace: Duration::ZERO,
+                    timeout: Duration::from_secs(1),
+                },
+            },
+            telemetry: TelemetrySettings {
+                logs: LogSettings::default(),
+                tracing: None,
+            },
+        };
+        runtime.spawn(run(config, listener, Clock::system(), shutdown.clone()));
+        let service = Self {
+            address,
+            shutdown,
+            _runtime: runtime,
+        };
+        while !service.is_ready() {
+            std::thread::yield_now();
+        }
+        service
+    }
+
+    fn is_ready(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(self.address) else {
+            return false;
+        };
+        let mut answer = String::new();
+        stream
+            .write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            .and_then(|()| stream.read_to_string(&mut answer))
+            .is_ok_and(|_| answer.starts_with("HTTP/1.1 200 "))
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// Publishes a key set to whoever asks, for as long as the process lives.
+fn publish(document: String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let length = document.len();
+            // The request's head fits into one read; a client that goes away is asked again.
+            let _ = stream.read(&mut [0; 4_096]).and_then(|_| {
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{document}"
+                )
+            });
+        }
+    });
+    address
+}
