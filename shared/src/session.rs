@@ -111,7 +111,7 @@ impl std::fmt::Debug for SessionId {
     clippy::expect_used,
     reason = "without randomness no id is safe to issue"
 )]
-fn random_text<const BYTES: usize>() -> String {
+pub(crate) fn random_text<const BYTES: usize>() -> String {
     let mut bytes = [0_u8; BYTES];
     getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
     URL_SAFE_NO_PAD.encode(bytes)

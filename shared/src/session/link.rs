@@ -32,7 +32,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 const SILENT_CALLS: u32 = 3;
 
 /// Redis gave no usable answer. Always means "cannot be decided".
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// There is no connection; a task is trying to make one.
     #[error("redis is not connected")]

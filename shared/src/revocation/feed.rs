@@ -1,0 +1,208 @@
+//! The side of the auth-service: publishing entries, and making the feed anew when it was lost.
+
+mod scripts;
+
+use redis::{Cmd, Value};
+
+use super::{CURRENT, Entry, HEAD, STREAM};
+use crate::{
+    session::{SessionStore, StoreError, StoreSettings, link::Link, random_text},
+    telemetry::trace::TraceHandle,
+};
+
+/// Seconds without an auth-service after which the feed is gone, as every key must be some day.
+const TIME_TO_LIVE: u64 = 24 * 3600;
+/// Entries of the stream. Who is further behind reads the snapshot.
+const STREAM_LENGTH: u64 = 10_000;
+/// Entries that are put aside by one command while the feed is made anew.
+const BATCH: usize = 500;
+/// Seconds that entries which were put aside live, should nobody come back for them.
+const ASIDE_SECONDS: u64 = 60;
+/// Random bytes of a tip and of an epoch.
+const TIP_BYTES: usize = 9;
+
+/// The feed, as its publishers see it.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    link: Link,
+}
+
+/// Where the feed stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Changes when the feed is made anew. The text begins with the time, so that an older epoch
+    /// that comes back with an old replica of Redis is known as such.
+    pub epoch: String,
+    /// The number of the last entry.
+    pub sequence: u64,
+    /// A random name of the last entry.
+    pub tip: String,
+}
+
+/// What became of entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "without a feed nothing was published"]
+pub enum Publication {
+    /// They are in the feed.
+    Published(Mark),
+    /// There is no feed: it must be made anew, with them.
+    NoFeed,
+}
+
+/// How the feed stands to what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is none.
+    Absent,
+    /// It holds what it held.
+    Whole(Mark),
+    /// Part of its history is lost.
+    Damaged(Mark),
+}
+
+impl Feed {
+    /// The feed in a Redis of its own connection. Must be called inside a runtime.
+    #[must_use]
+    pub fn open(settings: StoreSettings) -> Self {
+        Self {
+            link: Link::open(settings),
+        }
+    }
+
+    /// The feed in the Redis of a session store, over its connection.
+    #[must_use]
+    pub fn beside(store: &SessionStore) -> Self {
+        Self {
+            link: store.link.clone(),
+        }
+    }
+
+    /// Publishes entries, all or none.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not confirm it in time; publishing them again is safe.
+    pub async fn publish(
+        &self,
+        entries: &[Entry],
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Publication, StoreError> {
+        let mut command = script(scripts::PUBLISH, &[HEAD, STREAM, CURRENT]);
+        command.arg(now).arg(TIME_TO_LIVE).arg(STREAM_LENGTH);
+        for entry in entries {
+            command
+                .arg(json(entry)?)
+                .arg(entry.until)
+                .arg(random_text::<TIP_BYTES>());
+        }
+        let answer = self.link.command("EVAL", &command, trace).await?;
+        Ok(match mark(&answer)? {
+            Some(mark) => Publication::Published(mark),
+            None => Publication::NoFeed,
+        })
+    }
+
+    /// Looks whether the feed still holds what it held when it stood at `known`, and lets it live
+    /// on.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not answer in time.
+    pub async fn inspect(&self, known: Option<&Mark>) -> Result<State, StoreError> {
+        let mut command = script(scripts::INSPECT, &[HEAD, STREAM, CURRENT]);
+        command.arg(TIME_TO_LIVE);
+        match known {
+            Some(known) => command
+                .arg(&known.epoch)
+                .arg(known.sequence)
+                .arg(&known.tip),
+            None => command.arg("").arg(0).arg(""),
+        };
+        let answer = self.link.command("EVAL", &command, None).await?;
+        let Some(mark) = mark(&answer)? else {
+            return Ok(State::Absent);
+        };
+        let whole = matches!(&answer, Value::Array(parts) if parts.get(3) == Some(&Value::Int(1)));
+        let older = known.is_some_and(|known| time_of(&mark.epoch) < time_of(&known.epoch));
+        Ok(if whole && !older {
+            State::Whole(mark)
+        } else {
+            State::Damaged(mark)
+        })
+    }
+
+    /// Makes the feed anew of all entries there are, in place of the one with the epoch `instead`.
+    /// What that one still holds is kept. `None` when another was faster.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not confirm it in time; doing it again is safe.
+    pub async fn rebuild(
+        &self,
+        entries: &[Entry],
+        instead: Option<&str>,
+        now: u64,
+    ) -> Result<Option<Mark>, StoreError> {
+        let epoch = format!("{now:010x}-{}", random_text::<TIP_BYTES>());
+        let aside = format!("{HEAD}:next:{epoch}");
+        for batch in entries.chunks(BATCH) {
+            let mut command = script(scripts::PUT_ASIDE, &[&aside]);
+            command.arg(ASIDE_SECONDS);
+            for entry in batch {
+                command.arg(entry.until).arg(json(entry)?);
+            }
+            self.link.command("EVAL", &command, None).await?;
+        }
+        let mut command = script(scripts::REBUILD, &[HEAD, STREAM, CURRENT, &aside]);
+        command
+            .arg(&epoch)
+            .arg(instead.unwrap_or_default())
+            .arg(TIME_TO_LIVE);
+        mark(&self.link.command("EVAL", &command, None).await?)
+    }
+}
+
+fn script(text: &str, keys: &[&str]) -> Cmd {
+    let mut command = Cmd::new();
+    command.arg("EVAL").arg(text).arg(keys.len()).arg(keys);
+    command
+}
+
+fn json(entry: &Entry) -> Result<String, StoreError> {
+    serde_json::to_string(entry).map_err(|error| StoreError::Protocol(error.to_string()))
+}
+
+/// The part of an epoch that orders it.
+fn time_of(epoch: &str) -> &str {
+    epoch.split('-').next().unwrap_or_default()
+}
+
+/// Reads epoch, number and tip; `None` when there is no feed.
+pub(super) fn mark(answer: &Value) -> Result<Option<Mark>, StoreError> {
+    let text = |value: &Value| match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
+        Value::Int(number) => Some(number.to_string()),
+        _ => None,
+    };
+    match answer {
+        Value::Nil => return Ok(None),
+        Value::Array(parts) if matches!(parts.first(), Some(Value::Nil)) => return Ok(None),
+        Value::Array(parts) => {
+            let texts: Option<Vec<_>> = parts.iter().take(3).map(text).collect();
+            if let Some([epoch, sequence, tip]) = texts.as_deref()
+                && let Ok(sequence) = sequence.parse()
+            {
+                return Ok(Some(Mark {
+                    epoch: epoch.clone(),
+                    sequence,
+                    tip: tip.clone(),
+                }));
+            }
+        }
+        _ => {}
+    }
+    Err(StoreError::Protocol(
+        "the head of the revocation feed has another form".to_owned(),
+    ))
+}

@@ -1,0 +1,176 @@
+//! The side of a resource server: a copy of what is taken back, and the time it was last known to
+//! be complete.
+
+mod tail;
+
+use std::{
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{
+    Entry,
+    observe::{Now, Observed},
+    set::Set,
+};
+use crate::{
+    clock::Clock, session::StoreSettings, shutdown::CancellationToken, telemetry::metrics::Metrics,
+};
+
+/// Where the feed is, and what to do when it cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowerSettings {
+    /// Where, and the deadline of a call.
+    pub store: StoreSettings,
+    /// How long ago the copy may last have been known to be complete.
+    pub max_age: Duration,
+    /// What then.
+    pub when_stale: WhenStale,
+}
+
+/// What a verdict is when revocations may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenStale {
+    /// None can be given.
+    Refuse,
+    /// The token stands, as it would without revocations.
+    Accept,
+}
+
+/// What is known of a token that is good by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was not taken back.
+    Good,
+    /// It was taken back.
+    Revoked,
+    /// That is not known: what was taken back lately, or at all, is not known here.
+    Undecidable,
+}
+
+/// A handle on the copy; clones share it.
+#[derive(Clone, Debug)]
+pub struct Revocations(Arc<Shared>);
+
+/// The copy.
+#[derive(Debug)]
+pub(super) struct Shared {
+    set: RwLock<Set>,
+    /// Milliseconds from `started` to when the copy was last complete, plus one; 0: never.
+    complete_at: AtomicU64,
+    sequence: AtomicU64,
+    started: Instant,
+    max_age: Duration,
+    when_stale: WhenStale,
+    observed: Observed,
+}
+
+impl Revocations {
+    /// Starts to follow on a connection of its own, until `stop`. Must be called inside a runtime.
+    #[must_use]
+    pub fn follow(
+        settings: FollowerSettings,
+        clock: Clock,
+        metrics: &Metrics,
+        stop: &CancellationToken,
+    ) -> Self {
+        let observed = Observed::default();
+        observed.register(metrics);
+        let shared = Arc::new(Shared {
+            set: RwLock::default(),
+            complete_at: AtomicU64::new(0),
+            sequence: AtomicU64::new(0),
+            started: Instant::now(),
+            max_age: settings.max_age,
+            when_stale: settings.when_stale,
+            observed,
+        });
+        Now::register(&shared, metrics);
+        let tail = tail::Tail::new(settings.store, clock, Arc::clone(&shared));
+        let stop = stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled(tail.run()).await });
+        Self(shared)
+    }
+
+    /// Whether a token was taken back, by its `jti`, `sid`, `sub` and `iat`. What is known to be
+    /// taken back is refused however old the copy is.
+    #[must_use]
+    pub fn check(&self, jti: &str, sid: Option<&str>, sub: &str, iat: u64) -> Standing {
+        let shared = &*self.0;
+        if shared.read().refuses(jti, sid, sub, iat) {
+            return Standing::Revoked;
+        }
+        match shared.age() {
+            Some(age) if age <= shared.max_age => Standing::Good,
+            Some(_) if shared.when_stale == WhenStale::Accept => {
+                shared.observed.stale("accepted");
+                Standing::Good
+            }
+            // Whoever has never heard of any revocation knows of none, whatever the policy.
+            _ => {
+                shared.observed.stale("refused");
+                Standing::Undecidable
+            }
+        }
+    }
+
+    /// Why no verdict can be given now.
+    #[must_use]
+    pub fn missing(&self) -> Option<&'static str> {
+        match self.0.age() {
+            None => Some("revocations were not read yet"),
+            Some(age) if age > self.0.max_age && self.0.when_stale == WhenStale::Refuse => {
+                Some("revocations are not followed any more")
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+impl Shared {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Set> {
+        self.set.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Set> {
+        self.set.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Time since the copy was last known to be complete; `None`: never.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let at = self.complete_at.load(Ordering::Acquire).checked_sub(1)?;
+        Some(
+            self.started
+                .elapsed()
+                .saturating_sub(Duration::from_millis(at)),
+        )
+    }
+
+    pub(super) fn entries(&self) -> usize {
+        self.read().len()
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    /// Adds entries to what is known.
+    fn merge(&self, entries: Vec<Entry>, sequence: u64) {
+        let mut set = self.write();
+        for entry in entries {
+            set.add(entry);
+        }
+        drop(set);
+        self.sequence.store(sequence, Ordering::Relaxed);
+    }
+
+    /// Notes that everything that was published by `then` is known.
+    fn complete(&self, then: Instant) {
+        let at = then.saturating_duration_since(self.started).as_millis();
+        let at = u64::try_from(at).unwrap_or(u64::MAX - 1);
+        self.complete_at.store(at + 1, Ordering::Release);
+    }
+}

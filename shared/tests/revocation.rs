@@ -1,0 +1,394 @@
+//! The revocation feed against a real redis-server that is flushed, killed and stopped.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use shared::{
+    clock::Clock,
+    config::Secret,
+    revocation::{
+        Entry, Feed, FollowerSettings, Mark, Publication, Revocations, Revoked, Standing, State,
+        WhenStale,
+    },
+    session::StoreSettings,
+    shutdown::CancellationToken,
+    telemetry::{Identity, metrics::Metrics},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Redis {
+    process: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let process = spawn(directory.path());
+        Self { process, directory }
+    }
+
+    fn settings(&self) -> StoreSettings {
+        let socket = self.directory.path().join("redis.sock");
+        StoreSettings {
+            url: Secret::new(format!("redis+unix://{}", socket.display())),
+            timeout: Duration::from_millis(500),
+        }
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().expect("redis-server can be killed");
+        self.process.wait().expect("redis-server can be reaped");
+    }
+
+    fn restart(&mut self) {
+        self.process = spawn(self.directory.path());
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal)
+            .expect("redis-server can be signalled");
+    }
+
+    async fn raw(&self, command: &[&str]) -> redis::Value {
+        let client = redis::Client::open(self.settings().url.expose().as_str()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut cmd = redis::Cmd::new();
+        for part in command {
+            cmd.arg(part);
+        }
+        cmd.query_async(&mut connection).await.unwrap()
+    }
+
+    /// A feed that was made, and a connection to publish to it.
+    async fn feed(&self) -> (Feed, Mark) {
+        let feed = Feed::open(self.settings());
+        eventually(async || feed.inspect(None).await == Ok(State::Absent)).await;
+        let mark = feed.rebuild(&[], None, now()).await.unwrap().unwrap();
+        (feed, mark)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // It may have been killed by the test already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn spawn(directory: &std::path::Path) -> Child {
+    Command::new("redis-server")
+        .args(["--port", "0", "--save", "", "--appendonly", "no"])
+        .arg("--unixsocket")
+        .arg(directory.join("redis.sock"))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is on PATH")
+}
+
+async fn eventually(condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn now() -> u64 {
+    Clock::system().unix_seconds()
+}
+
+/// A replica that follows, with what it counts.
+struct Replica {
+    revocations: Revocations,
+    metrics: Metrics,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl Replica {
+    fn follow(redis: &Redis, max_age: Duration, when_stale: WhenStale) -> Self {
+        let metrics = Metrics::new(&Identity {
+            service: "test",
+            version: "0",
+            instance: "1".to_owned(),
+        });
+        let settings = FollowerSettings {
+            store: redis.settings(),
+            max_age,
+            when_stale,
+        };
+        let stop = CancellationToken::new();
+        let clock = Clock::system();
+        Self {
+            revocations: Revocations::follow(settings, clock, &metrics, &stop),
+            metrics,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    async fn in_sync(redis: &Redis) -> Self {
+        let replica = Self::follow(redis, Duration::from_secs(5), WhenStale::Refuse);
+        eventually(async || replica.of("nobody") == Standing::Good).await;
+        replica
+    }
+
+    /// How a token with this id stands.
+    fn of(&self, jti: &str) -> Standing {
+        self.revocations.check(jti, Some("s"), "u", 100)
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics.render();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+}
+
+fn token(id: &str) -> Entry {
+    Entry {
+        revoked: Revoked::Token { id: id.to_owned() },
+        until: now() + 900,
+    }
+}
+
+async fn publish(feed: &Feed, entry: Entry) -> Mark {
+    match feed.publish(&[entry], now(), None).await.unwrap() {
+        Publication::Published(mark) => mark,
+        Publication::NoFeed => panic!("there is a feed"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_published_is_refused_by_who_follows_and_by_who_joins_later() {
+    let redis = Redis::start();
+    let (feed, _) = redis.feed().await;
+    let early = Replica::in_sync(&redis).await;
+    publish(&feed, token("a")).await;
+    eventually(async || early.of("a") == Standing::Revoked).await;
+    assert_eq!(early.of("b"), Standing::Good);
+    let late = Replica::in_sync(&redis).await;
+    assert_eq!(late.of("a"), Standing::Revoked);
+    assert_eq!(early.metric("statewise_revocation_sequence"), 1.0);
+    assert_eq!(late.metric("statewise_revocation_entries"), 1.0);
+    assert_eq!(early.metric("statewise_revocation_gaps_total"), 0.0);
+}
+
+#[tokio::test]
+async fn a_revocation_is_heard_of_within_a_few_milliseconds() {
+    let redis = Redis::start();
+    let (feed, _) = redis.feed().await;
+    let replica = Replica::in_sync(&redis).await;
+    let mut lags = Vec::new();
+    for number in 0..100 {
+        let id = number.to_string();
+        publish(&feed, token(&id)).await;
+        let acknowledged = Instant::now();
+        while replica.of(&id) != Standing::Revoked {
+            assert!(acknowledged.elapsed() < PATIENCE);
+            tokio::task::yield_now().await;
+        }
+        lags.push(acknowledged.elapsed());
+    }
+    lags.sort();
+    println!("lag p50 {:?} max {:?}", lags[50], lags[99]);
+    // Far from what was measured, and far below a poll.
+    assert!(lags[50] < Duration::from_millis(200), "{:?}", lags[50]);
+}
+
+#[tokio::test]
+async fn without_a_feed_nothing_is_published_and_no_replica_is_in_sync() {
+    let redis = Redis::start();
+    let feed = Feed::open(redis.settings());
+    eventually(async || feed.inspect(None).await == Ok(State::Absent)).await;
+    let publication = feed.publish(&[token("a")], now(), None).await.unwrap();
+    assert_eq!(publication, Publication::NoFeed);
+    let replica = Replica::follow(&redis, Duration::from_secs(5), WhenStale::Accept);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(
+        replica.of("a"),
+        Standing::Undecidable,
+        "whatever the policy"
+    );
+    assert!(replica.revocations.missing().is_some());
+    feed.rebuild(&[token("a")], None, now())
+        .await
+        .unwrap()
+        .unwrap();
+    eventually(async || replica.of("a") == Standing::Revoked).await;
+    assert!(replica.revocations.missing().is_none());
+}
+
+#[tokio::test]
+async fn what_was_heard_of_stays_refused_when_redis_forgets_everything() {
+    let redis = Redis::start();
+    let (feed, mark) = redis.feed().await;
+    let replica = Replica::in_sync(&redis).await;
+    publish(&feed, token("a")).await;
+    eventually(async || replica.of("a") == Standing::Revoked).await;
+    redis.raw(&["FLUSHALL"]).await;
+    assert_eq!(feed.inspect(Some(&mark)).await, Ok(State::Absent));
+    let new = feed
+        .rebuild(&[token("b")], None, now())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_ne!(new.epoch, mark.epoch);
+    eventually(async || replica.of("b") == Standing::Revoked).await;
+    assert_eq!(replica.of("a"), Standing::Revoked);
+    publish(&feed, token("c")).await;
+    eventually(async || replica.of("c") == Standing::Revoked).await;
+}
+
+#[tokio::test]
+async fn a_gap_is_seen_and_closed_by_reading_everything() {
+    let redis = Redis::start();
+    let (feed, mark) = redis.feed().await;
+    let replica = Replica::in_sync(&redis).await;
+    // One entry is published and its item trimmed away, as one step, before the next one.
+    let lost = serde_json::to_string(&token("lost")).unwrap();
+    let script = "redis.call('HSET', KEYS[1], 'seq', 1, 'tip', 'x') \
+        redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1]) return 0";
+    let until = (now() + 900).to_string();
+    let (head, current) = ("statewise:revocations", "statewise:revocations:current");
+    redis
+        .raw(&["EVAL", script, "2", head, current, &lost, &until])
+        .await;
+    publish(&feed, token("next")).await;
+    eventually(async || replica.of("lost") == Standing::Revoked).await;
+    assert_eq!(replica.of("next"), Standing::Revoked);
+    assert_eq!(replica.metric("statewise_revocation_gaps_total"), 1.0);
+    assert_eq!(replica.metric("statewise_revocation_snapshots_total"), 2.0);
+    // And the publisher, which remembers the entry that stood there, sees what was lost.
+    let older = Mark {
+        sequence: 1,
+        tip: "another".to_owned(),
+        ..mark
+    };
+    assert!(matches!(
+        feed.inspect(Some(&older)).await,
+        Ok(State::Damaged(_))
+    ));
+}
+
+#[tokio::test]
+async fn history_that_was_lost_is_seen_by_who_remembers_it() {
+    let redis = Redis::start();
+    let (feed, mark) = redis.feed().await;
+    let one = publish(&feed, token("a")).await;
+    let two = publish(&feed, token("b")).await;
+    for known in [&mark, &one, &two] {
+        assert_eq!(
+            feed.inspect(Some(known)).await,
+            Ok(State::Whole(two.clone()))
+        );
+    }
+    // As a replica of Redis that was behind and is promoted.
+    redis
+        .raw(&["HSET", "statewise:revocations", "seq", "1", "tip", &one.tip])
+        .await;
+    let damaged = State::Damaged(one.clone());
+    assert_eq!(feed.inspect(Some(&two)).await, Ok(damaged));
+    redis.raw(&["DEL", "statewise:revocations:current"]).await;
+    assert!(matches!(feed.inspect(None).await, Ok(State::Damaged(_))));
+    let again = feed.rebuild(&[], Some(&one.epoch), now()).await.unwrap();
+    assert!(again.is_some());
+    let late = feed.rebuild(&[], Some(&one.epoch), now()).await.unwrap();
+    assert_eq!(late, None, "another publisher made it anew already");
+}
+
+#[tokio::test]
+async fn every_key_of_the_feed_runs_out_when_nobody_keeps_it() {
+    let redis = Redis::start();
+    let (feed, _) = redis.feed().await;
+    publish(&feed, token("a")).await;
+    let redis::Value::Array(keys) = redis.raw(&["KEYS", "*"]).await else {
+        panic!("KEYS answers a list")
+    };
+    assert_eq!(keys.len(), 3);
+    for key in keys {
+        let redis::Value::BulkString(key) = key else {
+            panic!("a key is a string")
+        };
+        let key = String::from_utf8(key).unwrap();
+        let redis::Value::Int(seconds) = redis.raw(&["TTL", &key]).await else {
+            panic!("TTL answers a number")
+        };
+        assert!(seconds > 0, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn with_redis_gone_what_is_known_is_refused_and_the_rest_is_the_policys() {
+    let mut redis = Redis::start();
+    let (feed, _) = redis.feed().await;
+    let age = Duration::from_millis(1_500);
+    let refusing = Replica::follow(&redis, age, WhenStale::Refuse);
+    let accepting = Replica::follow(&redis, age, WhenStale::Accept);
+    publish(&feed, token("a")).await;
+    for replica in [&refusing, &accepting] {
+        eventually(async || replica.of("a") == Standing::Revoked).await;
+        eventually(async || replica.of("b") == Standing::Good).await;
+    }
+    redis.kill();
+    eventually(async || refusing.of("b") == Standing::Undecidable).await;
+    assert!(refusing.revocations.missing().is_some());
+    eventually(async || {
+        accepting.of("b");
+        accepting.metric("statewise_revocation_stale_verdicts_total{outcome=\"accepted\"}") > 0.0
+    })
+    .await;
+    assert_eq!(accepting.of("b"), Standing::Good);
+    assert!(accepting.revocations.missing().is_none());
+    for replica in [&refusing, &accepting] {
+        assert_eq!(replica.of("a"), Standing::Revoked);
+    }
+    redis.restart();
+    eventually(async || feed.rebuild(&[], None, now()).await.is_ok()).await;
+    eventually(async || refusing.of("b") == Standing::Good).await;
+    assert_eq!(
+        refusing.of("a"),
+        Standing::Revoked,
+        "no feed brings it back"
+    );
+}
+
+#[tokio::test]
+async fn with_redis_hung_the_copy_grows_old_and_is_young_again_afterwards() {
+    let redis = Redis::start();
+    let (_feed, _) = redis.feed().await;
+    let replica = Replica::follow(&redis, Duration::from_millis(1_500), WhenStale::Refuse);
+    eventually(async || replica.of("b") == Standing::Good).await;
+    redis.signal(Signal::STOP);
+    eventually(async || replica.of("b") == Standing::Undecidable).await;
+    redis.signal(Signal::CONT);
+    eventually(async || replica.of("b") == Standing::Good).await;
+}
+
+#[tokio::test]
+async fn a_large_feed_is_read_whole() {
+    let redis = Redis::start();
+    let (feed, mark) = redis.feed().await;
+    let entries: Vec<_> = (0..5_000)
+        .map(|number| token(&number.to_string()))
+        .collect();
+    feed.rebuild(&entries, Some(&mark.epoch), now())
+        .await
+        .unwrap()
+        .unwrap();
+    let replica = Replica::in_sync(&redis).await;
+    for number in [0, 499, 500, 4_999] {
+        assert_eq!(replica.of(&number.to_string()), Standing::Revoked);
+    }
+}
