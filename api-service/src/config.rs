@@ -15,7 +15,8 @@ use shared::{
 
 pub use self::login::LoginSettings;
 pub use self::strategy::{
-    CachedSessionSettings, IntrospectionSettings, JwksSettings, StrategyConfig, TokenSettings,
+    CachedSessionSettings, IntrospectionSettings, JwksSettings, RevocableTokenSettings,
+    StrategyConfig, TokenSettings,
 };
 use self::{login::LoginArgs, strategy::StrategyArgs};
 
@@ -224,6 +225,25 @@ mod tests {
         ]);
         for variable in ["API_JWKS_URL", "API_REDIS_TIMEOUT"] {
             assert_eq!(faults.matches(variable).count(), 1, "{faults}");
+        }
+    }
+
+    #[test]
+    fn the_age_of_revocations_and_what_follows_from_it_are_checked() {
+        let revocable = |age, stale| {
+            check(&[
+                "--strategy",
+                "jwt-revocable",
+                "--revocation-max-age",
+                age,
+                "--revocation-stale",
+                stale,
+            ])
+        };
+        assert!(revocable("2s", "accept").0.is_some());
+        let (_, faults) = revocable("400ms", "perhaps");
+        for variable in ["API_REVOCATION_MAX_AGE", "API_REVOCATION_STALE"] {
+            assert!(faults.contains(variable), "{faults}");
         }
     }
 

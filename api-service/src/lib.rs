@@ -32,7 +32,7 @@ use shared::{
 pub use self::{
     config::{
         CachedSessionSettings, Config, IntrospectionSettings, JwksSettings, LoginSettings,
-        StrategyConfig, TokenSettings,
+        RevocableTokenSettings, StrategyConfig, TokenSettings,
     },
     state::StateKeys,
 };
@@ -81,7 +81,13 @@ pub async fn run(
     let background = CancellationToken::new();
     let _stop_at_the_end = background.clone().drop_guard();
     let strategy = config.strategy.name();
-    let strategies = Strategies::start(config.strategy, config.routes, &metrics, &background)?;
+    let strategies = Strategies::start(
+        config.strategy,
+        config.routes,
+        &clock,
+        &metrics,
+        &background,
+    )?;
     tracing::info!(strategy, %replica, %address, "api-service starts");
     let settings = config.server;
     let login = config.login;

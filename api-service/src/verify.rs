@@ -6,6 +6,7 @@
 mod introspection;
 mod jwks;
 mod jwt;
+mod jwt_revocable;
 mod remembered;
 mod session;
 mod session_cached;
@@ -17,6 +18,7 @@ use std::{collections::BTreeMap, pin::Pin, rc::Rc, sync::Arc};
 
 use actix_web::HttpRequest;
 use shared::{
+    clock::Clock,
     server::Missing,
     session::SessionStore,
     shutdown::CancellationToken,
@@ -85,10 +87,11 @@ impl Strategies {
     pub(crate) fn start(
         strategy: StrategyConfig,
         routes: BTreeMap<&'static str, StrategyConfig>,
+        clock: &Clock,
         metrics: &Metrics,
         stop: &CancellationToken,
     ) -> Result<Self, reqwest::Error> {
-        let mut process = OfProcess::new(metrics, stop);
+        let mut process = OfProcess::new(clock, metrics, stop);
         let mut known: Vec<StrategyConfig> = Vec::new();
         let mut open = Vec::new();
         let mut index_of = |config: StrategyConfig| -> Result<usize, reqwest::Error> {
@@ -154,6 +157,7 @@ fn prepare(config: &StrategyConfig, process: &mut OfProcess<'_>) -> Result<Open,
         StrategyConfig::Jwt(settings) | StrategyConfig::Phantom(settings) => {
             jwt::prepare(config.name(), settings, process)?
         }
+        StrategyConfig::JwtRevocable(settings) => jwt_revocable::prepare(settings, process)?,
         StrategyConfig::Session(settings) => session::prepare(settings),
         StrategyConfig::SessionCached(settings) => session_cached::prepare(settings, process),
         StrategyConfig::Introspection(settings) => introspection::prepare(settings, process)?,

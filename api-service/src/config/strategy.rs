@@ -4,11 +4,15 @@ use std::{cell::OnceCell, collections::BTreeMap, time::Duration};
 
 use shared::{
     config::{Faults, Secret},
+    revocation::{FollowerSettings, WhenStale},
     session::{CacheSettings, StoreSettings},
     token::AccessTokenProfile,
 };
 
 use crate::routes;
+
+/// The shortest age at which knowledge of revocations can be too old.
+const LEAST_REVOCATION_AGE: Duration = Duration::from_secs(1);
 
 /// How callers are known, with what that needs and nothing else.
 ///
@@ -18,6 +22,8 @@ use crate::routes;
 pub enum StrategyConfig {
     /// `jwt`: signed access tokens, verified here.
     Jwt(TokenSettings),
+    /// `jwt-revocable`: signed access tokens, verified here, that were not taken back.
+    JwtRevocable(RevocableTokenSettings),
     /// `session`: opaque ids, looked up in Redis.
     Session(StoreSettings),
     /// `session-cached`: opaque ids, known from memory for as long as Redis says so.
@@ -37,6 +43,15 @@ pub struct TokenSettings {
     pub jwks: JwksSettings,
     /// How many verified tokens each worker thread remembers; 0: none.
     pub remembered: usize,
+}
+
+/// What verifying tokens that can be taken back needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocableTokenSettings {
+    /// What verifying them needs.
+    pub tokens: TokenSettings,
+    /// Where what is taken back is told, and how old that may be.
+    pub revocations: FollowerSettings,
 }
 
 /// Where the issuer's keys come from.
@@ -81,9 +96,12 @@ type Known = (
 );
 
 /// All strategies.
-const KNOWN: [Known; 5] = [
+const KNOWN: [Known; 6] = [
     ("jwt", |checked, faults| {
         checked.token(faults).map(StrategyConfig::Jwt)
+    }),
+    ("jwt-revocable", |checked, faults| {
+        checked.revocable(faults).map(StrategyConfig::JwtRevocable)
     }),
     ("session", |checked, faults| {
         checked.store(faults).map(StrategyConfig::Session)
@@ -107,6 +125,7 @@ impl StrategyConfig {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Jwt(_) => "jwt",
+            Self::JwtRevocable(_) => "jwt-revocable",
             Self::Session(_) => "session",
             Self::SessionCached(_) => "session-cached",
             Self::Introspection(_) => "introspection",
@@ -162,6 +181,14 @@ pub(super) struct StrategyArgs {
     /// checked again; 0 for none.
     #[arg(long, env = "API_REMEMBERED_TOKENS", default_value = "0")]
     remembered_tokens: String,
+
+    /// jwt-revocable: how long ago a replica may last have known of everything that was taken back.
+    #[arg(long, env = "API_REVOCATION_MAX_AGE", default_value = "5s")]
+    revocation_max_age: String,
+
+    /// jwt-revocable: what a good token is beyond that age: refuse (503) or accept.
+    #[arg(long, env = "API_REVOCATION_STALE", default_value = "refuse")]
+    revocation_stale: String,
 
     /// Sessions: the Redis that holds the sessions.
     #[arg(
@@ -288,6 +315,7 @@ fn route_table(
 struct Checked<'a> {
     args: &'a StrategyArgs,
     token: OnceCell<Option<TokenSettings>>,
+    revocable: OnceCell<Option<RevocableTokenSettings>>,
     store: OnceCell<Option<StoreSettings>>,
     cached: OnceCell<Option<CachedSessionSettings>>,
     introspection: OnceCell<Option<IntrospectionSettings>>,
@@ -298,6 +326,7 @@ impl<'a> Checked<'a> {
         Self {
             args,
             token: OnceCell::new(),
+            revocable: OnceCell::new(),
             store: OnceCell::new(),
             cached: OnceCell::new(),
             introspection: OnceCell::new(),
@@ -306,6 +335,11 @@ impl<'a> Checked<'a> {
 
     fn token(&self, faults: &mut Faults) -> Option<TokenSettings> {
         self.token.get_or_init(|| token(self.args, faults)).clone()
+    }
+
+    fn revocable(&self, faults: &mut Faults) -> Option<RevocableTokenSettings> {
+        let settings = self.revocable.get_or_init(|| revocable(self, faults));
+        settings.clone()
     }
 
     fn store(&self, faults: &mut Faults) -> Option<StoreSettings> {
@@ -355,6 +389,31 @@ fn token(args: &StrategyArgs, faults: &mut Faults) -> Option<TokenSettings> {
             cooldown: cooldown?,
         },
         remembered: remembered?,
+    })
+}
+
+fn revocable(checked: &Checked<'_>, faults: &mut Faults) -> Option<RevocableTokenSettings> {
+    let args = checked.args;
+    let tokens = checked.token(faults);
+    let store = checked.store(faults);
+    let max_age = faults.positive_duration("API_REVOCATION_MAX_AGE", &args.revocation_max_age);
+    if max_age.is_some_and(|age| age < LEAST_REVOCATION_AGE) {
+        // The feed is looked at every 400 ms, and one look may be late.
+        faults.add("API_REVOCATION_MAX_AGE", "must be at least 1s");
+    }
+    let when_stale = match args.revocation_stale.as_str() {
+        "refuse" => Ok(WhenStale::Refuse),
+        "accept" => Ok(WhenStale::Accept),
+        other => Err(format!("{other:?} is not refuse or accept")),
+    };
+    let when_stale = faults.check("API_REVOCATION_STALE", when_stale);
+    Some(RevocableTokenSettings {
+        tokens: tokens?,
+        revocations: FollowerSettings {
+            store: store?,
+            max_age: max_age?,
+            when_stale: when_stale?,
+        },
     })
 }
 

@@ -3,6 +3,8 @@
 use std::{rc::Rc, sync::Arc};
 
 use shared::{
+    clock::Clock,
+    revocation::{FollowerSettings, Revocations},
     session::{SessionStore, StoreSettings},
     shutdown::CancellationToken,
     telemetry::metrics::Metrics,
@@ -13,22 +15,39 @@ use crate::{JwksSettings, TokenSettings};
 
 /// What the strategies of one process share, made when the first asks for it.
 pub(super) struct OfProcess<'a> {
+    /// The time, for what counts it between requests.
+    clock: &'a Clock,
     /// Where strategies register their metrics.
     pub(super) metrics: &'a Metrics,
     /// Ends what runs in the background.
     pub(super) stop: &'a CancellationToken,
     jwks: Vec<(JwksSettings, Jwks)>,
+    revocations: Vec<(FollowerSettings, Revocations)>,
     remembered: Option<Events>,
 }
 
 impl<'a> OfProcess<'a> {
-    pub(super) fn new(metrics: &'a Metrics, stop: &'a CancellationToken) -> Self {
+    pub(super) fn new(clock: &'a Clock, metrics: &'a Metrics, stop: &'a CancellationToken) -> Self {
         Self {
+            clock,
             metrics,
             stop,
+            revocations: Vec::new(),
             jwks: Vec::new(),
             remembered: None,
         }
+    }
+
+    /// What is taken back, as the feed of these settings tells; following starts when it is new.
+    pub(super) fn revocations(&mut self, settings: &FollowerSettings) -> Revocations {
+        if let Some((_, known)) = self.revocations.iter().find(|(one, _)| one == settings) {
+            return known.clone();
+        }
+        let clock = self.clock.clone();
+        let revocations = Revocations::follow(settings.clone(), clock, self.metrics, self.stop);
+        self.revocations
+            .push((settings.clone(), revocations.clone()));
+        revocations
     }
 
     /// The key set of these settings; its fetching task is started when it is new.

@@ -14,6 +14,7 @@ mod introspection;
 mod issuer;
 mod keys;
 mod redis;
+mod revocable;
 mod routes;
 mod service;
 mod servlet;

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use api_service::{StrategyConfig, TokenSettings};
 use serde_json::json;
-use shared::session::{Creation, SessionId, SessionRecord, SessionStore};
+use shared::{
+    revocation::WhenStale,
+    session::{Creation, SessionId, SessionRecord, SessionStore},
+};
 
 use crate::{
     authority::Authority,
     cached::cached,
     issuer::{Answer, Issuer},
     redis::Redis,
+    revocable,
     service::{self, Header, NEVER, NOW, Service},
     signer::{Signer, claims},
 };
@@ -30,9 +34,13 @@ struct Arm {
 
 /// Kept running as long as the service.
 enum Backend {
-    Issuer(#[expect(dead_code, reason = "held, not read")] Issuer),
+    Issuer(Issuer),
     Redis(#[expect(dead_code, reason = "held, not read")] Redis),
     Authority(#[expect(dead_code, reason = "held, not read")] Authority),
+    Both(
+        #[expect(dead_code, reason = "held, not read")] Issuer,
+        #[expect(dead_code, reason = "held, not read")] Redis,
+    ),
 }
 
 const BARE: &str = "Bearer realm=\"statewise\"";
@@ -103,6 +111,21 @@ async fn the_contract_holds(arm: &Arm) {
             }
         }
     }
+}
+
+/// Tokens by the strategy that also follows what is taken back.
+async fn revocable_tokens(remembered: usize) -> Arm {
+    let mut arm = token_arm("jwt", remembered).await;
+    let Backend::Issuer(issuer) = arm._backend else {
+        panic!("tokens have an issuer")
+    };
+    let redis = Redis::start();
+    revocable::feed(&redis).await;
+    let strategy = revocable::strategy(&issuer, &redis, WhenStale::Refuse, remembered);
+    arm.service = Service::ready(strategy).await;
+    arm.strategy = "jwt-revocable";
+    arm._backend = Backend::Both(issuer, redis);
+    arm
 }
 
 async fn tokens() -> Arm {
@@ -181,6 +204,8 @@ async fn all() -> Vec<Arm> {
     vec![
         tokens().await,
         token_arm("jwt", 100).await,
+        revocable_tokens(0).await,
+        revocable_tokens(100).await,
         token_arm("phantom", 0).await,
         token_arm("phantom", 100).await,
         sessions().await,
