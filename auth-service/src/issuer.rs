@@ -205,6 +205,12 @@ impl Issuer {
         self.now() + self.tokens.refresh_ttl.as_secs()
     }
 
+    /// When a token of now ends at the latest, in Unix seconds.
+    #[must_use]
+    pub fn latest_end(&self) -> u64 {
+        self.now() + self.tokens.access_ttl.as_secs()
+    }
+
     /// The time by which this issuer counts, in Unix seconds.
     #[must_use]
     pub fn now(&self) -> u64 {

@@ -42,8 +42,7 @@ const SUCCESSOR: &str = "SELECT c.issued_at, c.sealed, g.issued_at FROM refresh_
      LEFT JOIN refresh_tokens g ON g.parent_hash = c.token_hash WHERE c.parent_hash = $1";
 const UNSEAL_OLD: &str =
     "UPDATE refresh_tokens SET sealed = NULL WHERE sealed IS NOT NULL AND issued_at <= $1";
-const FAMILY: &str = "SELECT f.id, f.user_id, f.revoked_at FROM refresh_tokens t \
-     JOIN refresh_families f ON f.id = t.family_id WHERE t.token_hash = $1";
+const FAMILY: &str = "SELECT family_id FROM refresh_tokens WHERE token_hash = $1";
 const ENDED: &str = "SELECT revoked_at FROM refresh_families WHERE id = $1";
 const REVOKE: &str =
     "UPDATE refresh_families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
@@ -65,17 +64,6 @@ pub struct Grant {
     pub spent_at: Option<u64>,
     /// The user as the database knows them now.
     pub user: User,
-}
-
-/// The login that a token was made for, which may be over.
-#[derive(Debug)]
-pub struct Login {
-    /// Its id, the `sid` of its access tokens.
-    pub family: String,
-    /// Whose it is.
-    pub user_id: String,
-    /// Whether it was ended.
-    pub ended: bool,
 }
 
 /// How an attempt to spend a token ended.
@@ -195,19 +183,18 @@ impl RefreshTokens {
         ))
     }
 
-    /// The login of a token, whatever became of either. `None` when it is no refresh token.
+    /// The family of a token, whatever became of either. `None` when it is no refresh token.
     ///
     /// # Errors
     ///
     /// The database did not answer.
-    pub async fn login_of(
+    pub async fn family_of(
         &self,
         token: &RefreshToken,
         trace: Option<&TraceHandle>,
-    ) -> Result<Option<Login>, DatabaseError> {
-        type Row = (String, String, Option<i64>);
+    ) -> Result<Option<String>, DatabaseError> {
         let statement = async {
-            on_database!(self.database, pool => sqlx::query_as::<_, Row>(FAMILY)
+            on_database!(self.database, pool => sqlx::query_as::<_, (String,)>(FAMILY)
                 .bind(digest(token))
                 .fetch_optional(pool))
         };
@@ -215,11 +202,7 @@ impl RefreshTokens {
             .database
             .call(tokens("SELECT"), trace, statement)
             .await?;
-        Ok(row.map(|(family, user_id, revoked_at)| Login {
-            family,
-            user_id,
-            ended: revoked_at.is_some(),
-        }))
+        Ok(row.map(|(family,)| family))
     }
 
     /// Spends a token and gives its successor. Asking again within the grace gives the same

@@ -14,6 +14,7 @@ mod rate_limit;
 mod register;
 mod revoke;
 mod signed_in;
+mod take_back;
 mod token;
 
 use actix_web::web::{self, ServiceConfig};

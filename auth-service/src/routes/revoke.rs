@@ -7,6 +7,7 @@ use super::{
     State,
     caller::Caller,
     form::{Form, Parameters},
+    take_back,
 };
 use crate::{
     error::{Error, OAuthError},
@@ -42,16 +43,13 @@ async fn revoke_opaque(
     trace: Option<&TraceHandle>,
 ) -> Result<(), Error> {
     let refresh_token = Secret::new(id.expose().to_owned());
-    if let Some(login) = state.refresh_tokens.login_of(&refresh_token, trace).await? {
+    if let Some(login) = state
+        .refresh_tokens
+        .family_of(&refresh_token, trace)
+        .await?
+    {
         own(caller, CLIENT_ID)?;
-        if !login.ended {
-            let now = state.issuer.now();
-            state
-                .refresh_tokens
-                .revoke(&login.family, now, trace)
-                .await?;
-        }
-        return Ok(());
+        return take_back::login(state, &login, trace).await;
     }
     match caller {
         Caller::Public => {
@@ -73,11 +71,7 @@ async fn revoke_signed(
         return Ok(());
     };
     own(caller, &claims.client_id)?;
-    if let Some(login) = &claims.sid {
-        let now = state.issuer.now();
-        state.refresh_tokens.revoke(login, now, trace).await?;
-    }
-    Ok(())
+    take_back::token(state, &claims, trace).await
 }
 
 /// RFC 7009 §2.1: a client revokes tokens that were issued to it.

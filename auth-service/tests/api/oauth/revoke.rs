@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{API, refused, text, with_clients};
+use super::{API, WORKER, refused, text, with_clients};
 use crate::service::{Backend, Service, answered, header, problem};
 
 async fn given_back(service: &Service, token: &str) {
@@ -74,6 +74,21 @@ async fn rfc7009_2_1_an_access_token_that_was_given_back_is_inactive() {
     let login = service.logged_in("ada", "token").await;
     let token = text(&login, "access_token");
     given_back(&service, token).await;
+    assert_eq!(service.introspected(token).await, json!({"active": false}));
+    let other = service.refresh(text(&login, "refresh_token")).await;
+    let other: serde_json::Value = other.json().await.unwrap();
+    let other = service.introspected(text(&other, "access_token")).await;
+    assert_eq!(other["active"], true, "its login goes on");
+
+    let form = [("grant_type", "client_credentials")];
+    let own = service.oauth_as(WORKER, "token", &form).await;
+    let own: serde_json::Value = own.json().await.unwrap();
+    let token = text(&own, "access_token");
+    assert_eq!(service.introspected(token).await["active"], true);
+    let response = service
+        .oauth_as(WORKER, "revoke", &[("token", token)])
+        .await;
+    assert_eq!(response.status(), 200);
     assert_eq!(service.introspected(token).await, json!({"active": false}));
     service.stop().await;
 }
