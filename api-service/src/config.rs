@@ -175,6 +175,40 @@ mod tests {
     }
 
     #[test]
+    fn every_strategy_is_known_by_its_name_and_introspection_needs_credentials() {
+        for name in ["jwt", "session", "session-cached", "phantom"] {
+            let (config, faults) = check(&["--strategy", name]);
+            assert_eq!(config.unwrap().strategy.name(), name, "{faults}");
+        }
+        let (_, faults) = check(&["--strategy", "introspection", "--client-secret", ""]);
+        for variable in ["API_CLIENT_ID", "API_CLIENT_SECRET"] {
+            assert!(faults.contains(variable), "{faults}");
+        }
+        let credentials = ["--client-id", "api", "--client-secret", "hunter2"];
+        let (config, _) = check(&[&["--strategy", "introspection"][..], &credentials].concat());
+        let config = config.unwrap();
+        assert_eq!(config.strategy.name(), "introspection");
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+    }
+
+    #[test]
+    fn a_memory_has_a_size_and_a_time() {
+        let (_, faults) = check(&[
+            "--strategy",
+            "session-cached",
+            "--session-cache",
+            "0",
+            "--session-cache-serve-stale",
+            "5",
+        ]);
+        for variable in ["API_SESSION_CACHE:", "API_SESSION_CACHE_SERVE_STALE:"] {
+            assert!(faults.contains(variable), "{faults}");
+        }
+        let (_, faults) = check(&["--strategy", "jwt", "--remembered-tokens", "many"]);
+        assert!(faults.contains("API_REMEMBERED_TOKENS"), "{faults}");
+    }
+
+    #[test]
     fn a_route_may_have_a_strategy_of_its_own() {
         let (config, _) = check(&[
             "--strategy",

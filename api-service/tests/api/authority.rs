@@ -92,6 +92,14 @@ impl Authority {
         StrategyConfig::Introspection(self.settings("not-the-secret", Duration::ZERO))
     }
 
+    /// The same, with the endpoint elsewhere.
+    pub(crate) fn strategy_at(&self, url: url::Url) -> StrategyConfig {
+        StrategyConfig::Introspection(IntrospectionSettings {
+            url,
+            ..self.settings(SECRET, Duration::ZERO)
+        })
+    }
+
     fn settings(&self, secret: &str, cache: Duration) -> IntrospectionSettings {
         IntrospectionSettings {
             url: self.url(),

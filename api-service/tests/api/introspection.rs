@@ -1,12 +1,16 @@
 //! The introspection strategy: what the authorization server says, and what it fails to say.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 use crate::{
     authority::{Authority, Mood, TIMEOUT},
     eventually,
     keys::join_all,
-    service::{NEVER, Service},
+    service::{NEVER, NOW, Service},
 };
 
 /// How much later than its deadline an answer may be seen when the processors are taken.
@@ -160,4 +164,40 @@ async fn an_active_answer_is_kept_when_configured_and_never_past_the_end_of_the_
     let later = authority.log_in(&["user"]);
     authority.log_out(&later);
     assert_eq!(service.me(&later).await.status, 401);
+}
+
+/// A server that closes every connection at the second request on it, without an answer.
+fn one_request_a_connection() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let document = format!(
+                r#"{{"active":true,"sub":"u-1","iat":{NOW},"exp":{}}}"#,
+                NOW + 900
+            );
+            // A request of this client fits into one read.
+            let _ = stream.read(&mut [0; 4_096]).and_then(|_| {
+                let length = document.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{document}"
+                )
+            });
+            let _ = stream.read(&mut [0; 4_096]);
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_under_a_call_fails_no_request() {
+    let authority = Authority::start();
+    let url = format!("http://{}/", one_request_a_connection());
+    let service = Service::start(authority.strategy_at(url.parse().unwrap()));
+    let id = authority.log_in(&["user"]);
+    for _ in 0..20 {
+        let answer = service.me(&id).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
 }

@@ -1,7 +1,9 @@
 //! One call: bounded in time and size, authenticated, and never sent elsewhere.
 
+use std::time::Duration;
+
 use opentelemetry::KeyValue;
-use reqwest::{StatusCode, header, redirect};
+use reqwest::{RequestBuilder, StatusCode, header, redirect};
 use serde::Deserialize;
 use shared::{
     config::Secret,
@@ -10,6 +12,8 @@ use shared::{
 
 use crate::{IntrospectionSettings, extract::Principal};
 
+/// Shorter than servers keep a connection that nobody uses, so that it is not closed while we write.
+const IDLE: Duration = Duration::from_secs(3);
 /// Many times what an answer has.
 const LIMIT_BYTES: usize = 64 * 1024;
 
@@ -17,6 +21,7 @@ const LIMIT_BYTES: usize = 64 * 1024;
 #[derive(Clone)]
 pub(super) struct Client {
     http: reqwest::Client,
+    timeout: Duration,
     url: url::Url,
     id: String,
     secret: Secret<String>,
@@ -42,6 +47,8 @@ pub(super) enum CallError {
     Timeout,
     #[error("the authorization server was not reached")]
     Unreachable,
+    #[error("the connection to the authorization server broke")]
+    Broken,
     #[error("the authorization server refused our own credentials (API_CLIENT_ID)")]
     Unauthorized,
     #[error("the authorization server answered {0}")]
@@ -56,6 +63,7 @@ impl CallError {
         match self {
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
+            Self::Broken => "broken",
             Self::Unauthorized => "unauthorized",
             Self::Status(_) => "refused",
             Self::Document => "unusable",
@@ -67,8 +75,10 @@ impl From<reqwest::Error> for CallError {
     fn from(error: reqwest::Error) -> Self {
         if error.is_timeout() {
             Self::Timeout
-        } else {
+        } else if error.is_connect() {
             Self::Unreachable
+        } else {
+            Self::Broken
         }
     }
 }
@@ -77,12 +87,13 @@ impl Client {
     pub(super) fn new(settings: &IntrospectionSettings) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .timeout(settings.timeout)
-            .connect_timeout(settings.timeout)
+            .pool_idle_timeout(IDLE)
             .redirect(redirect::Policy::none())
             .no_proxy()
             .build()?;
         Ok(Self {
             http,
+            timeout: settings.timeout,
             url: settings.url.clone(),
             id: settings.client_id.clone(),
             secret: settings.client_secret.clone(),
@@ -120,7 +131,9 @@ impl Client {
                 request = request.header("tracestate", state);
             }
         }
-        let outcome = answer(request).await;
+        let outcome = tokio::time::timeout(self.timeout, answer_or_again(request))
+            .await
+            .unwrap_or(Err(CallError::Timeout));
         if let (Some(span), Err(error)) = (&mut span, &outcome) {
             span.fail(error.outcome());
         }
@@ -128,7 +141,17 @@ impl Client {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> Result<Option<Active>, CallError> {
+/// Asking changes nothing, so it may be done again when a connection breaks that stood: the server
+/// may have closed it just then, as one does that is about to end.
+async fn answer_or_again(request: RequestBuilder) -> Result<Option<Active>, CallError> {
+    let again = request.try_clone();
+    match (answer(request).await, again) {
+        (Err(CallError::Broken), Some(again)) => answer(again).await,
+        (outcome, _) => outcome,
+    }
+}
+
+async fn answer(request: RequestBuilder) -> Result<Option<Active>, CallError> {
     let mut response = request.send().await?;
     match response.status() {
         StatusCode::OK => {}
