@@ -106,6 +106,8 @@ const ADMINISTRATOR: &str = "freshness-admin";
 
 /// Batches that bring less than hoped for are repeated, up to this multiple of what is needed.
 const PATIENCE: usize = 2;
+/// Revocations that may be under way at the same time.
+const THREADS: usize = 4;
 
 /// Starts a stack with short-lived tokens and measures.
 ///
@@ -307,6 +309,7 @@ impl Measurement<'_> {
                 last_accepted: arm.last_good_sent,
                 end: group.window(),
                 spacing: group.spacing(),
+                bound: group.bound,
             });
         }
         Ok(())
@@ -374,23 +377,48 @@ impl Measurement<'_> {
     }
 }
 
-/// Makes each call at its moment, one after the other. Gives when each was made and answered.
+/// Makes each call at its moment, on a few threads, so that a slow answer does not delay the next
+/// call. Gives when each was made and answered.
 fn revoke(
     origin: Instant,
     victims: &[Victim],
     calls: Vec<call::Call>,
 ) -> Vec<(Duration, Option<Duration>)> {
-    let mut answers = vec![(Duration::ZERO, None); victims.len()];
     let mut due: Vec<(usize, call::Call)> = calls.into_iter().enumerate().collect();
     due.sort_by_key(|(index, _)| victims[*index].moment);
-    for (index, call) in due {
-        let moment = origin + victims[index].moment;
-        std::thread::sleep(moment.saturating_duration_since(Instant::now()));
-        let asked = origin.elapsed();
-        let answered = call.make().ok();
-        let accepted = answered.filter(|answered| (200..300).contains(&answered.status));
-        let acknowledged = accepted.map(|answered| answered.at.saturating_duration_since(origin));
-        answers[index] = (asked, acknowledged);
+    let mut shares: Vec<Vec<(usize, call::Call)>> = (0..THREADS).map(|_| Vec::new()).collect();
+    for (place, call) in due.into_iter().enumerate() {
+        shares[place % THREADS].push(call);
     }
+    let mut answers = vec![(Duration::ZERO, None); victims.len()];
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = shares
+            .into_iter()
+            .map(|share| {
+                scope.spawn(move || -> Vec<_> {
+                    let answered = share.into_iter().map(|(index, call)| {
+                        let moment = origin + victims[index].moment;
+                        std::thread::sleep(moment.saturating_duration_since(Instant::now()));
+                        (index, made(origin, call))
+                    });
+                    answered.collect()
+                })
+            })
+            .collect();
+        for (index, answer) in threads
+            .into_iter()
+            .flat_map(|one| one.join().unwrap_or_default())
+        {
+            answers[index] = answer;
+        }
+    });
     answers
+}
+
+fn made(origin: Instant, call: call::Call) -> (Duration, Option<Duration>) {
+    let asked = origin.elapsed();
+    let answered = call.make().ok();
+    let accepted = answered.filter(|answered| (200..300).contains(&answered.status));
+    let acknowledged = accepted.map(|answered| answered.at.saturating_duration_since(origin));
+    (asked, acknowledged)
 }

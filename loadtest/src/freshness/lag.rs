@@ -22,6 +22,8 @@ pub(super) struct Seen {
     pub(super) end: Duration,
     /// Time between two requests.
     pub(super) spacing: Duration,
+    /// How long acceptance may go on by design.
+    pub(super) bound: Duration,
 }
 
 /// What one revocation tells.
@@ -43,6 +45,10 @@ impl Seen {
         let silence = (self.spacing * SILENT).max(STALL);
         if last + silence < self.asked {
             // The credential had ended by itself.
+            return Told::Nothing;
+        }
+        if acknowledged + self.bound + silence >= self.end {
+            // Revoked so late, on a busy machine, that the end was not watched.
             return Told::Nothing;
         }
         let lag = last.saturating_sub(acknowledged);
@@ -131,6 +137,7 @@ mod tests {
             last_accepted: last.map(Duration::from_millis),
             end: Duration::from_secs(2),
             spacing: Duration::from_millis(5),
+            bound: Duration::ZERO,
         }
     }
 
@@ -158,6 +165,16 @@ mod tests {
         check(seen(500, None, Some(540)), Told::Nothing);
         check(seen(500, Some(503), None), Told::Nothing);
         check(seen(500, Some(503), Some(200)), Told::Nothing);
+    }
+
+    #[test]
+    fn what_was_revoked_too_late_to_be_watched_tells_nothing() {
+        check(seen(1_900, Some(1_950), Some(1_949)), Told::Nothing);
+        let bounded = Seen {
+            bound: Duration::from_millis(1_400),
+            ..seen(500, Some(503), Some(1_995))
+        };
+        check(bounded, Told::Nothing);
     }
 
     #[test]
