@@ -1,0 +1,107 @@
+//! The signing key changes every second, and no request fails.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use loadtest::{
+    engine::{self, Arm, Arrivals, Load, Options, Variant},
+    login::Credential,
+    stack::{Role, StackOptions},
+};
+use system_tests::{Cluster, cluster::answer};
+
+/// Every strategy; the key matters to those with a token in them, and must not to the others.
+const STRATEGIES: [&str; 6] = [
+    "jwt",
+    "jwt-revocable",
+    "phantom",
+    "session",
+    "session-cached",
+    "introspection",
+];
+/// Requests a second and strategy: modest, so that a machine with two cores has rest.
+const RATE: f64 = 25.0;
+/// Length of one run of the generator; then the newest token joins.
+const RUN: Duration = Duration::from_secs(2);
+/// Tokens in use, from the oldest that still lives to the newest.
+const TOKENS: usize = 6;
+
+#[test]
+fn a_key_that_changes_every_second_costs_no_request() {
+    // A minute when asked for; long enough for a dozen keys otherwise.
+    let long = std::env::var_os("STATEWISE_LONG").is_some();
+    let length = Duration::from_secs(if long { 60 } else { 12 });
+    let options = StackOptions {
+        strategies: STRATEGIES.map(str::to_owned).to_vec(),
+        replicas: 2,
+        ..StackOptions::default()
+    };
+    let options = options
+        .variable(Role::Auth, "AUTH_KEY_ROTATE_EVERY", "1s")
+        // Verifiers fetch the keys every second: four times before a key signs.
+        .variable(Role::Auth, "AUTH_KEY_ANNOUNCE", "4s")
+        .variable(Role::Auth, "AUTH_ACCESS_TOKEN_TTL", "30s")
+        .variable(Role::Auth, "AUTH_KEY_RETAIN", "32s")
+        .variable(Role::Api, "API_JWKS_REFRESH", "1s");
+    let cluster = Cluster::with(options);
+    cluster.register("ada");
+    let session = cluster.session("ada");
+    let mut tokens = Vec::new();
+    let mut signers = BTreeSet::new();
+    let mut good = 0;
+    let started = Instant::now();
+    while started.elapsed() < length {
+        let token = cluster.token("ada");
+        signers.insert(token.split('.').next().unwrap_or_default().to_owned());
+        tokens.push(token);
+        if tokens.len() > TOKENS {
+            tokens.remove(0);
+        }
+        good += no_failure(&cluster, &tokens, &session);
+    }
+    assert!(signers.len() >= 4, "only {} keys signed", signers.len());
+    let jwks = answer(cluster.get("/auth/.well-known/jwks.json")).json;
+    let published = jwks["keys"].as_array().map_or(0, Vec::len);
+    assert!(
+        published > signers.len(),
+        "only {published} keys are published"
+    );
+    println!(
+        "{good} requests over {} signing keys in {:.0} s, none failed",
+        signers.len(),
+        started.elapsed().as_secs_f64()
+    );
+}
+
+/// Drives every strategy for a while; how many requests were answered.
+fn no_failure(cluster: &Cluster, tokens: &[String], session: &str) -> u64 {
+    let arm = |strategy: &str| Arm {
+        name: strategy.to_owned(),
+        url: format!("{}/{strategy}/me", cluster.stack.gateway_url)
+            .parse()
+            .expect("the gateway has a valid URL"),
+        variants: match Credential::of(strategy) {
+            Some(Credential::Token) => tokens.iter().map(|one| Variant::bearer(one)).collect(),
+            _ => vec![Variant::bearer(session)],
+        },
+        load: Load::Open {
+            rate: RATE,
+            arrivals: Arrivals::Uniform,
+        },
+    };
+    let options = Options {
+        duration: RUN,
+        drain: Duration::from_secs(5),
+        ..Options::default()
+    };
+    let running = engine::start(options, STRATEGIES.map(arm).to_vec());
+    let outcome = running.unwrap_or_else(|error| panic!("{error}")).join();
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
+    for arm in &outcome.arms {
+        assert_eq!(arm.failed(), 0, "{}: {:?}", arm.name, arm.outcomes);
+        assert!(arm.good() > 20, "{}: only {:?}", arm.name, arm.outcomes);
+    }
+    outcome.arms.iter().map(engine::ArmOutcome::good).sum()
+}
