@@ -41,6 +41,16 @@ check-shell:
 check-compose:
 	$(if $(COMPOSE),$(COMPOSE) config --quiet,@echo "no docker compose here: docker-compose.yml was not checked")
 
+.PHONY: openapi
+openapi: toolchain ## Renews docs/openapi/ from the services
+	STATEWISE_WRITE_OPENAPI=1 cargo test --locked -p auth-service -p api-service -p gateway --test api --test proxy -- openapi description
+
+.PHONY: schemathesis
+schemathesis: toolchain ## Holds the services to their OpenAPI documents, three minutes
+	scripts/install.sh redis curl jq
+	cargo build --locked --workspace --bins
+	scripts/schemathesis.sh
+
 .PHONY: bench
 bench: toolchain ## Measures the gateway against nginx and HAProxy, then the benchmarks of the crates
 	scripts/install.sh redis nginx haproxy wrk
@@ -60,10 +70,6 @@ freshness: toolchain ## Measures how long a revoked credential is accepted, for 
 	scripts/install.sh redis
 	cargo build --release --locked --workspace --bins
 	$(TARGET_DIR)/release/loadtest freshness --replicas 3 $(addprefix --strategy ,$(STRATEGIES))
-
-.PHONY: verdicts
-verdicts: toolchain ## Writes docs/verdicts.md from the table that the conformance suite runs
-	STATEWISE_WRITE_VERDICTS=1 cargo test --locked -p system-tests --test conformance the_document
 
 .PHONY: compose-test
 compose-test: ## Starts docker-compose.yml (all but Jaeger) as its own project, logs in, scales under load, stops

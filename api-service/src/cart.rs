@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// The largest body of a `PUT`, and so the largest cart that is kept in a session.
 pub(crate) const CART_LIMIT_BYTES: usize = 64 * 1024;
@@ -15,18 +16,23 @@ const QUANTITY_LIMIT: u64 = 999;
 const FAULTS_TOLD: usize = 20;
 
 /// What somebody wants to buy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Cart {
     /// Each thing once.
+    #[schema(max_items = 1_000)]
     pub(crate) items: Vec<Item>,
 }
 
 /// One line of a cart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Item {
     /// Which thing.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     pub(crate) sku: String,
     /// How many of it.
+    #[schema(minimum = 1, maximum = 999)]
     pub(crate) quantity: u64,
 }
 
@@ -103,7 +109,7 @@ impl Item {
         }
         let quantity = members
             .get("quantity")
-            .and_then(Value::as_u64)
+            .and_then(whole)
             .filter(|number| (1..=QUANTITY_LIMIT).contains(number));
         if quantity.is_none() {
             faults.push(format!(
@@ -115,6 +121,15 @@ impl Item {
             quantity: quantity?,
         })
     }
+}
+
+/// A number without a fraction: to JSON, and to JSON Schema, 2.0 is the same as 2.
+fn whole(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| {
+        let known = value.as_f64().filter(|number| number.fract() == 0.0)?;
+        // Only what can be a quantity is converted, so nothing is cut off.
+        (1..=QUANTITY_LIMIT).find(|wanted| *wanted as f64 == known)
+    })
 }
 
 fn is_sku(text: &str) -> bool {
@@ -155,6 +170,8 @@ mod tests {
             json!({"items": [{"sku": "tea-1.kg", "quantity": 1}, {"sku": "T", "quantity": 999}]});
         let cart = Cart::parse(json.to_string().as_bytes()).unwrap();
         assert_eq!(serde_json::to_value(&cart).unwrap(), json);
+        let whole = Cart::parse(br#"{"items":[{"sku":"tea","quantity":2.0}]}"#).unwrap();
+        assert_eq!(whole.items[0].quantity, 2);
         let empty = Cart::parse(b"{\"items\":[]}").unwrap();
         assert_eq!(empty, Cart::default());
     }

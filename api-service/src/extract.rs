@@ -54,7 +54,7 @@ impl Gates {
 }
 
 /// A caller who is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Principal {
     /// The user's stable id.
     pub(crate) subject: String,

@@ -2,23 +2,24 @@
 
 use actix_web::HttpRequest;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{carried, credential, keep::Keeper};
 
 /// Who knows what. Names only: the values are beside it in the answer, or secret.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Known {
     by_server: ByServer,
     carried_by_client: CarriedByClient,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ByServer {
     /// What the server looked up, and would find without the client's saying.
     holds: &'static [&'static str],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct CarriedByClient {
     /// What this service reads from what the client sends.
     holds: &'static [&'static str],

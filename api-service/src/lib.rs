@@ -12,6 +12,7 @@ mod error;
 mod extract;
 mod keep;
 mod known;
+mod openapi;
 mod routes;
 mod servlet;
 mod state;

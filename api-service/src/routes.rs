@@ -4,18 +4,22 @@ mod cart;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, middleware::from_fn, web};
 use serde::Serialize;
-use shared::{problem::Problem, server::resource};
+use shared::{
+    problem::Problem,
+    server::{describe as serve_document, resource},
+};
+use utoipa::ToSchema;
 
 use crate::{
     extract::{Authenticated, Gate, Gates, Principal},
     known::Known,
-    servlet,
+    openapi, servlet,
 };
 
 const READ_ONLY: &str = "GET, HEAD";
-const PUBLIC: &str = "/public";
-const ME: &str = "/me";
-const ADMIN: &str = "/admin";
+pub(crate) const PUBLIC: &str = "/public";
+pub(crate) const ME: &str = "/me";
+pub(crate) const ADMIN: &str = "/admin";
 /// Where the cart is.
 pub(crate) const CART: &str = "/cart";
 
@@ -34,6 +38,7 @@ pub(crate) fn configure(routes: &mut web::ServiceConfig, gates: &Gates, meaningl
 }
 
 fn list(routes: &mut web::ServiceConfig, gates: &Gates) {
+    serve_document(routes, openapi::document().to_json());
     let at = |path: &'static str, allow| resource(path, allow).app_data(gates.of(path));
     routes
         .service(
@@ -59,22 +64,33 @@ fn list(routes: &mut web::ServiceConfig, gates: &Gates) {
         );
 }
 
-#[derive(Serialize)]
-struct Description<'a> {
+/// Who is calling, and who answers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Description<'a> {
     #[serde(flatten)]
     principal: &'a Principal,
+    /// How the caller is known.
     strategy: &'static str,
+    /// Name of the replica that answers.
     replica: &'a str,
     known: Known,
 }
 
+/// What anybody may read.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Greeting<'a> {
+    message: &'static str,
+    strategy: &'static str,
+    replica: &'a str,
+}
+
 /// `GET /public`: no credential is looked at.
 async fn public(gate: web::Data<Gate>) -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({
-        "message": "anybody may read this",
-        "strategy": gate.strategy.name(),
-        "replica": gate.replica,
-    }))
+    HttpResponse::Ok().json(Greeting {
+        message: "anybody may read this",
+        strategy: gate.strategy.name(),
+        replica: &gate.replica,
+    })
 }
 
 /// `GET /me`: who the caller is, and who answers.

@@ -24,6 +24,7 @@ pub mod issuer;
 pub mod keys;
 pub mod limits;
 pub mod metrics;
+mod openapi;
 pub mod passwords;
 mod random;
 pub mod refresh;

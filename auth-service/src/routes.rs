@@ -18,13 +18,17 @@ mod take_back;
 mod token;
 
 use actix_web::web::{self, ServiceConfig};
-use shared::{server::resource, session::SessionStore};
+use shared::{
+    server::{describe, resource},
+    session::SessionStore,
+};
 
 use crate::{
     clients::Clients,
     issuer::Issuer,
     limits::{LoginLimits, TrustedProxies},
     metrics::AuthMetrics,
+    openapi,
     passwords::Passwords,
     refresh::RefreshTokens,
     revocations::Revocations,
@@ -48,6 +52,7 @@ pub(crate) struct State {
 
 /// Adds the routes of the auth-service.
 pub(crate) fn configure(routes: &mut ServiceConfig, state: State) {
+    describe(routes, openapi::document().to_json());
     routes
         .app_data(web::Data::new(state))
         .app_data(form::form_config())

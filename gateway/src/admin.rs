@@ -1,4 +1,4 @@
-//! The gateway's own paths: `/healthz`, `/readyz`, `/metrics`, `/pools`.
+//! The gateway's own paths: `/healthz`, `/readyz`, `/metrics`, `/pools`, `/openapi.json`.
 
 use std::{
     collections::BTreeMap,
@@ -13,9 +13,14 @@ use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use shared::{problem::Problem, telemetry::metrics};
+use shared::{
+    openapi::{self, Document, Operation},
+    problem::Problem,
+    telemetry::metrics,
+};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
+use utoipa::ToSchema;
 
 use crate::{
     problems::{Refusal, document, respond},
@@ -23,17 +28,18 @@ use crate::{
     upstream::health::Standing,
 };
 
-#[derive(Serialize)]
+/// Every pool by its name.
+#[derive(Serialize, ToSchema)]
 struct Pools<'a> {
     pools: BTreeMap<&'a str, PoolState>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PoolState {
     upstreams: Vec<UpstreamState>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct UpstreamState {
     address: String,
     healthy: bool,
@@ -51,7 +57,7 @@ pub(crate) fn answer(
     let respond_to: fn(&Shared) -> _ = match path {
         "/healthz" => |_| json(&serde_json::json!({"status": "alive"})),
         "/readyz" => readyz,
-        "/metrics" | "/pools" if public && shared.admin_apart => return None,
+        "/metrics" | "/pools" | openapi::PATH if public && shared.admin_apart => return None,
         "/metrics" => |shared| {
             let text = shared.metrics.render();
             document(
@@ -62,6 +68,14 @@ pub(crate) fn answer(
             )
         },
         "/pools" => pools,
+        openapi::PATH => |_| {
+            document(
+                StatusCode::OK,
+                "application/json",
+                description().to_json(),
+                HeaderMap::new(),
+            )
+        },
         _ => return None,
     };
     if method != Method::GET && method != Method::HEAD {
@@ -72,6 +86,22 @@ pub(crate) fn answer(
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Some(response)
+}
+
+/// What the gateway answers itself; everything else is its upstreams'.
+fn description() -> Document {
+    Document::new(
+        "Statewise gateway",
+        env!("CARGO_PKG_VERSION"),
+        "The gateway's own paths. With GATEWAY_ADMIN_LISTEN, all but the health checks are on that \
+         address only. Every path that takes GET takes HEAD as well. Requests to a route are \
+         answered by its pool.",
+    )
+    .get(
+        "/pools",
+        Operation::new("pools", "The members of each pool and how they stand")
+            .answers::<Pools<'static>>(200, "As this gateway sees them now"),
+    )
 }
 
 /// Serves operators until dropped.

@@ -55,7 +55,6 @@ impl Exchange {
             endpoint: Endpoint {
                 pool,
                 path: Uri::try_from(settings.path.as_str())?,
-                audience: settings.audience.clone(),
                 authorization: Secret::new(authorization),
                 timeout: settings.timeout,
             },

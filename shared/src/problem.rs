@@ -24,11 +24,18 @@ pub struct Problem {
     pub headers: Vec<(&'static str, String)>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// The members of the body.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody<'a> {
+    /// Stable and machine-readable: `urn:problem-type:statewise:` and a code.
     r#type: String,
+    /// The same for every occurrence of the type.
     title: &'a str,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What is particular to this occurrence.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
 }
@@ -112,7 +119,7 @@ impl Problem {
     /// The body as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(&Body {
+        serde_json::to_string(&ProblemBody {
             r#type: format!("urn:problem-type:statewise:{}", self.code),
             title: self.title,
             status: self.status,

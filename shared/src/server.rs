@@ -28,6 +28,7 @@ use actix_web::{
 use serde::Serialize;
 
 use crate::{
+    openapi,
     problem::Problem,
     shutdown::{CancellationToken, Drain},
     telemetry::{
@@ -38,6 +39,9 @@ use crate::{
 
 /// The largest JSON body that is read, in bytes. Logins and small documents fit many times over.
 pub const JSON_LIMIT_BYTES: usize = 16 * 1024;
+
+/// What a path that is only read lets through.
+const READ_ONLY: &str = "GET, HEAD";
 
 /// How the server runs.
 #[derive(Clone, Copy, Debug)]
@@ -105,9 +109,21 @@ where
             .app_data(web::Data::new(health))
             .app_data(json_config())
             .wrap(from_fn(observe))
-            .route("/healthz", web::get().to(healthz))
-            .route("/readyz", web::get().to(readyz))
-            .route("/metrics", web::get().to(render_metrics))
+            .service(
+                resource("/healthz", READ_ONLY)
+                    .route(web::get().to(healthz))
+                    .route(web::head().to(healthz)),
+            )
+            .service(
+                resource("/readyz", READ_ONLY)
+                    .route(web::get().to(readyz))
+                    .route(web::head().to(readyz)),
+            )
+            .service(
+                resource("/metrics", READ_ONLY)
+                    .route(web::get().to(render_metrics))
+                    .route(web::head().to(render_metrics)),
+            )
             .configure(routes)
             .default_service(web::to(not_found))
     })
@@ -138,6 +154,24 @@ pub fn resource(path: &str, allow: &'static str) -> actix_web::Resource {
     web::resource(path).default_service(web::to(move || async move {
         Err::<HttpResponse, _>(Problem::method_not_allowed(allow))
     }))
+}
+
+/// Serves a service's description of itself.
+pub fn describe(routes: &mut web::ServiceConfig, document: String) {
+    let document = web::Bytes::from(document);
+    let answer = move || {
+        let document = document.clone();
+        async move {
+            HttpResponse::Ok()
+                .content_type("application/json")
+                .body(document)
+        }
+    };
+    routes.service(
+        resource(openapi::PATH, READ_ONLY)
+            .route(web::get().to(answer.clone()))
+            .route(web::head().to(answer)),
+    );
 }
 
 /// The trace of the request, for spans below it; `None` when the request is not recorded.

@@ -100,26 +100,26 @@ fn malformed() -> Problem {
 /// ones, match nothing; `None` when it is no such list.
 fn tags(value: &HeaderValue) -> Option<Vec<u64>> {
     let mut versions = Vec::new();
-    for tag in value.to_str().ok()?.split(',').map(str::trim) {
-        if tag.is_empty() {
-            continue;
-        }
-        let (weak, tag) = match tag.strip_prefix("W/") {
-            Some(rest) => (true, rest),
-            None => (false, tag),
-        };
-        let text = tag.strip_prefix('"')?.strip_suffix('"')?;
-        if text.contains('"') {
+    let mut rest = value.to_str().ok()?.trim();
+    loop {
+        let weak = rest.starts_with("W/");
+        rest = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"')?;
+        let (tag, more) = rest.split_once('"')?;
+        if tag.bytes().any(|byte| byte <= b' ') {
             return None;
         }
         // Digits as we write them: "01" is another tag than "1".
-        let version = text
+        let version = tag
             .parse()
             .ok()
-            .filter(|known: &u64| known.to_string() == text);
+            .filter(|known: &u64| known.to_string() == tag);
         versions.extend(version.filter(|_| !weak));
+        rest = more.trim_start();
+        if rest.is_empty() {
+            return Some(versions);
+        }
+        rest = rest.strip_prefix(',')?.trim_start();
     }
-    Some(versions)
 }
 
 async fn body_of(request: &HttpRequest, body: web::Payload) -> Result<Cart, Problem> {
@@ -149,18 +149,28 @@ mod tests {
     fn entity_tags_are_compared_strongly_and_byte_for_byte() {
         let read = |text: &str| tags(&HeaderValue::from_str(text).unwrap());
         assert_eq!(read("\"0\""), Some(vec![0]));
-        assert_eq!(read("\"1\", \"22\",,"), Some(vec![1, 22]));
+        assert_eq!(read("\"1\" ,\"22\", W/\"3\""), Some(vec![1, 22]));
         for foreign in [
             "W/\"1\"",
             "\"01\"",
             "\"+1\"",
-            "\"a\"",
+            "\"a,b\"",
             "\"\"",
             "\"99999999999999999999\"",
         ] {
             assert_eq!(read(foreign), Some(vec![]), "{foreign}");
         }
-        for no_list in ["1", "\"1", "*1", "\"1\" \"2\"", "w/\"1\""] {
+        for no_list in [
+            "",
+            ",",
+            "\"1\",",
+            "\"a b\"",
+            "1",
+            "\"1",
+            "*1",
+            "\"1\" \"2\"",
+            "w/\"1\"",
+        ] {
             assert_eq!(read(no_list), None, "{no_list}");
         }
     }

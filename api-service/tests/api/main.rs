@@ -6,7 +6,6 @@
     reason = "a test's own machinery that fails is a failed test"
 )]
 
-mod attacks;
 mod authority;
 mod binary;
 mod cached;
@@ -14,6 +13,7 @@ mod cart;
 mod introspection;
 mod issuer;
 mod keys;
+mod openapi;
 mod redis;
 mod revocable;
 mod routes;

@@ -66,17 +66,16 @@ impl Signer {
             PrivateKey::Edwards(_) => "EdDSA",
         };
         let header = json!({"alg": algorithm, "typ": "at+jwt", "kid": self.kid});
-        self.sign_as_written(&header.to_string(), &claims.to_string())
-    }
-
-    /// A token of exactly these texts.
-    pub(crate) fn sign_as_written(&self, header: &str, payload: &str) -> String {
-        let signed = format!("{}.{}", encode(header), encode(payload));
+        let signed = format!(
+            "{}.{}",
+            encode(header.to_string()),
+            encode(claims.to_string())
+        );
         let signature = self.signature(signed.as_bytes());
         format!("{signed}.{}", encode(signature))
     }
 
-    pub(crate) fn signature(&self, message: &[u8]) -> Vec<u8> {
+    fn signature(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match &self.key {
             PrivateKey::Rsa(key) => {
@@ -95,7 +94,7 @@ impl Signer {
         json!({"keys": [self.jwk()]}).to_string()
     }
 
-    pub(crate) fn jwk(&self) -> Value {
+    fn jwk(&self) -> Value {
         let kid = &self.kid;
         match &self.key {
             PrivateKey::Rsa(key) => {
@@ -116,6 +115,6 @@ impl Signer {
     }
 }
 
-pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
+fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -12,6 +12,7 @@ mod login;
 mod logout;
 mod metadata;
 mod oauth;
+mod openapi;
 mod outage;
 mod postgres;
 mod process;

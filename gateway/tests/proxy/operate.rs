@@ -55,7 +55,7 @@ async fn pools_are_shown_in_the_form_that_load_tests_read() {
 async fn our_own_paths_take_only_reading() {
     let upstream = Upstream::named("a").await;
     let gateway = Gateway::before(&[&upstream], &[]).await;
-    for path in ["/healthz", "/readyz", "/metrics", "/pools"] {
+    for path in ["/healthz", "/readyz", "/metrics", "/pools", "/openapi.json"] {
         assert_eq!(get(gateway.address, path).await.status, 200, "{path}");
         let request = format!("DELETE {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
         let reply = raw(gateway.address, request).await;
@@ -115,5 +115,31 @@ async fn connections_on_all_threads_are_counted_until_they_close() {
         gateway.metric("gateway_client_connections").await == 1.0
     })
     .await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_is_what_the_copy_in_the_repository_says() {
+    let upstream = Upstream::named("a").await;
+    let gateway = Gateway::before(&[&upstream], &[]).await;
+    let served = get(gateway.address, "/openapi.json").await.text();
+    let copy =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi/gateway.json");
+    if std::env::var_os("STATEWISE_WRITE_OPENAPI").is_some() {
+        std::fs::write(&copy, &served).unwrap();
+    }
+    let copy = std::fs::read_to_string(copy).unwrap();
+    assert!(copy == served, "it differs: renew it with `make openapi`");
+    let document: serde_json::Value = serde_json::from_str(&served).unwrap();
+    let paths: Vec<_> = document["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
+    assert_eq!(
+        paths,
+        ["/healthz", "/metrics", "/openapi.json", "/pools", "/readyz"]
+    );
     gateway.stop().await;
 }

@@ -19,6 +19,7 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, Serialize)]
 pub struct Ready {
     gateway: String,
+    gateway_admin: String,
     auth: String,
     redis: String,
     pools: BTreeMap<String, Vec<String>>,
@@ -32,6 +33,7 @@ impl Ready {
     pub fn of(stack: &Stack) -> Self {
         Self {
             gateway: stack.gateway_url.clone(),
+            gateway_admin: stack.gateway_admin_url.clone(),
             auth: stack.auth_url.clone(),
             redis: stack.redis_url.clone(),
             pools: stack.pools.clone(),
