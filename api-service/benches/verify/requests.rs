@@ -13,13 +13,14 @@ use std::{
 };
 
 use api_service::{
-    CachedSessionSettings, Config, IntrospectionSettings, JwksSettings, StrategyConfig,
-    TokenSettings, run,
+    CachedSessionSettings, Config, IntrospectionSettings, JwksSettings, RevocableTokenSettings,
+    StrategyConfig, TokenSettings, run,
 };
 use rustix::time::{ClockId, clock_gettime};
 use shared::{
     clock::Clock,
     config::Secret,
+    revocation::{Feed, FollowerSettings, WhenStale},
     server::ServerSettings,
     session::CacheSettings,
     shutdown::{CancellationToken, Drain},
@@ -56,7 +57,8 @@ struct Arm {
 pub(crate) fn compare() {
     let redis = Redis::start();
     let authority = Authority::start();
-    let mut arms = token_arms();
+    begin_feed(&redis);
+    let mut arms = token_arms(&redis);
     arms.extend(id_arms(&redis, &authority));
     // The first turn warms up.
     for turn in 0..=TURNS {
@@ -68,6 +70,18 @@ pub(crate) fn compare() {
         }
     }
     print(&mut arms);
+}
+
+/// The feed of what is taken back, which holds nothing.
+fn begin_feed(redis: &Redis) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let feed = Feed::open(redis.settings());
+        while feed.inspect(None).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        feed.rebuild(&[], None, now()).await.unwrap().unwrap();
+    });
 }
 
 #[expect(clippy::print_stdout, reason = "the table is the result")]
@@ -112,7 +126,7 @@ fn tokens(signer: &Signer, remembered: usize) -> TokenSettings {
     }
 }
 
-fn token_arms() -> Vec<Arm> {
+fn token_arms(redis: &Redis) -> Vec<Arm> {
     let mut arms = Vec::new();
     for (algorithm, signer) in signers() {
         let token = signer.sign(&claims(now(), &["user"]));
@@ -134,6 +148,16 @@ fn token_arms() -> Vec<Arm> {
             for (remembered, suffix) in [(0, ""), (10_000, ", remembered")] {
                 let strategy = StrategyConfig::Phantom(tokens(&signer, remembered));
                 let name = format!("phantom {algorithm}{suffix}");
+                arms.push(Arm::new(name, strategy, "/me", &token));
+                let strategy = StrategyConfig::JwtRevocable(RevocableTokenSettings {
+                    tokens: tokens(&signer, remembered),
+                    revocations: FollowerSettings {
+                        store: redis.settings(),
+                        max_age: NEVER,
+                        when_stale: WhenStale::Refuse,
+                    },
+                });
+                let name = format!("jwt-revocable {algorithm}{suffix}");
                 arms.push(Arm::new(name, strategy, "/me", &token));
             }
         }
