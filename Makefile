@@ -71,6 +71,10 @@ freshness: toolchain ## Measures how long a revoked credential is accepted, for 
 	cargo build --release --locked --workspace --bins
 	$(TARGET_DIR)/release/loadtest freshness --replicas 3 $(addprefix --strategy ,$(STRATEGIES))
 
+.PHONY: verdicts
+verdicts: toolchain ## Writes docs/verdicts.md from the table that the conformance suite runs
+	STATEWISE_WRITE_VERDICTS=1 cargo test --locked -p system-tests --test conformance the_document
+
 .PHONY: compose-test
 compose-test: ## Starts docker-compose.yml (all but Jaeger) as its own project, logs in, scales under load, stops
 	scripts/compose-test.sh

@@ -34,7 +34,7 @@ GATEWAY_CLIENT_ID=statewise-gateway
 GATEWAY_CLIENT_SECRET=$gateway
 GATEWAY_EXCHANGE_ROUTES=/phantom
 COMPOSE_PROFILES=all
-STATEWISE_MORE_ROUTES=,/session-cached=session-cached,/jwt-revocable=jwt-revocable,/introspection=introspection,/phantom=phantom
+STATEWISE_MORE_ROUTES=,/session-cached=session-cached,/jwt-revocable=jwt-revocable,/introspection=introspection,/phantom=phantom,/phantom/public=phantom/public
 STATEWISE_MORE_POOLS=;session-cached=dns:api-session-cached:8082;jwt-revocable=dns:api-jwt-revocable:8082;introspection=dns:api-introspection:8082;phantom=dns:api-phantom:8082
 END
 then

@@ -1,36 +1,20 @@
 //! Finding the credential in a request, without looking at whether it is good.
 
-use actix_web::{HttpRequest, http::header};
-use shared::session::SessionId;
+use actix_web::{
+    HttpRequest,
+    http::header::{self, HeaderName, HeaderValue},
+};
+pub(crate) use shared::credential::{Ambiguous, SESSION_COOKIE, text};
+use shared::{credential, session::SessionId};
 
-/// Name of the session cookie. The prefix binds it to this host and to `/` (RFC 6265bis §4.1.3.2).
-pub(crate) const SESSION_COOKIE: &str = "__Host-sid";
-
-/// The request is not of a form that RFC 6750 §2 allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ambiguous;
-
-/// The bearer token of the request, RFC 6750 §2.1. `None` when there is no such header or it is of
-/// another scheme; empty, which no strategy accepts, when there is nothing readable after the
-/// scheme. A token in the query (RFC 6750 §2.3) or in a form is never looked at.
+/// The bearer token of the request. A token in the query (RFC 6750 §2.3) or in a form is never
+/// looked at.
 ///
 /// # Errors
 ///
 /// There is more than one `Authorization` header.
 pub(crate) fn bearer(request: &HttpRequest) -> Result<Option<&str>, Ambiguous> {
-    let mut headers = request.headers().get_all(header::AUTHORIZATION);
-    let Some(value) = headers.next() else {
-        return Ok(None);
-    };
-    if headers.next().is_some() {
-        return Err(Ambiguous);
-    }
-    let value = value.as_bytes();
-    let end = value.iter().position(|byte| *byte == b' ');
-    let (scheme, token) = value.split_at(end.unwrap_or(value.len()));
-    // Schemes are case-insensitive, RFC 9110 §11.1.
-    let bearer = scheme.eq_ignore_ascii_case(b"bearer");
-    Ok(bearer.then(|| text(token)))
+    credential::bearer(all(request, header::AUTHORIZATION))
 }
 
 /// The session id of the request: a bearer of the right form, otherwise the cookie. A bearer of
@@ -64,40 +48,20 @@ pub(crate) enum Presented {
     Nothing,
 }
 
-/// The value of a cookie. The prefix `__Host-` keeps a browser from ever holding two of ours, so two
-/// that differ come from somebody who wants one mistaken for the other.
+/// The value of a cookie of the request.
 ///
 /// # Errors
 ///
-/// There are several that differ.
+/// There are several of the name that differ.
 pub(crate) fn cookie<'a>(
     request: &'a HttpRequest,
     name: &str,
 ) -> Result<Option<&'a str>, Ambiguous> {
-    let mut found = None;
-    // Bytes, because another application's cookie on this host may hold anything.
-    for header in request.headers().get_all(header::COOKIE) {
-        for pair in header.as_bytes().split(|byte| *byte == b';') {
-            // Names are case-sensitive; `__host-sid` has none of the prefix's protection.
-            let Some(value) = pair
-                .trim_ascii()
-                .strip_prefix(name.as_bytes())
-                .and_then(|rest| rest.strip_prefix(b"="))
-            else {
-                continue;
-            };
-            match found {
-                Some(known) if known != text(value) => return Err(Ambiguous),
-                _ => found = Some(text(value)),
-            }
-        }
-    }
-    Ok(found)
+    credential::cookie(all(request, header::COOKIE), name)
 }
 
-/// A credential has printable characters only; what has others is read as empty.
-pub(crate) fn text(value: &[u8]) -> &str {
-    std::str::from_utf8(value).unwrap_or_default().trim()
+fn all(request: &HttpRequest, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    request.headers().get_all(name).map(HeaderValue::as_bytes)
 }
 
 #[cfg(test)]

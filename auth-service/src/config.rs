@@ -104,6 +104,11 @@ pub struct Args {
     #[arg(long, env = "AUTH_EXCHANGE_TTL", default_value = "10s")]
     exchange_ttl: String,
 
+    /// Audiences besides AUTH_AUDIENCE that a token can be exchanged for, separated by commas. A
+    /// resource server with one of these accepts no token of a login.
+    #[arg(long, env = "AUTH_EXCHANGE_AUDIENCES", default_value = "")]
+    exchange_audiences: String,
+
     /// Confidential clients: ID:SECRET:RIGHT+RIGHT, separated by commas. Rights are introspect,
     /// exchange and token. Secrets have at least 32 letters, digits, - and _.
     #[arg(long, env = "AUTH_CLIENTS", hide_env_values = true)]
@@ -250,6 +255,8 @@ pub struct TokenSettings {
     pub refresh_grace: Duration,
     /// The longest life of a token by exchange.
     pub exchange_ttl: Duration,
+    /// Values of `aud` that only exchanged tokens can have.
+    pub exchange_audiences: Vec<String>,
 }
 
 /// The two limits of a session.

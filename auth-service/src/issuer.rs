@@ -98,7 +98,8 @@ impl Issuer {
             sid: Some(login.to_owned()),
             ends_at: login_ends,
         };
-        self.issue(subject, CLIENT_ID, self.tokens.access_ttl)
+        let audience = self.audience();
+        self.issue(subject, CLIENT_ID, audience, self.tokens.access_ttl)
     }
 
     /// Signs a token in which a client speaks for itself: `sub` is the client (RFC 9068 §2.2), and
@@ -115,10 +116,12 @@ impl Issuer {
             sid: None,
             ends_at: u64::MAX,
         };
-        self.issue(subject, client_id, self.tokens.access_ttl)
+        let audience = self.audience();
+        self.issue(subject, client_id, audience, self.tokens.access_ttl)
     }
 
-    /// Signs a short token for a client that presented a credential of the subject (RFC 8693).
+    /// Signs a short token for a client that presented a credential of the subject (RFC 8693), for
+    /// an audience that [`Issuer::exchanges_for`].
     ///
     /// # Errors
     ///
@@ -127,14 +130,16 @@ impl Issuer {
         &self,
         subject: Subject,
         client_id: &str,
+        audience: &str,
     ) -> Result<AccessToken, IssueError> {
-        self.issue(subject, client_id, self.tokens.exchange_ttl)
+        self.issue(subject, client_id, audience, self.tokens.exchange_ttl)
     }
 
     fn issue(
         &self,
         subject: Subject,
         client_id: &str,
+        audience: &str,
         longest: Duration,
     ) -> Result<AccessToken, IssueError> {
         let now = self.clock.unix_seconds();
@@ -142,7 +147,7 @@ impl Issuer {
         let claims = AccessClaims {
             iss: self.tokens.issuer.clone(),
             sub: subject.id,
-            aud: vec![self.tokens.audience.clone()],
+            aud: vec![audience.to_owned()],
             client_id: client_id.to_owned(),
             iat: now,
             exp: now + expires_in,
@@ -223,10 +228,17 @@ impl Issuer {
         &self.tokens.issuer
     }
 
-    /// `aud` of every token.
+    /// `aud` of every token that nobody asked to be for another.
     #[must_use]
     pub fn audience(&self) -> &str {
         &self.tokens.audience
+    }
+
+    /// Whether an exchange gives tokens for this audience.
+    #[must_use]
+    pub fn exchanges_for(&self, audience: &str) -> bool {
+        let further = &self.tokens.exchange_audiences;
+        audience == self.audience() || further.iter().any(|known| known == audience)
     }
 
     /// The published keys.

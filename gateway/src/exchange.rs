@@ -55,6 +55,7 @@ impl Exchange {
             endpoint: Endpoint {
                 pool,
                 path: Uri::try_from(settings.path.as_str())?,
+                audience: settings.audience.clone(),
                 authorization: Secret::new(authorization),
                 timeout: settings.timeout,
             },

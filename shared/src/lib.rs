@@ -4,14 +4,15 @@
 //! | --- | --- |
 //! | [`clock`] | the time, handed in: the system's or one that a test moves |
 //! | [`config`] | reading the environment: every fault at once, secrets that cannot be printed |
+//! | [`credential`] | the bearer and the session cookie in the headers of a request |
 //! | [`healthcheck`] | `BINARY healthcheck URL`, for images without a shell |
 //! | [`openapi`] | the description of a service's interface: what all have alike |
 //! | [`problem`] | the one error body, RFC 9457 |
 //! | [`shutdown`] | signals to one token, and the deadlines of a drain |
 //! | [`telemetry`] | logs, traces and metrics |
 //! | [`server`] | feature `web`: start, health, drain of an actix-web service |
-//! | [`token`] | feature `token`: access tokens, their claims and the RFC 9068 profile |
 //! | [`revocation`] | feature `session`: what was taken back, and the feed that tells every replica |
+//! | [`token`] | feature `token`: signed tokens of three kinds, and the one place that verifies them |
 //! | [`session`] | feature `session`: the session id, its record and the store in Redis |
 //!
 //! A thing moves in here when two services must agree on it or every service must do it alike;
@@ -19,6 +20,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod credential;
 pub mod healthcheck;
 pub mod openapi;
 pub mod problem;

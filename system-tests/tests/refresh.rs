@@ -97,7 +97,7 @@ impl Auth {
     fn warmed_up(&self) -> (String, Duration) {
         self.cluster.register("ada");
         let login = self.cluster.log_in("ada", "token");
-        let mut token = login.json["refresh_token"].as_str().unwrap().to_owned();
+        let mut token = text(&login.json);
         let mut longest = Duration::from_millis(2);
         for _ in 0..5 {
             let asked = Instant::now();
@@ -120,7 +120,7 @@ impl Auth {
         let status = answer.status();
         let body = answer.json::<Value>().ok()?;
         assert_eq!(status, 200, "{body}");
-        Some(body["refresh_token"].as_str().unwrap().to_owned())
+        Some(text(&body))
     }
 
     /// Kills the service while it refreshes, and tells what the client got.
@@ -128,16 +128,23 @@ impl Auth {
         thread::scope(|scope| {
             let asking = scope.spawn(|| self.refresh(token));
             thread::sleep(delay);
-            self.cluster.stack.kill9("auth-service").unwrap();
+            let killed = self.cluster.stack.kill9("auth-service");
+            killed.expect("it runs, so it can be killed");
             asking.join().expect("a refresh that is answered succeeds")
         })
     }
 
     fn metric(&self, line: &str) -> u64 {
         let url = format!("{}/metrics", self.cluster.stack.auth_url);
-        let text = self.client.get(url).send().unwrap().text().unwrap();
+        let answer = self.client.get(url).send().expect("it runs again");
+        let text = answer.text().expect("metrics are text");
         text.lines()
             .find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
             .unwrap_or_default()
     }
+}
+
+fn text(answer: &Value) -> String {
+    let token = answer["refresh_token"].as_str();
+    token.expect("a refresh token").to_owned()
 }

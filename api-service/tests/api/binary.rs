@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::PATIENCE;
 
-fn binary(variables: &[(&str, &str)]) -> Command {
+pub(crate) fn binary(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_api-service"));
     command
         .env_clear()

@@ -6,6 +6,7 @@
     reason = "a test's own machinery that fails is a failed test"
 )]
 
+mod attacks;
 mod authority;
 mod binary;
 mod cached;

@@ -66,16 +66,17 @@ impl Signer {
             PrivateKey::Edwards(_) => "EdDSA",
         };
         let header = json!({"alg": algorithm, "typ": "at+jwt", "kid": self.kid});
-        let signed = format!(
-            "{}.{}",
-            encode(header.to_string()),
-            encode(claims.to_string())
-        );
+        self.sign_as_written(&header.to_string(), &claims.to_string())
+    }
+
+    /// A token of exactly these texts.
+    pub(crate) fn sign_as_written(&self, header: &str, payload: &str) -> String {
+        let signed = format!("{}.{}", encode(header), encode(payload));
         let signature = self.signature(signed.as_bytes());
         format!("{signed}.{}", encode(signature))
     }
 
-    fn signature(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn signature(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match &self.key {
             PrivateKey::Rsa(key) => {
@@ -94,7 +95,7 @@ impl Signer {
         json!({"keys": [self.jwk()]}).to_string()
     }
 
-    fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let kid = &self.kid;
         match &self.key {
             PrivateKey::Rsa(key) => {
@@ -115,6 +116,6 @@ impl Signer {
     }
 }
 
-fn encode(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

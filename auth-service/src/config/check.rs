@@ -134,6 +134,13 @@ fn tokens(args: &Args, faults: &mut Faults) -> Option<TokenSettings> {
         refresh_ttl: refresh?,
         refresh_grace: grace?,
         exchange_ttl: exchange?,
+        exchange_audiences: args
+            .exchange_audiences
+            .split(',')
+            .map(str::trim)
+            .filter(|audience| !audience.is_empty())
+            .map(str::to_owned)
+            .collect(),
     })
 }
 

@@ -26,6 +26,11 @@ pub(super) struct ExchangeArgs {
     #[arg(long, env = "GATEWAY_EXCHANGE_PATH", default_value = "/oauth/token")]
     exchange_path: String,
 
+    /// The audience to ask tokens for, which only the APIs behind the exchange have, so that they
+    /// accept no other token. Unset: the endpoint's own choice.
+    #[arg(long, env = "GATEWAY_EXCHANGE_AUDIENCE", default_value = "")]
+    exchange_audience: String,
+
     /// Sessions whose token is kept; the least lately used goes first.
     #[arg(long, env = "GATEWAY_EXCHANGE_CACHE", default_value = "10000")]
     exchange_cache: String,
@@ -52,6 +57,8 @@ pub struct ExchangeSettings {
     pub pool: String,
     /// Path of the token endpoint.
     pub path: String,
+    /// The audience to ask for, if any.
+    pub audience: Option<String>,
     /// The gateway's name there.
     pub client_id: String,
     /// The gateway's secret there.
@@ -100,12 +107,20 @@ impl ExchangeArgs {
                 format!("{path:?} is not a path that begins with a slash"),
             );
         }
+        let audience = self.exchange_audience.trim();
+        if !audience.bytes().all(is_unreserved) {
+            faults.add(
+                "GATEWAY_EXCHANGE_AUDIENCE",
+                format!("{audience:?} has a character other than letters, digits and -._~"),
+            );
+        }
         let client_id = check_id(self.client_id, faults);
         let client_secret = check_secret(self.client_secret, faults);
         Some(ExchangeSettings {
             routes,
             pool,
             path,
+            audience: Some(audience.to_owned()).filter(|text| !text.is_empty()),
             client_id: client_id?,
             client_secret: client_secret?,
             cache: cache?,
@@ -138,6 +153,11 @@ fn check_secret(secret: Option<Secret<String>>, faults: &mut Faults) -> Option<S
         return None;
     }
     Some(secret)
+}
+
+/// Whether a form carries it without any encoding, RFC 3986 §2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
 /// Whether HTTP Basic carries it without any encoding, RFC 6749 §2.3.1.

@@ -35,6 +35,8 @@ pub(super) struct Endpoint {
     /// Index of the pool.
     pub(super) pool: usize,
     pub(super) path: Uri,
+    /// In characters that need no encoding.
+    pub(super) audience: Option<String>,
     /// HTTP Basic, RFC 6749 §2.3.1.
     pub(super) authorization: Secret<HeaderValue>,
     pub(super) timeout: Duration,
@@ -126,12 +128,16 @@ async fn exchange(
 
 fn request(endpoint: &Endpoint, id: &OpaqueId, trace: HeaderMap) -> Request<RequestBody> {
     // The alphabet of ids needs no encoding in a form.
-    let form = format!(
+    let mut form = format!(
         "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange\
          &subject_token={}\
          &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token",
         id.expose()
     );
+    if let Some(audience) = &endpoint.audience {
+        form.push_str("&audience=");
+        form.push_str(audience);
+    }
     let mut request = Request::new(RequestBody::Whole(Some(Bytes::from(form))));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = endpoint.path.clone();

@@ -136,6 +136,7 @@ impl System {
             pools.as_str(),
             "--exchange-routes=/p",
             "--client-id=statewise-gateway",
+            "--exchange-audience=inner-api",
             secret.as_str(),
         ];
         all.extend(options);
@@ -207,7 +208,8 @@ async fn an_id_is_exchanged_once_and_the_token_takes_its_place() {
             "POST /oauth/token {basic} application/x-www-form-urlencoded \
              grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange\
              &subject_token={id}\
-             &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token"
+             &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token\
+             &audience=inner-api"
         )]
     );
     for (line, value) in [

@@ -207,6 +207,7 @@ impl Context<'_> {
             ("AUTH_DATA_DIR", data.display().to_string()),
             ("AUTH_ISSUER", self.issuer()),
             ("AUTH_AUDIENCE", AUDIENCE.to_owned()),
+            ("AUTH_EXCHANGE_AUDIENCES", EXCHANGED_AUDIENCE.to_owned()),
             ("AUTH_REDIS_URL", self.urls.redis.clone()),
             ("AUTH_CLIENTS", self.secrets.auth_clients()),
             (
@@ -236,7 +237,7 @@ impl Context<'_> {
             ("API_CLIENT_SECRET", client.secret.clone()),
             ("API_STATE_KEYS", self.secrets.state_keys()),
             ("API_ISSUER", self.issuer()),
-            ("API_AUDIENCE", AUDIENCE.to_owned()),
+            ("API_AUDIENCE", audience(replica.strategy).to_owned()),
             ("API_REDIS_URL", self.urls.redis.clone()),
         ];
         variables.extend(replica.strategy.variables());
@@ -275,6 +276,7 @@ impl Context<'_> {
             ("GATEWAY_ROUTES", routes.join(",")),
             ("GATEWAY_POOLS", upstreams.join(";")),
             ("GATEWAY_EXCHANGE_ROUTES", exchanged_routes(pools)),
+            ("GATEWAY_EXCHANGE_AUDIENCE", EXCHANGED_AUDIENCE.to_owned()),
             ("GATEWAY_CLIENT_ID", client.id.clone()),
             ("GATEWAY_CLIENT_SECRET", client.secret.clone()),
         ];
@@ -322,8 +324,18 @@ impl Context<'_> {
     }
 }
 
-/// The audience of every access token within a stack.
+/// The audience of the access tokens of logins.
 const AUDIENCE: &str = "statewise-api";
+/// The audience of those that the gateway exchanges: whoever takes them takes no token of a login.
+const EXCHANGED_AUDIENCE: &str = "statewise-exchanged";
+
+fn audience(strategy: Strategy) -> &'static str {
+    if strategy.is_exchanged() {
+        EXCHANGED_AUDIENCE
+    } else {
+        AUDIENCE
+    }
+}
 
 fn reserve() -> Result<Reservation, StackError> {
     Reservation::loopback().map_err(StackError::system("reserving a port on 127.0.0.1"))

@@ -25,14 +25,18 @@ pub(super) async fn answer(
     trace: Option<&TraceHandle>,
 ) -> Result<HttpResponse, Error> {
     let client = caller.with(Right::Exchange)?;
-    let subject_token = read(form, state.issuer.audience())?;
-    let subject = presented_token::credential(state, subject_token, trace)
+    let asked = read(form, state.issuer.audience(), |audience| {
+        state.issuer.exchanges_for(audience)
+    })?;
+    let subject = presented_token::credential(state, asked.subject_token, trace)
         .await?
         .and_then(presented_token::Active::subject)
         .filter(|subject| !is_over(subject, state.issuer.now()))
         // RFC 8693 §2.2.2.
         .ok_or(OAuthError::InvalidRequest("subject_token is not valid"))?;
-    let token = state.issuer.exchanged_token(subject, &client.id)?;
+    let token = state
+        .issuer
+        .exchanged_token(subject, &client.id, asked.audience)?;
     Ok(respond(&token, &[("issued_token_type", ACCESS_TOKEN)]))
 }
 
@@ -40,8 +44,20 @@ fn is_over(subject: &Subject, now: u64) -> bool {
     subject.ends_at <= now
 }
 
-/// The subject token, when everything else that was asked for can be given.
-fn read<'a>(form: &'a Form, audience: &str) -> Result<&'a str, OAuthError> {
+/// What is asked for.
+#[derive(Debug, PartialEq)]
+struct Asked<'a> {
+    subject_token: &'a str,
+    audience: &'a str,
+}
+
+/// Reads a request, when everything that it asks for can be given. One token is for one audience,
+/// so that no resource server can use it at another (RFC 8693 §2.1).
+fn read<'a>(
+    form: &'a Form,
+    default_audience: &'a str,
+    is_given: impl Fn(&str) -> bool,
+) -> Result<Asked<'a>, OAuthError> {
     let token = form.require("subject_token", "subject_token is missing")?;
     let kind = form.require("subject_token_type", "subject_token_type is missing")?;
     if kind != ACCESS_TOKEN {
@@ -56,10 +72,14 @@ fn read<'a>(form: &'a Form, audience: &str) -> Result<&'a str, OAuthError> {
         return Err(OAuthError::InvalidRequest("delegation is not offered"));
     }
     let mut targets = form.all("audience").chain(form.all("resource"));
-    if targets.any(|target| target != audience) {
+    let audience = targets.next().unwrap_or(default_audience);
+    if !is_given(audience) || targets.any(|target| target != audience) {
         return Err(OAuthError::InvalidTarget);
     }
-    Ok(token)
+    Ok(Asked {
+        subject_token: token,
+        audience,
+    })
 }
 
 #[cfg(test)]
@@ -70,15 +90,21 @@ mod tests {
     const SUBJECT: [(&str, &str); 2] =
         [("subject_token", "a"), ("subject_token_type", ACCESS_TOKEN)];
 
+    fn is_given(audience: &str) -> bool {
+        ["api", "inner"].contains(&audience)
+    }
+
+    /// The audience.
     fn with(more: &[(&str, &str)]) -> Result<String, OAuthError> {
         let pairs: Vec<_> = SUBJECT.iter().chain(more).copied().collect();
-        read(&form(&pairs)?, "api").map(str::to_owned)
+        let form = form(&pairs)?;
+        read(&form, "api", is_given).map(|asked| asked.audience.to_owned())
     }
 
     /// RFC 8693 §2.1.
     #[test]
     fn what_cannot_be_given_is_refused_and_not_left_out() {
-        assert_eq!(with(&[]), Ok("a".to_owned()));
+        assert_eq!(with(&[]), Ok("api".to_owned()));
         assert!(with(&[("requested_token_type", ACCESS_TOKEN)]).is_ok());
         for more in [
             (
@@ -96,17 +122,20 @@ mod tests {
         }
         for absent in 0..SUBJECT.len() {
             let form = form(&SUBJECT[absent..=absent]).ok();
-            assert!(read(&form.expect("a form"), "api").is_err());
+            assert!(read(&form.expect("a form"), "api", is_given).is_err());
         }
     }
 
     /// RFC 8693 §2.2.2.
     #[test]
     fn another_audience_or_resource_is_an_invalid_target() {
-        assert!(with(&[("audience", "api")]).is_ok());
+        for known in ["api", "inner"] {
+            assert_eq!(with(&[("audience", known)]), Ok(known.to_owned()));
+        }
         for more in [
             vec![("audience", "other")],
             vec![("audience", "api"), ("audience", "other")],
+            vec![("audience", "api"), ("audience", "inner")],
             vec![("resource", "https://other.example.org/")],
         ] {
             assert_eq!(with(&more), Err(OAuthError::InvalidTarget), "{more:?}");

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
 
 use super::{ACCESS_TOKEN, EDGE, EXCHANGE, refused, text, with_clients};
 use crate::service::{Backend, Service, answered, header, problem};
@@ -152,5 +153,33 @@ async fn without_redis_a_session_is_not_refused_but_undecided() {
         assert_eq!(header(&response, "retry-after"), "1");
         problem(response).await;
     }
+    service.stop().await;
+}
+
+/// RFC 8693 §2.1: the audience narrows where the token is good for anything.
+#[tokio::test]
+async fn rfc8693_2_1_a_token_for_another_audience_is_none_at_that_of_logins() {
+    let service = with_clients(Backend::Sqlite)
+        .option("--exchange-audiences=inner-api, other-api")
+        .start()
+        .await;
+    service.register("ada").await;
+    let login = service.logged_in("ada", "token").await;
+    let form = [
+        ("grant_type", EXCHANGE),
+        ("subject_token", text(&login, "access_token")),
+        ("subject_token_type", ACCESS_TOKEN),
+        ("audience", "inner-api"),
+    ];
+    let answer = service.oauth_as(EDGE, "token", &form).await;
+    assert_eq!(answer.status(), 200);
+    let answer: Value = answer.json().await.unwrap();
+    let token = text(&answer, "access_token");
+    let claims = URL_SAFE_NO_PAD
+        .decode(token.split('.').nth(1).unwrap())
+        .unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(claims["aud"], "inner-api");
+    assert_eq!(service.introspected(token).await, json!({"active": false}));
     service.stop().await;
 }
