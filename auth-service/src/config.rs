@@ -70,6 +70,7 @@ pub struct Args {
     signing_key_files: Option<String>,
 
     /// Seals the private keys in the database: 32 bytes in base64url, the same for all replicas.
+    /// With several, separated by commas, the first seals and all open.
     /// Default: key-encryption.key in the data folder, made when it is absent.
     #[arg(long, env = "AUTH_KEY_ENCRYPTION_KEY", hide_env_values = true)]
     key_encryption_key: Option<Secret<String>>,

@@ -197,6 +197,11 @@ impl Database {
         self.deadline(ping).await
     }
 
+    /// Whether services on other machines can use the same database.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.pool, Pool::Postgres(_))
+    }
+
     /// Finishes what runs and closes all connections.
     pub async fn close(&self) {
         on_database!(self, pool => pool.close());

@@ -6,8 +6,8 @@ use shared::{problem::Problem, session::StoreError};
 
 use crate::{
     database::DatabaseError,
-    issuer::IssueError,
-    keys::{KeyError, RotationError},
+    issuer::{IssueError, VerifyError},
+    keys::{KeyError, KeysUnknown, RotationError},
     limits::Standing,
     passwords::{self, HashError},
     refresh::RotateError,
@@ -64,6 +64,9 @@ pub enum Error {
     /// The keys were given as files, which nobody rotates here.
     #[error("the signing keys were given as files")]
     GivenKeys,
+    /// Another replica may have made a key since they were read.
+    #[error(transparent)]
+    KeysUnknown(#[from] KeysUnknown),
     /// The next signing key was not made.
     #[error(transparent)]
     Keys(KeyError),
@@ -184,6 +187,10 @@ impl Error {
                 "Too many passwords wait to be checked",
             )
             .header("retry-after", passwords::RETRY_AFTER.as_secs().to_string()),
+            Self::KeysUnknown(_) | Self::Issue(IssueError::Keys(_)) => Problem::unavailable(
+                "signing-keys-unavailable",
+                "The signing keys cannot be read now",
+            ),
             Self::GivenKeys => Problem::new(
                 409,
                 "keys-are-given",
@@ -228,6 +235,15 @@ impl From<RotateError> for Error {
     }
 }
 
+impl From<VerifyError> for Error {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Refused(_) => Self::InvalidCredential,
+            VerifyError::Undecided(error) => Self::KeysUnknown(error),
+        }
+    }
+}
+
 impl From<RotationError> for Error {
     fn from(error: RotationError) -> Self {
         match error {
@@ -248,6 +264,8 @@ mod tests {
             Error::Database(DatabaseError::Failed(sqlx::Error::PoolTimedOut)),
             Error::Sessions(StoreError::Down),
             Error::Hash(HashError::Busy),
+            Error::KeysUnknown(KeysUnknown),
+            Error::Issue(KeysUnknown.into()),
         ] {
             let response = error.error_response();
             assert_eq!(response.status(), 503, "{error}");

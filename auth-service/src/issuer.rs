@@ -11,7 +11,7 @@ use shared::{
 
 use crate::{
     config::{SessionSettings, TokenSettings},
-    keys::KeyRing,
+    keys::{KeyRing, KeysUnknown},
     random,
     users::User,
 };
@@ -37,6 +37,20 @@ pub enum IssueError {
     /// The key refused.
     #[error("the cryptographic library did not sign")]
     Sign,
+    /// It is unknown which key signs.
+    #[error(transparent)]
+    Keys(#[from] KeysUnknown),
+}
+
+/// A token is none of ours, or it is unknown whether it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// It is not one, or it is over.
+    #[error(transparent)]
+    Refused(#[from] TokenError),
+    /// Its key may be one that another replica made since the keys were read.
+    #[error(transparent)]
+    Undecided(#[from] KeysUnknown),
 }
 
 /// Whom a token speaks for.
@@ -159,7 +173,7 @@ impl Issuer {
         };
         let token = self
             .keys
-            .signing(now)
+            .signing(now)?
             .sign(&serde_json::to_vec(&claims)?)
             .map_err(|_| IssueError::Sign)?;
         Ok(AccessToken {
@@ -172,8 +186,8 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// It is not one, or it is over.
-    pub fn verify(&self, token: &str) -> Result<AccessClaims, TokenError> {
+    /// It is not one, or it is over, or the keys are too old to tell.
+    pub fn verify(&self, token: &str) -> Result<AccessClaims, VerifyError> {
         let profile = AccessTokenProfile {
             issuer: self.tokens.issuer.clone(),
             audience: self.tokens.audience.clone(),
@@ -182,8 +196,13 @@ impl Issuer {
             max_lifetime: self.tokens.access_ttl,
         };
         let now = self.clock.unix_seconds();
-        self.keys
-            .with_public(|keys| profile.verify(token, keys, now))
+        let verdict = self
+            .keys
+            .with_public(|keys| profile.verify(token, keys, now));
+        match verdict {
+            Err(TokenError::UnknownKey { .. }) if !self.keys.knows_all() => Err(KeysUnknown.into()),
+            verdict => Ok(verdict?),
+        }
     }
 
     /// A new session of a user: always a new id, so that one planted before a login is worth

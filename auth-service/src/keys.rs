@@ -14,7 +14,15 @@ mod pair;
 mod seal;
 mod store;
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
 use serde_json::json;
@@ -26,8 +34,8 @@ use shared::{
 pub(crate) use self::pair::KeyPair;
 pub use self::{
     files::KeyError,
-    life::{Lifetimes, Stage},
-    seal::SealingKey,
+    life::{LEEWAY, Lifetimes, Stage},
+    seal::SealingKeys,
 };
 use crate::database::Database;
 
@@ -88,7 +96,7 @@ pub enum KeySource {
 #[derive(Clone, Debug)]
 pub enum SealingSource {
     /// Given by the environment.
-    Given(SealingKey),
+    Given(SealingKeys),
     /// In this file, which is made when it is absent.
     File(PathBuf),
 }
@@ -101,6 +109,9 @@ pub struct KeyRing(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     keys: ArcSwap<Keys>,
+    opened: Instant,
+    /// When the last reading of the database began that succeeded, in milliseconds after `opened`.
+    read_at: AtomicU64,
     /// `None` for keys that were given as files.
     rotation: Option<Rotation>,
 }
@@ -108,7 +119,7 @@ struct Shared {
 #[derive(Debug)]
 struct Rotation {
     database: Database,
-    sealing: SealingKey,
+    sealing: SealingKeys,
     lifetimes: Lifetimes,
     algorithm: Algorithm,
 }
@@ -117,6 +128,8 @@ struct Rotation {
 #[derive(Debug)]
 struct Keys {
     known: Vec<Known>,
+    /// When the reading began that found these, in milliseconds after the ring was opened.
+    read_at: u64,
     /// Ids of what is published.
     published: Vec<String>,
     jwks: String,
@@ -146,6 +159,11 @@ pub struct KeyStatus {
     /// When it begins or began to sign.
     pub signs_from: u64,
 }
+
+/// The database was not read for so long that the keys of other replicas may be unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signing keys were not read from the database for too long")]
+pub struct KeysUnknown;
 
 /// The key was not rotated.
 #[derive(Debug, thiserror::Error)]
@@ -178,11 +196,21 @@ impl KeyRing {
             database: database.clone(),
             sealing: match sealing {
                 SealingSource::Given(key) => key.clone(),
-                SealingSource::File(file) => files::sealing_key(file)?,
+                SealingSource::File(file) => {
+                    if database.is_shared() {
+                        tracing::warn!(
+                            file = %file.display(),
+                            "the signing keys are sealed with a file of this machine: replicas on \
+                             others need AUTH_KEY_ENCRYPTION_KEY"
+                        );
+                    }
+                    files::sealing_key(file)?
+                }
             },
             lifetimes,
             algorithm,
         };
+        let opened = Instant::now();
         let mut known = rotation.read(&[]).await?;
         match known.last() {
             None => {
@@ -197,9 +225,11 @@ impl KeyRing {
             }
             Some(_) => {}
         }
-        let keys = Keys::of(known, &lifetimes, now)?;
+        let keys = Keys::of(known, 0, &lifetimes, now)?;
         Ok(Self(Arc::new(Shared {
             keys: ArcSwap::from_pointee(keys),
+            opened,
+            read_at: AtomicU64::new(0),
             rotation: Some(rotation),
         })))
     }
@@ -224,21 +254,51 @@ impl KeyRing {
             announce: GIVEN_CACHEABLE * 2,
             retain: Duration::MAX,
             rotate_every: Duration::ZERO,
+            longest_token: Duration::ZERO,
         };
         Ok(Self(Arc::new(Shared {
-            keys: ArcSwap::from_pointee(Keys::of(known, &all_stay, 0)?),
+            keys: ArcSwap::from_pointee(Keys::of(known, 0, &all_stay, 0)?),
+            opened: Instant::now(),
+            read_at: AtomicU64::new(0),
             rotation: None,
         })))
     }
 
     /// The key that signs at `now`. A key that was announced takes over at its second, whether or
-    /// not the database can be reached then.
-    pub(crate) fn signing(&self, now: u64) -> Arc<KeyPair> {
+    /// not the database can be reached then. Without the database for too long nothing is signed:
+    /// verifiers could call the token bad before it ends.
+    ///
+    /// # Errors
+    ///
+    /// It is unknown which key signs.
+    pub(crate) fn signing(&self, now: u64) -> Result<Arc<KeyPair>, KeysUnknown> {
+        if !self.is_newer_than(Lifetimes::sign_unread) {
+            return Err(KeysUnknown);
+        }
         let keys = self.0.keys.load();
         let signing = keys.known.iter().rfind(|key| key.signs_from <= now);
         // A clock that was set back finds the first key.
         let signing = signing.unwrap_or(&keys.known[0]);
-        Arc::clone(&signing.pair)
+        Ok(Arc::clone(&signing.pair))
+    }
+
+    /// Whether every key that can have signed by now is known: then an unknown one is nobody's.
+    /// Another replica can have announced one just after the last reading, and it signs no earlier
+    /// than an announcement later.
+    pub(crate) fn knows_all(&self) -> bool {
+        self.is_newer_than(|lifetimes| lifetimes.announce)
+    }
+
+    /// Whether the last reading is younger than that; given keys are never old.
+    fn is_newer_than(&self, limit: impl FnOnce(&Lifetimes) -> Duration) -> bool {
+        let rotation = self.0.rotation.as_ref();
+        rotation.is_none_or(|rotation| self.age() <= limit(&rotation.lifetimes))
+    }
+
+    /// The time since the last reading that succeeded. Not of the wall clock: it may be set.
+    fn age(&self) -> Duration {
+        let read_at = Duration::from_millis(self.0.read_at.load(Ordering::Relaxed));
+        self.0.opened.elapsed().saturating_sub(read_at)
     }
 
     /// The key set as it is published, RFC 7517 §5: public members only.
@@ -247,11 +307,15 @@ impl KeyRing {
         self.0.keys.load().jwks.clone()
     }
 
-    /// For how long caches may keep the published set.
+    /// For how long caches may keep the published set. One that was not read anew for a while may
+    /// lack a key for as long already.
     #[must_use]
     pub fn cacheable(&self) -> Duration {
         let rotation = self.0.rotation.as_ref();
-        rotation.map_or(GIVEN_CACHEABLE, |rotation| rotation.lifetimes.cacheable())
+        rotation.map_or(GIVEN_CACHEABLE, |rotation| {
+            let missed = self.age().saturating_sub(FOLLOW_INTERVAL * 4);
+            rotation.lifetimes.cacheable().saturating_sub(missed)
+        })
     }
 
     /// The published keys, for checking one's own tokens.
@@ -315,8 +379,12 @@ impl KeyRing {
             interval.tick().await;
             let outcome = self.step(rotation, clock.unix_seconds()).await;
             // Once for an outage: what is known goes on signing.
-            if let (Err(error), false) = (&outcome, failing) {
-                tracing::warn!(%error, "the signing keys cannot be followed");
+            match &outcome {
+                Err(error) if !failing => {
+                    tracing::warn!(%error, "the signing keys cannot be followed");
+                }
+                Ok(()) if failing => tracing::info!("the signing keys are followed again"),
+                _ => {}
             }
             failing = outcome.is_err();
         }
@@ -353,19 +421,26 @@ impl KeyRing {
     /// Takes over what the database has, if it makes a difference.
     async fn refresh(&self, rotation: &Rotation, now: u64) -> Result<(), KeyError> {
         let current = self.0.keys.load_full();
+        let read_at = self.0.opened.elapsed().as_millis();
+        let read_at = u64::try_from(read_at).unwrap_or(u64::MAX);
         let known = rotation.read(&current.known).await?;
         if known.is_empty() {
-            // Somebody emptied the table: what is known goes on until a restart.
-            return Ok(());
+            // Somebody emptied the table: what is known goes on while that is safe, and a restart
+            // makes a new key.
+            return Err(KeyError::Emptied);
         }
         let generations =
             |keys: &[Known]| -> Vec<u64> { keys.iter().map(|key| key.generation).collect() };
         let published = published(&known, &rotation.lifetimes, now);
         if generations(&known) != generations(&current.known) || published != current.published {
-            self.0
-                .keys
-                .store(Arc::new(Keys::of(known, &rotation.lifetimes, now)?));
+            let keys = Arc::new(Keys::of(known, read_at, &rotation.lifetimes, now)?);
+            // Two readings at the same time may end in another order than they began in.
+            self.0.keys.rcu(|current| {
+                let newer = current.read_at <= read_at;
+                Arc::clone(if newer { &keys } else { current })
+            });
         }
+        self.0.read_at.fetch_max(read_at, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -421,7 +496,12 @@ impl Rotation {
 }
 
 impl Keys {
-    fn of(known: Vec<Known>, lifetimes: &Lifetimes, now: u64) -> Result<Self, KeyError> {
+    fn of(
+        known: Vec<Known>,
+        read_at: u64,
+        lifetimes: &Lifetimes,
+        now: u64,
+    ) -> Result<Self, KeyError> {
         let published = published(&known, lifetimes, now);
         // The newest first: the same key in two files is one key, and readers look there first.
         let mut jwks: Vec<serde_json::Value> = Vec::new();
@@ -436,6 +516,7 @@ impl Keys {
             public: KeySet::from_jwks(jwks.as_bytes())?,
             jwks,
             published,
+            read_at,
             known,
         })
     }

@@ -146,10 +146,11 @@ pub async fn run(
     let following = tokio::spawn(keys.clone().keep(clock.clone()));
     let issuer = Issuer::new(keys, config.tokens, config.sessions, clock);
 
+    let signing = issuer.keys().signing(issuer.now());
     tracing::info!(
         address = %identity.instance,
         algorithm = config.algorithm.name(),
-        kid = issuer.keys().signing(issuer.now()).kid(),
+        kid = signing.as_ref().map_or("unknown", |key| key.kid()),
         "serving"
     );
     let closing = database.clone();
@@ -166,10 +167,10 @@ pub async fn run(
             limits: limits.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
         };
-        let database = database.clone();
+        let (database, issuer) = (database.clone(), issuer.clone());
         Worker {
             routes: Box::new(move |routes| routes::configure(routes, state)),
-            readiness: Rc::new(move || Box::pin(missing(database.clone()))),
+            readiness: Rc::new(move || Box::pin(missing(database.clone(), issuer.clone()))),
         }
     };
     let outcome = serve(listener, config.server, tracing, metrics, shutdown, worker).await;
@@ -180,17 +181,23 @@ pub async fn run(
 }
 
 /// Redis is not asked: token logins work without it.
-async fn missing(database: Database) -> Vec<Missing> {
-    match database.ping().await {
-        Ok(()) => Vec::new(),
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            vec![Missing {
-                name: "database",
-                reason: "it does not answer".to_owned(),
-            }]
-        }
+async fn missing(database: Database, issuer: Issuer) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    if let Err(error) = database.ping().await {
+        tracing::warn!(%error, "not ready");
+        missing.push(Missing {
+            name: "database",
+            reason: "it does not answer".to_owned(),
+        });
     }
+    if let Err(error) = issuer.keys().signing(issuer.now()) {
+        tracing::warn!(%error, "not ready");
+        missing.push(Missing {
+            name: "keys",
+            reason: error.to_string(),
+        });
+    }
+    missing
 }
 
 fn make_data_folder(folder: &std::path::Path) -> Result<(), Error> {

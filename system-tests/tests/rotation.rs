@@ -43,7 +43,7 @@ fn a_key_that_changes_every_second_costs_no_request() {
         // Verifiers fetch the keys every second: four times before a key signs.
         .variable(Role::Auth, "AUTH_KEY_ANNOUNCE", "4s")
         .variable(Role::Auth, "AUTH_ACCESS_TOKEN_TTL", "30s")
-        .variable(Role::Auth, "AUTH_KEY_RETAIN", "32s")
+        .variable(Role::Auth, "AUTH_KEY_RETAIN", "60s")
         .variable(Role::Api, "API_JWKS_REFRESH", "1s");
     let cluster = Cluster::with(options);
     cluster.register("ada");

@@ -14,7 +14,7 @@ use crate::{
     clients::Clients,
     credentials::{Password, Username},
     database::DatabaseSettings,
-    keys::{Algorithm, KeySource, Lifetimes, SealingKey, SealingSource},
+    keys::{Algorithm, KeySource, LEEWAY, Lifetimes, SealingKeys, SealingSource},
     limits::LimitSettings,
     passwords::HashSettings,
 };
@@ -25,8 +25,8 @@ const DATABASE_FILE: &str = "users.sqlite";
 const SEALING_KEY_FILE: &str = "key-encryption.key";
 /// Four looks of a replica at the keys.
 const ANNOUNCE_MINIMUM: Duration = Duration::from_secs(2);
-/// A replica may sign with the old key for so long after another one has changed.
-const RETAIN_MARGIN: Duration = Duration::from_secs(2);
+/// Keys that are published at a time: verifiers bound the size of a key set.
+const MOST_KEYS: u64 = 100;
 
 pub(super) fn check(args: Args, faults: &mut Faults) -> Option<Config> {
     let listen = faults.parsed(
@@ -180,7 +180,7 @@ fn sealing(args: &Args, faults: &mut Faults) -> Option<SealingSource> {
     let Some(text) = &args.key_encryption_key else {
         return Some(SealingSource::File(args.data_dir.join(SEALING_KEY_FILE)));
     };
-    let key = SealingKey::parse(text.expose())
+    let key = SealingKeys::parse(text.expose())
         .ok_or("must be 32 bytes in base64url without padding: openssl rand 32 | basenc --base64url | tr -d =");
     faults
         .check("AUTH_KEY_ENCRYPTION_KEY", key)
@@ -204,19 +204,48 @@ fn lifetimes(
         faults.add("AUTH_KEY_ROTATE_EVERY", "must be a whole number of seconds");
     }
     let retain = whole_seconds("AUTH_KEY_RETAIN", &args.key_retain, faults);
-    if let (Some(retain), Some(tokens)) = (retain, tokens)
-        && retain < tokens.access_ttl + RETAIN_MARGIN
-    {
+    // Exchanged tokens live no longer. When the life of a token is wrong itself, the rest is told.
+    let longest_token = tokens.map_or(Duration::ZERO, |tokens| tokens.access_ttl);
+    if retain.is_some_and(|retain| retain < longest_token + LEEWAY) {
         faults.add(
             "AUTH_KEY_RETAIN",
-            "must be at least 2s longer than AUTH_ACCESS_TOKEN_TTL, or tokens outlive their key",
+            format_args!(
+                "must be at least {}: AUTH_ACCESS_TOKEN_TTL and 30s for clocks that differ, or \
+                 tokens outlive their key",
+                humantime::format_duration(longest_token + LEEWAY)
+            ),
         );
     }
-    Some(Lifetimes {
+    let lifetimes = Lifetimes {
         announce: announce?,
         retain: retain?,
         rotate_every: rotate_every?,
-    })
+        longest_token,
+    };
+    few_enough(&lifetimes, faults);
+    Some(lifetimes)
+}
+
+/// Whether verifiers can be expected to take a set of as many keys as the times make.
+fn few_enough(lifetimes: &Lifetimes, faults: &mut Faults) {
+    let published = lifetimes.announce + lifetimes.retain;
+    let Some(others) = published
+        .as_secs()
+        .checked_div(lifetimes.rotate_every.as_secs())
+    else {
+        return;
+    };
+    if others >= MOST_KEYS {
+        faults.add(
+            "AUTH_KEY_ROTATE_EVERY",
+            format_args!(
+                "{} keys would be published at a time (AUTH_KEY_ANNOUNCE and AUTH_KEY_RETAIN are \
+                 {}); verifiers are offered {MOST_KEYS} at most",
+                others + 1,
+                humantime::format_duration(published)
+            ),
+        );
+    }
 }
 
 fn sessions(args: &Args, faults: &mut Faults) -> Option<SessionSettings> {
@@ -469,6 +498,38 @@ mod tests {
         assert!(shares.iter().all(|share| (0.8..=1.0).contains(share)));
         assert!(shares.iter().any(|share| *share < 0.9));
         assert!(shares.iter().any(|share| *share > 0.9));
+    }
+
+    #[test]
+    fn the_times_of_keys_must_fit_each_other_and_the_tokens() {
+        for (options, wanted) in [
+            (
+                ["--key-retain=929s", "--access-token-ttl=15m"],
+                "AUTH_KEY_RETAIN: must be at least 15m 30s",
+            ),
+            (
+                ["--key-retain=29s", "--issuer=nowhere"],
+                "AUTH_KEY_RETAIN: must be at least 30s",
+            ),
+            (
+                ["--key-announce=1s", "--key-retain=930s"],
+                "AUTH_KEY_ANNOUNCE: ",
+            ),
+            (
+                ["--key-rotate-every=42s", "--key-retain=1h"],
+                "AUTH_KEY_ROTATE_EVERY: 101 keys",
+            ),
+        ] {
+            let (_, faults) = checked(&options);
+            assert!(faults.contains(wanted), "{options:?}: {faults}");
+        }
+        for options in [
+            ["--key-retain=930s", "--access-token-ttl=15m"],
+            ["--key-rotate-every=43s", "--key-retain=1h"],
+            ["--key-rotate-every=0s", "--key-retain=1000d"],
+        ] {
+            assert_eq!(checked(&options).1, "", "{options:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Algorithm,
     pair::KeyPair,
-    seal::{KEY_BYTES, SealingKey},
+    seal::{KEY_BYTES, SealingKeys},
 };
 use crate::{database::DatabaseError, random};
 
@@ -82,6 +82,9 @@ pub enum KeyError {
         /// The key's id.
         kid: String,
     },
+    /// The table was emptied while this service runs.
+    #[error("the table signing_keys is empty; restart and a new key is made")]
+    Emptied,
     /// The database with the keys.
     #[error("the signing keys cannot be read or written: {0}")]
     Database(#[from] DatabaseError),
@@ -92,7 +95,7 @@ pub enum KeyError {
 
 /// The key that seals private keys in the database: read from its file, or made with it. Serves the
 /// replicas of one machine; those of several need it from the environment.
-pub(super) fn sealing_key(file: &Path) -> Result<SealingKey, KeyError> {
+pub(super) fn sealing_key(file: &Path) -> Result<SealingKeys, KeyError> {
     if !file.exists() {
         make_sealing_key(file).map_err(|source| KeyError::Folder {
             folder: file.parent().unwrap_or(file).to_owned(),
@@ -102,7 +105,7 @@ pub(super) fn sealing_key(file: &Path) -> Result<SealingKey, KeyError> {
     let text = read_private(file)?;
     std::str::from_utf8(&text)
         .ok()
-        .and_then(SealingKey::parse)
+        .and_then(SealingKeys::parse)
         .ok_or_else(|| KeyError::Corrupt {
             file: file.to_owned(),
             reason: "it is not 32 bytes in base64url",
@@ -233,7 +236,7 @@ mod tests {
     fn services_that_start_at_the_same_time_have_one_sealing_key() {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("key-encryption.key");
-        let keys: Vec<SealingKey> = std::thread::scope(|scope| {
+        let keys: Vec<SealingKeys> = std::thread::scope(|scope| {
             let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| sealing_key(&file))).collect();
             starts
                 .into_iter()

@@ -10,6 +10,9 @@
 
 use std::time::Duration;
 
+/// How far the clocks of the issuer and of a verifier may differ: the default of `API_LEEWAY`.
+pub const LEEWAY: Duration = Duration::from_secs(30);
+
 /// How long the parts of a key's life are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetimes {
@@ -19,6 +22,8 @@ pub struct Lifetimes {
     pub retain: Duration,
     /// From one key's signing to the next one's; zero: only on demand.
     pub rotate_every: Duration,
+    /// The longest life of a token that is signed.
+    pub longest_token: Duration,
 }
 
 /// What a key does at a time.
@@ -72,6 +77,12 @@ impl Lifetimes {
         (planned <= earliest).then_some(planned.max(earliest))
     }
 
+    /// How long after a reading of the keys its last one may go on signing, even if it was succeeded
+    /// as early as can be: its last token ends before it is gone.
+    pub(super) fn sign_unread(&self) -> Duration {
+        (self.announce + self.retain).saturating_sub(self.longest_token + LEEWAY)
+    }
+
     /// For how long caches may keep the key set: a key that is announced now must be in every
     /// cache before it signs.
     pub(super) fn cacheable(&self) -> Duration {
@@ -88,6 +99,7 @@ mod tests {
             announce: Duration::from_secs(announce),
             retain: Duration::from_secs(retain),
             rotate_every: Duration::from_secs(rotate_every),
+            longest_token: Duration::from_secs(20),
         }
     }
 
@@ -127,6 +139,13 @@ mod tests {
         assert_eq!(lifetimes.due(1_000, 1_090), Some(1_100));
         assert_eq!(lifetimes.due(1_000, 5_000), Some(5_010));
         assert_eq!(super::tests::lifetimes(10, 60, 0).due(1_000, 5_000), None);
+    }
+
+    #[test]
+    fn without_a_reading_a_key_signs_while_its_tokens_end_before_it_can_be_gone() {
+        // Succeeded after 10, gone after 70; a token lives 20 and 30 by a clock that is behind.
+        let unread = lifetimes(10, 60, 0).sign_unread();
+        assert_eq!(unread, Duration::from_secs(20));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Private keys at rest: AES-256-GCM under the key of the configuration.
+//! Private keys at rest: AES-256-GCM under keys of the configuration.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
@@ -11,22 +11,27 @@ use super::Algorithm;
 /// Length of the key in bytes.
 pub(crate) const KEY_BYTES: usize = 32;
 
-/// The key under which private keys are kept. `Debug` shows nothing of it.
+/// The keys under which private keys are kept: the first seals, all open, so that one can take the
+/// place of another. `Debug` shows nothing of them.
 #[derive(Clone)]
-pub struct SealingKey([u8; KEY_BYTES]);
+pub struct SealingKeys(Vec<[u8; KEY_BYTES]>);
 
-impl std::fmt::Debug for SealingKey {
+impl std::fmt::Debug for SealingKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SealingKey")
+        f.write_str("SealingKeys")
     }
 }
 
-impl SealingKey {
-    /// Reads 32 bytes in base64url without padding; `None` when the text is something else.
+impl SealingKeys {
+    /// Reads keys of 32 bytes in base64url without padding, separated by commas; `None` when the
+    /// text is something else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim_ascii()).ok()?;
-        bytes.try_into().ok().map(Self)
+        let key = |text: &str| {
+            let bytes = URL_SAFE_NO_PAD.decode(text.trim_ascii()).ok()?;
+            bytes.try_into().ok()
+        };
+        text.split(',').map(key).collect::<Option<_>>().map(Self)
     }
 
     /// Seals a private key for this id and algorithm and no other.
@@ -36,30 +41,31 @@ impl SealingKey {
         algorithm: Algorithm,
         pkcs8: &[u8],
     ) -> Result<String, Unspecified> {
+        let first = self.0.first().ok_or(Unspecified)?;
         let mut text = pkcs8.to_vec();
-        let nonce = self
-            .cipher()?
-            .seal_in_place_append_tag(bound_to(kid, algorithm), &mut text)?;
+        let nonce = cipher(first)?.seal_in_place_append_tag(bound_to(kid, algorithm), &mut text)?;
         let whole = [nonce.as_ref().as_slice(), &text].concat();
         Ok(URL_SAFE_NO_PAD.encode(whole))
     }
 
-    /// The private key; `None` when it was sealed under another key or for another id, or is
+    /// The private key; `None` when it was sealed under none of the keys or for another id, or is
     /// damaged.
     pub(super) fn open(&self, kid: &str, algorithm: Algorithm, sealed: &str) -> Option<Vec<u8>> {
-        let mut whole = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let (nonce, text) = whole.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let cipher = self.cipher().ok()?;
-        let opened = cipher
-            .open_in_place(nonce, bound_to(kid, algorithm), text)
-            .ok()?;
-        Some(opened.to_vec())
+        let whole = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let (nonce, text) = whole.split_at_checked(NONCE_LEN)?;
+        self.0.iter().find_map(|key| {
+            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+            // An attempt that fails destroys its text.
+            let mut text = text.to_vec();
+            let bound = bound_to(kid, algorithm);
+            let opened = cipher(key).ok()?.open_in_place(nonce, bound, &mut text);
+            opened.ok().map(|opened| opened.to_vec())
+        })
     }
+}
 
-    fn cipher(&self) -> Result<RandomizedNonceKey, Unspecified> {
-        RandomizedNonceKey::new(&AES_256_GCM, &self.0)
-    }
+fn cipher(key: &[u8; KEY_BYTES]) -> Result<RandomizedNonceKey, Unspecified> {
+    RandomizedNonceKey::new(&AES_256_GCM, key)
 }
 
 /// A row whose parts were exchanged with another's does not open.
@@ -74,14 +80,14 @@ fn bound_to(kid: &str, algorithm: Algorithm) -> Aad<String> {
 mod tests {
     use super::*;
 
-    fn key(byte: u8) -> SealingKey {
-        SealingKey([byte; KEY_BYTES])
+    fn key(byte: u8) -> SealingKeys {
+        SealingKeys(vec![[byte; KEY_BYTES]])
     }
 
     #[test]
     fn only_the_same_key_id_and_algorithm_open_what_was_sealed() {
         let sealed = key(1).seal("a", Algorithm::EdDsa, b"private").unwrap();
-        let open = |key: SealingKey, kid, algorithm| key.open(kid, algorithm, &sealed);
+        let open = |key: SealingKeys, kid, algorithm| key.open(kid, algorithm, &sealed);
         assert_eq!(open(key(1), "a", Algorithm::EdDsa).unwrap(), b"private");
         assert_eq!(open(key(2), "a", Algorithm::EdDsa), None);
         assert_eq!(open(key(1), "b", Algorithm::EdDsa), None);
@@ -92,13 +98,27 @@ mod tests {
     }
 
     #[test]
+    fn the_first_key_seals_and_all_open_so_that_one_takes_the_place_of_another() {
+        let (old, new) = (key(1), key(2));
+        let both = SealingKeys([new.0.clone(), old.0.clone()].concat());
+        let open = |key: &SealingKeys, sealed: &str| key.open("a", Algorithm::EdDsa, sealed);
+        let before = old.seal("a", Algorithm::EdDsa, b"private").unwrap();
+        assert_eq!(open(&both, &before).unwrap(), b"private");
+        let after = both.seal("a", Algorithm::EdDsa, b"private").unwrap();
+        assert_eq!(open(&new, &after).unwrap(), b"private");
+        assert_eq!(open(&old, &after), None);
+    }
+
+    #[test]
     fn a_key_is_32_bytes_and_shows_nothing() {
         let text = URL_SAFE_NO_PAD.encode([7; KEY_BYTES]);
-        let read = SealingKey::parse(&text).unwrap();
-        assert_eq!(format!("{read:?}"), "SealingKey");
-        assert!(SealingKey::parse(&format!("{text}\n")).is_some());
-        for wrong in ["", "short", &text[1..], "=".repeat(43).as_str()] {
-            assert!(SealingKey::parse(wrong).is_none(), "{wrong}");
+        let read = SealingKeys::parse(&text).unwrap();
+        assert_eq!(format!("{read:?}"), "SealingKeys");
+        assert!(SealingKeys::parse(&format!("{text}\n")).is_some());
+        assert!(SealingKeys::parse(&format!("{text},{text}")).is_some());
+        let followed = format!("{text},");
+        for wrong in ["", "short", &followed, &text[1..], "=".repeat(43).as_str()] {
+            assert!(SealingKeys::parse(wrong).is_none(), "{wrong}");
         }
     }
 }

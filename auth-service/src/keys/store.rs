@@ -7,10 +7,13 @@ use crate::{
 
 const ALL: &str = "SELECT generation, kid, algorithm, sealed, created_at, signs_from \
      FROM signing_keys ORDER BY generation";
-/// Of two replicas that make the next generation at the same time one is let through.
+/// Of two replicas that make the next generation at the same time one is let through; one that
+/// decided on it long ago is not, even if its generation has come and gone.
 const ADD: &str = "INSERT INTO signing_keys \
      (generation, kid, algorithm, sealed, created_at, signs_from) \
-     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (generation) DO NOTHING";
+     SELECT $1, $2, $3, $4, $5, $6 \
+     WHERE COALESCE((SELECT MAX(generation) FROM signing_keys), 0) = $1 - 1 \
+     ON CONFLICT (generation) DO NOTHING";
 const FORGET: &str = "DELETE FROM signing_keys WHERE generation < $1";
 
 /// One key as it is kept. Times are Unix seconds.

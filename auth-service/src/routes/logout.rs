@@ -47,10 +47,7 @@ async fn end_login(
     token: &str,
     trace: Option<&TraceHandle>,
 ) -> Result<HttpResponse, Error> {
-    let claims = state
-        .issuer
-        .verify(token)
-        .map_err(|_| Error::InvalidCredential)?;
+    let claims = state.issuer.verify(token)?;
     let login = claims.sid.ok_or(Error::InvalidCredential)?;
     let now = state.issuer.now();
     state.refresh_tokens.revoke(&login, now, trace).await?;

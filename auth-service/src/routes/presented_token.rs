@@ -9,7 +9,11 @@ use shared::{
 };
 
 use super::State;
-use crate::{error::Error, issuer::Subject, refresh::Grant};
+use crate::{
+    error::Error,
+    issuer::{Subject, VerifyError},
+    refresh::Grant,
+};
 
 /// A token that is good now.
 pub(super) enum Active {
@@ -33,8 +37,10 @@ pub(super) async fn credential(
         let session = state.sessions.read(&id, state.issuer.now(), trace).await?;
         return Ok(session.map(Active::Session));
     }
-    let Ok(claims) = state.issuer.verify(token) else {
-        return Ok(None);
+    let claims = match state.issuer.verify(token) {
+        Ok(claims) => claims,
+        Err(VerifyError::Refused(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     Ok(lives(state, &claims, trace)
         .await?

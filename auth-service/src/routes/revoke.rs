@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, OAuthError},
-    issuer::CLIENT_ID,
+    issuer::{CLIENT_ID, VerifyError},
 };
 
 /// 200 means that the token is good for nothing, whatever it was before (RFC 7009 §2.2). When that
@@ -67,8 +67,10 @@ async fn revoke_signed(
     token: &str,
     trace: Option<&TraceHandle>,
 ) -> Result<(), Error> {
-    let Ok(claims) = state.issuer.verify(token) else {
-        return Ok(());
+    let claims = match state.issuer.verify(token) {
+        Ok(claims) => claims,
+        Err(VerifyError::Refused(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
     };
     own(caller, &claims.client_id)?;
     take_back::token(state, &claims, trace).await

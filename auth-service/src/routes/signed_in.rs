@@ -48,10 +48,7 @@ impl SignedIn {
                 (record.subject, record.sid)
             }
             Presented::Token(token) => {
-                let claims = state
-                    .issuer
-                    .verify(&token)
-                    .map_err(|_| Error::InvalidCredential)?;
+                let claims = state.issuer.verify(&token)?;
                 if state.revocations.refuses(&claims, trace).await? {
                     return Err(Error::InvalidCredential);
                 }

@@ -6,6 +6,7 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod at_rest;
 mod keys;
 mod limits;
 mod login;
@@ -20,6 +21,7 @@ mod redis;
 mod refresh;
 mod register;
 mod requests;
+mod rotation;
 mod service;
 
 /// Makes of each function over a [`service::Backend`] one test for each user store.

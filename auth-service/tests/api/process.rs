@@ -106,6 +106,33 @@ fn a_corrupt_or_exposed_key_file_is_named_with_the_remedy() {
 }
 
 #[test]
+fn a_lost_encryption_key_is_told_with_the_remedy() {
+    let data = tempfile::tempdir().unwrap();
+    let mut process = start(data.path());
+    let log = BufReader::new(process.stderr.take().unwrap());
+    let mut lines = log.lines().map_while(Result::ok);
+    assert!(
+        lines.any(|line| line.contains("serving")),
+        "it never served"
+    );
+    kill_process(Pid::from_child(&process), Signal::TERM).unwrap();
+    lines.for_each(drop);
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+
+    let file = data.path().join("key-encryption.key");
+    fs::remove_file(&file).unwrap();
+    let output = start(data.path()).wait_with_output().unwrap();
+    let text = said(&output, EXIT_FAILED_START);
+    for part in [
+        file.to_str().unwrap(),
+        "AUTH_KEY_ENCRYPTION_KEY",
+        "signing_keys",
+    ] {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+}
+
+#[test]
 fn a_database_file_that_is_none_is_named() {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("users.sqlite");

@@ -51,6 +51,7 @@ pub(crate) struct Builder {
     redis: bool,
     data: Option<TempDir>,
     database_url: Option<String>,
+    clock: Option<Clock>,
     options: Vec<String>,
 }
 
@@ -61,6 +62,7 @@ impl Builder {
             redis: false,
             data: None,
             database_url: None,
+            clock: None,
             options: Vec::new(),
         }
     }
@@ -83,12 +85,31 @@ impl Builder {
         self
     }
 
+    /// By the clock of another service.
+    pub(crate) fn with_clock(mut self, clock: &Clock) -> Self {
+        self.clock = Some(clock.clone());
+        self
+    }
+
     pub(crate) fn option(mut self, option: &str) -> Self {
         self.options.push(option.to_owned());
         self
     }
 
     pub(crate) async fn start(self) -> Service {
+        let service = self.begin().await;
+        service.wait_until_ready().await;
+        service
+    }
+
+    /// Starts a service that is expected to end by itself, and gives the reason.
+    pub(crate) async fn refused(self) -> Error {
+        let service = self.begin().await;
+        let outcome = service.running.await.expect("the service did not panic");
+        outcome.expect_err("the service did start")
+    }
+
+    async fn begin(self) -> Service {
         let data = self
             .data
             .unwrap_or_else(|| tempfile::tempdir().expect("a temporary folder"));
@@ -117,7 +138,9 @@ impl Builder {
         }
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let clock = Clock::manual(SystemTime::now());
+        let clock = self
+            .clock
+            .unwrap_or_else(|| Clock::manual(SystemTime::now()));
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(run_and_tell(
             config(&options),
@@ -125,7 +148,7 @@ impl Builder {
             clock.clone(),
             shutdown.clone(),
         ));
-        let service = Service {
+        Service {
             clock,
             redis,
             database_url,
@@ -134,9 +157,7 @@ impl Builder {
             client: Client::new(),
             shutdown,
             running,
-        };
-        service.wait_until_ready().await;
-        service
+        }
     }
 }
 
