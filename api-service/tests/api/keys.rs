@@ -1,6 +1,6 @@
 //! The key set: where it comes from, how it is renewed, and what happens when it cannot be.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api_service::{StrategyConfig, TokenSettings};
 use serde_json::json;
@@ -102,6 +102,52 @@ async fn a_key_that_is_taken_back_takes_the_remembered_tokens_along() {
     assert_eq!(service.me(&good(&new)).await.status, 200);
     let dropped = "statewise_remembered_tokens_total{event=\"key_gone\"} 0";
     assert!(!service.measures(dropped).await);
+}
+
+/// Over several cool-downs, under load by good tokens, and with a key that the issuer adds meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_a_thousand_unknown_keys_makes_one_fetch_in_each_cool_down() {
+    const COOLDOWN: Duration = Duration::from_millis(500);
+    let (signer, next) = (Signer::eddsa("k1"), Signer::eddsa("k2"));
+    let issuer = Issuer::start(Answer::Keys(signer.jwks()));
+    let service = Service::ready(jwt(&issuer, NEVER, COOLDOWN)).await;
+    let foreign = |number: usize| good(&Signer::eddsa(&format!("flood-{number}")));
+    let tokens: Vec<String> = (0..1_000).map(foreign).collect();
+    let known = good(&signer);
+    let (started, mut sent) = (Instant::now(), 0);
+    // Every token at least once, and over at least four cool-downs, however fast the machine is.
+    for batch in tokens.chunks(50).cycle() {
+        if sent >= tokens.len() && started.elapsed() >= COOLDOWN * 4 {
+            break;
+        }
+        sent += batch.len();
+        let flood = batch.iter().map(|token| service.me(token));
+        let load = (0..50).map(|_| service.me(&known));
+        let (refused, taken) = tokio::join!(join_all(flood), join_all(load));
+        for answer in refused {
+            assert_eq!(answer.status, 401, "{answer:?}");
+        }
+        for answer in taken {
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    }
+    let cooldowns = started.elapsed().as_millis() / COOLDOWN.as_millis();
+    let fetches = issuer.asked() as u128 - 1;
+    assert!(
+        (1..=cooldowns + 1).contains(&fetches),
+        "{fetches} fetches in {cooldowns} cool-downs"
+    );
+    println!("{sent} unknown and {sent} good tokens: {fetches} fetches in {cooldowns} cool-downs");
+
+    // The flood does not keep a new key out for longer than a cool-down.
+    issuer.answers(Answer::Keys(next.jwks()));
+    let announced = Instant::now();
+    eventually(async || service.me(&good(&next)).await.status == 200).await;
+    assert!(
+        announced.elapsed() < COOLDOWN * 4,
+        "{:?}",
+        announced.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
