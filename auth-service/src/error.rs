@@ -34,6 +34,9 @@ pub enum Error {
     /// A credential was presented that is none, or none any more.
     #[error("the credential is not valid")]
     InvalidCredential,
+    /// Several credentials were presented, and which one is meant cannot be known.
+    #[error("more than one credential")]
+    Ambiguous,
     /// The credential is valid, its user may not do this.
     #[error("the caller may not do this")]
     NotAllowed,
@@ -154,6 +157,12 @@ impl Error {
                 Problem::new(401, "invalid-credential", "The credential is not valid")
                     .header("www-authenticate", "Bearer error=\"invalid_token\"")
             }
+            Self::Ambiguous => Problem::new(
+                400,
+                "ambiguous-credential",
+                "More than one credential is presented",
+            )
+            .header("www-authenticate", "Bearer error=\"invalid_request\""),
             Self::NotAllowed => Problem::new(403, "not-allowed", "The caller may not do this")
                 .header("www-authenticate", "Bearer error=\"insufficient_scope\""),
             Self::CrossSite => Problem::new(

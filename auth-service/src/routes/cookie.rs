@@ -5,7 +5,7 @@ use shared::session::SessionId;
 
 /// The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain`
 /// (draft-ietf-httpbis-rfc6265bis §4.1.3.2).
-pub(super) const NAME: &str = "__Host-sid";
+pub(super) const NAME: &str = shared::credential::SESSION_COOKIE;
 
 /// The cookie of a new session, kept at most until its absolute limit.
 pub(super) fn set(id: &SessionId, seconds: u64) -> Cookie<'static> {

@@ -10,7 +10,11 @@ use actix_web::{
         header::{self, HeaderValue},
     },
 };
-use shared::{session::SessionId, telemetry::trace::TraceHandle};
+use shared::{
+    credential::{self, Ambiguous},
+    session::SessionId,
+    telemetry::trace::TraceHandle,
+};
 
 use super::{State, cookie};
 use crate::{error::Error, users::User};
@@ -84,27 +88,26 @@ impl SignedIn {
 /// The `Authorization` header if there is one, otherwise the cookie: a cookie is sent by the
 /// browser, a header on purpose. A cookie therefore changes nothing on behalf of another site.
 pub(super) fn presented(request: &HttpRequest) -> Result<Presented, Error> {
-    if let Some(value) = request.headers().get(header::AUTHORIZATION) {
-        let token = bearer(value).ok_or(Error::InvalidCredential)?;
+    let all = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        let token = credential::bearer(all(header::AUTHORIZATION))
+            .map_err(|Ambiguous| Error::Ambiguous)?
+            .filter(|token| !token.is_empty())
+            .ok_or(Error::InvalidCredential)?;
         return Ok(match SessionId::parse(token) {
             Some(id) => Presented::Session(id),
             None => Presented::Token(token.to_owned()),
         });
     }
-    let cookie = request.cookie(cookie::NAME).ok_or(Error::NoCredential)?;
+    let cookie = credential::cookie(all(header::COOKIE), cookie::NAME)
+        .map_err(|Ambiguous| Error::Ambiguous)?
+        .ok_or(Error::NoCredential)?;
     if changes(request.method()) && foreign(request) {
         return Err(Error::CrossSite);
     }
-    SessionId::parse(cookie.value())
+    SessionId::parse(cookie)
         .map(Presented::Session)
         .ok_or(Error::InvalidCredential)
-}
-
-/// RFC 6750 §2.1; the scheme is compared without regard to case (RFC 9110 §11.1).
-fn bearer(value: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 /// RFC 9110 §9.2.1.
@@ -128,12 +131,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scheme_is_bearer_in_any_case_and_nothing_else() {
-        let read = |text| bearer(&HeaderValue::from_static(text)).map(str::to_owned);
-        assert_eq!(read("Bearer abc"), Some("abc".to_owned()));
-        assert_eq!(read("bEARER abc"), Some("abc".to_owned()));
-        for text in ["abc", "Bearer", "Bearer ", "Basic abc", "Bearerabc"] {
-            assert_eq!(read(text), None, "{text}");
+    fn several_credentials_of_one_kind_are_ambiguous() {
+        let [one, other] = [SessionId::generate(), SessionId::generate()];
+        let headers = |name: &'static str, values: [String; 2]| {
+            let request = TestRequest::default();
+            let request = values.into_iter().fold(request, |request, value| {
+                request.append_header((name, value))
+            });
+            presented(&request.to_http_request())
+        };
+        let bearer = |id: &SessionId| format!("Bearer {}", id.expose());
+        let cookie = |id: &SessionId| format!("{}={}", cookie::NAME, id.expose());
+        let twice = headers("authorization", [bearer(&one), bearer(&one)]);
+        assert!(matches!(twice, Err(Error::Ambiguous)));
+        let differ = headers("cookie", [cookie(&one), cookie(&other)]);
+        assert!(matches!(differ, Err(Error::Ambiguous)));
+        assert!(headers("cookie", [cookie(&one), cookie(&one)]).is_ok());
+    }
+
+    #[test]
+    fn a_header_of_another_scheme_is_no_reason_to_look_at_the_cookie() {
+        let cookie = format!("{}={}", cookie::NAME, SessionId::generate().expose());
+        for value in ["Basic YTpi", "Bearer", "Bearer ", "Bearerabc"] {
+            let request = TestRequest::default()
+                .insert_header(("authorization", value))
+                .insert_header(("cookie", cookie.clone()));
+            let found = presented(&request.to_http_request());
+            assert!(matches!(found, Err(Error::InvalidCredential)), "{value}");
         }
     }
 
