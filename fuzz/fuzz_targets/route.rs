@@ -1,0 +1,38 @@
+//! The path of a request at the gateway, which decides about the pool.
+
+#![no_main]
+
+#[path = "../../gateway/src/routes.rs"]
+#[allow(dead_code, reason = "the gateway needs more of it")]
+mod routes;
+
+use libfuzzer_sys::fuzz_target;
+use routes::{Route, RouteTable};
+
+fuzz_target!(|path: &str| {
+    let routes = ["/jwt=jwt", "/auth=auth/v1", "/jwt/admin=admin"];
+    let routes = routes.map(|text| Route::parse(text).expect("a route"));
+    let table = RouteTable::new(routes.to_vec());
+    let Ok(index) = table.find(path) else {
+        return;
+    };
+    let route = table
+        .iter()
+        .nth(index)
+        .expect("the table has what it found");
+    assert!(path.starts_with(route.prefix.as_str()));
+    let target = route
+        .rewrite(path, None)
+        .expect("no prefix here is unchanged");
+    assert!(target.starts_with('/'), "{target}");
+    // Whoever decodes it once reads no way out of the prefix.
+    let decoded = target
+        .to_ascii_lowercase()
+        .replace("%2e", ".")
+        .replace("%2f", "/");
+    let decoded = decoded.replace("%5c", "\\");
+    assert!(
+        !decoded.split(['/', '\\']).any(|segment| segment == ".."),
+        "{target}"
+    );
+});
