@@ -28,6 +28,7 @@ test: toolchain ## Runs all tests, against a real Redis and a real PostgreSQL
 .PHONY: check
 check: toolchain check-shell check-compose ## Checks form, lints, documentation, scripts and the compose file
 	cargo fmt --all --check
+	rustfmt --edition 2024 --check fuzz/fuzz_targets/*.rs
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked
 
@@ -50,6 +51,18 @@ schemathesis: toolchain ## Holds the services to their OpenAPI documents, three 
 	scripts/install.sh redis curl jq
 	cargo build --locked --workspace --bins
 	scripts/schemathesis.sh
+
+SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: toolchain ## Fuzzes what reads bytes that anybody may send, each target for SECONDS=60
+	scripts/install.sh c++
+	scripts/fuzz.sh $(SECONDS)
+
+.PHONY: foreign
+foreign: toolchain ## Has joserfc and jwcrypto verify our tokens, and ours verify theirs
+	scripts/install.sh redis python3-venv
+	scripts/foreign-jose.sh
 
 .PHONY: bench
 bench: toolchain ## Measures the gateway against nginx and HAProxy, then the benchmarks of the crates

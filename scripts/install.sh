@@ -9,7 +9,7 @@ fail() {
 }
 
 usage() {
-    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck debootstrap docker docker-compose"
+    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3-venv c++ debootstrap docker docker-compose"
 }
 
 is_there() {
@@ -17,6 +17,8 @@ is_there() {
         redis) command -v redis-server || command -v valkey-server ;;
         # Debian keeps the server's programs off PATH.
         postgresql) command -v postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' ;;
+        # Debian keeps ensurepip, without which an environment has no pip, in a package of its own.
+        python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
         docker-compose) docker compose version 2>/dev/null || command -v docker-compose ;;
         # Debian's place for servers is not on everyone's PATH.
         nginx | haproxy | debootstrap) PATH=$PATH:/usr/sbin command -v "$1" ;;
@@ -44,6 +46,11 @@ package() {
         dnf:redis | pacman:redis) echo valkey ;;
         dnf:postgresql) echo postgresql-server ;;
         dnf:shellcheck) echo ShellCheck ;;
+        apt-get:c++ | apk:c++) echo g++ ;;
+        dnf:c++) echo gcc-c++ ;;
+        pacman:c++ | brew:c++) echo gcc ;;
+        dnf:python3-venv | apk:python3-venv | brew:python3-venv) echo python3 ;;
+        pacman:python3-venv) echo python ;;
         *) echo "$2" ;;
     esac
 }
