@@ -7,7 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 version=4.32.5
-target=${CARGO_TARGET_DIR:-target}
+target=$(realpath "${CARGO_TARGET_DIR:-target}")
+config=$PWD/scripts/schemathesis.toml
 profile=${PROFILE:-debug}
 venv=$target/schemathesis-$version
 folder=$(mktemp -d)
@@ -57,9 +58,10 @@ hold() {
     export STATEWISE_BEARER=$3
     shift 3
     echo "=== schemathesis: $name"
-    "$venv/bin/schemathesis" --config-file scripts/schemathesis.toml run "$url/openapi.json" --url "$url" \
+    # In the folder that is removed at the end: it keeps what failed, for the next run.
+    (cd "$folder" && "$venv/bin/schemathesis" --config-file "$config" run "$url/openapi.json" --url "$url" \
         --max-examples "${EXAMPLES:-50}" --max-time "${SECONDS_EACH:-40}" --seed 1 --workers 2 \
-        --request-timeout 10 --continue-on-failure --no-color "$@" || failed=1
+        --request-timeout 10 --continue-on-failure --no-color "$@") || failed=1
 }
 
 client() { jq -r ".clients[] | select(.id == \"$1\") | .secret" "$folder/ready.json"; }

@@ -3,6 +3,8 @@
 
 #![expect(dead_code, reason = "described and never made")]
 
+use std::collections::BTreeMap;
+
 use utoipa::ToSchema;
 
 /// A new user.
@@ -97,6 +99,9 @@ pub(super) struct TokenRequest {
     /// For the exchange.
     #[schema(nullable = false)]
     audience: Option<String>,
+    /// Unknown ones are ignored; none may be repeated.
+    #[serde(flatten)]
+    others: BTreeMap<String, String>,
 }
 
 #[derive(ToSchema)]
@@ -117,6 +122,9 @@ pub(super) struct PresentedToken {
     token: String,
     #[schema(nullable = false)]
     token_type_hint: Option<String>,
+    /// Unknown ones are ignored; none may be repeated.
+    #[serde(flatten)]
+    others: BTreeMap<String, String>,
 }
 
 /// RFC 7662 §2.2; an inactive token has `active` alone.
