@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use self::process::{Process, Reply};
 use crate::{
     issuer::{Answer, Issuer},
+    redis::Redis,
+    revocable,
     signer::{self, Signer},
 };
 
@@ -87,10 +89,17 @@ async fn every_attack_on_a_token_is_one_more_bad_token() {
     let issuer = Issuer::start(Answer::Keys(target.key_set()));
     let mut attacks = forged::attacks(&target);
     attacks.extend(malformed::attacks(&target));
+    let redis = Redis::start();
+    let _feed = revocable::feed(&redis).await;
+    let store = redis.settings().url;
     for more in [
         &[("API_STRATEGY", "jwt")][..],
         &[("API_STRATEGY", "jwt"), ("API_REMEMBERED_TOKENS", "1000")],
         &[("API_STRATEGY", "phantom")],
+        &[
+            ("API_STRATEGY", "jwt-revocable"),
+            ("API_REDIS_URL", store.expose()),
+        ],
     ] {
         let service = Process::start(more, &issuer);
         are_refused(&service, &target, &attacks);
