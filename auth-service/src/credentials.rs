@@ -6,6 +6,8 @@ use shared::config::Secret;
 
 /// Longest username in characters.
 pub const USERNAME_LIMIT: usize = 64;
+/// Longest name of a role in characters.
+pub const ROLE_LIMIT: usize = 32;
 /// Shortest password in characters (NIST SP 800-63B §5.1.1.2).
 pub const PASSWORD_MINIMUM: usize = 8;
 /// Longest password in characters.
@@ -56,6 +58,20 @@ impl fmt::Display for Username {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Every rule that the name of a role breaks. A role is a word: roles are kept with spaces between.
+#[must_use]
+pub fn role_faults(role: &str) -> Vec<&'static str> {
+    let mut faults = Vec::new();
+    if role.is_empty() || role.len() > ROLE_LIMIT {
+        faults.push("each must have 1 to 32 characters");
+    }
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+    if !role.chars().all(allowed) {
+        faults.push("each may have small letters, digits, _ and - of ASCII only");
+    }
+    faults
 }
 
 /// A password that may be set: 8 to 256 characters of any kind, so at most 1024 bytes of UTF-8.

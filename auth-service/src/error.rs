@@ -40,6 +40,15 @@ pub enum Error {
     /// The credential is valid, its user may not do this.
     #[error("the caller may not do this")]
     NotAllowed,
+    /// The password was right, and the user may not log in.
+    #[error("the user is disabled")]
+    Disabled,
+    /// Nothing has the name or the id.
+    #[error("there is no such thing")]
+    NotFound,
+    /// An administrator would lock themselves out.
+    #[error("an administrator keeps the role and stays enabled")]
+    OwnAccount,
     /// A browser sent the cookie on behalf of another site.
     #[error("another site sent the cookie")]
     CrossSite,
@@ -165,6 +174,13 @@ impl Error {
             .header("www-authenticate", "Bearer error=\"invalid_request\""),
             Self::NotAllowed => Problem::new(403, "not-allowed", "The caller may not do this")
                 .header("www-authenticate", "Bearer error=\"insufficient_scope\""),
+            Self::Disabled => Problem::new(403, "account-disabled", "This account is disabled"),
+            Self::NotFound => Problem::not_found(),
+            Self::OwnAccount => Problem::new(
+                409,
+                "own-account",
+                "Nobody disables themselves or gives their own administration away",
+            ),
             Self::CrossSite => Problem::new(
                 403,
                 "cross-site",

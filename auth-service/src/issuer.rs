@@ -19,6 +19,9 @@ use crate::{
 /// The client of every token: the service's own login, which needs no registration.
 pub const CLIENT_ID: &str = "statewise-login";
 
+/// How far `iat` may lie ahead: a login after an end of all logins bears a later second than it.
+const ISSUED_AHEAD: Duration = Duration::from_secs(60);
+
 /// Signs tokens and begins sessions. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Issuer {
@@ -66,6 +69,8 @@ pub struct Subject {
     pub sid: Option<String>,
     /// When what the token is issued for ends, in Unix seconds.
     pub ends_at: u64,
+    /// What stands as `iat`; without it, the second in which the token is signed.
+    pub issued_at: Option<u64>,
 }
 
 /// A signed token for its owner.
@@ -111,6 +116,7 @@ impl Issuer {
             roles: user.roles.clone(),
             sid: Some(login.to_owned()),
             ends_at: login_ends,
+            issued_at: Some(user.issue_at),
         };
         let audience = self.audience();
         self.issue(subject, CLIENT_ID, audience, self.tokens.access_ttl)
@@ -129,6 +135,7 @@ impl Issuer {
             roles: Vec::new(),
             sid: None,
             ends_at: u64::MAX,
+            issued_at: None,
         };
         let audience = self.audience();
         self.issue(subject, client_id, audience, self.tokens.access_ttl)
@@ -157,14 +164,16 @@ impl Issuer {
         longest: Duration,
     ) -> Result<AccessToken, IssueError> {
         let now = self.clock.unix_seconds();
-        let expires_in = subject.ends_at.saturating_sub(now).min(longest.as_secs());
+        let issued_at = subject.issued_at.unwrap_or(now);
+        let life = subject.ends_at.saturating_sub(issued_at);
+        let expires_at = issued_at + life.min(longest.as_secs());
         let claims = AccessClaims {
             iss: self.tokens.issuer.clone(),
             sub: subject.id,
             aud: vec![audience.to_owned()],
             client_id: client_id.to_owned(),
-            iat: now,
-            exp: now + expires_in,
+            iat: issued_at,
+            exp: expires_at,
             nbf: None,
             jti: random::text::<16>(),
             roles: subject.roles,
@@ -178,7 +187,7 @@ impl Issuer {
             .map_err(|_| IssueError::Sign)?;
         Ok(AccessToken {
             text: Secret::new(token),
-            expires_in,
+            expires_in: expires_at.saturating_sub(now),
         })
     }
 
@@ -191,15 +200,16 @@ impl Issuer {
         let profile = AccessTokenProfile {
             issuer: self.tokens.issuer.clone(),
             audience: self.tokens.audience.clone(),
-            // Signed and checked by the same clock.
-            leeway: Duration::ZERO,
+            leeway: ISSUED_AHEAD,
             max_lifetime: self.tokens.access_ttl,
         };
         let now = self.clock.unix_seconds();
-        let verdict = self
+        let verdict: Result<AccessClaims, TokenError> = self
             .keys
             .with_public(|keys| profile.verify(token, keys, now));
         match verdict {
+            // Signed and checked by the same clock, so what is over is over.
+            Ok(claims) if now >= claims.exp => Err(TokenError::Expired.into()),
             Err(TokenError::UnknownKey { .. }) if !self.keys.knows_all() => Err(KeysUnknown.into()),
             verdict => Ok(verdict?),
         }
@@ -209,7 +219,7 @@ impl Issuer {
     /// nothing after it.
     #[must_use]
     pub fn session(&self, user: &User) -> (SessionId, SessionRecord) {
-        let now = self.clock.unix_seconds();
+        let now = user.issue_at;
         let share = self.sessions.share();
         let record = SessionRecord {
             sid: SessionRecord::new_sid(),
@@ -223,16 +233,16 @@ impl Issuer {
         (SessionId::generate(), record)
     }
 
+    /// The life of an exchanged token.
+    #[must_use]
+    pub fn exchanged_life(&self) -> Duration {
+        self.tokens.exchange_ttl
+    }
+
     /// When a login of now can be renewed no more, in Unix seconds.
     #[must_use]
     pub fn refresh_limit(&self) -> u64 {
         self.now() + self.tokens.refresh_ttl.as_secs()
-    }
-
-    /// When a token of now ends at the latest, in Unix seconds.
-    #[must_use]
-    pub fn latest_end(&self) -> u64 {
-        self.now() + self.tokens.access_ttl.as_secs()
     }
 
     /// The time by which this issuer counts, in Unix seconds.

@@ -56,7 +56,7 @@ use self::{
     metrics::AuthMetrics,
     passwords::{HashError, Passwords},
     refresh::RefreshTokens,
-    revocations::Revocations,
+    revocations::{Keeper, Revocations},
     users::Users,
 };
 
@@ -133,7 +133,10 @@ pub async fn run(
     .await?;
     let users = Users::new(database.clone());
     let refresh_tokens = RefreshTokens::new(database.clone(), config.tokens.refresh_grace);
-    let revocations = Revocations::new(database.clone());
+    let longest = config.tokens.access_ttl.max(config.tokens.exchange_ttl);
+    let revocations = Revocations::new(database.clone(), longest);
+    let keeper = Keeper::new(revocations.clone(), clock.clone(), &metrics);
+    let keeping = tokio::spawn(keeper.run(config.session_store.clone()));
     if let Some(admin) = config.admin {
         make_admin(admin, &users, &passwords, clock.unix_seconds()).await?;
     }
@@ -176,6 +179,7 @@ pub async fn run(
     let outcome = serve(listener, config.server, tracing, metrics, shutdown, worker).await;
     forgetting.abort();
     following.abort();
+    keeping.abort();
     closing.close().await;
     Ok(outcome?)
 }
@@ -218,7 +222,7 @@ async fn make_admin(
     passwords: &Passwords,
     now: u64,
 ) -> Result<(), Error> {
-    if let Some(found) = users.find(&admin.username, None).await? {
+    if let Some(found) = users.find(&admin.username, now, None).await? {
         if !found.user.roles.iter().any(|role| role == "admin") {
             tracing::warn!(
                 username = %admin.username,

@@ -1,6 +1,7 @@
 //! What this service takes and answers, as OpenAPI.
 
 mod bodies;
+mod logins;
 
 use shared::openapi::{Credential, Document, Operation};
 use utoipa::openapi::HttpMethod;
@@ -20,10 +21,10 @@ pub(crate) fn document() -> Document {
         "Users, logins, access tokens, sessions and the key set. Behind the gateway its paths begin \
          with /auth.",
     );
-    known(keys(oauth(logins(document))))
+    known(keys(self::logins::add(oauth(credentials(document)))))
 }
 
-fn logins(document: Document) -> Document {
+fn credentials(document: Document) -> Document {
     document
         .on(
             HttpMethod::Post,
@@ -61,7 +62,8 @@ fn logins(document: Document) -> Document {
             "/logout",
             Operation::new("logout", "Ends what the presented credential stands for")
                 .needs(&CALLER)
-                .answers::<Ended>(200, "What was ended")
+                .answers::<Ended>(200, "What was ended, and replicas are told")
+                .answers::<Ended>(202, "It has ended, and replicas will be told")
                 .refuses(401, "There is no credential, or it is not valid")
                 .refuses(403, "The cookie was sent on behalf of another site")
                 .refuses(503, "Whether it ended is not known: present it again"),

@@ -15,18 +15,22 @@ use shared::{config::Secret, telemetry::trace::TraceHandle};
 use crate::{
     database::{Database, DatabaseError, Operation, on_database},
     random,
-    users::{User, seconds, split_roles},
+    users::{User, issue_at, seconds, split_roles, unsigned},
 };
 
 const START_FAMILY: &str = "INSERT INTO refresh_families (id, user_id, created_at, expires_at) \
      VALUES ($1, $2, $3, $4)";
 const START_TOKEN: &str = "INSERT INTO refresh_tokens (token_hash, family_id, issued_at) \
      VALUES ($1, $2, $3)";
-const FIND: &str = "SELECT f.id, f.expires_at, t.issued_at, c.issued_at, u.id, u.username, u.roles \
+const FIND: &str = "SELECT f.id, f.expires_at, t.issued_at, c.issued_at, u.id, u.username, u.roles, \
+     u.valid_after, (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') \
      FROM refresh_tokens t \
      JOIN refresh_families f ON f.id = t.family_id JOIN users u ON u.id = f.user_id \
      LEFT JOIN refresh_tokens c ON c.parent_hash = t.token_hash \
-     WHERE t.token_hash = $1 AND f.revoked_at IS NULL AND f.expires_at > $2";
+     WHERE t.token_hash = $1 AND f.revoked_at IS NULL AND f.expires_at > $2 \
+     AND u.disabled_at IS NULL \
+     AND (f.created_at > u.logins_ended_at OR f.id = u.spared_login) \
+     AND f.created_at > (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all')";
 /// One statement spends a token and makes its successor: of two at the same time the unique
 /// parent lets one through.
 const ROTATE: &str = "INSERT INTO refresh_tokens \
@@ -46,6 +50,12 @@ const FAMILY: &str = "SELECT family_id FROM refresh_tokens WHERE token_hash = $1
 const ENDED: &str = "SELECT revoked_at FROM refresh_families WHERE id = $1";
 const REVOKE: &str =
     "UPDATE refresh_families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+const LIST: &str = "SELECT f.id, f.created_at, f.expires_at, MAX(t.issued_at) \
+     FROM refresh_families f JOIN refresh_tokens t ON t.family_id = f.id \
+     JOIN users u ON u.id = f.user_id \
+     WHERE f.user_id = $1 AND f.revoked_at IS NULL AND f.expires_at > $2 \
+     AND (f.created_at > u.logins_ended_at OR f.id = u.spared_login) \
+     GROUP BY f.id, f.created_at, f.expires_at";
 const FORGET: &str = "DELETE FROM refresh_families WHERE expires_at <= $1";
 
 /// A token for its owner: 256 random bits.
@@ -64,6 +74,19 @@ pub struct Grant {
     pub spent_at: Option<u64>,
     /// The user as the database knows them now.
     pub user: User,
+}
+
+/// A login for tokens as its user sees it. Times are Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub family: String,
+    /// When it began.
+    pub created_at: u64,
+    /// When it can be renewed no more.
+    pub expires_at: u64,
+    /// When it was renewed last.
+    pub renewed_at: u64,
 }
 
 /// How an attempt to spend a token ended.
@@ -157,7 +180,17 @@ impl RefreshTokens {
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Grant>, DatabaseError> {
-        type Row = (String, i64, i64, Option<i64>, String, String, String);
+        type Row = (
+            String,
+            i64,
+            i64,
+            Option<i64>,
+            String,
+            String,
+            String,
+            i64,
+            i64,
+        );
         let statement = async {
             on_database!(self.database, pool => sqlx::query_as::<_, Row>(FIND)
                 .bind(digest(token))
@@ -169,7 +202,7 @@ impl RefreshTokens {
             .call(tokens("SELECT"), trace, statement)
             .await?;
         Ok(row.map(
-            |(family, expires_at, issued_at, spent_at, id, username, roles)| Grant {
+            |(family, expires_at, issued_at, spent_at, id, username, roles, own, of_all)| Grant {
                 family,
                 expires_at: unsigned(expires_at),
                 issued_at: unsigned(issued_at),
@@ -178,6 +211,7 @@ impl RefreshTokens {
                     id,
                     username,
                     roles: split_roles(&roles),
+                    issue_at: issue_at(now, own, of_all),
                 },
             },
         ))
@@ -203,6 +237,37 @@ impl RefreshTokens {
             .call(tokens("SELECT"), trace, statement)
             .await?;
         Ok(row.map(|(family,)| family))
+    }
+
+    /// The logins of a user that can be renewed at the time `now`, in no order.
+    ///
+    /// # Errors
+    ///
+    /// The database did not answer.
+    pub async fn list(
+        &self,
+        user_id: &str,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Vec<Listed>, DatabaseError> {
+        type Row = (String, i64, i64, i64);
+        let statement = async {
+            on_database!(self.database, pool => sqlx::query_as::<_, Row>(LIST)
+                .bind(user_id)
+                .bind(seconds(now))
+                .fetch_all(pool))
+        };
+        let operation = families("SELECT");
+        let rows = self.database.call(operation, trace, statement).await?;
+        let listed = rows
+            .into_iter()
+            .map(|(family, created_at, expires_at, renewed_at)| Listed {
+                family,
+                created_at: unsigned(created_at),
+                expires_at: unsigned(expires_at),
+                renewed_at: unsigned(renewed_at),
+            });
+        Ok(listed.collect())
     }
 
     /// Spends a token and gives its successor. Asking again within the grace gives the same
@@ -362,11 +427,6 @@ fn digest(token: &RefreshToken) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
-}
-
-/// A time as it was stored.
-fn unsigned(time: i64) -> u64 {
-    u64::try_from(time).unwrap_or_default()
 }
 
 fn tokens(name: &'static str) -> Operation {

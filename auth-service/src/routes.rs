@@ -1,8 +1,10 @@
 //! The only list of routes, and what their handlers share.
 
+mod accounts;
 mod body;
 mod caller;
 mod cookie;
+mod ending;
 mod form;
 mod introspect;
 mod keys;
@@ -13,8 +15,8 @@ mod presented_token;
 mod rate_limit;
 mod register;
 mod revoke;
+mod sessions;
 mod signed_in;
-mod take_back;
 mod token;
 
 use actix_web::web::{self, ServiceConfig};
@@ -64,6 +66,18 @@ pub(crate) fn configure(routes: &mut ServiceConfig, state: State) {
             resource("/oauth/introspect", "POST").route(web::post().to(introspect::introspect)),
         )
         .service(resource("/oauth/revoke", "POST").route(web::post().to(revoke::revoke)))
+        .service(
+            resource("/sessions", "GET, DELETE")
+                .route(web::get().to(sessions::list))
+                .route(web::delete().to(sessions::end_others)),
+        )
+        .service(resource("/sessions/{id}", "DELETE").route(web::delete().to(sessions::end)))
+        .service(
+            resource("/users/{username}", "GET, PATCH")
+                .route(web::get().to(accounts::show))
+                .route(web::patch().to(accounts::change)),
+        )
+        .service(resource("/revocations", "POST").route(web::post().to(accounts::revoke)))
         .service(resource("/keys", "GET").route(web::get().to(keys::list)))
         .service(resource("/keys/rotate", "POST").route(web::post().to(keys::rotate)))
         .service(resource(metadata::JWKS_PATH, "GET").route(web::get().to(metadata::jwks)))

@@ -10,8 +10,15 @@ use crate::{
 
 const INSERT: &str = "INSERT INTO users (id, username, username_key, password_hash, roles, created_at) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (username_key) DO NOTHING";
-const FIND: &str = "SELECT id, username, roles, password_hash FROM users WHERE username_key = $1";
-const ACCOUNT: &str = "SELECT id, username, roles, disabled_at FROM users WHERE id = $1";
+const FIND: &str = "SELECT id, username, roles, password_hash, disabled_at, \
+     valid_after, (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') \
+     FROM users WHERE username_key = $1";
+const ACCOUNT: &str = "SELECT id, username, roles, password_hash, disabled_at, \
+     valid_after, (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') \
+     FROM users WHERE id = $1";
+
+/// id, name, roles, password hash, disabled at, watermarks of the user and of all.
+type Row = (String, String, String, String, Option<i64>, i64, i64);
 
 /// Someone who can log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +29,10 @@ pub struct User {
     pub username: String,
     /// What the user may do.
     pub roles: Vec<String>,
+    /// The second that stands in whatever is issued on this reading of the user, in Unix seconds:
+    /// that of the reading, and later than the last end of all logins that it saw. An end that comes
+    /// after the reading is therefore never earlier, however long the issuing takes.
+    pub issue_at: u64,
 }
 
 /// A user with the hash that a password is checked against.
@@ -30,6 +41,8 @@ pub struct StoredUser {
     pub user: User,
     /// PHC string.
     pub password_hash: String,
+    /// Whether the user may not log in.
+    pub disabled: bool,
 }
 
 /// A user as an administrator sees them.
@@ -69,6 +82,7 @@ impl Users {
             id: random::text::<16>(),
             username: username.as_str().to_owned(),
             roles: roles.iter().map(ToString::to_string).collect(),
+            issue_at: now,
         };
         let statement = async {
             on_database!(self.0, pool => async {
@@ -88,7 +102,7 @@ impl Users {
         Ok((added > 0).then_some(user))
     }
 
-    /// Looks a user up by name.
+    /// Looks a user up by name, at the time `now`.
     ///
     /// # Errors
     ///
@@ -96,26 +110,13 @@ impl Users {
     pub async fn find(
         &self,
         username: &Username,
+        now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<StoredUser>, DatabaseError> {
-        type Row = (String, String, String, String);
-        let statement = async {
-            on_database!(self.0, pool => sqlx::query_as::<_, Row>(FIND)
-                .bind(username.key())
-                .fetch_optional(pool))
-        };
-        let row = self.0.call(operation("SELECT"), trace, statement).await?;
-        Ok(row.map(|(id, username, roles, password_hash)| StoredUser {
-            user: User {
-                id,
-                username,
-                roles: split_roles(&roles),
-            },
-            password_hash,
-        }))
+        self.one(FIND, &username.key(), now, trace).await
     }
 
-    /// Looks a user up by the id that credentials name.
+    /// Looks a user up by the id that credentials name, at the time `now`.
     ///
     /// # Errors
     ///
@@ -123,24 +124,57 @@ impl Users {
     pub async fn account(
         &self,
         id: &str,
+        now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Account>, DatabaseError> {
-        type Row = (String, String, String, Option<i64>);
+        let found = self.one(ACCOUNT, id, now, trace).await?;
+        Ok(found.map(Account::from))
+    }
+
+    async fn one(
+        &self,
+        sql: &'static str,
+        key: &str,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Option<StoredUser>, DatabaseError> {
         let statement = async {
-            on_database!(self.0, pool => sqlx::query_as::<_, Row>(ACCOUNT)
-                .bind(id)
+            on_database!(self.0, pool => sqlx::query_as::<_, Row>(sql)
+                .bind(key)
                 .fetch_optional(pool))
         };
         let row = self.0.call(operation("SELECT"), trace, statement).await?;
-        Ok(row.map(|(id, username, roles, disabled_at)| Account {
-            user: User {
-                id,
-                username,
-                roles: split_roles(&roles),
-            },
-            disabled: disabled_at.is_some(),
-        }))
+        Ok(row.map(|row| stored(row, now)))
     }
+}
+
+impl From<StoredUser> for Account {
+    fn from(stored: StoredUser) -> Self {
+        Self {
+            user: stored.user,
+            disabled: stored.disabled,
+        }
+    }
+}
+
+fn stored(row: Row, now: u64) -> StoredUser {
+    let (id, username, roles, password_hash, disabled_at, own, of_all) = row;
+    StoredUser {
+        user: User {
+            id,
+            username,
+            roles: split_roles(&roles),
+            issue_at: issue_at(now, own, of_all),
+        },
+        password_hash,
+        disabled: disabled_at.is_some(),
+    }
+}
+
+/// The second for what is issued to a user who is read now, with the watermarks of the user and of
+/// all.
+pub(crate) fn issue_at(now: u64, own: i64, of_all: i64) -> u64 {
+    now.max(unsigned(own.max(of_all)).saturating_add(1))
 }
 
 /// The roles of the column that holds them.
@@ -151,6 +185,11 @@ pub(crate) fn split_roles(text: &str) -> Vec<String> {
 /// A time as the databases store it.
 pub(crate) fn seconds(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+/// A time as it was stored.
+pub(crate) fn unsigned(time: i64) -> u64 {
+    u64::try_from(time).unwrap_or_default()
 }
 
 fn operation(name: &'static str) -> Operation {

@@ -1,5 +1,10 @@
 //! The session store against a real redis-server that is killed, stopped and started again.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
 use std::{
     path::Path,
     process::{Child, Command, Stdio},

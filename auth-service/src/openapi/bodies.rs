@@ -179,7 +179,10 @@ enum OAuthCode {
 #[derive(ToSchema)]
 pub(super) struct Ended {
     ended: WhatEnded,
-    /// A signed token cannot be taken back everywhere; until when it is good where nobody asks.
+    /// Only for a token.
+    #[schema(nullable = false)]
+    revocation: Option<Push>,
+    /// Until when a signed token is good where nobody follows revocations.
     #[schema(nullable = false)]
     access_token_valid_until: Option<String>,
 }
@@ -188,7 +191,107 @@ pub(super) struct Ended {
 #[schema(rename_all = "snake_case")]
 enum WhatEnded {
     Session,
-    RefreshTokens,
+    Login,
+}
+
+/// How far an end has come.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum Push {
+    Published,
+    Pending,
+}
+
+#[derive(ToSchema)]
+pub(super) struct Logins {
+    /// The latest first.
+    sessions: Vec<ListedLogin>,
+}
+
+/// Times are Unix seconds.
+#[derive(ToSchema)]
+struct ListedLogin {
+    /// Public: it is no credential.
+    id: String,
+    kind: LoginKind,
+    created_at: u64,
+    /// The last request up to a tenth of the idle limit; for tokens the last renewal.
+    last_seen: u64,
+    expires_at: u64,
+    /// Whether this request was made with it.
+    current: bool,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum LoginKind {
+    Token,
+    Session,
+}
+
+#[derive(ToSchema)]
+pub(super) struct EndedLogins {
+    ended: EndedKind,
+    revocation: Push,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum EndedKind {
+    Token,
+    Session,
+    Others,
+    User,
+    All,
+}
+
+#[derive(ToSchema)]
+pub(super) struct Account {
+    id: String,
+    username: String,
+    roles: Vec<String>,
+    disabled: bool,
+}
+
+/// At least one of them.
+#[derive(ToSchema)]
+#[schema(min_properties = 1)]
+pub(super) struct Changes {
+    #[schema(nullable = false)]
+    roles: Option<Vec<Role>>,
+    #[schema(nullable = false)]
+    disabled: Option<bool>,
+}
+
+#[derive(ToSchema)]
+#[schema(pattern = "^[a-z0-9_-]{1,32}$")]
+struct Role(String);
+
+#[derive(ToSchema)]
+pub(super) struct Changed {
+    id: String,
+    username: String,
+    roles: Vec<String>,
+    disabled: bool,
+    revocation: Push,
+}
+
+/// What is to be taken back.
+#[derive(ToSchema)]
+pub(super) struct TakenBack {
+    kind: RevokedKind,
+    /// `jti`, `sid`, or the id or the name of a user; not for `all`.
+    #[schema(nullable = false, min_length = 1, max_length = 128)]
+    id: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum RevokedKind {
+    Token,
+    Session,
+    User,
+    All,
 }
 
 /// RFC 7517 §5.

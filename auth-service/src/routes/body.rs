@@ -34,6 +34,28 @@ impl Body {
         None
     }
 
+    /// Takes a member that may be there and then must be a list of texts.
+    pub(super) fn optional_texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let value = self.members.remove(name)?;
+        let texts: Option<Vec<String>> = value.as_array().and_then(|values| {
+            let texts = values.iter().map(|value| value.as_str().map(str::to_owned));
+            texts.collect()
+        });
+        if texts.is_none() {
+            self.fault(name, "must be a list of texts");
+        }
+        texts
+    }
+
+    /// Takes a member that may be there and then must be true or false.
+    pub(super) fn optional_flag(&mut self, name: &str) -> Option<bool> {
+        let flag = self.members.remove(name)?.as_bool();
+        if flag.is_none() {
+            self.fault(name, "must be true or false");
+        }
+        flag
+    }
+
     /// Notes what is wrong with a member.
     pub(super) fn fault(&mut self, name: &str, reason: &str) {
         self.faults.push(format!("{name}: {reason}"));

@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use shared::{
     config::Secret,
     server::trace_of,
-    session::{Creation, SessionId},
+    session::{Creation, SessionId, SessionRecord},
     telemetry::trace::TraceHandle,
 };
 
-use super::{State, body::Body, cookie, rate_limit, token::login_response};
+use super::{State, body::Body, cookie, ending, rate_limit, token::login_response};
 use crate::{
     credentials::Username,
     error::Error,
     limits::{self, Attempt, LimitError, Standing},
-    users::User,
+    users::{Account, User},
 };
 
 /// What a caller wants for the password.
@@ -119,6 +119,7 @@ fn outcome_name(outcome: &Result<HttpResponse, Error>) -> &'static str {
         Ok(_) => "success",
         Err(Error::WrongCredentials) => "wrong_credentials",
         Err(Error::TooManyFailures(_)) => "limited",
+        Err(Error::Disabled) => "disabled",
         Err(_) => "error",
     }
 }
@@ -154,15 +155,30 @@ async fn authenticate(
     trace: Option<&TraceHandle>,
 ) -> Result<User, Error> {
     let found = match &login.username {
-        Some(username) => state.users.find(username, trace).await?,
+        Some(username) => {
+            let now = state.issuer.now();
+            state.users.find(username, now, trace).await?
+        }
         None => None,
     };
-    let (user, hash) = match found {
-        Some(found) => (Some(found.user), Some(found.password_hash)),
+    let (account, hash) = match found {
+        Some(mut found) => {
+            let hash = std::mem::take(&mut found.password_hash);
+            (Some(Account::from(found)), Some(hash))
+        }
         None => (None, None),
     };
     let matches = state.passwords.verify(login.password, hash, trace).await?;
-    user.filter(|_| matches).ok_or(Error::WrongCredentials)
+    // Only who knows the password learns that the account is disabled.
+    enabled(account.filter(|_| matches).ok_or(Error::WrongCredentials)?)
+}
+
+fn enabled(account: Account) -> Result<User, Error> {
+    if account.disabled {
+        Err(Error::Disabled)
+    } else {
+        Ok(account.user)
+    }
 }
 
 async fn give_token(
@@ -173,7 +189,7 @@ async fn give_token(
     let limit = state.issuer.refresh_limit();
     let (login, refresh_token) = state
         .refresh_tokens
-        .start(&user.id, state.issuer.now(), limit, trace)
+        .start(&user.id, user.issue_at, limit, trace)
         .await?;
     let token = state.issuer.access_token(user, &login, limit)?;
     state.metrics.token_issued("login");
@@ -186,20 +202,36 @@ async fn give_session(
     request: &HttpRequest,
     trace: Option<&TraceHandle>,
 ) -> Result<HttpResponse, Error> {
-    let (id, record) = state.issuer.session(user);
-    let creation = state
-        .sessions
-        .create(&id, &record, record.created_at, trace)
-        .await?;
-    if creation == Creation::Refused {
-        return Err(Error::Superseded);
-    }
+    let (id, record) = begin_session(state, user, trace).await?;
     end_previous(state, request, trace).await;
     let expires_in = record.expires_at - record.created_at;
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .cookie(cookie::set(&id, expires_in))
         .json(json!({ "session_id": id.expose(), "expires_in": expires_in })))
+}
+
+/// Writes a session. When all logins of the user were ended since the user was read, the user is
+/// read once more: roles may have changed, and the account may be disabled.
+async fn begin_session(
+    state: &State,
+    user: &User,
+    trace: Option<&TraceHandle>,
+) -> Result<(SessionId, SessionRecord), Error> {
+    let mut user = user.clone();
+    for _ in 0..2 {
+        let (id, record) = state.issuer.session(&user);
+        let created = state
+            .sessions
+            .create(&id, &record, record.created_at, trace);
+        if created.await? == Creation::Created {
+            return Ok((id, record));
+        }
+        let now = state.issuer.now();
+        let account = state.users.account(&user.id, now, trace).await?;
+        user = enabled(account.ok_or(Error::WrongCredentials)?)?;
+    }
+    Err(Error::Superseded)
 }
 
 /// Ends the session that the browser had before (ASVS 5.0, 7.2.4): its cookie is replaced, so
@@ -209,7 +241,7 @@ async fn end_previous(state: &State, request: &HttpRequest, trace: Option<&Trace
         .cookie(cookie::NAME)
         .and_then(|cookie| SessionId::parse(cookie.value()));
     if let Some(previous) = previous
-        && let Err(error) = state.sessions.end(&previous, trace).await
+        && let Err(error) = ending::session(state, &previous, trace).await
     {
         // The login itself stands; the old session has its limits.
         tracing::warn!(%error, "the session before a login was not ended");

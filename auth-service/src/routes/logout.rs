@@ -7,7 +7,7 @@ use serde_json::json;
 use shared::{server::trace_of, session::SessionId, telemetry::trace::TraceHandle};
 
 use super::{
-    State, cookie,
+    State, cookie, ending,
     signed_in::{Presented, presented},
 };
 use crate::error::Error;
@@ -29,7 +29,7 @@ async fn end_session(
     trace: Option<&TraceHandle>,
 ) -> Result<HttpResponse, Error> {
     // An error leaves the cookie: the session may go on, and the browser must be able to retry.
-    let existed = state.sessions.end(id, trace).await?.is_some();
+    let existed = ending::session(state, id, trace).await?.is_some();
     let mut response = if existed {
         HttpResponse::Ok()
             .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -48,14 +48,18 @@ async fn end_login(
     trace: Option<&TraceHandle>,
 ) -> Result<HttpResponse, Error> {
     let claims = state.issuer.verify(token)?;
+    if state.revocations.refuses(&claims, trace).await? {
+        return Err(Error::InvalidCredential);
+    }
     let login = claims.sid.ok_or(Error::InvalidCredential)?;
-    let now = state.issuer.now();
-    state.refresh_tokens.revoke(&login, now, trace).await?;
+    let push = ending::login(state, &login, trace).await?;
     let valid_until = UNIX_EPOCH + Duration::from_secs(claims.exp);
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({
-            "ended": "refresh_tokens",
+    Ok(ending::answer(
+        push,
+        json!({
+            "ended": "login",
+            // Where nobody follows revocations.
             "access_token_valid_until": humantime::format_rfc3339_seconds(valid_until).to_string(),
-        })))
+        }),
+    ))
 }

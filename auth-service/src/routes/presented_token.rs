@@ -93,6 +93,7 @@ impl Active {
                 roles: record.roles,
                 sid: Some(record.sid).filter(|sid| !sid.is_empty()),
                 ends_at: record.expires_at,
+                issued_at: None,
             }),
             Self::Access(claims) => Some(Subject {
                 id: claims.sub,
@@ -100,6 +101,7 @@ impl Active {
                 roles: claims.roles,
                 sid: claims.sid,
                 ends_at: claims.exp,
+                issued_at: None,
             }),
             Self::Refresh(_) => None,
         }

@@ -6,8 +6,8 @@ use shared::{config::Secret, server::trace_of, session::SessionId, telemetry::tr
 use super::{
     State,
     caller::Caller,
+    ending,
     form::{Form, Parameters},
-    take_back,
 };
 use crate::{
     error::{Error, OAuthError},
@@ -49,11 +49,13 @@ async fn revoke_opaque(
         .await?
     {
         own(caller, CLIENT_ID)?;
-        return take_back::login(state, &login, trace).await;
+        // RFC 7009 §2.1: the access tokens of the same grant go with it.
+        ending::login(state, &login, trace).await?;
+        return Ok(());
     }
     match caller {
         Caller::Public => {
-            state.sessions.end(id, trace).await?;
+            ending::session(state, id, trace).await?;
         }
         // Sessions are the login's, so another client ends none; and needs not know that it is one.
         Caller::Confidential(_) => {}
@@ -73,7 +75,8 @@ async fn revoke_signed(
         Err(error) => return Err(error.into()),
     };
     own(caller, &claims.client_id)?;
-    take_back::token(state, &claims, trace).await
+    ending::token(state, &claims, trace).await?;
+    Ok(())
 }
 
 /// RFC 7009 §2.1: a client revokes tokens that were issued to it.

@@ -19,7 +19,8 @@ use shared::{
 use super::{State, cookie};
 use crate::{error::Error, users::User};
 
-const ADMIN: &str = "admin";
+/// The role of administrators.
+pub(super) const ADMIN: &str = "admin";
 
 /// What a caller can present. A session id and a token cannot be confused: a token has dots.
 pub(super) enum Presented {
@@ -36,6 +37,8 @@ pub(super) struct SignedIn {
     pub(super) user: User,
     /// The public id of the login that the credential belongs to; empty when it has none.
     pub(super) login: String,
+    /// Whether a browser sent the credential by itself.
+    pub(super) by_cookie: bool,
 }
 
 impl SignedIn {
@@ -59,11 +62,13 @@ impl SignedIn {
                 (claims.sub, claims.sid.unwrap_or_default())
             }
         };
-        let account = state.users.account(&subject, trace).await?;
+        let now = state.issuer.now();
+        let account = state.users.account(&subject, now, trace).await?;
         match account {
             Some(account) if !account.disabled => Ok(Self {
                 user: account.user,
                 login,
+                by_cookie: !request.headers().contains_key(header::AUTHORIZATION),
             }),
             // A client that speaks for itself is no user either.
             _ => Err(Error::InvalidCredential),

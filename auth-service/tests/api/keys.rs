@@ -51,7 +51,8 @@ async fn a_key_of_another_algorithm_is_published_and_accepted_but_does_not_sign(
     let new = token(&second, "ada").await;
     assert_eq!(algorithm(&second, &new).await, "ES256");
     let ended = logout(&second, "authorization", &format!("Bearer {old}")).await;
-    assert_eq!(ended.status(), 200, "an old key's token is accepted");
+    // 202: there is no Redis to tell of it.
+    assert_eq!(ended.status(), 202, "an old key's token is accepted");
     second.stop().await;
 }
 

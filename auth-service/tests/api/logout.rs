@@ -14,7 +14,7 @@ const EXPIRED_COOKIE: &str = "__Host-sid=; HttpOnly; SameSite=Lax; Secure; Path=
 on_both_databases!(a_token_logout_ends_renewal_and_says_until_when_the_token_lives);
 
 async fn a_token_logout_ends_renewal_and_says_until_when_the_token_lives(backend: Backend) {
-    let service = Builder::new(backend).start().await;
+    let service = Builder::new(backend).with_redis().start().await;
     service.register("ada").await;
     let login = service.logged_in("ada", "token").await;
     let other = service.logged_in("ada", "token").await;
@@ -25,7 +25,8 @@ async fn a_token_logout_ends_renewal_and_says_until_when_the_token_lives(backend
     assert_eq!(response.status(), 200);
     assert_eq!(header(&response, "set-cookie"), "");
     let body: Value = response.json().await.unwrap();
-    assert_eq!(body["ended"], "refresh_tokens");
+    assert_eq!(body["ended"], "login");
+    assert_eq!(body["revocation"], "published");
     let until = humantime::parse_rfc3339(body["access_token_valid_until"].as_str().unwrap());
     let until = until
         .unwrap()

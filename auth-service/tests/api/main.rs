@@ -6,6 +6,7 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod accounts;
 mod at_rest;
 mod keys;
 mod limits;
@@ -21,8 +22,10 @@ mod redis;
 mod refresh;
 mod register;
 mod requests;
+mod revocations;
 mod rotation;
 mod service;
+mod sessions;
 
 /// Makes of each function over a [`service::Backend`] one test for each user store.
 macro_rules! on_both_databases {

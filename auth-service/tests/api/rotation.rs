@@ -96,7 +96,8 @@ async fn two_services_on_one_database_make_one_key_and_switch_together(backend: 
     let (of_one, of_two) = (token(&one).await, token(&two).await);
     assert_eq!([signed_by(&of_one), signed_by(&of_two)], [new, new]);
     let ended = logout(&two, "authorization", &format!("Bearer {of_one}")).await;
-    assert_eq!(ended.status(), 200, "each accepts the other's tokens");
+    // 202: there is no Redis to tell of it.
+    assert_eq!(ended.status(), 202, "each accepts the other's tokens");
 
     // A key that one announces is seen by the other without being asked for.
     rotate(&one).await;

@@ -226,6 +226,10 @@ impl Service {
                 self.login("prober", PASSWORD, "session").await.status() == StatusCode::OK
             })
             .await;
+            eventually("there is a feed of revocations", async || {
+                self.metric("auth_revocation_feed_rebuilds_total").await > 0
+            })
+            .await;
         }
     }
 
@@ -322,7 +326,8 @@ impl Service {
         let profile = AccessTokenProfile {
             issuer: "http://127.0.0.1:8080/auth".to_owned(),
             audience: "statewise-api".to_owned(),
-            leeway: Duration::ZERO,
+            // That of a resource server: after an end of all logins `iat` is a second ahead.
+            leeway: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(3600),
         };
         profile

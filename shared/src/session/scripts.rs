@@ -58,6 +58,19 @@ redis.call('DEL', ARGV[2] .. digest)
 redis.call('HDEL', KEYS[1], ARGV[1])
 return text";
 
+/// Ends a session that stands in one of some indices. KEYS: indices. ARGV: sid, key prefix. Answers
+/// how many ended.
+pub(super) const END_SID_IN: &str = r"
+local ended = 0
+for _, index in ipairs(KEYS) do
+  local digest = redis.call('HGET', index, ARGV[1])
+  if digest then
+    ended = ended + redis.call('DEL', ARGV[2] .. digest)
+    redis.call('HDEL', index, ARGV[1])
+  end
+end
+return ended";
+
 /// Ends what a user began at or before a second, but for one session, and refuses what is still
 /// under way. KEYS: index, guard of the user. ARGV: sid to spare, before, key prefix, seconds the
 /// guard lives. Answers how many sessions ended.

@@ -181,6 +181,34 @@ impl SessionStore {
         self.ended(&command, trace).await
     }
 
+    /// Ends one session by its public id, whoever's it is, by looking through all users. Whether
+    /// there was one.
+    ///
+    /// # Errors
+    ///
+    /// A step was not confirmed in time: assume that the session goes on.
+    pub async fn end_sid_of_anyone(
+        &self,
+        sid: &str,
+        trace: Option<&TraceHandle>,
+    ) -> Result<bool, StoreError> {
+        let mut cursor = b"0".to_vec();
+        loop {
+            let (next, indices) = self.scan(INDEX_PREFIX, &cursor, trace).await?;
+            if !indices.is_empty() {
+                let mut command = script(scripts::END_SID_IN, &indices);
+                command.arg(sid).arg(KEY_PREFIX);
+                if self.number(&command, trace).await? > 0 {
+                    return Ok(true);
+                }
+            }
+            if next == b"0" {
+                return Ok(false);
+            }
+            cursor = next;
+        }
+    }
+
     /// Ends the sessions of a user that began at or before the second `before`, but for `except`,
     /// and sees to it that no login that is under way since then writes one more. How many ended.
     /// Doing it again ends nothing that began later.
@@ -222,7 +250,7 @@ impl SessionStore {
         let mut ended = 0;
         let mut cursor = b"0".to_vec();
         loop {
-            let (next, keys) = self.scan(&cursor, trace).await?;
+            let (next, keys) = self.scan(KEY_PREFIX, &cursor, trace).await?;
             if !keys.is_empty() {
                 let mut command = script(scripts::SWEEP, &keys);
                 command.arg(before).arg(INDEX_PREFIX);
@@ -284,6 +312,7 @@ impl SessionStore {
 
     async fn scan(
         &self,
+        prefix: &str,
         cursor: &[u8],
         trace: Option<&TraceHandle>,
     ) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
@@ -292,7 +321,7 @@ impl SessionStore {
             .arg("SCAN")
             .arg(cursor)
             .arg("MATCH")
-            .arg(format!("{KEY_PREFIX}*"))
+            .arg(format!("{prefix}*"))
             .arg("COUNT")
             .arg(SWEEP_KEYS);
         let value = self.link.command("SCAN", &command, trace).await?;

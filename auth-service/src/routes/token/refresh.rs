@@ -8,7 +8,7 @@ use crate::{
     error::{Error, OAuthError},
     issuer::CLIENT_ID,
     refresh::{Grant, RefreshToken, Rotation},
-    routes::{State, caller::Caller, form::Form, take_back},
+    routes::{State, caller::Caller, ending, form::Form},
 };
 
 pub(super) async fn answer(
@@ -48,7 +48,7 @@ async fn renew(
         Rotation::Successor(successor) => Ok((grant, successor)),
         Rotation::Superseded | Rotation::Over => Err(OAuthError::InvalidGrant.into()),
         Rotation::Reused => {
-            take_back::login(state, &grant.family, trace).await?;
+            ending::login(state, &grant.family, trace).await?;
             tracing::warn!(
                 subject = %grant.user.id,
                 "a spent refresh token was presented: its login was ended"

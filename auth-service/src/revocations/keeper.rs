@@ -1,0 +1,132 @@
+//! The task that makes the feed what the database says: makes it anew when it was lost, carries out
+//! what is pending, forgets what is over. Several replicas may do it at once.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+use shared::{
+    clock::Clock,
+    revocation::{Feed, Mark, State},
+    session::{SessionStore, StoreSettings},
+    telemetry::metrics::Metrics,
+};
+
+use super::{Revocations, carry_out::NotNow};
+
+/// How often the feed is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often what is over is removed.
+const FORGET_EVERY: u32 = 60;
+
+/// Keeps the feed.
+#[derive(Debug)]
+pub struct Keeper {
+    revocations: Revocations,
+    clock: Clock,
+    /// Where the feed stood when it was looked at last.
+    known: Option<Mark>,
+    pending: Gauge,
+    rebuilds: Counter,
+    failing: bool,
+}
+
+impl Keeper {
+    /// A keeper of this feed.
+    #[must_use]
+    pub fn new(revocations: Revocations, clock: Clock, metrics: &Metrics) -> Self {
+        let (pending, rebuilds) = (Gauge::default(), Counter::default());
+        metrics.register(|registry| {
+            registry.register(
+                "auth_revocations_pending",
+                "Revocations in the database that replicas were not told of yet",
+                pending.clone(),
+            );
+            registry.register(
+                "auth_revocation_feed_rebuilds",
+                "Times that the feed of revocations was lost and made anew from the database",
+                rebuilds.clone(),
+            );
+        });
+        Self {
+            revocations,
+            clock,
+            known: None,
+            pending,
+            rebuilds,
+            failing: false,
+        }
+    }
+
+    /// Keeps it for ever, over a connection of its own.
+    pub async fn run(mut self, settings: StoreSettings) {
+        let sessions = SessionStore::open(settings);
+        let feed = Feed::beside(&sessions);
+        for round in 0_u32.. {
+            match self.round(&sessions, &feed, round).await {
+                Ok(()) => self.failing = false,
+                // Once for an outage; the metrics tell how much waits.
+                Err(error) if !self.failing => {
+                    tracing::warn!(%error, "the feed of revocations is not kept, trying again");
+                    self.failing = true;
+                }
+                Err(_) => {}
+            }
+            let woken = self.revocations.pending.notified();
+            // A failing Redis wakes it with each request that is pending.
+            if self.failing {
+                tokio::time::sleep(INTERVAL / 5).await;
+            } else {
+                // Woken or not, it is time to look.
+                let _ = tokio::time::timeout(INTERVAL, woken).await;
+            }
+        }
+    }
+
+    async fn round(
+        &mut self,
+        sessions: &SessionStore,
+        feed: &Feed,
+        round: u32,
+    ) -> Result<(), NotNow> {
+        let now = self.clock.unix_seconds();
+        let (pending, count) = self.revocations.pending().await?;
+        self.pending.set(count);
+        match feed.inspect(self.known.as_ref()).await? {
+            State::Whole(mark) => self.known = Some(mark),
+            State::Absent => self.rebuild(feed, None, now).await?,
+            State::Damaged(mark) => self.rebuild(feed, Some(&mark.epoch), now).await?,
+        }
+        for entry in &pending {
+            self.revocations
+                .carry_out(entry, sessions, now, None)
+                .await?;
+        }
+        if !pending.is_empty() {
+            tracing::info!(revocations = pending.len(), "carried out what was pending");
+            let (_, count) = self.revocations.pending().await?;
+            self.pending.set(count);
+        }
+        if round.is_multiple_of(FORGET_EVERY) {
+            self.revocations.forget(now).await?;
+        }
+        Ok(())
+    }
+
+    async fn rebuild(
+        &mut self,
+        feed: &Feed,
+        instead: Option<&str>,
+        now: u64,
+    ) -> Result<(), NotNow> {
+        // Before the feed is there again, so that a crash in between leaves it to be done.
+        self.revocations.again(now).await?;
+        let entries = self.revocations.living(now).await?;
+        self.known = feed.rebuild(&entries, instead, now).await?;
+        if self.known.is_some() {
+            self.rebuilds.inc();
+            tracing::warn!(entries = entries.len(), "made the feed of revocations anew");
+            self.revocations.pending.notify_one();
+        }
+        Ok(())
+    }
+}

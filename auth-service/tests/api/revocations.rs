@@ -1,0 +1,278 @@
+//! What was taken back: durable first, told to replicas, honoured here.
+
+use std::time::Duration;
+
+use auth_service::{
+    credentials::Username, database::Database, refresh::RefreshTokens, revocations::Revocations,
+    users::Users,
+};
+use serde_json::{Value, json};
+use shared::{
+    config::Secret,
+    revocation::{FollowerSettings, Revocations as Follower, Standing, WhenStale},
+    session::StoreSettings,
+    shutdown::CancellationToken,
+    telemetry::{Identity, metrics::Metrics},
+    token::AccessClaims,
+};
+
+use crate::{
+    accounts::{Caller, admin, with_admin},
+    logout::logout,
+    on_both_databases,
+    service::{Backend, Builder, PASSWORD, Service, eventually},
+};
+
+on_both_databases!(
+    the_end_of_a_login_is_told_to_replicas_and_honoured_here,
+    what_is_ended_without_redis_is_told_when_it_is_back,
+    each_kind_ends_what_it_names_and_a_login_in_the_same_second_is_good,
+    a_login_that_was_under_way_when_everything_ended_is_over,
+);
+
+/// A replica that follows the feed of a service.
+pub(crate) struct Replica {
+    follower: Follower,
+}
+
+impl Replica {
+    pub(crate) async fn of(service: &Service) -> Self {
+        let metrics = Metrics::new(&Identity {
+            service: "test",
+            version: "0",
+            instance: "1".to_owned(),
+        });
+        let redis = service.redis.as_ref().expect("a Redis");
+        let settings = FollowerSettings {
+            store: StoreSettings {
+                url: Secret::new(redis.url()),
+                timeout: Duration::from_millis(500),
+            },
+            max_age: Duration::from_secs(3_600),
+            when_stale: WhenStale::Refuse,
+        };
+        let stop = CancellationToken::new();
+        let follower = Follower::follow(settings, service.clock.clone(), &metrics, &stop);
+        let replica = Self { follower };
+        eventually("the replica follows", async || {
+            replica.follower.missing().is_none()
+        })
+        .await;
+        replica
+    }
+
+    pub(crate) fn refuses(&self, claims: &AccessClaims) -> bool {
+        let AccessClaims {
+            jti, sid, sub, iat, ..
+        } = claims;
+        self.follower.check(jti, sid.as_deref(), sub, *iat) == Standing::Revoked
+    }
+
+    pub(crate) async fn hears_of(&self, claims: &AccessClaims) {
+        eventually("the replica hears of it", async || self.refuses(claims)).await;
+    }
+}
+
+async fn token_of(service: &Service, user: &str) -> (String, String, AccessClaims) {
+    let login = service.logged_in(user, "token").await;
+    let text = |name: &str| login[name].as_str().unwrap().to_owned();
+    let token = text("access_token");
+    let claims = service.claims(&token).await;
+    (token, text("refresh_token"), claims)
+}
+
+async fn end(service: &Service, token: &str) -> (u16, Value) {
+    let response = logout(service, "authorization", &format!("Bearer {token}")).await;
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+async fn the_end_of_a_login_is_told_to_replicas_and_honoured_here(backend: Backend) {
+    let service = Builder::new(backend).with_redis().start().await;
+    service.register("ada").await;
+    let replica = Replica::of(&service).await;
+    let (token, refresh, claims) = token_of(&service, "ada").await;
+    let (other, _, other_claims) = token_of(&service, "ada").await;
+    assert!(!replica.refuses(&claims));
+
+    let (status, body) = end(&service, &token).await;
+    assert_eq!((status, &body["revocation"]), (200, &json!("published")));
+    replica.hears_of(&claims).await;
+    assert!(!replica.refuses(&other_claims));
+    assert!(
+        Replica::of(&service).await.refuses(&claims),
+        "who joins later"
+    );
+
+    assert_eq!(service.refresh(&refresh).await.status(), 400);
+    assert_eq!(
+        end(&service, &token).await.0,
+        401,
+        "it is no credential here any more"
+    );
+    let mine = Caller::Token(other);
+    assert_eq!(mine.get(&service, "/sessions").await.status(), 200);
+    service.stop().await;
+}
+
+async fn what_is_ended_without_redis_is_told_when_it_is_back(backend: Backend) {
+    let mut service = with_admin(backend).with_redis().start().await;
+    service.register("ada").await;
+    let (token, refresh, claims) = token_of(&service, "ada").await;
+    let (_, banned_refresh, banned) = token_of(&service, "root").await;
+    service.redis.as_mut().unwrap().kill();
+
+    let (status, body) = end(&service, &token).await;
+    assert_eq!((status, &body["revocation"]), (202, &json!("pending")));
+    assert_eq!(
+        service.refresh(&refresh).await.status(),
+        400,
+        "that needs no Redis"
+    );
+    let root = admin(&service).await;
+    let all = root
+        .post(&service, "/revocations", &json!({"kind": "all"}))
+        .await;
+    assert_eq!(all.status(), 202);
+    assert_eq!(service.refresh(&banned_refresh).await.status(), 400);
+    eventually("it is counted", async || {
+        service.metric("auth_revocations_pending").await == 2
+    })
+    .await;
+
+    service.redis.as_mut().unwrap().restart();
+    let replica = Replica::of(&service).await;
+    replica.hears_of(&claims).await;
+    replica.hears_of(&banned).await;
+    eventually("nothing is left over", async || {
+        service.metric("auth_revocations_pending").await == 0
+    })
+    .await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_back_stays_taken_back_when_redis_forgets_everything() {
+    let mut service = Builder::new(Backend::Sqlite).with_redis().start().await;
+    service.register("ada").await;
+    let early = Replica::of(&service).await;
+    let (token, _, claims) = token_of(&service, "ada").await;
+    assert_eq!(end(&service, &token).await.0, 200);
+    early.hears_of(&claims).await;
+    let redis = service.redis.as_mut().unwrap();
+    redis.kill();
+    redis.restart();
+    let late = Replica::of(&service).await;
+    for replica in [&early, &late] {
+        assert!(replica.refuses(&claims));
+    }
+    let (token, _, claims) = token_of(&service, "ada").await;
+    eventually("what comes later is told as well", async || {
+        end(&service, &token).await.0 != 202
+    })
+    .await;
+    early.hears_of(&claims).await;
+    late.hears_of(&claims).await;
+    service.stop().await;
+}
+
+async fn each_kind_ends_what_it_names_and_a_login_in_the_same_second_is_good(backend: Backend) {
+    let service = with_admin(backend).with_redis().start().await;
+    let replica = Replica::of(&service).await;
+    for name in ["ada", "eve"] {
+        service.register(name).await;
+    }
+    // The clock stands: everything happens in the same second.
+    for kind in ["token", "session", "user", "all"] {
+        let root = admin(&service).await;
+        let (token, refresh, claims) = token_of(&service, "ada").await;
+        let (_, _, other) = token_of(&service, "eve").await;
+        let session = Caller::session(&service, "ada").await;
+        let id = match kind {
+            "token" => claims.jti.clone(),
+            "session" => claims.sid.clone().unwrap(),
+            "user" => "ada".to_owned(),
+            _ => String::new(),
+        };
+        let body = json!({"kind": kind, "id": id});
+        let ended = root.post(&service, "/revocations", &body).await;
+        assert_eq!(ended.status(), 200, "{kind}");
+        replica.hears_of(&claims).await;
+        let refused = Caller::Token(token).get(&service, "/sessions").await;
+        assert_eq!(refused.status(), 401, "{kind}");
+        assert_eq!(replica.refuses(&other), kind == "all", "{kind}");
+        let renewed = service.refresh(&refresh).await.status().as_u16();
+        assert_eq!(renewed, if kind == "token" { 200 } else { 400 }, "{kind}");
+        let by_session = session.get(&service, "/sessions").await.status().as_u16();
+        let ends_sessions = ["user", "all"].contains(&kind);
+        assert_eq!(by_session, if ends_sessions { 401 } else { 200 }, "{kind}");
+
+        let (token, _, claims) = token_of(&service, "ada").await;
+        assert!(!replica.refuses(&claims), "{kind}");
+        for caller in [Caller::Token(token), Caller::session(&service, "ada").await] {
+            let good = caller.get(&service, "/sessions").await;
+            assert_eq!(good.status(), 200, "{kind}");
+        }
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_is_taken_back_by_an_administrator_who_knows_its_public_id() {
+    let service = with_admin(Backend::Sqlite).with_redis().start().await;
+    service.register("ada").await;
+    let session = Caller::session(&service, "ada").await;
+    let listed: Value = session
+        .get(&service, "/sessions")
+        .await
+        .json()
+        .await
+        .unwrap();
+    let sid = listed["sessions"][0]["id"].as_str().unwrap();
+    let root = admin(&service).await;
+    let body = json!({"kind": "session", "id": sid});
+    assert_eq!(
+        root.post(&service, "/revocations", &body).await.status(),
+        200
+    );
+    assert_eq!(session.get(&service, "/sessions").await.status(), 401);
+    service.stop().await;
+}
+
+async fn a_login_that_was_under_way_when_everything_ended_is_over(backend: Backend) {
+    let service = Builder::new(backend).start().await;
+    service.register("ada").await;
+    let database = Database::open(&service.database_settings()).await.unwrap();
+    let users = Users::new(database.clone());
+    let refresh_tokens = RefreshTokens::new(database.clone(), Duration::ZERO);
+    let revocations = Revocations::new(database, Duration::from_secs(900));
+    let now = service.clock.unix_seconds();
+    let ada = Username::parse("ada").unwrap();
+    for everybody in [false, true] {
+        let user = users.find(&ada, now, None).await.unwrap().unwrap().user;
+        // The end comes while the password is checked, which takes three seconds.
+        if everybody {
+            revocations.end_everything(now, None).await.unwrap();
+        } else {
+            revocations
+                .end_user(&user.id, None, false, now, None)
+                .await
+                .unwrap();
+        }
+        let (_, token) = refresh_tokens
+            .start(&user.id, user.issue_at, now + 1_000, None)
+            .await
+            .unwrap();
+        let grant = refresh_tokens.find(&token, now + 3, None).await.unwrap();
+        assert!(grant.is_none(), "everybody: {everybody}");
+        let user = users.find(&ada, now, None).await.unwrap().unwrap().user;
+        let started = refresh_tokens.start(&user.id, user.issue_at, now + 1_000, None);
+        let (_, token) = started.await.unwrap();
+        let grant = refresh_tokens.find(&token, now + 3, None).await.unwrap();
+        assert!(
+            grant.is_some(),
+            "one that begins afterwards is good: {everybody}"
+        );
+    }
+    assert_eq!(service.login("ada", PASSWORD, "token").await.status(), 200);
+    service.stop().await;
+}
