@@ -12,7 +12,13 @@ use system_tests::Cluster;
 
 /// The strategies that are there.
 fn strategies() -> Vec<&'static str> {
-    const LANDED: [&str; 3] = ["jwt", "session", "phantom"];
+    const LANDED: [&str; 5] = [
+        "jwt",
+        "session",
+        "session-cached",
+        "introspection",
+        "phantom",
+    ];
     let known = table::STRATEGIES.into_iter();
     known.filter(|name| LANDED.contains(name)).collect()
 }

@@ -103,6 +103,10 @@ fn follow(one: &Watched<'_>, began: Instant) -> Result<(), String> {
         let elapsed = began.elapsed();
         if found == last && !changed {
             changed = true;
+            eprintln!(
+                "{} under {:?}: {last:?} after {elapsed:?}",
+                one.strategy, one.fault
+            );
             until = Instant::now() + Duration::from_millis(500);
         } else if found != last && (changed || found != first) {
             return Err(format!("{found:?} after {elapsed:?}"));
