@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use system_tests::{Cluster, cluster::answer, eventually};
 
 use crate::{
-    cluster, strategies,
-    table::Fault,
+    cluster,
+    table::{Fault, STRATEGIES},
     watch::{Findings, Watched, once, public, watch},
 };
 use loadtest::stack::Role;
@@ -77,7 +77,7 @@ fn a_credential_has_the_same_verdict_whatever_the_strategy() {
     let ada = Pair::of(&cluster, "ada");
     let root = Pair::of(&cluster, "root");
     let findings = Findings::default();
-    for strategy in strategies() {
+    for strategy in STRATEGIES {
         let path = format!("/{strategy}/me");
         let get = |credential: &str| cluster.get(&path).bearer_auth(credential);
         let own = ada.own(strategy);
@@ -144,7 +144,7 @@ fn a_logout_is_seen_as_soon_as_the_table_says() {
     cluster.register("ada");
     let findings = Findings::default();
     // One login for each, so that no logout ends another's credential.
-    let pairs: Vec<(&str, Pair)> = strategies()
+    let pairs: Vec<(&str, Pair)> = STRATEGIES
         .into_iter()
         .map(|strategy| (strategy, Pair::of(&cluster, "ada")))
         .collect();
@@ -185,7 +185,7 @@ fn an_expired_credential_is_refused_by_every_strategy() {
     cluster.register("ada");
     let findings = Findings::default();
     let pair = Pair::of(&cluster, "ada");
-    for strategy in strategies() {
+    for strategy in STRATEGIES {
         once(
             &findings,
             Fault::None,
@@ -194,7 +194,7 @@ fn an_expired_credential_is_refused_by_every_strategy() {
         );
     }
     // Everything was good; now its time passes.
-    for strategy in strategies() {
+    for strategy in STRATEGIES {
         eventually("the credential expires", || {
             let status = answer(me(&cluster, strategy, &pair)).status;
             (status != 200).then_some(())

@@ -10,25 +10,12 @@ mod watch;
 use loadtest::stack::{Role, StackOptions};
 use system_tests::Cluster;
 
-/// The strategies that are there.
-fn strategies() -> Vec<&'static str> {
-    const LANDED: [&str; 5] = [
-        "jwt",
-        "session",
-        "session-cached",
-        "introspection",
-        "phantom",
-    ];
-    let known = table::STRATEGIES.into_iter();
-    known.filter(|name| LANDED.contains(name)).collect()
-}
-
 /// A stack with a pool for every strategy, and short times where the table waits for one.
 fn cluster(more: &[(Role, &str, &str)]) -> Cluster {
     let exchange = format!("{}s", table::EXCHANGE_TTL.as_secs());
     let feed = format!("{}s", table::FEED_MAX_AGE.as_secs());
     let mut options = StackOptions {
-        strategies: strategies().into_iter().map(str::to_owned).collect(),
+        strategies: table::STRATEGIES.map(str::to_owned).to_vec(),
         ..StackOptions::default()
     }
     .variable(Role::Auth, "AUTH_EXCHANGE_TTL", &exchange)

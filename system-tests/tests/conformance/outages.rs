@@ -6,8 +6,7 @@ use system_tests::{Cluster, cluster::answer, eventually};
 use crate::{
     cluster,
     credentials::{Pair, me},
-    strategies,
-    table::Fault,
+    table::{Fault, STRATEGIES},
     watch::{Findings, Watched, once, public, watch},
 };
 
@@ -21,7 +20,7 @@ struct Outage<'a> {
 impl Outage<'_> {
     /// Everything works, and what can be kept anywhere is.
     fn warm_up(&self) {
-        for strategy in strategies() {
+        for strategy in STRATEGIES {
             eventually("the strategy decides again", || {
                 let status = answer(me(self.cluster, strategy, &self.warm)).status;
                 assert!([200, 503].contains(&status), "{strategy}: {status}");
@@ -38,7 +37,7 @@ impl Outage<'_> {
             .into_iter()
             .flatten()
             .flat_map(|(fault, pair)| {
-                strategies().into_iter().map(move |strategy| Watched {
+                STRATEGIES.map(move |strategy| Watched {
                     strategy,
                     fault,
                     request: Box::new(move || me(self.cluster, strategy, pair)),
@@ -46,7 +45,7 @@ impl Outage<'_> {
             })
             .collect();
         watch(self.findings, &watched);
-        for strategy in strategies() {
+        for strategy in STRATEGIES {
             let missing = self.cluster.get(&format!("/{strategy}/me"));
             once(self.findings, Fault::Missing, strategy, missing);
             let credential = self.warm.own(strategy);
@@ -70,7 +69,7 @@ fn what_cannot_be_decided_is_never_refused_and_comes_back() {
     let stack = &cluster.stack;
 
     outage.warm_up();
-    redis_command(&cluster, "-xread|-eval|-evalsha");
+    redis_command(&cluster, "-xread|-zrangebyscore");
     outage.run(Fault::FeedStale, Some((Fault::FeedStale, &feed)));
     redis_command(&cluster, "+@all");
 

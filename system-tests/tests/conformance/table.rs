@@ -268,7 +268,8 @@ pub(crate) fn document() -> String {
         "# Verdicts by strategy and fault\n\n\
          Made from the table that `system-tests/tests/conformance` runs against all six strategies over real processes\n\
          (`make verdicts` writes it anew; the suite fails when it differs). `GET /me` (for a missing role, `GET /admin`) with\n\
-         the strategy's own kind of credential. One replica each, no stale serving, policy `refuse` for a stale feed.\n\n",
+         the strategy's own kind of credential. One replica each, no stale serving, policy `refuse` for a stale feed. What `jwt`\n\
+         answers after a logout it answers until the token expires (`AUTH_ACCESS_TOKEN_TTL`).\n\n",
     );
     let _ = writeln!(text, "| the credential | {} |", STRATEGIES.join(" | "));
     let _ = writeln!(text, "| --- |{}", " --- |".repeat(STRATEGIES.len()));
