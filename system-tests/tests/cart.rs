@@ -1,7 +1,5 @@
 //! Data of a login survive a change of replica: the gateway sends each request where it likes.
 
-#![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
-
 use std::collections::BTreeSet;
 
 use serde_json::json;

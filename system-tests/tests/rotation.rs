@@ -92,7 +92,7 @@ fn rotates_every_second(announce: &str, api: &[(&str, &str)], seconds: u64) {
         published > signers.len(),
         "only {published} keys are published"
     );
-    println!(
+    eprintln!(
         "{good} requests over {} signing keys in {:.0} s, none failed",
         signers.len(),
         started.elapsed().as_secs_f64()
