@@ -506,7 +506,9 @@ async fn key_of(redis: &Redis) -> Option<String> {
     };
     match keys.as_slice() {
         [] => None,
-        [redis::Value::BulkString(key)] => Some(String::from_utf8(key.clone()).unwrap()),
+        [redis::Value::BulkString(key)] => {
+            Some(String::from_utf8(key.clone()).expect("a key is text"))
+        }
         other => panic!("more than one session: {other:?}"),
     }
 }
