@@ -79,5 +79,10 @@ STATEWISE_STATE=$(curl --silent --fail --output /dev/null --dump-header - "$jwt/
 hold "api-service, jwt" "$jwt" "$token"
 hold "api-service, session" "$session" "$STATEWISE_SESSION"
 hold gateway "$gateway" none
-hold auth-service "$auth" "$(log_in token access_token)"
+# What ends the login that is presented comes last.
+hold auth-service "$auth" "$(log_in token access_token)" \
+    --exclude-method DELETE --exclude-path /logout --exclude-path /revocations
+hold "auth-service, ends of logins" "$auth" "$(log_in token access_token)" --include-method DELETE
+hold "auth-service, logout" "$auth" "$(log_in token access_token)" --include-path /logout
+hold "auth-service, revocations" "$auth" "$(log_in token access_token)" --include-path /revocations
 exit "$failed"

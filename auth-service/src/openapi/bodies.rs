@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{Array, Object, ObjectBuilder, RefOr, Schema, Type, schema::AnyOfBuilder},
+};
 
 /// A new user.
 #[derive(ToSchema)]
@@ -253,19 +256,29 @@ pub(super) struct Account {
     disabled: bool,
 }
 
-/// At least one of them.
-#[derive(ToSchema)]
-#[schema(min_properties = 1)]
-pub(super) struct Changes {
-    #[schema(nullable = false)]
-    roles: Option<Vec<Role>>,
-    #[schema(nullable = false)]
-    disabled: Option<bool>,
-}
+/// What changes of a user: at least one of both, which no derived schema says.
+pub(super) struct Changes;
 
-#[derive(ToSchema)]
-#[schema(pattern = "^[a-z0-9_-]{1,32}$")]
-struct Role(String);
+impl ToSchema for Changes {}
+
+impl PartialSchema for Changes {
+    fn schema() -> RefOr<Schema> {
+        let role = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^[a-z0-9_-]{1,32}$"));
+        let roles = Array::new(role.build());
+        let change = |required| {
+            ObjectBuilder::new()
+                .property("roles", roles.clone())
+                .property("disabled", Object::with_type(Type::Boolean))
+                .required(required)
+        };
+        let either = AnyOfBuilder::new()
+            .item(change("roles").build())
+            .item(change("disabled").build());
+        RefOr::T(Schema::AnyOf(either.build()))
+    }
+}
 
 #[derive(ToSchema)]
 pub(super) struct Changed {
@@ -278,19 +291,32 @@ pub(super) struct Changed {
 
 /// What is to be taken back.
 #[derive(ToSchema)]
-pub(super) struct TakenBack {
-    kind: RevokedKind,
-    /// `jti`, `sid`, or the id or the name of a user; not for `all`.
-    #[schema(nullable = false, min_length = 1, max_length = 128)]
-    id: Option<String>,
+#[serde(untagged)]
+pub(super) enum TakenBack {
+    One {
+        #[schema(inline)]
+        kind: RevokedKind,
+        /// `jti`, `sid`, or the id or the name of a user.
+        #[schema(min_length = 1, max_length = 128)]
+        id: String,
+    },
+    All {
+        #[schema(inline)]
+        kind: Everything,
+    },
 }
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-enum RevokedKind {
+pub(super) enum RevokedKind {
     Token,
     Session,
     User,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(super) enum Everything {
     All,
 }
 

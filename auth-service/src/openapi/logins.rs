@@ -74,7 +74,7 @@ fn users(document: Document) -> Document {
             HttpMethod::Post,
             "/revocations",
             json(administrators(Operation::new(
-                "revoke",
+                "takeBack",
                 "Takes back a token, a login, all of a user or everything",
             )))
             .json::<TakenBack>()

@@ -179,13 +179,13 @@ fn read_revocation(json: Value) -> Result<(String, String), Error> {
         None | Some("all") => Some(String::new()),
         Some(_) => body.text("id").and_then(|id| {
             let id = id.expose().clone();
-            let fits = !id.is_empty() && id.len() <= 128;
+            let fits = (1..=128).contains(&id.chars().count());
             body.check(
                 "id",
                 if fits {
                     Ok(id)
                 } else {
-                    Err(vec!["must have 1 to 128 bytes"])
+                    Err(vec!["must have 1 to 128 characters"])
                 },
             )
         }),
