@@ -126,6 +126,7 @@ gateway SERVER POST /auth/*
   gateway CLIENT POST auth
     auth-service SERVER POST /login
       auth-service CLIENT INSERT refresh_tokens
+      auth-service CLIENT SELECT login_limits
       auth-service CLIENT SELECT users
       auth-service INTERNAL verify password";
 const LOGIN_SESSION: &str = "\
@@ -133,6 +134,7 @@ gateway SERVER POST /auth/*
   gateway CLIENT POST auth
     auth-service SERVER POST /login
       auth-service CLIENT MULTI
+      auth-service CLIENT SELECT login_limits
       auth-service CLIENT SELECT users
       auth-service INTERNAL verify password";
 

@@ -46,7 +46,7 @@ fn without_a_strategy_it_says_which_there_are() {
     let (code, text) = ends(&[]);
     assert_eq!(code, Some(64), "{text}");
     assert!(
-        text.contains("API_STRATEGY: is required: one of jwt, session"),
+        text.contains("API_STRATEGY: is required: one of jwt, jwt-revocable, session,"),
         "{text}"
     );
 }
