@@ -247,7 +247,7 @@ impl<'a> Comparison<'a> {
         let strategies = rounds.strategies(&closed_loop, highest);
         self.environment.redis_version = self.subject.meter.redis_version();
         self.subject.end();
-        let freshness = measure_freshness(self.options, &self.progress)?;
+        let (freshness, unmeasured) = measure_freshness(self.options, &self.progress)?;
         let mut results = Results {
             schema_version: SCHEMA_VERSION,
             tool: tool(),
@@ -267,7 +267,9 @@ impl<'a> Comparison<'a> {
             findings: Vec::new(),
         };
         results.findings = report::findings(&results);
-        results.findings.extend(left_out);
+        results
+            .findings
+            .extend(left_out.into_iter().chain(unmeasured));
         self.progress.finish();
         Ok(results)
     }
@@ -391,15 +393,21 @@ impl<'a> Comparison<'a> {
 }
 
 /// In a system of its own, whose tokens are short-lived. A system that was found has no such tokens,
-/// and its administrator is not known here.
+/// and its administrator is not known here. A failure is told and does not undo what was measured.
 fn measure_freshness(
     options: &CompareOptions,
     progress: &Progress,
-) -> Result<Option<Freshness>, CompareError> {
-    let options = freshness_options(options);
-    match options {
-        Some(options) => Ok(Some(freshness::run(&options, progress)?)),
-        None => Ok(None),
+) -> Result<(Option<Freshness>, Option<String>), CompareError> {
+    let Some(wanted) = freshness_options(options) else {
+        return Ok((None, None));
+    };
+    match freshness::run(&wanted, progress) {
+        Ok(found) => Ok((Some(found), None)),
+        Err(error) if options.interrupt.is_cancelled() => Err(error.into()),
+        Err(error) => {
+            let why = format!("The revocation lags could not be measured: {error}.");
+            Ok((None, Some(why)))
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub struct FreshnessOptions {
     pub strategies: Vec<String>,
     /// API replicas per strategy.
     pub replicas: usize,
-    /// Revocations of the first kind; of each further one a quarter.
+    /// Revocations of the first kind, in the order of [`RevocationKind::ALL`]; of each further one a quarter.
     pub revocations: u32,
     /// What is revoked.
     pub kinds: Vec<RevocationKind>,
@@ -135,7 +135,13 @@ pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness,
         random: Random::new(options.seed),
     };
     let mut lags = Vec::new();
-    for (index, kind) in options.kinds.iter().enumerate() {
+    // In their usual order: a user who was banned is let in again by what comes after it.
+    let kinds = || {
+        RevocationKind::ALL
+            .iter()
+            .filter(|kind| options.kinds.contains(kind))
+    };
+    for (index, kind) in kinds().enumerate() {
         let wanted = match index {
             0 => options.revocations,
             _ => options.revocations.div_ceil(4),
@@ -147,7 +153,7 @@ pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness,
     let _ended = stack.stop(Duration::from_secs(3));
     // In the order of the kinds, then in that of the strategies.
     let place = |lag: &RevocationLag| {
-        let kind = options.kinds.iter().position(|kind| *kind == lag.kind);
+        let kind = kinds().position(|kind| *kind == lag.kind);
         let strategy = options.strategies.iter().position(|s| *s == lag.strategy);
         (kind, strategy)
     };

@@ -64,7 +64,9 @@ pub(super) fn prepare(
         RevocationKind::Logout => Ok(()),
         RevocationKind::Ban => administrator.change_now(username, r#"{"disabled":false}"#),
         RevocationKind::RoleChange => {
-            administrator.change_now(username, r#"{"roles":["user","admin"]}"#)
+            // It may have been banned before.
+            let body = r#"{"roles":["user","admin"],"disabled":false}"#;
+            administrator.change_now(username, body)
         }
     }
 }
