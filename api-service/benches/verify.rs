@@ -5,6 +5,7 @@
 //! - `strategy`: the call through the trait object that a worker has, and the same call without.
 //! - the table: processor time of a request through the whole service by every strategy, measured in
 //!   turns so that what else the machine does is spread over all of them.
+//! - the last line: how long `session-cached` knows a session that is over.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +14,8 @@
 
 #[path = "verify/authority.rs"]
 mod authority;
+#[path = "verify/lag.rs"]
+mod lag;
 #[path = "../tests/api/redis.rs"]
 #[expect(dead_code, reason = "the tests use the rest")]
 mod redis;
@@ -54,6 +57,7 @@ fn main() {
     benches();
     Criterion::default().configure_from_args().final_summary();
     requests::compare();
+    lag::measure();
 }
 
 fn signers() -> [(&'static str, Signer); 3] {

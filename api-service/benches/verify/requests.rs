@@ -46,11 +46,12 @@ const NEVER: Duration = Duration::from_secs(3_600);
 /// One strategy under load.
 struct Arm {
     name: String,
-    request: String,
-    connections: Vec<Connection>,
+    /// Each connection with the request that it repeats: every one is another login, so that what
+    /// is shared among requests of one login is not.
+    connections: Vec<(Connection, String)>,
     /// Microseconds of each turn, for one request.
     turns: Vec<f64>,
-    _service: Service,
+    service: Service,
 }
 
 /// Measures all strategies in turns and prints a table.
@@ -70,6 +71,9 @@ pub(crate) fn compare() {
         }
     }
     print(&mut arms);
+    for arm in &arms {
+        arm.print_memory();
+    }
 }
 
 /// The feed of what is taken back, which holds nothing.
@@ -129,26 +133,32 @@ fn tokens(signer: &Signer, remembered: usize) -> TokenSettings {
 fn token_arms(redis: &Redis) -> Vec<Arm> {
     let mut arms = Vec::new();
     for (algorithm, signer) in signers() {
-        let token = signer.sign(&claims(now(), &["user"]));
+        let bearers: Vec<_> = (0..CONNECTIONS)
+            .map(|number| {
+                let mut claims = claims(now(), &["user"]);
+                claims["jti"] = format!("t-{number:02}").into();
+                signer.sign(&claims)
+            })
+            .collect();
         if algorithm == "RS256" {
             let bare = StrategyConfig::Jwt(tokens(&signer, 0));
             arms.push(Arm::new(
                 "bare: /public".to_owned(),
                 bare,
                 "/public",
-                &token,
+                &bearers,
             ));
         }
         for (remembered, suffix) in [(0, ""), (10_000, ", remembered")] {
             let strategy = StrategyConfig::Jwt(tokens(&signer, remembered));
             let name = format!("jwt {algorithm}{suffix}");
-            arms.push(Arm::new(name, strategy, "/me", &token));
+            arms.push(Arm::new(name, strategy, "/me", &bearers));
         }
         if algorithm == "RS256" {
             for (remembered, suffix) in [(0, ""), (10_000, ", remembered")] {
                 let strategy = StrategyConfig::Phantom(tokens(&signer, remembered));
                 let name = format!("phantom {algorithm}{suffix}");
-                arms.push(Arm::new(name, strategy, "/me", &token));
+                arms.push(Arm::new(name, strategy, "/me", &bearers));
                 let strategy = StrategyConfig::JwtRevocable(RevocableTokenSettings {
                     tokens: tokens(&signer, remembered),
                     revocations: FollowerSettings {
@@ -158,24 +168,30 @@ fn token_arms(redis: &Redis) -> Vec<Arm> {
                     },
                 });
                 let name = format!("jwt-revocable {algorithm}{suffix}");
-                arms.push(Arm::new(name, strategy, "/me", &token));
+                arms.push(Arm::new(name, strategy, "/me", &bearers));
             }
         }
     }
     arms
 }
 
-fn id_arms(redis: &Redis, authority: &Authority) -> Vec<Arm> {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let store = runtime.block_on(redis.store());
-    let id = runtime.block_on(log_in(&store));
-    let cached = StrategyConfig::SessionCached(CachedSessionSettings {
+/// The strategy session-cached with this Redis.
+pub(crate) fn cached(redis: &Redis) -> StrategyConfig {
+    StrategyConfig::SessionCached(CachedSessionSettings {
         store: redis.settings(),
         cache: CacheSettings {
             entries: NonZeroUsize::new(10_000).unwrap(),
             serve_stale: Duration::ZERO,
         },
-    });
+    })
+}
+
+fn id_arms(redis: &Redis, authority: &Authority) -> Vec<Arm> {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let store = runtime.block_on(redis.store());
+    let bearers: Vec<_> = (0..CONNECTIONS)
+        .map(|_| runtime.block_on(log_in(&store)).expose().to_owned())
+        .collect();
     let introspection = |cache| {
         StrategyConfig::Introspection(IntrospectionSettings {
             url: authority.url(),
@@ -187,29 +203,45 @@ fn id_arms(redis: &Redis, authority: &Authority) -> Vec<Arm> {
     };
     [
         ("session", StrategyConfig::Session(redis.settings())),
-        ("session-cached", cached),
+        ("session-cached", cached(redis)),
         ("introspection", introspection(Duration::ZERO)),
         ("introspection, kept", introspection(NEVER)),
     ]
     .into_iter()
-    .map(|(name, strategy)| Arm::new(name.to_owned(), strategy, "/me", id.expose()))
+    .map(|(name, strategy)| Arm::new(name.to_owned(), strategy, "/me", &bearers))
     .collect()
 }
 
 impl Arm {
-    fn new(name: String, strategy: StrategyConfig, path: &str, bearer: &str) -> Self {
+    fn new(name: String, strategy: StrategyConfig, path: &str, bearers: &[String]) -> Self {
         let service = Service::start(strategy);
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {bearer}\r\n\r\n");
-        let connections = (0..CONNECTIONS)
-            .map(|_| Connection::open(service.address, request.as_bytes()))
+        let connections = bearers
+            .iter()
+            .map(|bearer| {
+                let request = format!(
+                    "GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {bearer}\r\n\r\n"
+                );
+                let connection = Connection::open(service.address, request.as_bytes());
+                (connection, request)
+            })
             .collect();
         Self {
             name,
-            request,
             connections,
             turns: Vec::new(),
-            _service: service,
+            service,
+        }
+    }
+
+    /// How often something was found in memory, and how often not.
+    #[expect(clippy::print_stdout, reason = "it explains the table")]
+    fn print_memory(&self) {
+        let metrics = self.service.get("/metrics").unwrap_or_default();
+        let counted = metrics.lines().filter(|line| {
+            line.contains("_total{event=\"hit\"}") || line.contains("_total{event=\"miss\"}")
+        });
+        for line in counted {
+            println!("{:<28} {line}", self.name);
         }
     }
 
@@ -217,10 +249,10 @@ impl Arm {
     fn turn(&mut self) -> f64 {
         let before = cpu_time();
         for _ in 0..REQUESTS {
-            for connection in &mut self.connections {
-                connection.send(self.request.as_bytes());
+            for (connection, request) in &mut self.connections {
+                connection.send(request.as_bytes());
             }
-            for connection in &mut self.connections {
+            for (connection, _) in &mut self.connections {
                 connection.receive();
             }
         }
@@ -270,14 +302,14 @@ impl Connection {
 }
 
 /// The service on a runtime of its own, with one worker.
-struct Service {
+pub(crate) struct Service {
     address: SocketAddr,
     shutdown: CancellationToken,
     _runtime: Runtime,
 }
 
 impl Service {
-    fn start(strategy: StrategyConfig) -> Self {
+    pub(crate) fn start(strategy: StrategyConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -320,15 +352,24 @@ impl Service {
         service
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     fn is_ready(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(self.address) else {
-            return false;
-        };
+        self.get("/readyz")
+            .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "))
+    }
+
+    fn get(&self, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(self.address)?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+        )?;
         let mut answer = String::new();
-        stream
-            .write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-            .and_then(|()| stream.read_to_string(&mut answer))
-            .is_ok_and(|_| answer.starts_with("HTTP/1.1 200 "))
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 }
 
