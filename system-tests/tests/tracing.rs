@@ -121,10 +121,12 @@ fn a_request_is_one_trace_through_every_part_it_touches() {
     }
 }
 
+/// The first login from an address, which is then known for this account.
 const LOGIN_TOKEN: &str = "\
 gateway SERVER POST /auth/*
   gateway CLIENT POST auth
     auth-service SERVER POST /login
+      auth-service CLIENT INSERT login_limits
       auth-service CLIENT INSERT refresh_tokens
       auth-service CLIENT SELECT login_limits
       auth-service CLIENT SELECT users
