@@ -135,7 +135,7 @@ const LOGIN_SESSION: &str = "\
 gateway SERVER POST /auth/*
   gateway CLIENT POST auth
     auth-service SERVER POST /login
-      auth-service CLIENT MULTI
+      auth-service CLIENT EVAL
       auth-service CLIENT SELECT login_limits
       auth-service CLIENT SELECT users
       auth-service INTERNAL verify password";
