@@ -117,7 +117,7 @@ fn refused_everywhere(cluster: &Cluster, what: &str, token: &str) {
             (me(cluster, replica, token).status == 401).then_some(())
         });
     }
-    println!(
+    eprintln!(
         "{what}: refused by {} replicas after {:?}",
         replicas.len(),
         since.elapsed()
