@@ -233,7 +233,12 @@ if [ "$(id -u)" -eq 0 ] && command -v debootstrap >/dev/null; then
 fi
 
 timed "build" compose --profile loadtest --profile all build
-timed "up" compose up --detach gateway
+# The gateway is ready when every pool that it is told of has somebody, so all are started with it.
+services=(gateway)
+for strategy in $MORE_STRATEGIES; do
+    services+=("api-$strategy")
+done
+timed "up" compose --profile all up --detach "${services[@]}"
 within 60 is_healthy gateway || fail "the gateway is not healthy after 60 s"
 docker images --filter "reference=$PROJECT*" --format '{{.Repository}} {{.Size}}' | sed "s/^/      /"
 
@@ -274,11 +279,6 @@ for strategy in $STRATEGIES; do
     check "the load test's own image drives /$strategy/me without an error" load_test_finds_no_error "$strategy"
 done
 
-services=()
-for strategy in $MORE_STRATEGIES; do
-    services+=("api-$strategy")
-done
-timed "up with every strategy" compose --profile all up --detach --no-recreate "${services[@]}"
 credential[jwt-revocable]=${credential[jwt]}
 for strategy in $MORE_STRATEGIES; do
     bearer="Authorization: Bearer ${credential[$strategy]:-${credential[session]}}"
