@@ -12,7 +12,7 @@ use shared::{
     config::Secret,
     telemetry::trace::{SpanKind, TraceHandle},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::AuthMetrics;
 
@@ -127,26 +127,17 @@ impl Passwords {
             )
         });
         let metrics = self.metrics.clone();
-        let (told, run) = oneshot::channel();
-        // A thread of its own, because a priority that was given up cannot be taken back.
-        let begun = std::thread::Builder::new()
-            .name("argon2".to_owned())
-            .spawn(move || {
-                // Held by the thread: a caller who hangs up must not let another run begin beside it.
-                let _turn = turn;
-                give_way();
-                let started = Instant::now();
-                let outcome = work();
-                metrics.hashed(operation, started.elapsed());
-                // The caller may have hung up.
-                drop(told.send(outcome));
-            });
-        let outcome = match begun {
-            Ok(_) => run
-                .await
-                .unwrap_or_else(|_| Err(HashError::Failed("the run broke off".to_owned()))),
-            Err(error) => Err(HashError::Failed(error.to_string())),
-        };
+        let run = tokio::task::spawn_blocking(move || {
+            // Held by the thread: a caller who hangs up must not let another run begin beside it.
+            let _turn = turn;
+            let started = Instant::now();
+            let outcome = work();
+            metrics.hashed(operation, started.elapsed());
+            outcome
+        });
+        let outcome = run
+            .await
+            .unwrap_or_else(|error| Err(HashError::Failed(error.to_string())));
         if let (Err(_), Some(span)) = (&outcome, &mut span) {
             span.fail("argon2");
         }
@@ -165,17 +156,6 @@ impl Passwords {
         Ok((place, turn))
     }
 }
-
-/// Lets everything else on the machine go first: who logs in waits for tens of milliseconds anyhow,
-/// and a storm of logins must not be felt by those who are in. On Linux it is about this thread only.
-fn give_way() {
-    if let Err(error) = rustix::process::setpriority_process(None, LOWEST_PRIORITY) {
-        tracing::debug!(%error, "passwords are hashed at the usual priority");
-    }
-}
-
-/// The nice value that the scheduler lets wait most.
-const LOWEST_PRIORITY: i32 = 19;
 
 /// How long a caller who was turned away should stay away.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
