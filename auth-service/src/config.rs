@@ -71,7 +71,8 @@ pub struct Args {
 
     /// Seals the private keys in the database: 32 bytes in base64url, the same for all replicas.
     /// With several, separated by commas, the first seals and all open.
-    /// Default: key-encryption.key in the data folder, made when it is absent.
+    /// Default: key-encryption.key in the data folder, made when it is absent; what it sealed still
+    /// opens after a key is given.
     #[arg(long, env = "AUTH_KEY_ENCRYPTION_KEY", hide_env_values = true)]
     key_encryption_key: Option<Secret<String>>,
 
@@ -154,7 +155,7 @@ pub struct Args {
     argon2_concurrency: Option<String>,
 
     /// Argon2id runs that may wait for their turn; beyond it the answer is 503.
-    #[arg(long, env = "AUTH_ARGON2_QUEUE", default_value = "64")]
+    #[arg(long, env = "AUTH_ARGON2_QUEUE", default_value = "256")]
     argon2_queue: String,
 
     /// Failed logins of one account at one address: so many at once, and as many in each time.

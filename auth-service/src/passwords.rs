@@ -1,13 +1,15 @@
 //! Password hashes: Argon2id off the async threads, a bounded number at a time.
 
 mod hash;
+mod memory;
+mod threads;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use argon2::Params;
+use argon2::{Params, password_hash::Error as PasswordHashError};
 use shared::{
     config::Secret,
     telemetry::trace::{SpanKind, TraceHandle},
@@ -15,6 +17,8 @@ use shared::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::AuthMetrics;
+use memory::{Memories, Memory};
+use threads::Threads;
 
 /// The cost of a hash, and how many are made at a time.
 #[derive(Clone, Debug)]
@@ -38,6 +42,12 @@ pub enum HashError {
     Failed(String),
 }
 
+impl From<PasswordHashError> for HashError {
+    fn from(error: PasswordHashError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 /// Makes and checks password hashes.
 #[derive(Clone, Debug)]
 pub struct Passwords {
@@ -47,6 +57,9 @@ pub struct Passwords {
     running: Arc<Semaphore>,
     // Places for everybody who runs or waits.
     admitted: Arc<Semaphore>,
+    queue: usize,
+    threads: Threads,
+    memories: Memories,
     metrics: AuthMetrics,
 }
 
@@ -57,7 +70,11 @@ impl Passwords {
     ///
     /// Argon2 does not work with the settings, for instance for want of memory.
     pub fn new(settings: &HashSettings, metrics: AuthMetrics) -> Result<Self, HashError> {
-        let nobody = hash_now(&settings.parameters, crate::random::text::<32>().as_bytes())?;
+        let nobody = hash::make(
+            &settings.parameters,
+            crate::random::text::<32>().as_bytes(),
+            &mut Memory::new(),
+        )?;
         Ok(Self {
             parameters: settings.parameters.clone(),
             nobody: nobody.into(),
@@ -68,6 +85,10 @@ impl Passwords {
                     .saturating_add(settings.queue)
                     .min(Semaphore::MAX_PERMITS),
             )),
+            queue: settings.queue,
+            threads: Threads::start(settings.concurrency)
+                .map_err(|error| HashError::Failed(format!("no thread: {error}")))?,
+            memories: Memories::default(),
             metrics,
         })
     }
@@ -83,8 +104,8 @@ impl Passwords {
         trace: Option<&TraceHandle>,
     ) -> Result<String, HashError> {
         let parameters = self.parameters.clone();
-        self.run("hash", trace, move || {
-            hash_now(&parameters, password.expose().as_bytes())
+        self.run("hash", trace, move |memory| {
+            hash::make(&parameters, password.expose().as_bytes(), memory)
         })
         .await
     }
@@ -102,11 +123,10 @@ impl Passwords {
         trace: Option<&TraceHandle>,
     ) -> Result<bool, HashError> {
         let nobody = Arc::clone(&self.nobody);
-        self.run("verify", trace, move || {
+        self.run("verify", trace, move |memory| {
             let exists = stored.is_some();
             let hash = stored.as_deref().unwrap_or(&nobody);
-            let matches = hash::matches(hash, password.expose().as_bytes())
-                .map_err(|error| HashError::Failed(error.to_string()))?;
+            let matches = hash::matches(hash, password.expose().as_bytes(), memory)?;
             Ok(matches && exists)
         })
         .await
@@ -116,7 +136,7 @@ impl Passwords {
         &self,
         operation: &'static str,
         trace: Option<&TraceHandle>,
-        work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+        work: impl FnOnce(&mut Memory) -> Result<T, PasswordHashError> + Send + 'static,
     ) -> Result<T, HashError> {
         let turn = self.turn().await?;
         let mut span = trace.map(|trace| {
@@ -126,22 +146,38 @@ impl Passwords {
                 Vec::new(),
             )
         });
-        let metrics = self.metrics.clone();
-        let run = tokio::task::spawn_blocking(move || {
+        let passwords = self.clone();
+        let run = self.threads.run(move || {
             // Held by the thread: a caller who hangs up must not let another run begin beside it.
             let _turn = turn;
             let started = Instant::now();
-            let outcome = work();
-            metrics.hashed(operation, started.elapsed());
-            outcome
+            let outcome = passwords.work_in_memory(work);
+            passwords.metrics.hashed(operation, started.elapsed());
+            Ok(outcome?)
         });
         let outcome = run
             .await
-            .unwrap_or_else(|error| Err(HashError::Failed(error.to_string())));
+            .unwrap_or_else(|_| Err(HashError::Failed("the run broke off".to_owned())));
         if let (Err(_), Some(span)) = (&outcome, &mut span) {
             span.fail("argon2");
         }
         outcome
+    }
+
+    fn work_in_memory<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> T {
+        let mut memory = self.memories.take();
+        let outcome = work(&mut memory);
+        self.memories.keep(memory);
+        if !self.somebody_waits() {
+            self.memories.release();
+        }
+        outcome
+    }
+
+    /// Whether more callers were admitted than run.
+    fn somebody_waits(&self) -> bool {
+        let free = self.admitted.available_permits();
+        free < self.queue.saturating_add(self.running.available_permits())
     }
 
     async fn turn(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), HashError> {
@@ -159,10 +195,6 @@ impl Passwords {
 
 /// How long a caller who was turned away should stay away.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-fn hash_now(parameters: &Params, password: &[u8]) -> Result<String, HashError> {
-    hash::make(parameters, password).map_err(|error| HashError::Failed(error.to_string()))
-}
 
 #[cfg(test)]
 mod tests {
@@ -235,6 +267,21 @@ mod tests {
         assert!(matches!(passwords.turn().await, Err(HashError::Busy)));
         drop(running);
         assert!(waiting.await.is_ok(), "the second gets its turn");
+    }
+
+    #[tokio::test]
+    async fn memory_is_handed_on_while_somebody_waits_and_given_back_at_the_end() {
+        let (passwords, _) = passwords(1, 4);
+        let running = passwords.turn().await.unwrap();
+        let mut waiting = Box::pin(passwords.hash(secret("second"), None));
+        assert!(futures_poll(&mut waiting).await.is_none(), "it waits");
+        assert!(passwords.somebody_waits());
+        let work = |_: &mut Memory| ();
+        passwords.work_in_memory(work);
+        assert_eq!(passwords.memories.count(), 1, "kept for the one who waits");
+        drop(running);
+        waiting.await.unwrap();
+        assert_eq!(passwords.memories.count(), 0, "given back");
     }
 
     /// Polls once.

@@ -1,0 +1,57 @@
+//! The memory of Argon2id runs, handed on from one run to the next while somebody waits.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use argon2::Block;
+
+/// The GNU allocator keeps what was freed for later use if it is smaller than 32 MiB, and of
+/// Argon2's blocks it reuses little: 60 logins left 600 MB resident. What is larger it maps by
+/// itself and returns at once. The difference is address space that is never touched.
+const MAPPED_BYTES: usize = 33 * 1024 * 1024;
+
+/// What one run works in.
+pub(super) type Memory = Vec<Block>;
+
+/// Memory that no run uses at the moment. To map and clear 19 MiB anew for each of many logins
+/// took the system as long as a third of the hashing itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memories(Arc<Mutex<Vec<Memory>>>);
+
+impl Memories {
+    /// What an earlier run left, or memory that grows when it is used.
+    pub(super) fn take(&self) -> Memory {
+        self.spare().pop().unwrap_or_default()
+    }
+
+    /// Keeps memory for another run.
+    pub(super) fn keep(&self, memory: Memory) {
+        self.spare().push(memory);
+    }
+
+    /// Gives all that is spare back to the system.
+    pub(super) fn release(&self) {
+        self.spare().clear();
+    }
+
+    /// How many runs' memory is spare.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.spare().len()
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Memory>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes memory large enough for a run; what is in it does not matter to Argon2.
+pub(super) fn enlarge(memory: &mut Memory, blocks: usize) {
+    memory.reserve_exact(
+        blocks
+            .max(MAPPED_BYTES / Block::SIZE)
+            .saturating_sub(memory.len()),
+    );
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::new());
+    }
+}
