@@ -25,6 +25,10 @@ use logins::{Logins, Storm};
 use memory::Memory;
 pub use result::{StormEffect, StormResult};
 
+/// How long the logins have been going on when the measuring begins. In the first moments some hundred
+/// connections are opened at once, which costs everybody something that has nothing to do with
+/// passwords.
+const AHEAD: Duration = Duration::from_secs(1);
 /// Users who ask for `/me`, per strategy.
 const CALLERS: usize = 8;
 const AUTH: &str = "auth-service";
@@ -135,7 +139,6 @@ pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, S
     let after = memory()?;
     let _ended = stack.stop(Duration::from_secs(3));
     let strategies = options.strategies.iter().zip(windows);
-    let stormy = options.window.as_secs_f64() * f64::from(2 * options.blocks);
     Ok(StormResult {
         concurrent_logins: options.logins,
         rate_per_second: options.rate,
@@ -143,7 +146,7 @@ pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, S
         strategies: strategies
             .map(|(name, windows)| windows.effect(name, options.seed))
             .collect(),
-        logins_per_second: logins.time.count() as f64 / stormy.max(1e-9),
+        logins_per_second: logins.time.count() as f64 / logins.lasted.as_secs_f64().max(1e-9),
         login_p50_ms: logins.time.quantile_us(0.5) / 1e3,
         login_p99_ms: logins.time.quantile_us(0.99) / 1e3,
         login_answers: logins
@@ -183,7 +186,7 @@ fn arms(gateway: &Url, options: &StormOptions) -> Result<Vec<Arm>, StormError> {
     options.strategies.iter().map(arm).collect()
 }
 
-/// One window; the storm lasts as long as it is measured, and is over at its end.
+/// One window; the storm begins ahead of what is measured, and is over at its end.
 fn window(
     options: &StormOptions,
     gateway: &Url,
@@ -193,7 +196,7 @@ fn window(
 ) -> Result<(Vec<ArmOutcome>, Logins), StormError> {
     let load = Options {
         duration: options.window,
-        warmup: Duration::from_millis(500),
+        warmup: AHEAD + Duration::from_millis(500),
         deadline: Duration::from_secs(5),
         drain: Duration::from_secs(1),
         connections: 16,
@@ -204,7 +207,11 @@ fn window(
     let running = engine::start(load, arms.to_vec())?;
     let storm = match bodies {
         [] => None,
-        bodies => Some(Storm::begin(gateway, bodies, running.measured_from)?),
+        bodies => Some(Storm::begin(
+            gateway,
+            bodies,
+            running.measured_from - AHEAD,
+        )?),
     };
     let outcome = running.join()?;
     let logins = storm.map(Storm::end).unwrap_or_default();

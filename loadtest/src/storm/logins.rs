@@ -27,6 +27,8 @@ pub(super) struct Logins {
     pub(super) answers: BTreeMap<u16, u64>,
     /// From sending to the answer, of those that succeeded.
     pub(super) time: LatencyHistogram,
+    /// From the first that was sent to the last answer.
+    pub(super) lasted: Duration,
 }
 
 impl Logins {
@@ -35,11 +37,13 @@ impl Logins {
             *self.answers.entry(*status).or_default() += count;
         }
         self.time.merge(&other.time);
+        self.lasted += other.lasted;
     }
 }
 
 /// A storm that goes on until it is told to end.
 pub(super) struct Storm {
+    began: Instant,
     end: Arc<AtomicBool>,
     thread: JoinHandle<Logins>,
 }
@@ -80,13 +84,19 @@ impl Storm {
                     all
                 })
             })?;
-        Ok(Self { end, thread })
+        Ok(Self {
+            began: moment,
+            end,
+            thread,
+        })
     }
 
     /// Begins no login any more, and waits for those that were begun.
     pub(super) fn end(self) -> Logins {
         self.end.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap_or_default()
+        let mut logins = self.thread.join().unwrap_or_default();
+        logins.lasted = self.began.elapsed();
+        logins
     }
 }
 

@@ -20,7 +20,7 @@ pub struct StormResult {
     pub strategies: Vec<StormEffect>,
     /// Answers to the logins, by status; 0 stands for none.
     pub login_answers: Vec<StatusCount>,
-    /// Logins that succeeded, per second of storm.
+    /// Logins that succeeded, per second from the first sent to the last answered.
     pub logins_per_second: f64,
     /// Median time of a login that succeeded.
     pub login_p50_ms: f64,
