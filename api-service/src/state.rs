@@ -12,14 +12,10 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
-    error::Unspecified,
-};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use shared::sealed::{CipherFailed, KEY_BYTES, OVERHEAD_BYTES, SealingKey};
 
 const FORM: &str = "v1";
-const KEY_BYTES: usize = 32;
 const KEY_ID_LIMIT: usize = 32;
 
 /// Longest sealed text. The whole cookie has 4096 bytes at least (RFC 6265bis §5.6 lets a client
@@ -32,7 +28,7 @@ pub struct StateKeys(Arc<[Key]>);
 
 struct Key {
     id: String,
-    key: RandomizedNonceKey,
+    key: SealingKey,
 }
 
 /// Who a state belongs to and what it is.
@@ -112,18 +108,16 @@ impl StateKeys {
     /// It would be too long to be carried, or the cipher failed.
     pub(crate) fn seal(&self, plain: &[u8], binding: Binding<'_>) -> Result<String, SealError> {
         let Key { id, key } = self.0.first().ok_or(SealError::Failed)?;
-        let bytes = NONCE_LEN + plain.len() + AES_256_GCM.tag_len();
+        let bytes = plain.len() + OVERHEAD_BYTES;
         let prefix = format!("{FORM}.{id}.");
         // Four characters for three bytes, without padding.
         let length = prefix.len() + (bytes * 4).div_ceil(3);
         if length > SEALED_LIMIT_BYTES {
             return Err(SealError::TooLong(length));
         }
-        let mut sealed = plain.to_vec();
-        let nonce = key
-            .seal_in_place_append_tag(Aad::from(binding.authenticated(id)), &mut sealed)
-            .map_err(|Unspecified| SealError::Failed)?;
-        sealed.splice(..0, nonce.as_ref().iter().copied());
+        let sealed = key
+            .seal(plain, &binding.authenticated(id))
+            .map_err(|CipherFailed| SealError::Failed)?;
         let mut text = prefix;
         URL_SAFE_NO_PAD.encode_string(sealed, &mut text);
         Ok(text)
@@ -157,16 +151,9 @@ impl StateKeys {
         }
         let known = self.0.iter().find(|key| key.id == id);
         let Key { id, key } = known.ok_or(OpenError::UnknownKey)?;
-        let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| OpenError::Never)?;
-        if bytes.len() < NONCE_LEN {
-            return Err(OpenError::Never);
-        }
-        let (nonce, sealed) = bytes.split_at_mut(NONCE_LEN);
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| OpenError::Never)?;
-        let aad = Aad::from(binding.authenticated(id));
-        key.open_in_place(nonce, aad, sealed)
-            .map(|plain| plain.to_vec())
-            .map_err(|Unspecified| OpenError::Never)
+        let sealed = URL_SAFE_NO_PAD.decode(text).map_err(|_| OpenError::Never)?;
+        key.open(&sealed, &binding.authenticated(id))
+            .ok_or(OpenError::Never)
     }
 }
 
@@ -204,12 +191,9 @@ fn is_key_id(text: &str) -> bool {
     (1..=KEY_ID_LIMIT).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-fn read_key(text: &str) -> Option<RandomizedNonceKey> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-    if bytes.len() != KEY_BYTES {
-        return None;
-    }
-    RandomizedNonceKey::new(&AES_256_GCM, &bytes).ok()
+fn read_key(text: &str) -> Option<SealingKey> {
+    let bytes: [u8; KEY_BYTES] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+    SealingKey::new(&bytes).ok()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! | [`server`] | feature `web`: start, health, drain of an actix-web service |
 //! | [`revocation`] | feature `session`: what was taken back, and the feed that tells every replica |
 //! | [`token`] | feature `token`: signed tokens of three kinds, and the one place that verifies them |
+//! | [`sealed`] | feature `sealed`: bytes that only the holder of a key can read or change |
 //! | [`session`] | feature `session`: the session id, its record and the store in Redis |
 //!
 //! A thing moves in here when two services must agree on it or every service must do it alike;
@@ -26,6 +27,8 @@ pub mod openapi;
 pub mod problem;
 #[cfg(feature = "session")]
 pub mod revocation;
+#[cfg(feature = "sealed")]
+pub mod sealed;
 #[cfg(feature = "web")]
 pub mod server;
 #[cfg(feature = "session")]

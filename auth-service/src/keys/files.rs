@@ -8,11 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Algorithm,
-    pair::KeyPair,
-    seal::{KEY_BYTES, SealingKeys},
-};
+use shared::sealed::KEY_BYTES;
+
+use super::{Algorithm, pair::KeyPair, seal::SealingKeys};
 use crate::{database::DatabaseError, random};
 
 const PEM_TAG: &str = "PRIVATE KEY";

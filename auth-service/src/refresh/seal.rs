@@ -4,46 +4,42 @@
 //! the database can open nothing. A parent has 256 random bits: HKDF without a salt is enough
 //! (RFC 5869 §3.1), and each parent seals one successor that is kept.
 
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
-    error::Unspecified,
-    hkdf::{HKDF_SHA256, Salt},
-};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use shared::config::Secret;
+use shared::{
+    config::Secret,
+    sealed::{CipherFailed, KEY_BYTES, SealingKey},
+};
 
 use super::RefreshToken;
 
 /// What the key is for: a token that becomes a key elsewhere must give another one.
 const PURPOSE: &[u8] = b"statewise refresh token successor, AES-256-GCM, 1";
 
-/// The successor as text: nonce, ciphertext and tag in base64url.
-pub(super) fn seal(successor: &RefreshToken, parent: &RefreshToken) -> Result<String, Unspecified> {
-    let mut text = successor.expose().clone().into_bytes();
-    let nonce = key(parent)?.seal_in_place_append_tag(Aad::empty(), &mut text)?;
-    let whole = [nonce.as_ref().as_slice(), &text].concat();
-    Ok(URL_SAFE_NO_PAD.encode(whole))
+/// The successor, sealed, in base64url.
+pub(super) fn seal(
+    successor: &RefreshToken,
+    parent: &RefreshToken,
+) -> Result<String, CipherFailed> {
+    let sealed = key(parent)?.seal(successor.expose().as_bytes(), &[])?;
+    Ok(URL_SAFE_NO_PAD.encode(sealed))
 }
 
 /// The successor; `None` when it was sealed under another parent or is damaged.
 pub(super) fn open(sealed: &str, parent: &RefreshToken) -> Option<RefreshToken> {
-    let mut whole = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-    let (nonce, text) = whole.split_at_mut_checked(NONCE_LEN)?;
-    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let text = key(parent)
-        .ok()?
-        .open_in_place(nonce, Aad::empty(), text)
-        .ok()?;
-    String::from_utf8(text.to_vec()).ok().map(Secret::new)
+    let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+    let text = key(parent).ok()?.open(&sealed, &[])?;
+    String::from_utf8(text).ok().map(Secret::new)
 }
 
-fn key(parent: &RefreshToken) -> Result<RandomizedNonceKey, Unspecified> {
-    let mut bytes = [0_u8; 32];
+fn key(parent: &RefreshToken) -> Result<SealingKey, CipherFailed> {
+    let mut bytes = [0_u8; KEY_BYTES];
     Salt::new(HKDF_SHA256, &[])
         .extract(parent.expose().as_bytes())
-        .expand(&[PURPOSE], HKDF_SHA256)?
-        .fill(&mut bytes)?;
-    RandomizedNonceKey::new(&AES_256_GCM, &bytes)
+        .expand(&[PURPOSE], HKDF_SHA256)
+        .and_then(|okm| okm.fill(&mut bytes))
+        .map_err(|_| CipherFailed)?;
+    SealingKey::new(&bytes)
 }
 
 #[cfg(test)]
