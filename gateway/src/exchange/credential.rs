@@ -1,10 +1,9 @@
 //! Finding the opaque id in a request, and putting a token in its place. The rules are those of the
 //! API's session strategies, so that the two never mean different credentials.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use shared::credential::{self, SESSION_COOKIE};
 
-/// Name of the session cookie.
-const SESSION_COOKIE: &[u8] = b"__Host-sid=";
 /// 32 bytes as base64url without padding (RFC 4648 §5).
 const ID_LENGTH: usize = 43;
 
@@ -51,28 +50,13 @@ impl OpaqueId {
 /// request that the API is to judge as it is: no credential, another one, or an ambiguous one (two
 /// `Authorization` headers, session cookies that differ).
 pub(super) fn find(headers: &HeaderMap) -> Option<OpaqueId> {
-    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
-    if let Some(value) = authorizations.next() {
-        if authorizations.next().is_some() {
-            return None;
-        }
-        if let Some(id) = bearer(value.as_bytes()).and_then(OpaqueId::parse) {
-            return Some(id);
-        }
+    let lines = |name: HeaderName| headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    let bearer = credential::bearer(lines(header::AUTHORIZATION)).ok()?;
+    if let Some(id) = bearer.and_then(|token| OpaqueId::parse(token.as_bytes())) {
+        return Some(id);
     }
-    let mut found = None;
-    for value in headers.get_all(header::COOKIE) {
-        for cookie in value.as_bytes().split(|byte| *byte == b';') {
-            let Some(value) = session(cookie) else {
-                continue;
-            };
-            if found.is_some_and(|known| known != value) {
-                return None;
-            }
-            found = Some(value);
-        }
-    }
-    OpaqueId::parse(found?)
+    let cookie = credential::cookie(lines(header::COOKIE), SESSION_COOKIE).ok()?;
+    OpaqueId::parse(cookie?.as_bytes())
 }
 
 /// Makes `authorization` the only credential of a request: it takes the place of the header, and
@@ -81,7 +65,7 @@ pub(super) fn replace(headers: &mut HeaderMap, authorization: HeaderValue) {
     headers.insert(header::AUTHORIZATION, authorization);
     let has_session = |value: &HeaderValue| {
         let mut cookies = value.as_bytes().split(|byte| *byte == b';');
-        cookies.any(|cookie| session(cookie).is_some())
+        cookies.any(is_session)
     };
     if !headers.get_all(header::COOKIE).iter().any(has_session) {
         return;
@@ -97,18 +81,12 @@ pub(super) fn replace(headers: &mut HeaderMap, authorization: HeaderValue) {
     }
 }
 
-/// What follows the scheme of RFC 6750 §2.1, in any case (RFC 9110 §11.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at(value.iter().position(|byte| *byte == b' ')?);
-    scheme.eq_ignore_ascii_case(b"bearer").then_some(token)
-}
-
-/// The value of a cookie when it is the session's. Names are case-sensitive.
-fn session(cookie: &[u8]) -> Option<&[u8]> {
+/// Names are case-sensitive.
+fn is_session(cookie: &[u8]) -> bool {
     cookie
         .trim_ascii()
-        .strip_prefix(SESSION_COOKIE)
-        .map(<[u8]>::trim_ascii)
+        .strip_prefix(SESSION_COOKIE.as_bytes())
+        .is_some_and(|rest| rest.starts_with(b"="))
 }
 
 /// A `Cookie` header without the session's cookies; `None` when nothing is left.
@@ -116,7 +94,7 @@ fn without_session(value: &HeaderValue) -> Option<HeaderValue> {
     let others: Vec<&[u8]> = value
         .as_bytes()
         .split(|byte| *byte == b';')
-        .filter(|cookie| session(cookie).is_none())
+        .filter(|cookie| !is_session(cookie))
         .map(<[u8]>::trim_ascii)
         .filter(|cookie| !cookie.is_empty())
         .collect();
