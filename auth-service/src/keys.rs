@@ -96,7 +96,12 @@ pub enum KeySource {
 #[derive(Clone, Debug)]
 pub enum SealingSource {
     /// Given by the environment.
-    Given(SealingKeys),
+    Given {
+        /// The first seals, all open.
+        keys: SealingKeys,
+        /// What was sealed with the key in this file, before any was given, opens as well.
+        earlier: PathBuf,
+    },
     /// In this file, which is made when it is absent.
     File(PathBuf),
 }
@@ -195,7 +200,10 @@ impl KeyRing {
         let rotation = Rotation {
             database: database.clone(),
             sealing: match sealing {
-                SealingSource::Given(key) => key.clone(),
+                SealingSource::Given { keys, earlier } if earlier.exists() => {
+                    keys.clone().followed_by(files::sealing_key(earlier)?)
+                }
+                SealingSource::Given { keys, .. } => keys.clone(),
                 SealingSource::File(file) => {
                     if database.is_shared() {
                         tracing::warn!(

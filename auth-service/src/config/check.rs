@@ -177,14 +177,18 @@ fn keys(args: &Args, tokens: Option<&TokenSettings>, faults: &mut Faults) -> Opt
 }
 
 fn sealing(args: &Args, faults: &mut Faults) -> Option<SealingSource> {
+    let file = args.data_dir.join(SEALING_KEY_FILE);
     let Some(text) = &args.key_encryption_key else {
-        return Some(SealingSource::File(args.data_dir.join(SEALING_KEY_FILE)));
+        return Some(SealingSource::File(file));
     };
-    let key = SealingKeys::parse(text.expose())
+    let keys = SealingKeys::parse(text.expose())
         .ok_or("must be 32 bytes in base64url without padding: openssl rand 32 | basenc --base64url | tr -d =");
     faults
-        .check("AUTH_KEY_ENCRYPTION_KEY", key)
-        .map(SealingSource::Given)
+        .check("AUTH_KEY_ENCRYPTION_KEY", keys)
+        .map(|keys| SealingSource::Given {
+            keys,
+            earlier: file,
+        })
 }
 
 fn lifetimes(

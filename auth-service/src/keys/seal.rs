@@ -1,15 +1,9 @@
 //! Private keys at rest: AES-256-GCM under keys of the configuration.
 
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
-    error::Unspecified,
-};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use shared::sealed::{CipherFailed, KEY_BYTES, SealingKey};
 
 use super::Algorithm;
-
-/// Length of the key in bytes.
-pub(crate) const KEY_BYTES: usize = 32;
 
 /// The keys under which private keys are kept: the first seals, all open, so that one can take the
 /// place of another. `Debug` shows nothing of them.
@@ -34,46 +28,37 @@ impl SealingKeys {
         text.split(',').map(key).collect::<Option<_>>().map(Self)
     }
 
+    /// These, and after them others that open only.
+    pub(super) fn followed_by(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// Seals a private key for this id and algorithm and no other.
     pub(super) fn seal(
         &self,
         kid: &str,
         algorithm: Algorithm,
         pkcs8: &[u8],
-    ) -> Result<String, Unspecified> {
-        let first = self.0.first().ok_or(Unspecified)?;
-        let mut text = pkcs8.to_vec();
-        let nonce = cipher(first)?.seal_in_place_append_tag(bound_to(kid, algorithm), &mut text)?;
-        let whole = [nonce.as_ref().as_slice(), &text].concat();
-        Ok(URL_SAFE_NO_PAD.encode(whole))
+    ) -> Result<String, CipherFailed> {
+        let first = self.0.first().ok_or(CipherFailed)?;
+        let sealed = SealingKey::new(first)?.seal(pkcs8, &bound_to(kid, algorithm))?;
+        Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
 
     /// The private key; `None` when it was sealed under none of the keys or for another id, or is
     /// damaged.
     pub(super) fn open(&self, kid: &str, algorithm: Algorithm, sealed: &str) -> Option<Vec<u8>> {
-        let whole = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let (nonce, text) = whole.split_at_checked(NONCE_LEN)?;
-        self.0.iter().find_map(|key| {
-            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-            // An attempt that fails destroys its text.
-            let mut text = text.to_vec();
-            let bound = bound_to(kid, algorithm);
-            let opened = cipher(key).ok()?.open_in_place(nonce, bound, &mut text);
-            opened.ok().map(|opened| opened.to_vec())
-        })
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let bound_to = bound_to(kid, algorithm);
+        let open = |key| SealingKey::new(key).ok()?.open(&sealed, &bound_to);
+        self.0.iter().find_map(open)
     }
 }
 
-fn cipher(key: &[u8; KEY_BYTES]) -> Result<RandomizedNonceKey, Unspecified> {
-    RandomizedNonceKey::new(&AES_256_GCM, key)
-}
-
 /// A row whose parts were exchanged with another's does not open.
-fn bound_to(kid: &str, algorithm: Algorithm) -> Aad<String> {
-    Aad::from(format!(
-        "statewise signing key 1 {} {kid}",
-        algorithm.name()
-    ))
+fn bound_to(kid: &str, algorithm: Algorithm) -> Vec<u8> {
+    format!("statewise signing key 1 {} {kid}", algorithm.name()).into_bytes()
 }
 
 #[cfg(test)]

@@ -22,10 +22,18 @@ const OTHER_ENCRYPTION_KEY: &str = "HxECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 const ANNOUNCE: Duration = Duration::from_secs(600);
 const RETAIN: Duration = Duration::from_secs(930);
 
+const LIFETIMES: Lifetimes = Lifetimes {
+    announce: ANNOUNCE,
+    retain: RETAIN,
+    rotate_every: Duration::ZERO,
+    longest_token: Duration::from_secs(900),
+};
+
 on_both_databases!(
     two_services_on_one_database_make_one_key_and_switch_together,
     keys_follow_each_other_on_schedule_and_two_services_make_one_a_period,
     services_that_start_together_on_an_empty_database_make_one_key,
+    a_key_that_is_given_later_opens_what_the_file_sealed,
     another_encryption_key_is_refused_with_the_remedy_and_several_open,
 );
 
@@ -46,6 +54,13 @@ fn beside(service: &Service, backend: Backend) -> Builder {
             let file = service.data().join("users.sqlite");
             builder.option(&format!("--database-url=sqlite:{}", file.display()))
         }
+    }
+}
+
+fn given(service: &Service) -> SealingSource {
+    SealingSource::Given {
+        keys: SealingKeys::parse(ENCRYPTION_KEY).unwrap(),
+        earlier: service.data().join("key-encryption.key"),
     }
 }
 
@@ -147,13 +162,8 @@ async fn services_that_start_together_on_an_empty_database_make_one_key(backend:
     let settings = service.database_settings();
     let database = Database::open(&settings).await.unwrap();
     let source = KeySource::Database {
-        sealing: SealingSource::Given(SealingKeys::parse(ENCRYPTION_KEY).unwrap()),
-        lifetimes: Lifetimes {
-            announce: ANNOUNCE,
-            retain: RETAIN,
-            rotate_every: Duration::ZERO,
-            longest_token: Duration::from_secs(900),
-        },
+        sealing: given(&service),
+        lifetimes: LIFETIMES,
     };
     // The tables are there, and no key.
     empty(&service).await;
@@ -169,6 +179,27 @@ async fn services_that_start_together_on_an_empty_database_make_one_key(backend:
     }
     found.dedup();
     assert_eq!(found.len(), 1, "{found:?}");
+    database.close().await;
+    service.stop().await;
+}
+
+async fn a_key_that_is_given_later_opens_what_the_file_sealed(backend: Backend) {
+    let service = with_admin(backend).start().await;
+    let kid = signer(&service).await;
+    let database = Database::open(&service.database_settings()).await.unwrap();
+    let source = KeySource::Database {
+        sealing: given(&service),
+        lifetimes: LIFETIMES,
+    };
+    let now = service.clock.unix_seconds();
+    let ring = KeyRing::open(&source, Algorithm::EdDsa, &database, now).await;
+    let kids: Vec<_> = ring
+        .unwrap()
+        .statuses(now)
+        .into_iter()
+        .map(|key| key.kid)
+        .collect();
+    assert!(kids.contains(&kid), "{kids:?}");
     database.close().await;
     service.stop().await;
 }
