@@ -70,6 +70,7 @@ bench: toolchain ## Measures the gateway against nginx and HAProxy, then the ben
 	cargo build --release --locked --workspace --bins
 	scripts/bench-gateway.sh
 	cargo bench --workspace --locked
+	cargo test --release -p gateway --lib --locked cache -- --ignored --nocapture
 
 .PHONY: example
 example: toolchain ## Renews the README's table, docs/example and the schema from a new, long run (leave the machine alone)
