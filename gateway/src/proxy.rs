@@ -18,7 +18,7 @@ use crate::{
     problems::Refusal,
     retry::REPLAY_LIMIT_BYTES,
     routes::Unroutable,
-    server::client::Client,
+    server::client::{Client, Upload},
 };
 use attempt::{Answer, Prepared};
 use body::{Flow, RequestBody, ResponseBody};
@@ -247,7 +247,9 @@ fn pass_on(
 
 /// The last touch on every answer.
 fn conclude(client: &Client, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
-    if client.worker.shared.draining.load(Ordering::Relaxed) {
+    let draining = client.worker.shared.draining.load(Ordering::Relaxed);
+    // After a body that was not read to its end the connection cannot be used again.
+    if draining || client.upload() != Upload::Done {
         // The client then opens its next connection elsewhere instead of finding this one closed.
         response
             .headers_mut()

@@ -247,6 +247,8 @@ async fn an_answer_given_before_the_body_was_read_reaches_the_client() {
             text.starts_with("HTTP/1.1 413") && text.ends_with("too large"),
             "{text}"
         );
+        // So that the client does not take the connection for its next request.
+        assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
         sending.abort();
     }
     gateway.stop().await;
@@ -261,7 +263,9 @@ async fn a_body_is_sent_only_when_expected() {
         .await;
     wire.until("HTTP/1.1 100 Continue\r\n\r\n").await;
     wire.send("hello").await;
-    assert!(wire.reply().await.unwrap().text().ends_with("\n\nhello"));
+    let reply = wire.reply().await.unwrap();
+    assert!(reply.text().ends_with("\n\nhello"));
+    assert!(reply.all("connection").is_empty(), "it was read whole");
     gateway.stop().await;
 }
 
