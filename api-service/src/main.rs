@@ -1,9 +1,9 @@
 //! The `api-service` binary: configuration, listener, signals; the rest is the library.
 
-use std::{net::TcpListener, process::ExitCode};
+use std::process::ExitCode;
 
 use api_service::{Config, run};
-use shared::{clock::Clock, config, healthcheck, shutdown, telemetry::logs};
+use shared::{clock::Clock, config, healthcheck, listen, shutdown, telemetry::logs};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
 }
 
 async fn start(config: Config) -> Result<(), Box<dyn std::error::Error>> {
-    let listener = TcpListener::bind(config.listen)
+    let listener = listen::bind(config.listen)
         .map_err(|error| format!("cannot listen on {} (API_LISTEN): {error}", config.listen))?;
     let shutdown = shutdown::on_signal()?;
     run(config, listener, Clock::system(), shutdown).await?;

@@ -1,9 +1,9 @@
 //! The auth-service as a process: configuration, logs, listener, exit code.
 
-use std::{net::TcpListener, process::ExitCode};
+use std::process::ExitCode;
 
 use auth_service::{Config, run};
-use shared::{clock::Clock, healthcheck, shutdown, telemetry::logs};
+use shared::{clock::Clock, healthcheck, listen, shutdown, telemetry::logs};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
 }
 
 async fn start(config: Config) -> Result<(), String> {
-    let listener = TcpListener::bind(config.listen).map_err(|error| {
+    let listener = listen::bind(config.listen).map_err(|error| {
         format!(
             "cannot listen on {}: {error}; set AUTH_LISTEN to a free address",
             config.listen

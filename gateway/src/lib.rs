@@ -30,7 +30,7 @@ mod upstream;
 
 use std::net::TcpListener;
 
-use shared::{clock::Clock, shutdown::CancellationToken};
+use shared::{clock::Clock, listen, shutdown::CancellationToken};
 
 pub use crate::{
     config::Config,
@@ -87,9 +87,9 @@ pub async fn run(
 ) -> Result<(), Error> {
     let admin = match config.admin_listen {
         None => None,
-        Some(address) => Some(
-            TcpListener::bind(address).map_err(|source| Error::AdminBind { address, source })?,
-        ),
+        Some(address) => {
+            Some(listen::bind(address).map_err(|source| Error::AdminBind { address, source })?)
+        }
     };
     let listeners = Listeners {
         public: listener,

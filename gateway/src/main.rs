@@ -1,8 +1,8 @@
 //! The gateway's process: configuration, logs, listener, run, exit code.
 
-use std::{net::TcpListener, process::ExitCode};
+use std::process::ExitCode;
 
-use shared::{clock::Clock, config, healthcheck, shutdown, telemetry::logs};
+use shared::{clock::Clock, config, healthcheck, listen, shutdown, telemetry::logs};
 
 // The control plane needs one thread; the data path starts its own.
 #[tokio::main(flavor = "current_thread")]
@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
 }
 
 async fn start(config: gateway::Config) -> Result<(), String> {
-    let listener = TcpListener::bind(config.listen).map_err(|error| {
+    let listener = listen::bind(config.listen).map_err(|error| {
         format!(
             "cannot listen on {}: {error}; set GATEWAY_LISTEN to a free address",
             config.listen

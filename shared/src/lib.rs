@@ -6,6 +6,7 @@
 //! | [`config`] | reading the environment: every fault at once, secrets that cannot be printed |
 //! | [`credential`] | the bearer and the session cookie in the headers of a request |
 //! | [`healthcheck`] | `BINARY healthcheck URL`, for images without a shell |
+//! | [`listen`] | opening a port for many clients who come at once |
 //! | [`openapi`] | the description of a service's interface: what all have alike |
 //! | [`problem`] | the one error body, RFC 9457 |
 //! | [`shutdown`] | signals to one token, and the deadlines of a drain |
@@ -23,6 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod healthcheck;
+pub mod listen;
 pub mod openapi;
 pub mod problem;
 #[cfg(feature = "session")]
