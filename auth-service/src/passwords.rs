@@ -75,18 +75,15 @@ impl Passwords {
             crate::random::text::<32>().as_bytes(),
             &mut Memory::new(),
         )?;
+        let concurrency = settings.concurrency;
+        let queue = settings.queue.min(Semaphore::MAX_PERMITS - concurrency);
         Ok(Self {
             parameters: settings.parameters.clone(),
             nobody: nobody.into(),
-            running: Arc::new(Semaphore::new(settings.concurrency)),
-            admitted: Arc::new(Semaphore::new(
-                settings
-                    .concurrency
-                    .saturating_add(settings.queue)
-                    .min(Semaphore::MAX_PERMITS),
-            )),
-            queue: settings.queue,
-            threads: Threads::start(settings.concurrency)
+            running: Arc::new(Semaphore::new(concurrency)),
+            admitted: Arc::new(Semaphore::new(concurrency + queue)),
+            queue,
+            threads: Threads::start(concurrency)
                 .map_err(|error| HashError::Failed(format!("no thread: {error}")))?,
             memories: Memories::default(),
             metrics,
@@ -177,7 +174,7 @@ impl Passwords {
     /// Whether more callers were admitted than run.
     fn somebody_waits(&self) -> bool {
         let free = self.admitted.available_permits();
-        free < self.queue.saturating_add(self.running.available_permits())
+        free < self.queue + self.running.available_permits()
     }
 
     async fn turn(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), HashError> {

@@ -392,13 +392,19 @@ fn whole(variable: &str, text: &str, faults: &mut Faults) -> Option<Duration> {
 }
 
 /// A number of at least one; without text, the number of cores.
+/// They are all started at once.
+const MOST_THREADS: usize = 1024;
+
 fn count_or_cores(variable: &str, text: Option<&str>, faults: &mut Faults) -> Option<usize> {
     let Some(text) = text else {
         return Some(available_parallelism().map_or(1, Into::into));
     };
-    faults
-        .parsed::<std::num::NonZeroUsize>(variable, text, "a number of at least 1")
-        .map(Into::into)
+    let count: usize = faults.parsed(variable, text, "a number of threads")?;
+    if (1..=MOST_THREADS).contains(&count) {
+        return Some(count);
+    }
+    faults.add(variable, format!("must be from 1 to {MOST_THREADS}"));
+    None
 }
 
 #[cfg(test)]
@@ -446,6 +452,7 @@ mod tests {
             "--session-ttl-jitter=0.9",
             "--redis-url=http://host",
             "--argon2-memory-kib=1",
+            "--argon2-concurrency=2000",
             "--argon2-queue=many",
             "--login-limit-account-at-address=10",
             "--login-limit-address=0/15m",
@@ -477,6 +484,7 @@ mod tests {
             "AUTH_SESSION_TTL_JITTER",
             "AUTH_REDIS_URL",
             "AUTH_ARGON2_MEMORY_KIB",
+            "AUTH_ARGON2_CONCURRENCY",
             "AUTH_ARGON2_QUEUE",
             "AUTH_LOGIN_LIMIT_ACCOUNT_AT_ADDRESS",
             "AUTH_LOGIN_LIMIT_ADDRESS",
