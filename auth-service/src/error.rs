@@ -28,6 +28,9 @@ pub enum Error {
     /// Too many logins have failed; why and until when.
     #[error("too many failed logins")]
     TooManyFailures(Standing),
+    /// The same was asked for several times in the last seconds.
+    #[error("asked for too often")]
+    TooSoon,
     /// No credential was presented.
     #[error("no credential")]
     NoCredential,
@@ -160,6 +163,9 @@ impl Error {
                     .detail("Wait as long as Retry-After says.")
                     .header("retry-after", standing.next_in.max(1).to_string())
             }
+            Self::TooSoon => Problem::new(429, "too-often", "This was asked for too often")
+                .detail("Once a second is enough: it was done a moment ago.")
+                .header("retry-after", "1"),
             Self::NoCredential => Problem::new(401, "no-credential", "Present a credential")
                 .header("www-authenticate", "Bearer"),
             Self::InvalidCredential => {

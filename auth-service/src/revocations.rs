@@ -28,6 +28,12 @@ use crate::{
 /// may still be taken somewhere.
 const LEEWAY: Duration = Duration::from_secs(300);
 
+/// How far a user may push their own watermark ahead of the clock, in seconds: tokens of the next login
+/// are issued behind it, and no resource server takes one that is further ahead than its leeway.
+const MOST_AHEAD: i64 = 2;
+/// For an administrator's end, which must not be refused because of what the user did.
+const UNLIMITED: i64 = 1 << 40;
+
 /// A disabled user's tokens are refused whatever their watermark says.
 const REFUSES: &str = "SELECT \
      (SELECT COUNT(*) FROM revocations WHERE (kind = 'token' AND id = $1) \
@@ -59,7 +65,9 @@ const END_LOGINS: &str = concat!(
     ", logins_ended_at = ",
     next_watermark!(),
     ", spared_login = $3, disabled_at = CASE WHEN $4 = 1 THEN $2 ELSE disabled_at END \
-     WHERE id = $1 RETURNING valid_after"
+     WHERE id = $1 AND ",
+    next_watermark!(),
+    " <= $2 + $5 RETURNING valid_after"
 );
 const SET_ROLES: &str = concat!(
     "UPDATE users SET roles = $3, valid_after = ",
@@ -192,8 +200,25 @@ impl Revocations {
         Ok(found.then_some(entry))
     }
 
-    /// Ends every login of a user but one, and perhaps disables the user. `None` when there is no
-    /// such user.
+    /// Ends every login of a user but the one that asks for it. `None` when the user asked for it
+    /// too often in the last moments.
+    ///
+    /// # Errors
+    ///
+    /// The database did not confirm it: assume that the logins go on.
+    pub async fn end_others(
+        &self,
+        user: &str,
+        spared: Option<&str>,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Option<Entry>, DatabaseError> {
+        self.end_logins(user, spared, false, MOST_AHEAD, now, trace)
+            .await
+    }
+
+    /// Ends every login of a user, and perhaps disables the user. `None` when there is no such
+    /// user.
     ///
     /// # Errors
     ///
@@ -201,8 +226,20 @@ impl Revocations {
     pub async fn end_user(
         &self,
         user: &str,
+        disable: bool,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Option<Entry>, DatabaseError> {
+        self.end_logins(user, None, disable, UNLIMITED, now, trace)
+            .await
+    }
+
+    async fn end_logins(
+        &self,
+        user: &str,
         spared: Option<&str>,
         disable: bool,
+        most_ahead: i64,
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Entry>, DatabaseError> {
@@ -215,6 +252,7 @@ impl Revocations {
                     .bind(seconds(now))
                     .bind(spared)
                     .bind(i64::from(disable))
+                    .bind(most_ahead)
                     .fetch_optional(&mut *transaction)
                     .await?;
                 let Some((before,)) = row else { return Ok(None) };

@@ -34,7 +34,11 @@ fn own(document: Document) -> Document {
                 "Ends every login of the caller but this one",
             ))
             .answers::<EndedLogins>(200, PUBLISHED)
-            .answers::<EndedLogins>(202, PENDING),
+            .answers::<EndedLogins>(202, PENDING)
+            .refuses(
+                429,
+                "The caller asked for it several times in the last seconds",
+            ),
         )
         .on(
             HttpMethod::Delete,

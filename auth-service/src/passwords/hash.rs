@@ -48,7 +48,7 @@ fn compute(
     memory: &mut Memory,
 ) -> Result<Output, Error> {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters.clone());
-    enlarge(memory, parameters.block_count());
+    enlarge(memory, parameters.block_count()).map_err(|_| Error::OutOfMemory)?;
     let mut bytes = [0; Output::MAX_LENGTH];
     let length = parameters
         .output_len()

@@ -1,6 +1,7 @@
 //! The memory of Argon2id runs, handed on from one run to the next while somebody waits.
 
 use std::{
+    collections::TryReserveError,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -54,13 +55,15 @@ impl fmt::Debug for Memories {
 }
 
 /// Makes memory large enough for a run; what is in it does not matter to Argon2.
-pub(super) fn enlarge(memory: &mut Memory, blocks: usize) {
-    memory.reserve_exact(
-        blocks
-            .max(MAPPED_BYTES / Block::SIZE)
-            .saturating_sub(memory.len()),
-    );
+///
+/// # Errors
+///
+/// The system has not so much.
+pub(super) fn enlarge(memory: &mut Memory, blocks: usize) -> Result<(), TryReserveError> {
+    let wanted = blocks.max(MAPPED_BYTES / Block::SIZE);
+    memory.try_reserve_exact(wanted.saturating_sub(memory.len()))?;
     if memory.len() < blocks {
         memory.resize(blocks, Block::new());
     }
+    Ok(())
 }

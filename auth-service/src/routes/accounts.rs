@@ -66,10 +66,7 @@ pub(super) async fn change(
     match changes.disabled {
         // Again, when it is asked for again: whatever went wrong the first time.
         Some(true) => {
-            let ended = state
-                .revocations
-                .end_user(&user, None, true, now, trace)
-                .await?;
+            let ended = state.revocations.end_user(&user, true, now, trace).await?;
             push = push.and(ending::push(&state, &ended.ok_or(Error::NotFound)?, trace).await);
             account.disabled = true;
         }
@@ -107,7 +104,7 @@ pub(super) async fn revoke(
                 Some(account) => account.user.id,
                 None => find(&state, &id, trace).await?.user.id,
             };
-            revocations.end_user(&user, None, false, now, trace).await?
+            revocations.end_user(&user, false, now, trace).await?
         }
         _ => Some(revocations.end_everything(now, trace).await?),
     };

@@ -11,7 +11,7 @@ use shared::{
     telemetry::trace::TraceHandle,
 };
 
-use super::{State, body::Body, cookie, ending, rate_limit, token::login_response};
+use super::{State, body::Body, cookie, ending, rate_limit, signed_in, token::login_response};
 use crate::{
     credentials::Username,
     error::Error,
@@ -237,6 +237,10 @@ async fn begin_session(
 /// Ends the session that the browser had before (ASVS 5.0, 7.2.4): its cookie is replaced, so
 /// nobody could end it later.
 async fn end_previous(state: &State, request: &HttpRequest, trace: Option<&TraceHandle>) {
+    // Another site may not end it.
+    if signed_in::foreign(request) {
+        return;
+    }
     let previous = request
         .cookie(cookie::NAME)
         .and_then(|cookie| SessionId::parse(cookie.value()));

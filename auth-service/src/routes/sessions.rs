@@ -78,9 +78,9 @@ pub(super) async fn end_others(
     let now = state.issuer.now();
     let entry = state
         .revocations
-        .end_user(&caller.user.id, spared, false, now, trace)
+        .end_others(&caller.user.id, spared, now, trace)
         .await?
-        .ok_or(Error::InvalidCredential)?;
+        .ok_or(Error::TooSoon)?;
     let push = ending::push(&state, &entry, trace).await;
     Ok(ending::answer(push, json!({ "ended": "others" })))
 }

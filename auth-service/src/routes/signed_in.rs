@@ -122,7 +122,7 @@ fn changes(method: &Method) -> bool {
 
 /// Whether a browser says that another site made the request (Fetch Metadata §2.3). `SameSite=Lax`
 /// keeps the cookie from other sites, but not from other hosts of the same one.
-fn foreign(request: &HttpRequest) -> bool {
+pub(super) fn foreign(request: &HttpRequest) -> bool {
     request
         .headers()
         .get_all("sec-fetch-site")

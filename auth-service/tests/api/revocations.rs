@@ -20,7 +20,7 @@ use crate::{
     accounts::{Caller, admin, with_admin},
     logout::logout,
     on_both_databases,
-    service::{Backend, Builder, PASSWORD, Service, eventually},
+    service::{Backend, Builder, PASSWORD, Service, answered, eventually, header},
 };
 
 on_both_databases!(
@@ -28,6 +28,7 @@ on_both_databases!(
     what_is_ended_without_redis_is_told_when_it_is_back,
     each_kind_ends_what_it_names_and_a_login_in_the_same_second_is_good,
     a_login_that_was_under_way_when_everything_ended_is_over,
+    nobody_pushes_the_tokens_of_their_next_login_far_into_the_future,
 );
 
 /// A replica that follows the feed of a service.
@@ -238,6 +239,34 @@ async fn a_session_is_taken_back_by_an_administrator_who_knows_its_public_id() {
     service.stop().await;
 }
 
+async fn nobody_pushes_the_tokens_of_their_next_login_far_into_the_future(backend: Backend) {
+    let service = Builder::new(backend).start().await;
+    service.register("ada").await;
+    let login = service.logged_in("ada", "token").await;
+    let end_others = || {
+        let request = service.request("DELETE", "/sessions");
+        answered(request.bearer_auth(login["access_token"].as_str().unwrap()))
+    };
+    let mut refused = 0;
+    for _ in 0..20 {
+        let response = end_others().await;
+        if response.status() == 429 {
+            assert_eq!(header(&response, "retry-after"), "1");
+            refused += 1;
+        }
+    }
+    assert!(refused >= 17, "{refused} of 20 in one second");
+    let token = service.logged_in("ada", "token").await;
+    let claims = service
+        .claims(token["access_token"].as_str().unwrap())
+        .await;
+    let ahead = claims.iat - service.clock.unix_seconds();
+    assert!(ahead <= 3, "{ahead} s ahead of the clock");
+    service.clock.advance(Duration::from_secs(1));
+    assert_ne!(end_others().await.status(), 429, "a second later");
+    service.stop().await;
+}
+
 async fn a_login_that_was_under_way_when_everything_ended_is_over(backend: Backend) {
     let service = Builder::new(backend).start().await;
     service.register("ada").await;
@@ -254,7 +283,7 @@ async fn a_login_that_was_under_way_when_everything_ended_is_over(backend: Backe
             revocations.end_everything(now, None).await.unwrap();
         } else {
             revocations
-                .end_user(&user.id, None, false, now, None)
+                .end_user(&user.id, false, now, None)
                 .await
                 .unwrap();
         }

@@ -20,7 +20,7 @@ const LEAST_REVOCATION_AGE: Duration = Duration::from_secs(1);
 /// The arguments of all strategies; each is looked at only when a strategy needs it.
 #[derive(clap::Args, Debug)]
 pub(in crate::config) struct StrategyArgs {
-    /// How callers are known: jwt, session, session-cached, introspection, phantom.
+    /// How callers are known: jwt, jwt-revocable, session, session-cached, introspection, phantom.
     #[arg(long, env = "API_STRATEGY")]
     pub(super) strategy: Option<String>,
 
