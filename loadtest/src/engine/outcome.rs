@@ -183,7 +183,7 @@ impl ArmOutcome {
     /// Good answers per second of the measured time.
     #[must_use]
     pub fn achieved_per_second(&self) -> f64 {
-        self.good_in_window as f64 / self.window.as_secs_f64()
+        self.good_in_window as f64 / self.window.as_secs_f64().max(1e-9)
     }
 
     /// Requests with a 2xx answer within the deadline.

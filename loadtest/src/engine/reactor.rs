@@ -149,14 +149,20 @@ impl Reactor {
 
     fn finish(mut self, now: Duration) -> EngineOutcome {
         let cpu = thread_cpu().saturating_sub(self.cpu_at_begin);
+        let interrupted = self.options.interrupt.is_cancelled();
         for arm in &mut self.arms {
             arm.finish(now);
+            if interrupted {
+                // A rate is over the time in which was measured.
+                let measured = now.saturating_sub(self.options.warmup);
+                arm.outcome.window = arm.outcome.window.min(measured);
+            }
         }
         EngineOutcome {
             measured_from: self.began + self.options.warmup,
             elapsed: now,
             cpu,
-            interrupted: self.options.interrupt.is_cancelled(),
+            interrupted,
             arms: self.arms.into_iter().map(|arm| arm.outcome).collect(),
         }
     }

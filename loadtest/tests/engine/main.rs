@@ -477,6 +477,12 @@ fn an_interrupt_ends_a_run_at_once_with_what_was_found() {
     interrupt.cancel();
     let run = running.join().unwrap();
     assert!(run.interrupted);
+    let arm = &run.arms[0];
+    assert!(
+        arm.window < Duration::from_secs(20),
+        "a rate is over the time that was measured: {:?}",
+        arm.window
+    );
     assert!(run.arms[0].good() >= 9);
     assert!(run.elapsed < Duration::from_secs(30));
 }
