@@ -6,10 +6,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError, mpsc},
 };
 
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
-};
 use tokio::sync::oneshot;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -70,7 +66,13 @@ fn next(receiver: &Mutex<mpsc::Receiver<Work>>) -> Option<Work> {
 /// Who logs in waits for tens of milliseconds anyhow, and a storm of logins must not be felt by
 /// those who are in. Of Linux' policies only `SCHED_IDLE` leaves the core at once when another
 /// thread wakes up; a nice value of 19 does not (see ADR 14).
+#[cfg(target_os = "linux")]
 fn give_way() {
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     if let Err(error) =
         set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)
@@ -78,6 +80,10 @@ fn give_way() {
         tracing::debug!(%error, "passwords are hashed at the usual priority");
     }
 }
+
+/// Elsewhere passwords are hashed at the usual priority.
+#[cfg(not(target_os = "linux"))]
+fn give_way() {}
 
 #[cfg(test)]
 mod tests {
