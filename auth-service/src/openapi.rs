@@ -55,7 +55,17 @@ fn credentials(document: Document) -> Document {
                 ],
             )
             .refuses(401, "The username or the password is wrong")
-            .refuses(429, "Too many logins have failed"),
+            .refuses_with(
+                429,
+                "Too many logins have failed",
+                &[
+                    (
+                        "ratelimit-policy",
+                        "The budgets, draft-ietf-httpapi-ratelimit-headers",
+                    ),
+                    ("ratelimit", "How the empty one stands"),
+                ],
+            ),
         )
         .on(
             HttpMethod::Post,

@@ -31,8 +31,6 @@ const LEEWAY: Duration = Duration::from_secs(300);
 /// How far a user may push their own watermark ahead of the clock, in seconds: tokens of the next login
 /// are issued behind it, and no resource server takes one that is further ahead than its leeway.
 const MOST_AHEAD: i64 = 2;
-/// For an administrator's end, which must not be refused because of what the user did.
-const UNLIMITED: i64 = 1 << 40;
 
 /// A disabled user's tokens are refused whatever their watermark says.
 const REFUSES: &str = "SELECT \
@@ -65,9 +63,7 @@ const END_LOGINS: &str = concat!(
     ", logins_ended_at = ",
     next_watermark!(),
     ", spared_login = $3, disabled_at = CASE WHEN $4 = 1 THEN $2 ELSE disabled_at END \
-     WHERE id = $1 AND ",
-    next_watermark!(),
-    " <= $2 + $5 RETURNING valid_after"
+     WHERE id = $1 RETURNING valid_after"
 );
 const SET_ROLES: &str = concat!(
     "UPDATE users SET roles = $3, valid_after = ",
@@ -213,7 +209,7 @@ impl Revocations {
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Entry>, DatabaseError> {
-        self.end_logins(user, spared, false, MOST_AHEAD, now, trace)
+        self.end_logins(user, spared, false, Some(MOST_AHEAD), now, trace)
             .await
     }
 
@@ -230,16 +226,17 @@ impl Revocations {
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Entry>, DatabaseError> {
-        self.end_logins(user, None, disable, UNLIMITED, now, trace)
-            .await
+        self.end_logins(user, None, disable, None, now, trace).await
     }
 
+    /// Without a limit for an administrator, whose end must not be refused because of what the user
+    /// did.
     async fn end_logins(
         &self,
         user: &str,
         spared: Option<&str>,
         disable: bool,
-        most_ahead: i64,
+        most_ahead: Option<i64>,
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Entry>, DatabaseError> {
@@ -252,10 +249,13 @@ impl Revocations {
                     .bind(seconds(now))
                     .bind(spared)
                     .bind(i64::from(disable))
-                    .bind(most_ahead)
                     .fetch_optional(&mut *transaction)
                     .await?;
                 let Some((before,)) = row else { return Ok(None) };
+                // Without a commit nothing of it stands.
+                if most_ahead.is_some_and(|most| before > seconds(now) + most) {
+                    return Ok(None);
+                }
                 sqlx::query(END_FAMILIES)
                     .bind(user)
                     .bind(spared)

@@ -325,8 +325,14 @@ impl Operation {
     /// A status with a problem body, and the header fields that belong to it.
     #[must_use]
     pub fn refuses(self, status: u16, description: &str) -> Self {
-        let fields = fields_of(status);
-        self.answer::<ProblemBody<'static>>(status, description, problem::CONTENT_TYPE, fields)
+        self.refuses_with(status, description, &[])
+    }
+
+    /// Like [`Operation::refuses`], with more header fields, each with what it says.
+    #[must_use]
+    pub fn refuses_with(self, status: u16, description: &str, more: &[(&str, &str)]) -> Self {
+        let fields = [fields_of(status), more].concat();
+        self.answer::<ProblemBody<'static>>(status, description, problem::CONTENT_TYPE, &fields)
     }
 
     /// Like [`Operation::refuses`], for a status that an endpoint of OAuth answers in its own form.
@@ -354,15 +360,7 @@ fn fields_of(status: u16) -> &'static [(&'static str, &'static str)] {
     match status {
         401 => &[("www-authenticate", "How to authenticate, RFC 9110 §11.6.1")],
         412 => &[("etag", "The version that is there now")],
-        429 => &[
-            ("retry-after", "Seconds until it may be tried again"),
-            (
-                "ratelimit-policy",
-                "The budgets, draft-ietf-httpapi-ratelimit-headers",
-            ),
-            ("ratelimit", "How the empty one stands"),
-        ],
-        503 => &[("retry-after", "Seconds until it may be tried again")],
+        429 | 503 => &[("retry-after", "Seconds until it may be tried again")],
         _ => &[],
     }
 }

@@ -391,10 +391,10 @@ fn whole(variable: &str, text: &str, faults: &mut Faults) -> Option<Duration> {
     Some(duration)
 }
 
-/// A number of at least one; without text, the number of cores.
 /// They are all started at once.
 const MOST_THREADS: usize = 1024;
 
+/// A number of threads, at least one; without text, the number of cores.
 fn count_or_cores(variable: &str, text: Option<&str>, faults: &mut Faults) -> Option<usize> {
     let Some(text) = text else {
         return Some(available_parallelism().map_or(1, Into::into));
