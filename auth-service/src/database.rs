@@ -10,6 +10,10 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,12 +30,17 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// Connections at a time. A login needs one for well under a millisecond.
 const CONNECTIONS: u32 = 8;
 
+/// Deadline of one call while the service starts, if that of requests is not longer: nobody waits
+/// for an answer yet, and on a busy disk the first tables take many slow writes. Giving up earlier
+/// would only start the same work again.
+const PATIENCE_AT_START: Duration = Duration::from_secs(30);
+
 /// Where users are and how long a call may take.
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
     /// Which database.
     pub target: Target,
-    /// Deadline of one call, waiting for a connection included.
+    /// Deadline of one call for a request, waiting for a connection included.
     pub timeout: Duration,
 }
 
@@ -98,7 +107,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The server cannot be reached or refuses us.
-    #[error("the user store cannot be reached: {0}; check AUTH_DATABASE_URL and its server")]
+    #[error("the user store cannot be reached: {0}; check AUTH_DATABASE_URL and its database")]
     Connect(DatabaseError),
     /// The tables could not be made.
     #[error("the user store cannot be prepared: {0}; check AUTH_DATABASE_URL and its database")]
@@ -132,6 +141,8 @@ impl DatabaseError {
 pub struct Database {
     pub(crate) pool: Pool,
     timeout: Duration,
+    /// Whether requests are answered: then a call has their deadline.
+    serving: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Debug)]
@@ -161,26 +172,29 @@ macro_rules! on_database {
 pub(crate) use on_database;
 
 impl Database {
-    /// Connects and brings the tables up to date.
+    /// Connects and brings the tables up to date. Calls may take as long as a start may, until
+    /// [`serve`](Self::serve) is called.
     ///
     /// # Errors
     ///
     /// The file cannot be written, or the database does not answer or refuses the migrations.
     pub async fn open(settings: &DatabaseSettings) -> Result<Self, OpenError> {
         let pool = match &settings.target {
-            Target::Sqlite(path) => Pool::Sqlite(open_sqlite(path, settings.timeout)?),
+            Target::Sqlite(path) => Pool::Sqlite(open_sqlite(path, settings.timeout).await?),
             Target::Postgres(options) => {
                 Pool::Postgres(open_postgres(options, settings.timeout).await?)
             }
         };
-        match &pool {
-            Pool::Sqlite(pool) => MIGRATIONS.run(pool).await?,
-            Pool::Postgres(pool) => MIGRATIONS.run(pool).await?,
-        }
         Ok(Self {
             pool,
             timeout: settings.timeout,
+            serving: Arc::default(),
         })
+    }
+
+    /// From now on calls have the deadline of requests, those of all clones.
+    pub fn serve(&self) {
+        self.serving.store(true, Ordering::Relaxed);
     }
 
     /// Whether the database answers now.
@@ -233,7 +247,12 @@ impl Database {
         &self,
         statement: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, DatabaseError> {
-        within(self.timeout, statement).await
+        let deadline = if self.serving.load(Ordering::Relaxed) {
+            self.timeout
+        } else {
+            at_start(self.timeout)
+        };
+        within(deadline, statement).await
     }
 
     /// The well-known `db.system.name` of the semantic conventions.
@@ -243,6 +262,10 @@ impl Database {
             Pool::Postgres(_) => "postgresql",
         }
     }
+}
+
+fn at_start(timeout: Duration) -> Duration {
+    timeout.max(PATIENCE_AT_START)
 }
 
 async fn within<T>(
@@ -260,14 +283,18 @@ async fn open_postgres(options: &PgConnectOptions, timeout: Duration) -> Result<
     // The pool tries again until its time is over and then tells only that; one connection by
     // itself tells what is wrong.
     let probe = async { PgConnection::connect_with(&options).await?.close().await };
-    within(timeout, probe).await.map_err(OpenError::Connect)?;
-    Ok(PgPoolOptions::new()
+    within(at_start(timeout), probe)
+        .await
+        .map_err(OpenError::Connect)?;
+    let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
-        .acquire_timeout(timeout)
-        .connect_lazy_with(options))
+        .acquire_timeout(at_start(timeout))
+        .connect_lazy_with(options);
+    MIGRATIONS.run(&pool).await?;
+    Ok(pool)
 }
 
-fn open_sqlite(path: &Path, timeout: Duration) -> Result<SqlitePool, OpenError> {
+async fn open_sqlite(path: &Path, timeout: Duration) -> Result<SqlitePool, OpenError> {
     // Made here and not by SQLite: it holds password hashes, so only its owner may read it, and
     // a folder that cannot be written is told as such. SQLite gives its side files the same mode.
     OpenOptions::new()
@@ -283,12 +310,19 @@ fn open_sqlite(path: &Path, timeout: Duration) -> Result<SqlitePool, OpenError> 
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(timeout)
         .foreign_keys(true);
-    Ok(SqlitePoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(timeout)
-        .connect_lazy_with(options))
+    let pool = |connections: u32, busy: Duration| {
+        SqlitePoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(at_start(timeout))
+            .connect_lazy_with(options.clone().busy_timeout(busy))
+    };
+    // Another process may be making the tables of this file; that is waited for, whereas a request
+    // must not go on waiting for the file when its answer is long given.
+    let first = pool(1, at_start(timeout));
+    MIGRATIONS.run(&first).await?;
+    first.close().await;
+    Ok(pool(CONNECTIONS, timeout))
 }
 
 #[cfg(test)]

@@ -156,6 +156,7 @@ pub async fn run(
         kid = signing.as_ref().map_or("unknown", |key| key.kid()),
         "serving"
     );
+    database.serve();
     let closing = database.clone();
     let worker = move || {
         let state = routes::State {
