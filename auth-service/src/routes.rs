@@ -11,6 +11,7 @@ mod keys;
 mod login;
 mod logout;
 mod metadata;
+mod password;
 mod presented_token;
 mod rate_limit;
 mod register;

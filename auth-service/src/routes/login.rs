@@ -1,23 +1,22 @@
 //! `POST /login`: a password for a token or a session.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use actix_web::{HttpRequest, HttpResponse, ResponseError, http::header, web};
 use serde_json::{Value, json};
 use shared::{
-    config::Secret,
     server::trace_of,
     session::{Creation, SessionId, SessionRecord},
     telemetry::trace::TraceHandle,
 };
 
-use super::{State, body::Body, cookie, ending, rate_limit, signed_in, token::login_response};
-use crate::{
-    credentials::Username,
-    error::Error,
-    limits::{self, Attempt, LimitError, Standing},
-    users::{Account, User},
+use super::{
+    State,
+    body::Body,
+    cookie, ending,
+    password::{self, Presented},
+    rate_limit, signed_in,
+    token::login_response,
 };
+use crate::{error::Error, users::User};
 
 /// What a caller wants for the password.
 #[derive(Clone, Copy, Debug)]
@@ -27,11 +26,7 @@ enum Credential {
 }
 
 struct Login {
-    /// Whose password is guessed, as far as limits are concerned: any text, in lower case.
-    account: String,
-    /// `None` when no user can have the name: such a login must cost the same and fail the same.
-    username: Option<Username>,
-    password: Secret<String>,
+    presented: Presented,
     credential: Credential,
 }
 
@@ -40,69 +35,27 @@ pub(super) async fn login(
     state: web::Data<State>,
     json: web::Json<Value>,
 ) -> Result<HttpResponse, Error> {
-    let login = read(json.into_inner())?;
+    let Login {
+        presented,
+        credential,
+    } = read(json.into_inner())?;
     let trace = trace_of(&request);
-    let credential = login.credential;
-    let (outcome, standing) = limited(&request, &state, login, trace.as_ref()).await;
+    let (user, standing) = password::check(&request, &state, presented, trace.as_ref()).await;
+    let outcome = match user {
+        Ok(user) => match credential {
+            Credential::Token => give_token(&state, &user, trace.as_ref()).await,
+            Credential::Session => give_session(&state, &user, &request, trace.as_ref()).await,
+        },
+        Err(error) => Err(error),
+    };
     state
         .metrics
-        .login(credential.name(), outcome_name(&outcome));
+        .login(credential.name(), password::outcome_name(&outcome));
     let mut response = outcome.unwrap_or_else(|error| error.error_response());
     if let Some(standing) = standing {
         rate_limit::add(response.headers_mut(), &state.limits, standing);
     }
     Ok(response)
-}
-
-/// Lets a login be tried within the limits of guessing, and counts it when it failed.
-async fn limited(
-    request: &HttpRequest,
-    state: &State,
-    login: Login,
-    trace: Option<&TraceHandle>,
-) -> (Result<HttpResponse, Error>, Option<Standing>) {
-    let now = state.issuer.now();
-    // A request over a socket has a peer; one without shares a budget with all of its kind.
-    let address = limits::client_address(request, &state.trusted_proxies)
-        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let admitted = state.limits.admit(&login.account, address, now, trace);
-    let attempt = match admitted.await {
-        Ok(attempt) => attempt,
-        Err(LimitError::Empty(standing)) => {
-            return (Err(Error::TooManyFailures(standing)), Some(standing));
-        }
-        Err(LimitError::Database(error)) => return (Err(error.into()), None),
-    };
-    let credential = login.credential;
-    match authenticate(state, login, trace).await {
-        Ok(user) => {
-            let standing = remember(state, &attempt, now, trace).await;
-            let given = match credential {
-                Credential::Token => give_token(state, &user, trace).await,
-                Credential::Session => give_session(state, &user, request, trace).await,
-            };
-            (given, standing)
-        }
-        Err(Error::WrongCredentials) => match state.limits.failed(&attempt, now, trace).await {
-            Ok(standing) => (Err(Error::WrongCredentials), Some(standing)),
-            // A guess that is not counted must not be answered.
-            Err(error) => (Err(error.into()), None),
-        },
-        Err(error) => (Err(error), None),
-    }
-}
-
-/// The password was right, so the login goes on even if that is not remembered.
-async fn remember(
-    state: &State,
-    attempt: &Attempt,
-    now: u64,
-    trace: Option<&TraceHandle>,
-) -> Option<Standing> {
-    let outcome = state.limits.succeeded(attempt, now, trace).await;
-    outcome
-        .inspect_err(|error| tracing::warn!(%error, "the address of a login is not remembered"))
-        .ok()
 }
 
 impl Credential {
@@ -111,16 +64,6 @@ impl Credential {
             Self::Token => "token",
             Self::Session => "session",
         }
-    }
-}
-
-fn outcome_name(outcome: &Result<HttpResponse, Error>) -> &'static str {
-    match outcome {
-        Ok(_) => "success",
-        Err(Error::WrongCredentials) => "wrong_credentials",
-        Err(Error::TooManyFailures(_)) => "limited",
-        Err(Error::Disabled) => "disabled",
-        Err(_) => "error",
     }
 }
 
@@ -140,45 +83,10 @@ fn read(json: Value) -> Result<Login, Error> {
         .zip(password)
         .zip(credential)
         .map(|((username, password), credential)| Login {
-            account: username.expose().to_lowercase(),
-            username: Username::parse(username.expose()).ok(),
-            password,
+            presented: Presented::new(username.expose(), password),
             credential,
         });
     body.finish(read)
-}
-
-/// One lookup and one Argon2id run, whoever asks for whatever.
-async fn authenticate(
-    state: &State,
-    login: Login,
-    trace: Option<&TraceHandle>,
-) -> Result<User, Error> {
-    let found = match &login.username {
-        Some(username) => {
-            let now = state.issuer.now();
-            state.users.find(username, now, trace).await?
-        }
-        None => None,
-    };
-    let (account, hash) = match found {
-        Some(mut found) => {
-            let hash = std::mem::take(&mut found.password_hash);
-            (Some(Account::from(found)), Some(hash))
-        }
-        None => (None, None),
-    };
-    let matches = state.passwords.verify(login.password, hash, trace).await?;
-    // Only who knows the password learns that the account is disabled.
-    enabled(account.filter(|_| matches).ok_or(Error::WrongCredentials)?)
-}
-
-fn enabled(account: Account) -> Result<User, Error> {
-    if account.disabled {
-        Err(Error::Disabled)
-    } else {
-        Ok(account.user)
-    }
 }
 
 async fn give_token(
@@ -229,7 +137,7 @@ async fn begin_session(
         }
         let now = state.issuer.now();
         let account = state.users.account(&user.id, now, trace).await?;
-        user = enabled(account.ok_or(Error::WrongCredentials)?)?;
+        user = password::enabled(account.ok_or(Error::WrongCredentials)?)?;
     }
     Err(Error::Superseded)
 }
