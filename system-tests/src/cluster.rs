@@ -75,11 +75,13 @@ impl Cluster {
     #[must_use]
     pub fn with(options: StackOptions) -> Self {
         let options = options
+            // A disk that is busy with other tests fails none.
+            .variable(Role::Auth, "AUTH_DATABASE_TIMEOUT", "20s")
             .variable(Role::Auth, "AUTH_ADMIN_USERNAME", "root")
             .variable(Role::Auth, "AUTH_ADMIN_PASSWORD", PASSWORD);
         let stack = Stack::start(options).unwrap_or_else(|error| panic!("{error}"));
         let client = Client::builder()
-            .timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(30))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()

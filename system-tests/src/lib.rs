@@ -13,7 +13,7 @@ use std::{
 pub use cluster::{Answer, Cluster};
 
 /// How long [`eventually`] waits before it calls a condition unmet: long enough for a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks again and again until there is an answer.
 ///

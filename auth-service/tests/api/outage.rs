@@ -84,7 +84,7 @@ async fn without_its_database_the_service_is_unavailable_until_it_is_back() {
 async fn a_locked_sqlite_file_makes_writing_unavailable_and_nothing_else() {
     let service = Builder::new(Backend::Sqlite)
         .with_redis()
-        .option("--database-timeout=200ms")
+        .option("--database-timeout=1s")
         .start()
         .await;
     service.register("ada").await;

@@ -23,7 +23,7 @@ use crate::{postgres, redis::Redis};
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 /// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which user store.
 #[derive(Clone, Copy)]
@@ -194,6 +194,8 @@ pub(crate) fn cheap_options(data: &Path) -> Vec<String> {
             "--argon2-memory-kib=64",
             "--argon2-iterations=1",
             "--drain-grace=0s",
+            // A disk that is busy with other tests fails none.
+            "--database-timeout=20s",
             // Limits that a test can name.
             "--session-ttl-jitter=0",
         ]

@@ -73,7 +73,7 @@ impl Default for StackOptions {
             auth_workers: 1,
             gateway_threads: 1,
             environment: Vec::new(),
-            start_deadline: Duration::from_secs(30),
+            start_deadline: Duration::from_secs(60),
             interrupt: CancellationToken::new(),
         }
     }
