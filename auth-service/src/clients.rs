@@ -1,15 +1,18 @@
-//! Confidential clients: who may ask the endpoints of OAuth for what.
+//! Who may ask the endpoints of OAuth for what: confidential clients, and public ones ([`public`]).
 //!
-//! They are the project's own services, few and known at the start, so they come from the
+//! Confidential clients are the project's own services, few and known at the start, so they come from the
 //! configuration and not from a table. What is kept of a secret is its digest: it has at least 32
 //! random characters, so a fast digest is enough, and comparing digests in constant time tells
 //! nothing about how much of a guess was right.
+
+mod public;
 
 use std::{str::FromStr, sync::Arc};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use sha2::{Digest, Sha256};
 
+pub use self::public::{PublicClient, PublicClients, PublicClientsError};
 use crate::issuer::CLIENT_ID;
 
 /// A shorter secret could be guessed.
@@ -37,7 +40,10 @@ pub struct Client {
 
 /// The clients of the configuration. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Clients(Arc<[Client]>);
+pub struct Clients {
+    confidential: Arc<[Client]>,
+    public: PublicClients,
+}
 
 /// Why a list of clients is refused. No text contains any part of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +90,7 @@ impl Client {
         let [id, secret, rights] = parts[..] else {
             return Err(ClientsError::Form(number));
         };
-        if id.is_empty() || !id.bytes().all(|byte| is_plain(byte) || byte == b'.') {
+        if !is_id(id) {
             return Err(ClientsError::Id(number));
         }
         if secret.len() < SECRET_MINIMUM || !secret.bytes().all(is_plain) {
@@ -114,10 +120,30 @@ impl Clients {
     #[must_use]
     pub fn authenticate(&self, id: &str, secret: &str) -> Option<&Client> {
         let presented = Sha256::digest(secret);
-        let client = self.0.iter().find(|client| client.id == id)?;
+        let client = self.confidential.iter().find(|client| client.id == id)?;
         verify_slices_are_equal(&client.secret_digest, &presented)
             .ok()
             .map(|()| client)
+    }
+
+    /// Adds the public clients.
+    ///
+    /// # Errors
+    ///
+    /// One of them has the id of a confidential one.
+    pub fn with_public(mut self, public: PublicClients) -> Result<Self, PublicClientsError> {
+        let taken = |client: &Client| public.find(&client.id).is_some();
+        if let Some(client) = self.confidential.iter().find(|client| taken(client)) {
+            return Err(PublicClientsError::Confidential(client.id.clone()));
+        }
+        self.public = public;
+        Ok(self)
+    }
+
+    /// The public client of this id.
+    #[must_use]
+    pub fn public(&self, id: &str) -> Option<&PublicClient> {
+        self.public.find(id)
     }
 }
 
@@ -137,8 +163,16 @@ impl FromStr for Clients {
             }
             clients.push(client);
         }
-        Ok(Self(clients.into()))
+        Ok(Self {
+            confidential: clients.into(),
+            public: PublicClients::default(),
+        })
     }
+}
+
+/// Whether a text can be a `client_id` here.
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| is_plain(byte) || byte == b'.')
 }
 
 /// Characters that mean the same in a form, in the Basic scheme and in this list.

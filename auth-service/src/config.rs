@@ -116,6 +116,11 @@ pub struct Args {
     #[arg(long, env = "AUTH_CLIENTS", hide_env_values = true)]
     clients: Option<Secret<String>>,
 
+    /// Public clients of the authorization endpoint: ID=REDIRECT-URI, separated by commas; an ID may
+    /// stand there several times. The page at /page of this service is one without being named.
+    #[arg(long, env = "AUTH_PUBLIC_CLIENTS", default_value = "")]
+    public_clients: String,
+
     /// A session ends when it was not used for so long.
     #[arg(long, env = "AUTH_SESSION_IDLE_TTL", default_value = "30m")]
     session_idle_ttl: String,

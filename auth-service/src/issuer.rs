@@ -16,7 +16,7 @@ use crate::{
     users::User,
 };
 
-/// The client of every token: the service's own login, which needs no registration.
+/// The client of logins by `POST /login`: the service's own, which needs no registration.
 pub const CLIENT_ID: &str = "statewise-login";
 
 /// How far `iat` may lie ahead: a login after an end of all logins bears a later second than it.
@@ -99,7 +99,8 @@ impl Issuer {
         }
     }
 
-    /// Signs an access token of RFC 9068 for one login, which ends with the login at the latest.
+    /// Signs an access token of RFC 9068 for one login that a client has begun, which ends with the
+    /// login at the latest.
     ///
     /// # Errors
     ///
@@ -107,6 +108,7 @@ impl Issuer {
     pub fn access_token(
         &self,
         user: &User,
+        client_id: &str,
         login: &str,
         login_ends: u64,
     ) -> Result<AccessToken, IssueError> {
@@ -119,7 +121,7 @@ impl Issuer {
             issued_at: Some(user.issue_at),
         };
         let audience = self.audience();
-        self.issue(subject, CLIENT_ID, audience, self.tokens.access_ttl)
+        self.issue(subject, client_id, audience, self.tokens.access_ttl)
     }
 
     /// Signs a token in which a client speaks for itself: `sub` is the client (RFC 9068 §2.2), and

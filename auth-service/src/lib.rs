@@ -8,7 +8,7 @@
 //! | [`config`] | the variables, checked whole |
 //! | [`clients`] | who may use the endpoints of OAuth for more than a login of its own |
 //! | [`credentials`] | what a username and a password may be |
-//! | [`database`], [`users`], [`refresh`] | SQLite or PostgreSQL; users; refresh tokens |
+//! | [`database`], [`users`], [`refresh`], [`codes`] | SQLite or PostgreSQL; users; refresh tokens; authorization codes |
 //! | [`limits`] | what limits guessing of passwords |
 //! | [`revocations`] | what was taken back before its time |
 //! | [`passwords`] | Argon2id, off the async threads, a bounded number at a time |
@@ -16,6 +16,7 @@
 //! | `routes`, [`error`] | HTTP: the handlers, and what their failures look like |
 
 pub mod clients;
+pub mod codes;
 pub mod config;
 pub mod credentials;
 pub mod database;
@@ -48,6 +49,7 @@ use shared::{
 
 pub use self::config::Config;
 use self::{
+    codes::AuthorizationCodes,
     config::Admin,
     database::{Database, DatabaseError, OpenError},
     issuer::Issuer,
@@ -133,6 +135,7 @@ pub async fn run(
     .await?;
     let users = Users::new(database.clone());
     let refresh_tokens = RefreshTokens::new(database.clone(), config.tokens.refresh_grace);
+    let codes = AuthorizationCodes::new(database.clone());
     let longest = config.tokens.access_ttl.max(config.tokens.exchange_ttl);
     let revocations = Revocations::new(database.clone(), longest);
     let keeper = Keeper::new(revocations.clone(), clock.clone(), &metrics);
@@ -143,6 +146,7 @@ pub async fn run(
     let limits = LoginLimits::new(database.clone(), config.login_limits);
     let forgetting = tokio::spawn(forget_expired(
         refresh_tokens.clone(),
+        codes.clone(),
         limits.clone(),
         clock.clone(),
     ));
@@ -163,6 +167,7 @@ pub async fn run(
             users: users.clone(),
             revocations: revocations.clone(),
             refresh_tokens: refresh_tokens.clone(),
+            codes: codes.clone(),
             passwords: passwords.clone(),
             issuer: issuer.clone(),
             clients: config.clients.clone(),
@@ -244,13 +249,22 @@ async fn make_admin(
     Ok(())
 }
 
-async fn forget_expired(refresh_tokens: RefreshTokens, limits: LoginLimits, clock: Clock) {
+async fn forget_expired(
+    refresh_tokens: RefreshTokens,
+    codes: AuthorizationCodes,
+    limits: LoginLimits,
+    clock: Clock,
+) {
     let mut interval = tokio::time::interval(FORGET_INTERVAL);
     loop {
         interval.tick().await;
         match refresh_tokens.forget_expired(clock.unix_seconds()).await {
             Ok(logins) => tracing::debug!(logins, "removed logins that are over"),
             Err(error) => tracing::warn!(%error, "logins that are over were not removed"),
+        }
+        match codes.forget_expired(clock.unix_seconds()).await {
+            Ok(codes) => tracing::debug!(codes, "removed authorization codes"),
+            Err(error) => tracing::warn!(%error, "old authorization codes were not removed"),
         }
         match limits.forget_expired(clock.unix_seconds()).await {
             Ok(rows) => tracing::debug!(rows, "removed limits that say nothing any more"),

@@ -4,11 +4,11 @@ mod bodies;
 mod logins;
 
 use shared::openapi::{Credential, Document, Operation};
-use utoipa::openapi::HttpMethod;
+use utoipa::openapi::{HttpMethod, Object, schema::Type};
 
 use self::bodies::{
-    Ended, Introspection, KeySet, LoggedIn, Login, Metadata, OAuthRefusal, PresentedToken,
-    Registered, Registration, SigningKey, SigningKeys, TokenAnswer, TokenRequest,
+    AuthorizationForm, Ended, Introspection, KeySet, LoggedIn, Login, Metadata, OAuthRefusal,
+    PresentedToken, Registered, Registration, SigningKey, SigningKeys, TokenAnswer, TokenRequest,
 };
 
 const CALLER: [Credential; 2] = [Credential::Bearer, Credential::SessionCookie];
@@ -21,7 +21,9 @@ pub(crate) fn document() -> Document {
         "Users, logins, access tokens, sessions and the key set. Behind the gateway its paths begin \
          with /auth.",
     );
-    known(keys(self::logins::add(oauth(credentials(document)))))
+    known(keys(self::logins::add(oauth(authorization(credentials(
+        document,
+    ))))))
 }
 
 fn credentials(document: Document) -> Document {
@@ -77,6 +79,75 @@ fn credentials(document: Document) -> Document {
                 .refuses(401, "There is no credential, or it is not valid")
                 .refuses(403, "The cookie was sent on behalf of another site")
                 .refuses(503, "Whether it ended is not known: present it again"),
+        )
+}
+
+/// The authorization endpoint, for browsers.
+fn authorization(document: Document) -> Document {
+    let page = "text/html; charset=utf-8";
+    let query = [
+        ("response_type", "code"),
+        (
+            "client_id",
+            "One of AUTH_PUBLIC_CLIENTS, or the page of this service",
+        ),
+        ("redirect_uri", "One of the client's, byte for byte"),
+        ("state", "Given back as it came"),
+        ("code_challenge", "RFC 7636 §4.2"),
+        ("code_challenge_method", "S256"),
+    ];
+    let show = Operation::new("authorize", "The login form of RFC 6749 §4.1.1 with PKCE");
+    let show = query.into_iter().fold(show, |show, (name, description)| {
+        show.query(name, description, Object::with_type(Type::String))
+    });
+    document
+        .get(
+            "/oauth/authorize",
+            show.answers_as(200, "The form", page)
+                .answers_empty(303, "To the client, with an error of RFC 6749 §4.1.2.1")
+                .answers_as(400, "The client or its redirect URI is unknown", page),
+        )
+        .on(
+            HttpMethod::Post,
+            "/oauth/authorize",
+            Operation::new("submitLogin", "The login form, filled in")
+                .form::<AuthorizationForm>()
+                .answers_empty(303, "To the client, with a code or an error")
+                .answers_as(400, "The client or its redirect URI is unknown", page)
+                .answers_as(
+                    401,
+                    "The name or the password is wrong: the form again",
+                    page,
+                )
+                .answers_as(
+                    403,
+                    "Another site sent it, or the account is disabled",
+                    page,
+                )
+                .answers_as(413, "The body is too large", page)
+                .answers_as(429, "Too many logins have failed: the form again", page)
+                .answers_as(503, "Something needed to answer did not answer", page),
+        )
+        .get(
+            "/page",
+            Operation::new("page", "A page that logs in by a code with PKCE")
+                .answers_as(200, "The page", page),
+        )
+        .get(
+            "/page.js",
+            Operation::new("pageScript", "Its script").answers_as(
+                200,
+                "The script",
+                "text/javascript; charset=utf-8",
+            ),
+        )
+        .get(
+            "/page.css",
+            Operation::new("pageStyle", "The style of every page").answers_as(
+                200,
+                "The style sheet",
+                "text/css; charset=utf-8",
+            ),
         )
 }
 

@@ -7,23 +7,24 @@
 
 mod seal;
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use shared::{config::Secret, telemetry::trace::TraceHandle};
 
 use crate::{
+    codes::{self, Code},
     database::{Database, DatabaseError, Operation, on_database},
-    random,
+    random::{self, digest},
     users::{User, issue_at, seconds, split_roles, unsigned},
 };
 
-const START_FAMILY: &str = "INSERT INTO refresh_families (id, user_id, created_at, expires_at) \
-     VALUES ($1, $2, $3, $4)";
+const START_FAMILY: &str = "INSERT INTO refresh_families \
+     (id, user_id, client_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)";
 const START_TOKEN: &str = "INSERT INTO refresh_tokens (token_hash, family_id, issued_at) \
      VALUES ($1, $2, $3)";
-const FIND: &str = "SELECT f.id, f.expires_at, t.issued_at, c.issued_at, u.id, u.username, u.roles, \
-     u.valid_after, (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') \
+const FIND: &str = "SELECT f.id, f.client_id, f.expires_at, t.issued_at, c.issued_at, \
+     u.id, u.username, u.roles, u.valid_after, \
+     (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') \
      FROM refresh_tokens t \
      JOIN refresh_families f ON f.id = t.family_id JOIN users u ON u.id = f.user_id \
      LEFT JOIN refresh_tokens c ON c.parent_hash = t.token_hash \
@@ -46,7 +47,8 @@ const SUCCESSOR: &str = "SELECT c.issued_at, c.sealed, g.issued_at FROM refresh_
      LEFT JOIN refresh_tokens g ON g.parent_hash = c.token_hash WHERE c.parent_hash = $1";
 const UNSEAL_OLD: &str =
     "UPDATE refresh_tokens SET sealed = NULL WHERE sealed IS NOT NULL AND issued_at <= $1";
-const FAMILY: &str = "SELECT family_id FROM refresh_tokens WHERE token_hash = $1";
+const FAMILY: &str = "SELECT f.id, f.client_id FROM refresh_tokens t \
+     JOIN refresh_families f ON f.id = t.family_id WHERE t.token_hash = $1";
 const ENDED: &str = "SELECT revoked_at FROM refresh_families WHERE id = $1";
 const REVOKE: &str =
     "UPDATE refresh_families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
@@ -61,11 +63,26 @@ const FORGET: &str = "DELETE FROM refresh_families WHERE expires_at <= $1";
 /// A token for its owner: 256 random bits.
 pub type RefreshToken = Secret<String>;
 
+/// A login that begins. Times are Unix seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginning<'a> {
+    /// Whose login it is.
+    pub user_id: &'a str,
+    /// The client that gets the tokens: they are bound to it (RFC 6749 §6).
+    pub client_id: &'a str,
+    /// When the user logged in.
+    pub login_at: u64,
+    /// When it can be renewed no more.
+    pub expires_at: u64,
+}
+
 /// A login that may be renewed. Times are Unix seconds.
 #[derive(Debug)]
 pub struct Grant {
     /// The login: the `sid` of its access tokens.
     pub family: String,
+    /// The client that its tokens are bound to.
+    pub client_id: String,
     /// When it can be renewed no more.
     pub expires_at: u64,
     /// When this token was issued.
@@ -122,6 +139,30 @@ pub struct RefreshTokens {
     grace: Duration,
 }
 
+/// Writes a family and its first token within a transaction, whichever database it is of.
+macro_rules! begin {
+    ($transaction:ident, $beginning:ident, $family:expr, $token:expr) => {
+        sqlx::query(START_FAMILY)
+            .bind($family)
+            .bind($beginning.user_id)
+            .bind($beginning.client_id)
+            .bind(seconds($beginning.login_at))
+            .bind(seconds($beginning.expires_at))
+            .execute(&mut *$transaction)
+            .await?;
+        sqlx::query(START_TOKEN)
+            .bind(digest($token))
+            .bind($family)
+            .bind(seconds($beginning.login_at))
+            .execute(&mut *$transaction)
+            .await?;
+    };
+}
+
+fn new_family() -> (String, RefreshToken) {
+    (random::text::<16>(), Secret::new(random::text::<32>()))
+}
+
 impl RefreshTokens {
     /// Refresh tokens of this database; a spent one gives its successor again for `grace`.
     #[must_use]
@@ -136,29 +177,14 @@ impl RefreshTokens {
     /// The database did not confirm it.
     pub async fn start(
         &self,
-        user_id: &str,
-        now: u64,
-        expires_at: u64,
+        beginning: Beginning<'_>,
         trace: Option<&TraceHandle>,
     ) -> Result<(String, RefreshToken), DatabaseError> {
-        let family = random::text::<16>();
-        let token = Secret::new(random::text::<32>());
+        let (family, token) = new_family();
         let statement = async {
             on_database!(self.database, pool => async {
                 let mut transaction = pool.begin().await?;
-                sqlx::query(START_FAMILY)
-                    .bind(&family)
-                    .bind(user_id)
-                    .bind(seconds(now))
-                    .bind(seconds(expires_at))
-                    .execute(&mut *transaction)
-                    .await?;
-                sqlx::query(START_TOKEN)
-                    .bind(digest(&token))
-                    .bind(&family)
-                    .bind(seconds(now))
-                    .execute(&mut *transaction)
-                    .await?;
+                begin!(transaction, beginning, &family, &token);
                 transaction.commit().await
             })
         };
@@ -166,6 +192,42 @@ impl RefreshTokens {
             .call(tokens("INSERT"), trace, statement)
             .await?;
         Ok((family, token))
+    }
+
+    /// Begins a family like [`start`](Self::start) and spends the code in the same transaction.
+    /// `None` when somebody else has spent it.
+    ///
+    /// # Errors
+    ///
+    /// The database did not confirm it.
+    pub async fn start_by_code(
+        &self,
+        beginning: Beginning<'_>,
+        code: &Code,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Option<(String, RefreshToken)>, DatabaseError> {
+        let (family, token) = new_family();
+        let statement = async {
+            on_database!(self.database, pool => async {
+                let mut transaction = pool.begin().await?;
+                let spent = sqlx::query(codes::SPEND)
+                    .bind(digest(code))
+                    .bind(&family)
+                    .execute(&mut *transaction)
+                    .await?
+                    .rows_affected();
+                if spent == 0 {
+                    return Ok(false);
+                }
+                begin!(transaction, beginning, &family, &token);
+                transaction.commit().await.map(|()| true)
+            })
+        };
+        let begun = self
+            .database
+            .call(tokens("INSERT"), trace, statement)
+            .await?;
+        Ok(begun.then_some((family, token)))
     }
 
     /// The login that a token belongs to, unless it is unknown, over or revoked. The token may be
@@ -181,6 +243,7 @@ impl RefreshTokens {
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Grant>, DatabaseError> {
         type Row = (
+            String,
             String,
             i64,
             i64,
@@ -202,8 +265,20 @@ impl RefreshTokens {
             .call(tokens("SELECT"), trace, statement)
             .await?;
         Ok(row.map(
-            |(family, expires_at, issued_at, spent_at, id, username, roles, own, of_all)| Grant {
+            |(
                 family,
+                client_id,
+                expires_at,
+                issued_at,
+                spent_at,
+                id,
+                username,
+                roles,
+                own,
+                of_all,
+            )| Grant {
+                family,
+                client_id,
                 expires_at: unsigned(expires_at),
                 issued_at: unsigned(issued_at),
                 spent_at: spent_at.map(unsigned),
@@ -217,7 +292,8 @@ impl RefreshTokens {
         ))
     }
 
-    /// The family of a token, whatever became of either. `None` when it is no refresh token.
+    /// The family of a token and its client, whatever became of them. `None` when it is no refresh
+    /// token.
     ///
     /// # Errors
     ///
@@ -226,17 +302,13 @@ impl RefreshTokens {
         &self,
         token: &RefreshToken,
         trace: Option<&TraceHandle>,
-    ) -> Result<Option<String>, DatabaseError> {
+    ) -> Result<Option<(String, String)>, DatabaseError> {
         let statement = async {
-            on_database!(self.database, pool => sqlx::query_as::<_, (String,)>(FAMILY)
+            on_database!(self.database, pool => sqlx::query_as::<_, (String, String)>(FAMILY)
                 .bind(digest(token))
                 .fetch_optional(pool))
         };
-        let row = self
-            .database
-            .call(tokens("SELECT"), trace, statement)
-            .await?;
-        Ok(row.map(|(family,)| family))
+        self.database.call(tokens("SELECT"), trace, statement).await
     }
 
     /// The logins of a user that can be renewed at the time `now`, in no order.
@@ -416,17 +488,6 @@ impl RefreshTokens {
             .call(families("DELETE"), None, statement)
             .await
     }
-}
-
-/// What is stored of a token. It has 256 random bits, so a fast digest is enough.
-fn digest(token: &RefreshToken) -> String {
-    let digest = Sha256::digest(token.expose().as_bytes());
-    let mut text = String::with_capacity(2 * digest.len());
-    for byte in digest {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 fn tokens(name: &'static str) -> Operation {

@@ -1,16 +1,19 @@
 //! The only list of routes, and what their handlers share.
 
 mod accounts;
+mod authorize;
 mod body;
 mod caller;
 mod cookie;
 mod ending;
 mod form;
+mod html;
 mod introspect;
 mod keys;
 mod login;
 mod logout;
 mod metadata;
+mod page;
 mod password;
 mod presented_token;
 mod rate_limit;
@@ -26,8 +29,10 @@ use shared::{
     session::SessionStore,
 };
 
+pub(crate) use self::page::PAGE_PATH;
 use crate::{
     clients::Clients,
+    codes::AuthorizationCodes,
     issuer::Issuer,
     limits::{LoginLimits, TrustedProxies},
     metrics::AuthMetrics,
@@ -44,6 +49,7 @@ pub(crate) struct State {
     pub(crate) users: Users,
     pub(crate) revocations: Revocations,
     pub(crate) refresh_tokens: RefreshTokens,
+    pub(crate) codes: AuthorizationCodes,
     pub(crate) passwords: Passwords,
     pub(crate) issuer: Issuer,
     pub(crate) clients: Clients,
@@ -62,6 +68,12 @@ pub(crate) fn configure(routes: &mut ServiceConfig, state: State) {
         .service(resource("/register", "POST").route(web::post().to(register::register)))
         .service(resource("/login", "POST").route(web::post().to(login::login)))
         .service(resource("/logout", "POST").route(web::post().to(logout::logout)))
+        .service(
+            resource("/oauth/authorize", "GET, POST")
+                .app_data(authorize::form_config())
+                .route(web::get().to(authorize::show))
+                .route(web::post().to(authorize::submit)),
+        )
         .service(resource("/oauth/token", "POST").route(web::post().to(token::token)))
         .service(
             resource("/oauth/introspect", "POST").route(web::post().to(introspect::introspect)),
@@ -81,6 +93,9 @@ pub(crate) fn configure(routes: &mut ServiceConfig, state: State) {
         .service(resource("/revocations", "POST").route(web::post().to(accounts::revoke)))
         .service(resource("/keys", "GET").route(web::get().to(keys::list)))
         .service(resource("/keys/rotate", "POST").route(web::post().to(keys::rotate)))
+        .service(resource(PAGE_PATH, "GET").route(web::get().to(page::page)))
+        .service(resource(page::SCRIPT_PATH, "GET").route(web::get().to(page::script)))
+        .service(resource(html::STYLE_PATH, "GET").route(web::get().to(page::style)))
         .service(resource(metadata::JWKS_PATH, "GET").route(web::get().to(metadata::jwks)))
         .service(resource(metadata::METADATA_PATH, "GET").route(web::get().to(metadata::metadata)));
 }

@@ -223,6 +223,18 @@ impl Operation {
         self.parameter(ParameterIn::Header, name, description, required, schema)
     }
 
+    /// A parameter of the query, which may be absent as far as this description goes.
+    #[must_use]
+    pub fn query(self, name: &str, description: &str, schema: Object) -> Self {
+        self.parameter(
+            ParameterIn::Query,
+            name,
+            description,
+            Required::False,
+            schema,
+        )
+    }
+
     fn parameter(
         mut self,
         place: ParameterIn,

@@ -11,12 +11,13 @@ use shared::{
 
 use super::{Admin, Args, Config, SessionSettings, TokenSettings};
 use crate::{
-    clients::Clients,
+    clients::{Clients, PublicClient, PublicClients},
     credentials::{Password, Username},
     database::DatabaseSettings,
     keys::{Algorithm, KeySource, LEEWAY, Lifetimes, SealingKeys, SealingSource},
     limits::LimitSettings,
     passwords::HashSettings,
+    routes::PAGE_PATH,
 };
 
 /// Name of the SQLite database in the data folder.
@@ -39,10 +40,7 @@ pub(super) fn check(args: Args, faults: &mut Faults) -> Option<Config> {
     let tokens = tokens(&args, faults);
     let algorithm = faults.check("AUTH_ALGORITHM", Algorithm::from_str(&args.algorithm));
     let keys = keys(&args, tokens.as_ref(), faults);
-    let clients = args.clients.as_ref().map_or_else(
-        || Some(Clients::default()),
-        |list| faults.check("AUTH_CLIENTS", list.expose().parse()),
-    );
+    let clients = clients(&args, faults);
     let sessions = sessions(&args, faults);
     let session_store = StoreSettings::check(
         faults,
@@ -142,6 +140,17 @@ fn tokens(args: &Args, faults: &mut Faults) -> Option<TokenSettings> {
             .map(str::to_owned)
             .collect(),
     })
+}
+
+fn clients(args: &Args, faults: &mut Faults) -> Option<Clients> {
+    let confidential = args.clients.as_ref().map_or_else(
+        || Some(Clients::default()),
+        |list| faults.check("AUTH_CLIENTS", list.expose().parse()),
+    );
+    let page = format!("{}{PAGE_PATH}", args.issuer.trim_end_matches('/'));
+    let public = PublicClients::parse(&args.public_clients, PublicClient::page(page));
+    let public = faults.check("AUTH_PUBLIC_CLIENTS", public)?;
+    faults.check("AUTH_PUBLIC_CLIENTS", confidential?.with_public(public))
 }
 
 /// RFC 8414 §2: a URL without query and fragment.

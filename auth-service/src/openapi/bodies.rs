@@ -85,11 +85,41 @@ enum TokenType {
     Bearer,
 }
 
+/// What the login form sends: the parameters of the request once more, a name and a password.
+#[derive(ToSchema)]
+pub(super) struct AuthorizationForm {
+    #[schema(nullable = false)]
+    response_type: Option<String>,
+    #[schema(nullable = false)]
+    client_id: Option<String>,
+    #[schema(nullable = false)]
+    redirect_uri: Option<String>,
+    #[schema(nullable = false)]
+    state: Option<String>,
+    #[schema(nullable = false)]
+    code_challenge: Option<String>,
+    #[schema(nullable = false)]
+    code_challenge_method: Option<String>,
+    #[schema(nullable = false)]
+    username: Option<String>,
+    #[schema(nullable = false)]
+    password: Option<String>,
+}
+
 /// Parameters of a grant; which are needed depends on it. A client may send `client_id` and
 /// `client_secret` here in place of HTTP Basic, and not beside it.
 #[derive(ToSchema)]
 pub(super) struct TokenRequest {
     grant_type: Grant,
+    /// For `authorization_code`.
+    #[schema(nullable = false)]
+    code: Option<String>,
+    /// For `authorization_code`: as the authorization endpoint was told.
+    #[schema(nullable = false)]
+    redirect_uri: Option<String>,
+    /// For `authorization_code`: RFC 7636 §4.1.
+    #[schema(nullable = false, pattern = "^[A-Za-z0-9._~-]{43,128}$")]
+    code_verifier: Option<String>,
     /// For `refresh_token`.
     #[schema(nullable = false)]
     refresh_token: Option<String>,
@@ -109,6 +139,8 @@ pub(super) struct TokenRequest {
 
 #[derive(ToSchema)]
 enum Grant {
+    #[serde(rename = "authorization_code")]
+    AuthorizationCode,
     #[serde(rename = "refresh_token")]
     Refresh,
     #[serde(rename = "client_credentials")]
@@ -357,6 +389,9 @@ pub(super) struct SigningKey {
 pub(super) struct Metadata {
     issuer: String,
     jwks_uri: String,
+    authorization_endpoint: String,
+    authorization_response_iss_parameter_supported: bool,
+    code_challenge_methods_supported: Vec<String>,
     token_endpoint: String,
     token_endpoint_auth_methods_supported: Vec<String>,
     introspection_endpoint: String,
@@ -365,4 +400,5 @@ pub(super) struct Metadata {
     revocation_endpoint_auth_methods_supported: Vec<String>,
     grant_types_supported: Vec<String>,
     response_types_supported: Vec<String>,
+    response_modes_supported: Vec<String>,
 }

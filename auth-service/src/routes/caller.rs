@@ -27,8 +27,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Whose request it is.
 #[derive(Debug)]
 pub(super) enum Caller {
-    /// The login, a public client: it has no secret, and its tokens are its own by possession.
-    Public,
+    /// A public client, of this id: it has no secret, and its tokens are its own by possession.
+    Public(String),
     /// A client that proved who it is.
     Confidential(Client),
 }
@@ -51,7 +51,7 @@ impl Caller {
     /// The confidential client, when it may do this.
     pub(super) fn with(self, right: Right) -> Result<Client, OAuthError> {
         match self {
-            Self::Public => Err(OAuthError::InvalidClient),
+            Self::Public(_) => Err(OAuthError::InvalidClient),
             Self::Confidential(client) if client.may(right) => Ok(client),
             Self::Confidential(_) => Err(OAuthError::UnauthorizedClient),
         }
@@ -60,7 +60,7 @@ impl Caller {
     /// The `client_id` of tokens that are this caller's.
     pub(super) fn id(&self) -> &str {
         match self {
-            Self::Public => CLIENT_ID,
+            Self::Public(id) => id,
             Self::Confidential(client) => &client.id,
         }
     }
@@ -91,9 +91,15 @@ fn authenticate(
             let id = form.require("client_id", "client_id is missing")?;
             (id.to_owned(), Secret::new(secret.to_owned()))
         }
-        // A confidential client that only names itself proves nothing.
-        (None, None) if named.is_none_or(|named| named == CLIENT_ID) => return Ok(Caller::Public),
-        (None, None) => return Err(OAuthError::InvalidClient),
+        (None, None) => {
+            let id = named.unwrap_or(CLIENT_ID);
+            // A confidential client that only names itself proves nothing.
+            return if id == CLIENT_ID || clients.public(id).is_some() {
+                Ok(Caller::Public(id.to_owned()))
+            } else {
+                Err(OAuthError::InvalidClient)
+            };
+        }
     };
     clients
         .authenticate(&id, secret.expose())

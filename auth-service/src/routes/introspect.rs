@@ -92,7 +92,7 @@ fn describe(state: &State, active: Active) -> Value {
             "username": grant.user.username,
             "roles": grant.user.roles,
             "sid": grant.family,
-            "client_id": CLIENT_ID,
+            "client_id": grant.client_id,
             "iat": grant.issued_at,
             "exp": grant.expires_at,
             "iss": state.issuer.name(),

@@ -16,7 +16,7 @@ use super::{
     rate_limit, signed_in,
     token::login_response,
 };
-use crate::{error::Error, users::User};
+use crate::{error::Error, issuer::CLIENT_ID, refresh::Beginning, users::User};
 
 /// What a caller wants for the password.
 #[derive(Clone, Copy, Debug)]
@@ -97,9 +97,17 @@ async fn give_token(
     let limit = state.issuer.refresh_limit();
     let (login, refresh_token) = state
         .refresh_tokens
-        .start(&user.id, user.issue_at, limit, trace)
+        .start(
+            Beginning {
+                user_id: &user.id,
+                client_id: CLIENT_ID,
+                login_at: user.issue_at,
+                expires_at: limit,
+            },
+            trace,
+        )
         .await?;
-    let token = state.issuer.access_token(user, &login, limit)?;
+    let token = state.issuer.access_token(user, CLIENT_ID, &login, limit)?;
     state.metrics.token_issued("login");
     Ok(login_response(&token, &refresh_token))
 }

@@ -32,6 +32,10 @@ pub(super) async fn metadata(state: web::Data<State>) -> HttpResponse {
     HttpResponse::Ok().insert_header(CACHE).json(json!({
         "issuer": issuer,
         "jwks_uri": format!("{base}{JWKS_PATH}"),
+        "authorization_endpoint": format!("{base}/oauth/authorize"),
+        // RFC 9207 §3.
+        "authorization_response_iss_parameter_supported": true,
+        "code_challenge_methods_supported": ["S256"],
         "token_endpoint": format!("{base}/oauth/token"),
         "token_endpoint_auth_methods_supported": anybody,
         "introspection_endpoint": format!("{base}/oauth/introspect"),
@@ -39,7 +43,7 @@ pub(super) async fn metadata(state: web::Data<State>) -> HttpResponse {
         "revocation_endpoint": format!("{base}/oauth/revoke"),
         "revocation_endpoint_auth_methods_supported": anybody,
         "grant_types_supported": grants,
-        // Required by the standard; without an authorization endpoint there is none.
-        "response_types_supported": [],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
     }))
 }

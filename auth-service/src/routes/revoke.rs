@@ -43,22 +43,19 @@ async fn revoke_opaque(
     trace: Option<&TraceHandle>,
 ) -> Result<(), Error> {
     let refresh_token = Secret::new(id.expose().to_owned());
-    if let Some(login) = state
+    if let Some((login, client_id)) = state
         .refresh_tokens
         .family_of(&refresh_token, trace)
         .await?
     {
-        own(caller, CLIENT_ID)?;
+        own(caller, &client_id)?;
         // RFC 7009 §2.1: the access tokens of the same grant go with it.
         ending::login(state, &login, trace).await?;
         return Ok(());
     }
-    match caller {
-        Caller::Public => {
-            ending::session(state, id, trace).await?;
-        }
-        // Sessions are the login's, so another client ends none; and needs not know that it is one.
-        Caller::Confidential(_) => {}
+    // Sessions are the login's, so another client ends none; and needs not know that it is one.
+    if caller.id() == CLIENT_ID {
+        ending::session(state, id, trace).await?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `POST /oauth/token`: a grant for a token, RFC 6749 §3.2. One file for each grant.
 
+mod authorization_code;
 mod client_credentials;
 mod exchange;
 mod refresh;
@@ -21,6 +22,7 @@ use crate::{
 /// What a token is given for. There is no grant for a password (RFC 9700 §2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GrantType {
+    AuthorizationCode,
     Refresh,
     ClientCredentials,
     Exchange,
@@ -28,11 +30,17 @@ pub(super) enum GrantType {
 
 impl GrantType {
     /// Every grant that works, for the metadata.
-    pub(super) const ALL: [Self; 3] = [Self::Refresh, Self::ClientCredentials, Self::Exchange];
+    pub(super) const ALL: [Self; 4] = [
+        Self::AuthorizationCode,
+        Self::Refresh,
+        Self::ClientCredentials,
+        Self::Exchange,
+    ];
 
     /// The registered name.
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::AuthorizationCode => "authorization_code",
             Self::Refresh => "refresh_token",
             Self::ClientCredentials => "client_credentials",
             Self::Exchange => "urn:ietf:params:oauth:grant-type:token-exchange",
@@ -58,6 +66,9 @@ pub(super) async fn token(
     }
     let trace = trace_of(&request);
     let answer = match grant {
+        GrantType::AuthorizationCode => {
+            authorization_code::answer(&state, &caller, &form, trace.as_ref()).await
+        }
         GrantType::Refresh => refresh::answer(&state, &caller, &form, trace.as_ref()).await,
         GrantType::ClientCredentials => client_credentials::answer(&state, caller),
         GrantType::Exchange => exchange::answer(&state, caller, &form, trace.as_ref()).await,

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::{
+    oauth::code::with_app,
     oauth::{EDGE, SECRET, WORKER, refused, text, with_clients},
     service::{Backend, Builder, answered, header},
 };
@@ -29,14 +30,14 @@ async fn rfc8414_3_3_the_metadata_name_the_issuer_byte_for_byte_and_only_what_ex
         assert_ne!(service.get(path).await.status(), 404, "{endpoint}");
         found += 1;
     }
-    assert_eq!(found, 4);
+    assert_eq!(found, 5);
     service.stop().await;
 }
 
 /// RFC 8414 §2 and §3.2, RFC 9700 §2.4: each grant that is listed works, none that is not does.
 #[tokio::test]
 async fn rfc8414_2_the_grants_that_are_listed_work_and_no_others() {
-    let service = with_clients(Backend::Sqlite).start().await;
+    let service = with_app(Backend::Sqlite).start().await;
     service.register("ada").await;
     let metadata = service.get("/.well-known/oauth-authorization-server").await;
     let metadata: Value = metadata.json().await.unwrap();
@@ -46,8 +47,8 @@ async fn rfc8414_2_the_grants_that_are_listed_work_and_no_others() {
         "refresh_token",
         "client_credentials",
         "urn:ietf:params:oauth:grant-type:token-exchange",
-        // The registered others, and one that is none.
         "authorization_code",
+        // The registered others, and one that is none.
         "implicit",
         "password",
         "urn:ietf:params:oauth:grant-type:jwt-bearer",
@@ -65,6 +66,12 @@ async fn rfc8414_2_the_grants_that_are_listed_work_and_no_others() {
             ),
         ];
         let request = service.oauth("token", &form);
+        if grant == "authorization_code" {
+            let code = service.code().await;
+            assert_eq!(service.redeemed(&code).await.status(), 200);
+            assert!(listed.contains(&Value::from(grant)));
+            continue;
+        }
         let response = answered(match grant {
             "refresh_token" => request,
             "client_credentials" => request.basic_auth(WORKER, Some(SECRET)),

@@ -1,6 +1,7 @@
 //! The endpoints of OAuth against the standards: each test names the section it holds us to.
 
 mod clients;
+pub(crate) mod code;
 mod exchange;
 mod introspect;
 mod revoke;

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use auth_service::{
-    credentials::Username, database::Database, refresh::RefreshTokens, revocations::Revocations,
-    users::Users,
+    credentials::Username,
+    database::Database,
+    refresh::{Beginning, RefreshTokens},
+    revocations::Revocations,
+    users::{User, Users},
 };
 use serde_json::{Value, json};
 use shared::{
@@ -267,6 +270,15 @@ async fn nobody_pushes_the_tokens_of_their_next_login_far_into_the_future(backen
     service.stop().await;
 }
 
+fn beginning(user: &User) -> Beginning<'_> {
+    Beginning {
+        user_id: &user.id,
+        client_id: "statewise-login",
+        login_at: user.issue_at,
+        expires_at: user.issue_at + 1_000,
+    }
+}
+
 async fn a_login_that_was_under_way_when_everything_ended_is_over(backend: Backend) {
     let service = Builder::new(backend).start().await;
     service.register("ada").await;
@@ -287,14 +299,12 @@ async fn a_login_that_was_under_way_when_everything_ended_is_over(backend: Backe
                 .await
                 .unwrap();
         }
-        let (_, token) = refresh_tokens
-            .start(&user.id, user.issue_at, now + 1_000, None)
-            .await
-            .unwrap();
+        let started = refresh_tokens.start(beginning(&user), None);
+        let (_, token) = started.await.unwrap();
         let grant = refresh_tokens.find(&token, now + 3, None).await.unwrap();
         assert!(grant.is_none(), "everybody: {everybody}");
         let user = users.find(&ada, now, None).await.unwrap().unwrap().user;
-        let started = refresh_tokens.start(&user.id, user.issue_at, now + 1_000, None);
+        let started = refresh_tokens.start(beginning(&user), None);
         let (_, token) = started.await.unwrap();
         let grant = refresh_tokens.find(&token, now + 3, None).await.unwrap();
         assert!(

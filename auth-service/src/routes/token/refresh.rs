@@ -6,7 +6,6 @@ use shared::{config::Secret, telemetry::trace::TraceHandle};
 use super::login_response;
 use crate::{
     error::{Error, OAuthError},
-    issuer::CLIENT_ID,
     refresh::{Grant, RefreshToken, Rotation},
     routes::{State, caller::Caller, ending, form::Form},
 };
@@ -18,14 +17,14 @@ pub(super) async fn answer(
     trace: Option<&TraceHandle>,
 ) -> Result<HttpResponse, Error> {
     let token = form.require("refresh_token", "refresh_token is missing")?;
-    // RFC 6749 §6: a refresh token is bound to its client, and all are the login's.
-    if caller.id() != CLIENT_ID {
-        return Err(OAuthError::InvalidGrant.into());
-    }
-    let (grant, successor) = renew(state, &Secret::new(token.to_owned()), trace).await?;
-    let access_token = state
-        .issuer
-        .access_token(&grant.user, &grant.family, grant.expires_at)?;
+    let token = Secret::new(token.to_owned());
+    let (grant, successor) = renew(state, caller, &token, trace).await?;
+    let access_token = state.issuer.access_token(
+        &grant.user,
+        &grant.client_id,
+        &grant.family,
+        grant.expires_at,
+    )?;
     Ok(login_response(&access_token, &successor))
 }
 
@@ -33,6 +32,7 @@ pub(super) async fn answer(
 /// when the database fails half-way.
 async fn renew(
     state: &State,
+    caller: &Caller,
     token: &RefreshToken,
     trace: Option<&TraceHandle>,
 ) -> Result<(Grant, RefreshToken), Error> {
@@ -42,6 +42,10 @@ async fn renew(
         state.metrics.refreshed("unknown");
         return Err(OAuthError::InvalidGrant.into());
     };
+    // RFC 6749 §6: a refresh token is bound to its client. Another's attempt spends nothing.
+    if caller.id() != grant.client_id {
+        return Err(OAuthError::InvalidGrant.into());
+    }
     let rotation = tokens.rotate(token, now, trace).await?;
     state.metrics.refreshed(outcome(&grant, &rotation));
     match rotation {

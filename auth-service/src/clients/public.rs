@@ -1,0 +1,195 @@
+//! Public clients: pages in a browser and the like, which can keep no secret. What a code is issued
+//! for is proved by PKCE (RFC 7636), and where it is sent is one of the URIs that are listed here.
+
+use std::{str::FromStr, sync::Arc};
+
+use url::{Host, Url};
+
+use super::is_id;
+use crate::issuer::CLIENT_ID;
+
+/// The `client_id` of this service's own page.
+const PAGE_ID: &str = "statewise-page";
+
+/// A public client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicClient {
+    /// Its `client_id`.
+    pub id: String,
+    /// Where codes may be sent, compared byte for byte (RFC 9700 §2.1).
+    pub redirect_uris: Vec<String>,
+}
+
+/// The public clients of the configuration. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct PublicClients(Arc<[PublicClient]>);
+
+/// Why a list of public clients is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublicClientsError {
+    /// An entry has not two parts.
+    #[error("entry {0} is not of the form ID=REDIRECT-URI")]
+    Form(usize),
+    /// An id cannot be sent as it is.
+    #[error("the id of entry {0} must be of letters, digits, '-', '_' and '.'")]
+    Id(usize),
+    /// An id is that of `POST /login` or of this service's own page.
+    #[error("the id of entry {0} is this service's own")]
+    Taken(usize),
+    /// An id is a confidential client's.
+    #[error("{0} is a client of AUTH_CLIENTS too")]
+    Confidential(String),
+    /// A URI is none that a browser could be sent to safely.
+    #[error(
+        "the redirect URI of entry {0} must be an https URL, or an http URL of this machine \
+         (127.0.0.1, [::1] or localhost), without user and fragment"
+    )]
+    RedirectUri(usize),
+}
+
+impl PublicClient {
+    /// This service's own page, which is at this URL.
+    #[must_use]
+    pub fn page(url: String) -> Self {
+        Self {
+            id: PAGE_ID.to_owned(),
+            redirect_uris: vec![url],
+        }
+    }
+
+    /// Whether codes for it may be sent there.
+    #[must_use]
+    pub fn may_redirect_to(&self, uri: &str) -> bool {
+        self.redirect_uris.iter().any(|known| known == uri)
+    }
+}
+
+impl PublicClients {
+    /// The client of this id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<&PublicClient> {
+        self.0.iter().find(|client| client.id == id)
+    }
+
+    /// These clients and one of our own, whose id no entry may have.
+    ///
+    /// # Errors
+    ///
+    /// The list is refused.
+    pub fn parse(text: &str, own: PublicClient) -> Result<Self, PublicClientsError> {
+        let mut clients = vec![own];
+        let entries = text
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty());
+        for (number, entry) in (1..).zip(entries) {
+            let (id, uri) = entry
+                .split_once('=')
+                .ok_or(PublicClientsError::Form(number))?;
+            let (id, uri) = (id.trim(), uri.trim());
+            if !is_id(id) {
+                return Err(PublicClientsError::Id(number));
+            }
+            if id == CLIENT_ID || id == clients[0].id {
+                return Err(PublicClientsError::Taken(number));
+            }
+            if !is_redirect_uri(uri) {
+                return Err(PublicClientsError::RedirectUri(number));
+            }
+            match clients.iter_mut().find(|client| client.id == id) {
+                Some(client) => client.redirect_uris.push(uri.to_owned()),
+                None => clients.push(PublicClient {
+                    id: id.to_owned(),
+                    redirect_uris: vec![uri.to_owned()],
+                }),
+            }
+        }
+        Ok(Self(clients.into()))
+    }
+}
+
+/// RFC 6749 §3.1.2, RFC 9700 §2.1 and §4.1: absolute, without a fragment; a code must not travel in
+/// the clear, unless it does not leave the machine.
+fn is_redirect_uri(text: &str) -> bool {
+    let Ok(url) = Url::from_str(text) else {
+        return false;
+    };
+    let local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return false,
+    };
+    let safe = url.scheme() == "https" || (url.scheme() == "http" && local);
+    safe && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<PublicClients, PublicClientsError> {
+        let own = PublicClient {
+            id: "own".to_owned(),
+            redirect_uris: vec!["http://gate/page".to_owned()],
+        };
+        PublicClients::parse(text, own)
+    }
+
+    #[test]
+    fn a_client_may_have_several_uris_and_each_is_compared_byte_for_byte() {
+        let clients = parse(
+            "a=https://a.example.org/back, a=http://127.0.0.1:3000/, b=http://localhost/b?c=d",
+        )
+        .unwrap();
+        let a = clients.find("a").unwrap();
+        assert!(a.may_redirect_to("https://a.example.org/back"));
+        assert!(a.may_redirect_to("http://127.0.0.1:3000/"));
+        for other in [
+            "https://a.example.org/back/",
+            "https://a.example.org/back?x=y",
+            "https://A.example.org/back",
+            "http://a.example.org/back",
+            "http://127.0.0.1:3000",
+            "http://localhost/b?c=d",
+            "",
+        ] {
+            assert!(!a.may_redirect_to(other), "{other}");
+        }
+        assert!(clients.find("b").is_some() && clients.find("own").is_some());
+        assert!(clients.find("c").is_none());
+    }
+
+    #[test]
+    fn an_entry_that_is_wrong_is_told_by_its_number() {
+        for (entry, error) in [
+            ("b", PublicClientsError::Form(2)),
+            ("b!=https://b.example.org/", PublicClientsError::Id(2)),
+            ("=https://b.example.org/", PublicClientsError::Id(2)),
+            ("own=https://b.example.org/", PublicClientsError::Taken(2)),
+            (
+                "statewise-login=https://b.example.org/",
+                PublicClientsError::Taken(2),
+            ),
+            ("b=", PublicClientsError::RedirectUri(2)),
+            ("b=/back", PublicClientsError::RedirectUri(2)),
+            (
+                "b=http://b.example.org/",
+                PublicClientsError::RedirectUri(2),
+            ),
+            (
+                "b=https://b.example.org/#x",
+                PublicClientsError::RedirectUri(2),
+            ),
+            (
+                "b=https://u@b.example.org/",
+                PublicClientsError::RedirectUri(2),
+            ),
+            ("b=javascript:alert(1)", PublicClientsError::RedirectUri(2)),
+            ("b=data:text/html,x", PublicClientsError::RedirectUri(2)),
+        ] {
+            let refused = parse(&format!("a=https://a.example.org/, {entry}"));
+            assert_eq!(refused.unwrap_err(), error, "{entry}");
+        }
+    }
+}
