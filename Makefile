@@ -66,7 +66,12 @@ fuzz: toolchain ## Fuzzes what reads bytes that anybody may send, each target fo
 .PHONY: foreign
 foreign: toolchain ## Has joserfc and jwcrypto verify our tokens, and ours verify theirs
 	scripts/install.sh redis python3-venv
-	scripts/foreign-jose.sh
+	scripts/run-python.sh foreign-jose
+
+.PHONY: browser
+browser: toolchain ## Logs in with a real browser at the page of the auth-service, by a code with PKCE
+	scripts/install.sh redis python3-venv chromium chromedriver
+	scripts/run-python.sh browser $(SCREENSHOT)
 
 .PHONY: bench
 bench: toolchain ## Measures the gateway against nginx and HAProxy, then the benchmarks of the crates

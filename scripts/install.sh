@@ -9,7 +9,7 @@ fail() {
 }
 
 usage() {
-    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3-venv c++ debootstrap docker docker-compose"
+    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3-venv c++ debootstrap docker docker-compose chromium chromedriver"
 }
 
 is_there() {
@@ -43,6 +43,9 @@ package() {
     case $1:$2 in
         apt-get:redis) echo redis-server ;;
         apt-get:docker) echo docker.io ;;
+        apt-get:chromedriver) echo chromium-driver ;;
+        apk:chromedriver) echo chromium-chromedriver ;;
+        pacman:chromedriver) echo chromium ;;
         dnf:redis | pacman:redis) echo valkey ;;
         dnf:postgresql) echo postgresql-server ;;
         dnf:shellcheck) echo ShellCheck ;;

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Runs scripts/foreign-jose.py with the libraries that it needs, in a Python environment below target/.
-# STATEWISE_BIN_DIR has our programs; without it they are built.
+# usage: scripts/run-python.sh NAME [ARGUMENT...]
+# Runs scripts/NAME.py with the folder of our programs and the arguments, in a Python environment below target/ with
+# what scripts/NAME.requirements.txt lists. STATEWISE_BIN_DIR has our programs; without it they are built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+name=$1
+shift
 target=${CARGO_TARGET_DIR:-target}
-environment=$target/foreign-jose
-requirements=scripts/foreign-jose.requirements.txt
+environment=$target/python-$name
+requirements=scripts/$name.requirements.txt
 # Made again when another version is asked for; kept only when everything was installed.
 if ! cmp -s "$requirements" "$environment/installed.txt"; then
     rm -rf "$environment"
@@ -18,4 +21,4 @@ if [ -z "${STATEWISE_BIN_DIR:-}" ]; then
     cargo build --quiet --locked --workspace --bins
     STATEWISE_BIN_DIR=$target/debug
 fi
-"$environment/bin/python" scripts/foreign-jose.py "$STATEWISE_BIN_DIR"
+"$environment/bin/python" "scripts/$name.py" "$STATEWISE_BIN_DIR" "$@"
