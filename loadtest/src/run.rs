@@ -191,6 +191,10 @@ impl RunResult {
 
 fn failed_thresholds(arm: &ArmOutcome, options: &RunOptions) -> Vec<String> {
     let mut failed = Vec::new();
+    // The one that nobody has to ask for: a load that reached nobody measured nothing.
+    if arm.scheduled > 0 && arm.answered() == 0 {
+        failed.push(format!("no request to {} was answered", options.url));
+    }
     if let Some(limit) = options.max_p99 {
         let p99_us = arm.response_time.quantile_us(0.99);
         // Without a single good answer there is no latency that could be low enough.

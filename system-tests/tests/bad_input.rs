@@ -61,6 +61,9 @@ fn the_api_service_tells_every_fault_of_its_configuration_at_once() {
             ("API_LISTEN", "here"),
             ("API_WORKERS", "0"),
             ("API_STRATEGY", "magic"),
+            ("API_LEEWAY", "soon"),
+            ("API_REDIS_TIMEOUT", "5"),
+            ("API_SESSION_CACHE", "many"),
             ("API_DRAIN_TIMEOUT", "0s"),
             ("LOG_FORMAT", "xml"),
         ],
@@ -111,6 +114,21 @@ fn the_gateway_tells_every_fault_of_its_configuration_at_once() {
 fn the_load_test_refuses_what_it_does_not_know_with_its_usage() {
     let output = ends(command("loadtest").args(["compare", "--nonsense"]));
     assert_ends(&output, 2, &["--nonsense", "Usage"]);
+}
+
+#[test]
+fn a_load_that_reaches_nobody_is_no_success() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", closed.local_addr().unwrap());
+    drop(closed);
+    let run = ["run", "--url", &url, "--rate", "20", "--duration", "1s"];
+    let output = ends(command("loadtest").args(run));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains(&format!("no request to {url} was answered")),
+        "{said}"
+    );
 }
 
 #[test]

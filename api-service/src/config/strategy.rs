@@ -145,6 +145,7 @@ pub(super) fn check(
         Some(name) => named(name, "API_STRATEGY", &checked, faults),
         None => {
             faults.add("API_STRATEGY", format!("is required: {}", names()));
+            any(&checked, faults);
             None
         }
     };
@@ -160,9 +161,17 @@ fn named(
 ) -> Option<StrategyConfig> {
     let Some((_, check)) = KNOWN.iter().find(|(known, _)| *known == name) else {
         faults.add(variable, format!("{name:?} is not {}", names()));
+        any(checked, faults);
         return None;
     };
     check(checked, faults)
+}
+
+/// Which settings are needed is unknown, so all that have a value anyway are looked at: a fault in
+/// the name of a strategy must not hide the others.
+fn any(checked: &Checked<'_>, faults: &mut Faults) {
+    checked.revocable(faults);
+    checked.cached(faults);
 }
 
 fn names() -> String {

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{Array, Object, ObjectBuilder, RefOr, Schema, Type, schema::AnyOfBuilder},
+    openapi::{
+        Object, ObjectBuilder, RefOr, Schema, Type,
+        schema::{AnyOfBuilder, ArrayBuilder},
+    },
 };
 
 /// A new user.
@@ -298,7 +301,7 @@ impl PartialSchema for Changes {
         let role = ObjectBuilder::new()
             .schema_type(Type::String)
             .pattern(Some("^[a-z0-9_-]{1,32}$"));
-        let roles = Array::new(role.build());
+        let roles = ArrayBuilder::new().items(role).max_items(Some(32)).build();
         let change = |required| {
             ObjectBuilder::new()
                 .property("roles", roles.clone())
@@ -335,6 +338,9 @@ pub(super) enum TakenBack {
     All {
         #[schema(inline)]
         kind: Everything,
+        /// Absent: whoever names one means another kind.
+        #[schema(max_length = 0, nullable = false)]
+        id: Option<String>,
     },
 }
 

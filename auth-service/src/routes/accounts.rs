@@ -1,6 +1,8 @@
 //! `GET` and `PATCH /users/{username}` and `POST /revocations`: what an administrator sees and
 //! changes of users and takes back from anybody.
 
+use std::collections::HashSet;
+
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde_json::{Value, json};
 use shared::{server::trace_of, telemetry::trace::TraceHandle};
@@ -17,6 +19,9 @@ use crate::{
     revocations::Push,
     users::Account,
 };
+
+/// A token and a session carry the roles of their user, and a header has to hold them.
+const MOST_ROLES: usize = 32;
 
 /// What changes of a user; nothing else can.
 struct Changes {
@@ -147,7 +152,11 @@ fn shown(account: &Account) -> Value {
 fn read(json: Value) -> Result<Changes, Error> {
     let mut body = Body::new(json)?;
     let roles = body.optional_texts("roles").and_then(|roles| {
-        let faults: Vec<_> = roles.iter().flat_map(|role| role_faults(role)).collect();
+        let mut faults: Vec<_> = roles.iter().flat_map(|role| role_faults(role)).collect();
+        if roles.len() > MOST_ROLES {
+            faults.push("must be 32 at most: each token carries them");
+        }
+        let roles = without_repetition(roles);
         body.check(
             "roles",
             if faults.is_empty() {
@@ -164,6 +173,13 @@ fn read(json: Value) -> Result<Changes, Error> {
     body.finish(Some(Changes { roles, disabled }))
 }
 
+/// The same names, each where it stands first.
+fn without_repetition(mut names: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
 fn read_revocation(json: Value) -> Result<(String, String), Error> {
     let mut body = Body::new(json)?;
     let kind = body.text("kind").map(|kind| kind.expose().clone());
@@ -173,7 +189,12 @@ fn read_revocation(json: Value) -> Result<(String, String), Error> {
         body.check("kind", if known { Ok(kind) } else { Err(reason) })
     });
     let id = match kind.as_deref() {
-        None | Some("all") => Some(String::new()),
+        None => Some(String::new()),
+        Some("all") => {
+            // Whoever names one and ends all of them has made a mistake.
+            body.absent("id", "belongs to token, session and user");
+            Some(String::new())
+        }
         Some(_) => body.text("id").and_then(|id| {
             let id = id.expose().clone();
             let fits = (1..=128).contains(&id.chars().count());

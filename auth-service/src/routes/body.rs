@@ -56,6 +56,13 @@ impl Body {
         flag
     }
 
+    /// Notes a member that must not be there, unless it is the empty text.
+    pub(super) fn absent(&mut self, name: &str, reason: &str) {
+        if self.members.remove(name).is_some_and(|value| value != "") {
+            self.fault(name, reason);
+        }
+    }
+
     /// Notes what is wrong with a member.
     pub(super) fn fault(&mut self, name: &str, reason: &str) {
         self.faults.push(format!("{name}: {reason}"));

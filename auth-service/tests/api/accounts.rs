@@ -83,7 +83,7 @@ async fn other_roles_are_in_sessions_at_once_and_in_tokens_after_a_refresh(backe
     let old = service.claims(token.credential()).await;
     assert_eq!(session.get(&service, "/users/root").await.status(), 403);
 
-    let body = json!({"roles": ["user", "admin"]});
+    let body = json!({"roles": ["user", "admin", "user"]});
     let changed = root.patch(&service, "/users/ADA", &body).await;
     assert_eq!(changed.status(), 200);
     let shown: Value = changed.json().await.unwrap();
@@ -214,6 +214,7 @@ async fn only_an_administrator_sees_and_changes_users_and_nobody_locks_themselve
         json!({"roles": "admin"}),
         json!({"roles": ["two words"]}),
         json!({"roles": [1]}),
+        json!({"roles": vec!["role"; 33]}),
         json!({"disabled": "yes"}),
     ] {
         let refused = root.patch(&service, "/users/ada", &body).await;
@@ -223,6 +224,8 @@ async fn only_an_administrator_sees_and_changes_users_and_nobody_locks_themselve
         json!({}),
         json!({"kind": "user"}),
         json!({"kind": "planet", "id": "x"}),
+        // Whoever names one does not mean all.
+        json!({"kind": "all", "id": "ada"}),
     ] {
         let refused = root.post(&service, "/revocations", &body).await;
         assert_eq!(refused.status(), 400, "{body}");
