@@ -290,6 +290,7 @@ for id in $(containers); do
     check "$(docker inspect --format '{{.Name}}' "$id" | tr -d /) does not run as root" runs_as_number_above_zero "$id"
 done
 check "only the gateway is published, on the loopback" only_gateway_is_published
+check "the page that logs in by a code is there" answers 200 /auth/page
 check "redis is reached by nobody who does not need it" redis_is_apart
 
 echo "compose-test: $passed passed, $failed failed"
