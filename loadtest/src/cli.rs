@@ -91,17 +91,13 @@ impl CompareArgs {
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("making the folder {}", self.out.display()))?;
         let options = CompareOptions {
-            strategies: self.system.strategies,
+            stack: self.system.stack(interrupt),
             quick: self.quick,
-            replicas: self.system.replicas,
             rate: self.rate,
             revocations: self.revocations,
             gateway: self.gateway,
             gateway_admin: self.gateway_admin,
-            redis_url: self.system.redis_url,
-            bin_dir: self.system.bin_dir,
             seed: self.seed,
-            interrupt,
         };
         let results = match compare::run(&options) {
             Ok(results) => results,

@@ -15,12 +15,8 @@ pub mod statistics;
 mod subject;
 mod totals;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
@@ -32,7 +28,7 @@ use crate::{
     report,
     results::{Coupling, Freshness, Plan, Results, RevocationKind, SCHEMA_VERSION, Tool, Validity},
     selfcheck::{self, SelfCheckError},
-    stack::StackError,
+    stack::{StackError, StackOptions},
     strategy::KNOWN_STRATEGIES,
     usage::UsageError,
 };
@@ -40,14 +36,14 @@ use rounds::Rounds;
 use subject::Subject;
 
 /// What is compared, and how thoroughly.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CompareOptions {
-    /// Strategies; the first is the baseline.
-    pub strategies: Vec<String>,
+    /// The system that is started, unless one runs: then its strategies are those to compare, and
+    /// its Redis is the running system's. The first strategy is the baseline. Cancelling its
+    /// interrupt ends the comparison early.
+    pub stack: StackOptions,
     /// The short form, below two minutes.
     pub quick: bool,
-    /// API replicas per strategy of a stack that is started.
-    pub replicas: usize,
     /// Rate of the ABBA rounds; without it, a quarter of what the slower strategy answers in a closed
     /// loop.
     pub rate: Option<f64>,
@@ -57,14 +53,8 @@ pub struct CompareOptions {
     pub gateway: Option<Url>,
     /// Where the running system's gateway has `/pools` and `/metrics`.
     pub gateway_admin: Option<String>,
-    /// Redis of the running system, or one that the stack is to use.
-    pub redis_url: Option<String>,
-    /// Programs of the stack.
-    pub bin_dir: Option<PathBuf>,
     /// Where all randomness begins.
     pub seed: u64,
-    /// Ends the comparison early.
-    pub interrupt: CancellationToken,
 }
 
 /// The comparison could not be done.
@@ -169,18 +159,18 @@ const FAULT_RATE_LIMIT: f64 = 500.0;
 /// The system or the generator failed, or the comparison was interrupted. A system that answers
 /// badly is a result and not an error, unless it answers nothing at all.
 pub fn run(options: &CompareOptions) -> Result<Results, CompareError> {
-    for (index, strategy) in options.strategies.iter().enumerate() {
+    for (index, strategy) in options.stack.strategies.iter().enumerate() {
         if Credential::of(strategy).is_none() {
             return Err(CompareError::UnknownStrategy(strategy.clone()));
         }
-        if options.strategies[..index].contains(strategy) {
+        if options.stack.strategies[..index].contains(strategy) {
             return Err(CompareError::Twice(strategy.clone()));
         }
     }
     let result = Comparison::begin(options).and_then(Comparison::finish);
     match result {
         // Whatever broke, broke because the signal reached the children too.
-        Err(_) if options.interrupt.is_cancelled() => Err(CompareError::Interrupted),
+        Err(_) if options.stack.interrupt.is_cancelled() => Err(CompareError::Interrupted),
         result => result,
     }
 }
@@ -223,7 +213,7 @@ impl<'a> Comparison<'a> {
         self.progress
             .step("checking the load generator against a target of known latency");
         let seed = self.options.seed;
-        let self_check = selfcheck::run(self.pace.self_check, seed, &self.options.interrupt)?;
+        let self_check = selfcheck::run(self.pace.self_check, seed, &self.options.stack.interrupt)?;
         let idle_memory = self.subject.meter.read()?.memory();
         let mut arms = self.arms()?;
 
@@ -241,7 +231,7 @@ impl<'a> Comparison<'a> {
         arms = self.arms()?;
         let (coupling, left_out) = self.coupling(&arms, rate)?;
 
-        let comparisons = differences::of(&rounds, &self.options.strategies, seed);
+        let comparisons = differences::of(&rounds, &self.options.stack.strategies, seed);
         let gates = gates::of(&self_check, &rounds, &comparisons);
         let plan = self.plan(rate);
         let strategies = rounds.strategies(&closed_loop, highest);
@@ -288,7 +278,7 @@ impl<'a> Comparison<'a> {
                 },
             })
         };
-        self.options.strategies.iter().map(arm).collect()
+        self.options.stack.strategies.iter().map(arm).collect()
     }
 
     /// Answers per second of each strategy with every connection busy.
@@ -323,7 +313,7 @@ impl<'a> Comparison<'a> {
                 "No faults were made: the system was found running, and is not ours to break.";
             return Ok((None, Some(why.to_owned())));
         };
-        let rate = (rate / self.options.strategies.len() as f64).clamp(1.0, FAULT_RATE_LIMIT);
+        let rate = (rate / self.options.stack.strategies.len() as f64).clamp(1.0, FAULT_RATE_LIMIT);
         let seed = self.options.seed;
         let faults = if self.options.quick {
             CouplingOptions::quick(rate, seed)
@@ -331,7 +321,7 @@ impl<'a> Comparison<'a> {
             CouplingOptions::thorough(rate, seed)
         };
         let faults = CouplingOptions {
-            interrupt: self.options.interrupt.clone(),
+            interrupt: self.options.stack.interrupt.clone(),
             ..faults
         };
         let arms: Vec<Arm> = arms.iter().map(|arm| open(arm, rate)).collect();
@@ -348,7 +338,7 @@ impl<'a> Comparison<'a> {
             connections: CONNECTIONS,
             max_connections: MAX_CONNECTIONS,
             seed,
-            interrupt: self.options.interrupt.clone(),
+            interrupt: self.options.stack.interrupt.clone(),
             ..Options::default()
         }
     }
@@ -368,11 +358,12 @@ impl<'a> Comparison<'a> {
 
     fn plan(&self, rate: f64) -> Plan {
         let options = self.options;
-        let first = options.strategies.first().map_or("", String::as_str);
+        let first = options.stack.strategies.first().map_or("", String::as_str);
         Plan {
-            strategies: options.strategies.clone(),
+            strategies: options.stack.strategies.clone(),
             quick: options.quick,
-            replicas: u32::try_from(self.subject.replicas(first, options.replicas)).unwrap_or(0),
+            replicas: u32::try_from(self.subject.replicas(first, options.stack.replicas))
+                .unwrap_or(0),
             seed: options.seed,
             rate_per_second: rate,
             rate_chosen_by: match options.rate {
@@ -403,7 +394,7 @@ fn measure_freshness(
     };
     match freshness::run(&wanted, progress) {
         Ok(found) => Ok((Some(found), None)),
-        Err(error) if options.interrupt.is_cancelled() => Err(error.into()),
+        Err(error) if options.stack.interrupt.is_cancelled() => Err(error.into()),
         Err(error) => {
             let why = format!("The revocation lags could not be measured: {error}.");
             Ok((None, Some(why)))
@@ -419,8 +410,7 @@ fn freshness_options(options: &CompareOptions) -> Option<FreshnessOptions> {
     };
     let revocations = options.revocations.unwrap_or(usual);
     (options.gateway.is_none() && revocations > 0).then(|| FreshnessOptions {
-        strategies: options.strategies.clone(),
-        replicas: options.replicas,
+        stack: options.stack.clone(),
         revocations,
         kinds: if options.quick {
             vec![RevocationKind::Logout]
@@ -428,10 +418,7 @@ fn freshness_options(options: &CompareOptions) -> Option<FreshnessOptions> {
             RevocationKind::ALL.to_vec()
         },
         quick: options.quick,
-        redis_url: options.redis_url.clone(),
-        bin_dir: options.bin_dir.clone(),
         seed: options.seed,
-        interrupt: options.interrupt.clone(),
     })
 }
 
@@ -461,7 +448,7 @@ fn tool() -> Tool {
 
 /// For the progress bar.
 fn expected(options: &CompareOptions, pace: &Pace) -> Duration {
-    let strategies = u32::try_from(options.strategies.len()).unwrap_or(1);
+    let strategies = u32::try_from(options.stack.strategies.len()).unwrap_or(1);
     let probes = pace.probe * 4 / 3 * strategies;
     let windows = (pace.warmup + pace.window) * 2 * pace.blocks * strategies;
     let step = pace.capacity_warmup + pace.capacity_window;

@@ -13,12 +13,8 @@ mod groups;
 mod lag;
 mod victims;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
@@ -27,7 +23,7 @@ use crate::{
     progress::Progress,
     random::Random,
     results::{Freshness, RevocationKind, RevocationLag},
-    stack::{RedisSource, Role, Stack, StackError, StackOptions},
+    stack::{Role, Stack, StackError, StackOptions},
     strategy::Strategy,
 };
 use groups::{Group, LEAD, LEEWAY, Lives, SPREAD, groups, until};
@@ -40,26 +36,19 @@ pub const REVOCATIONS: u32 = 200;
 pub const QUICK_REVOCATIONS: u32 = 40;
 
 /// What is measured, and how thoroughly.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FreshnessOptions {
-    /// Which strategies.
-    pub strategies: Vec<String>,
-    /// API replicas per strategy.
-    pub replicas: usize,
+    /// The system that is started, with short-lived tokens; cancelling its interrupt ends the
+    /// measurement with [`FreshnessError::Interrupted`].
+    pub stack: StackOptions,
     /// Revocations of the first kind, in the order of [`RevocationKind::ALL`]; of each further one a quarter.
     pub revocations: u32,
     /// What is revoked.
     pub kinds: Vec<RevocationKind>,
     /// Tokens that live shorter still.
     pub quick: bool,
-    /// A Redis that runs.
-    pub redis_url: Option<String>,
-    /// Where the programs are.
-    pub bin_dir: Option<PathBuf>,
     /// Where all randomness begins.
     pub seed: u64,
-    /// Ends it early, with [`FreshnessError::Interrupted`].
-    pub interrupt: CancellationToken,
 }
 
 /// The lags could not be measured. What the system accepts for too long is never this.
@@ -116,6 +105,7 @@ const THREADS: usize = 4;
 /// The stack does not start, or its auth service or the generator fails.
 pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness, FreshnessError> {
     let strategies = options
+        .stack
         .strategies
         .iter()
         .map(|name| {
@@ -154,12 +144,16 @@ pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness,
     // In the order of the kinds, then in that of the strategies.
     let place = |lag: &RevocationLag| {
         let kind = kinds().position(|kind| *kind == lag.kind);
-        let strategy = options.strategies.iter().position(|s| *s == lag.strategy);
+        let strategy = options
+            .stack
+            .strategies
+            .iter()
+            .position(|s| *s == lag.strategy);
         (kind, strategy)
     };
     lags.sort_by_key(place);
     Ok(Freshness {
-        replicas: u32::try_from(options.replicas).unwrap_or(u32::MAX),
+        replicas: u32::try_from(options.stack.replicas).unwrap_or(u32::MAX),
         access_token_ttl_seconds: lives.access_token.as_secs_f64(),
         leeway_seconds: LEEWAY.as_secs_f64(),
         exchange_ttl_seconds: lives.exchange.as_secs_f64(),
@@ -171,7 +165,7 @@ pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness,
 #[must_use]
 pub fn expected(options: &FreshnessOptions) -> Duration {
     const LOGIN: Duration = Duration::from_millis(50);
-    let known = options.strategies.iter();
+    let known = options.stack.strategies.iter();
     let strategies: Vec<Strategy> = known.filter_map(|name| Strategy::named(name)).collect();
     let lives = Lives::of(options.quick);
     let rounds = 1.0 + 0.25 * (options.kinds.len().max(1) - 1) as f64;
@@ -192,18 +186,9 @@ fn begin(
 ) -> Result<(Stack, Administrator, Users), FreshnessError> {
     let seconds = |life: Duration| format!("{}s", life.as_secs());
     let password = password()?;
-    let stack = StackOptions {
-        strategies: options.strategies.clone(),
-        replicas: options.replicas,
-        redis: options
-            .redis_url
-            .clone()
-            .map_or(RedisSource::Child, RedisSource::Url),
-        bin_dir: options.bin_dir.clone(),
-        interrupt: options.interrupt.clone(),
-        ..StackOptions::default()
-    };
-    let stack = stack
+    let stack = options
+        .stack
+        .clone()
         .variable(Role::Auth, "AUTH_ADMIN_USERNAME", ADMINISTRATOR)
         .variable(Role::Auth, "AUTH_ADMIN_PASSWORD", &password)
         .variable(
@@ -290,7 +275,7 @@ impl Measurement<'_> {
         count: usize,
         lags: &mut [Lags],
     ) -> Result<(), FreshnessError> {
-        if self.options.interrupt.is_cancelled() {
+        if self.options.stack.interrupt.is_cancelled() {
             return Err(FreshnessError::Interrupted);
         }
         let victims = self.victims(group, kind, count)?;
@@ -377,7 +362,7 @@ impl Measurement<'_> {
             max_connections: 16,
             slice: Duration::from_secs(1),
             seed: self.random.next_u64(),
-            interrupt: self.options.interrupt.clone(),
+            interrupt: self.options.stack.interrupt.clone(),
             ..Options::default()
         }
     }

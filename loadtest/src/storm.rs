@@ -8,9 +8,8 @@ mod logins;
 mod memory;
 mod result;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
     login::{Credential, LoginError, Users},
     progress::Progress,
     results::StatusCount,
-    stack::{RedisSource, Stack, StackError, StackOptions},
+    stack::{Stack, StackError, StackOptions},
 };
 use logins::{Logins, Storm};
 use memory::Memory;
@@ -34,12 +33,11 @@ const CALLERS: usize = 8;
 const AUTH: &str = "auth-service";
 
 /// How many, how often, how long.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StormOptions {
-    /// Whose `/me` is asked.
-    pub strategies: Vec<String>,
-    /// API replicas per strategy.
-    pub replicas: usize,
+    /// The system that is started; `/me` is asked of each of its strategies. Cancelling its interrupt
+    /// ends the measurement with [`StormError::Interrupted`].
+    pub stack: StackOptions,
     /// Requests for `/me` per second and strategy.
     pub rate: f64,
     /// Users who log in at the same time.
@@ -48,14 +46,8 @@ pub struct StormOptions {
     pub blocks: u32,
     /// Measured length of one window.
     pub window: Duration,
-    /// A Redis that runs.
-    pub redis_url: Option<String>,
-    /// Where the programs are.
-    pub bin_dir: Option<PathBuf>,
     /// Where all randomness begins.
     pub seed: u64,
-    /// Ends it early, with [`StormError::Interrupted`].
-    pub interrupt: CancellationToken,
 }
 
 /// It could not be measured.
@@ -98,17 +90,7 @@ struct Windows {
 /// The stack does not start or the generator fails. What the storm does is never an error.
 pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, StormError> {
     progress.step("starting the system");
-    let stack = Stack::start(StackOptions {
-        strategies: options.strategies.clone(),
-        replicas: options.replicas,
-        redis: options
-            .redis_url
-            .clone()
-            .map_or(RedisSource::Child, RedisSource::Url),
-        bin_dir: options.bin_dir.clone(),
-        interrupt: options.interrupt.clone(),
-        ..StackOptions::default()
-    })?;
+    let stack = Stack::start(options.stack.clone())?;
     let gateway = Url::parse(&stack.gateway_url).expect("the stack's own URL is one");
     progress.step(&format!("registering {} users", options.logins));
     let bodies = bodies(&gateway, options.logins)?;
@@ -138,7 +120,7 @@ pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, S
     }
     let after = memory()?;
     let _ended = stack.stop(Duration::from_secs(3));
-    let strategies = options.strategies.iter().zip(windows);
+    let strategies = options.stack.strategies.iter().zip(windows);
     Ok(StormResult {
         concurrent_logins: options.logins,
         rate_per_second: options.rate,
@@ -183,7 +165,7 @@ fn arms(gateway: &Url, options: &StormOptions) -> Result<Vec<Arm>, StormError> {
             },
         })
     };
-    options.strategies.iter().map(arm).collect()
+    options.stack.strategies.iter().map(arm).collect()
 }
 
 /// One window; the storm begins ahead of what is measured, and is over at its end.
@@ -201,7 +183,7 @@ fn window(
         drain: Duration::from_secs(1),
         connections: 16,
         seed,
-        interrupt: options.interrupt.clone(),
+        interrupt: options.stack.interrupt.clone(),
         ..Options::default()
     };
     let running = engine::start(load, arms.to_vec())?;

@@ -4,21 +4,20 @@ use loadtest::{
     freshness::{self, FreshnessOptions},
     progress::Progress,
     results::{RevocationKind, RevocationLag},
+    stack::StackOptions,
 };
-use tokio_util::sync::CancellationToken;
 
 #[test]
 fn a_logout_ends_a_session_at_once_and_a_token_when_it_expires() {
     let options = FreshnessOptions {
-        strategies: vec!["jwt".to_owned(), "session".to_owned()],
-        replicas: 2,
+        stack: StackOptions {
+            replicas: 2,
+            ..StackOptions::default()
+        },
         revocations: 8,
         kinds: vec![RevocationKind::Logout],
         quick: true,
-        redis_url: None,
-        bin_dir: None,
         seed: 1,
-        interrupt: CancellationToken::new(),
     };
     let progress = Progress::start(freshness::expected(&options));
     let found = freshness::run(&options, &progress).unwrap_or_else(|error| panic!("{error}"));

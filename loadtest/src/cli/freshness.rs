@@ -22,7 +22,7 @@ impl FreshnessArgs {
         let found = freshness::run(&options, &progress);
         progress.finish();
         let found = match found {
-            Err(_) if options.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
+            Err(_) if options.stack.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
             found => found?,
         };
         print(&report::freshness(&found));
@@ -45,8 +45,7 @@ impl FreshnessArgs {
             freshness::REVOCATIONS
         };
         FreshnessOptions {
-            strategies: self.system.strategies,
-            replicas: self.system.replicas,
+            stack: self.system.stack(interrupt),
             revocations: self.revocations.unwrap_or(usual),
             kinds: if self.kinds.is_empty() {
                 RevocationKind::ALL.to_vec()
@@ -54,10 +53,7 @@ impl FreshnessArgs {
                 self.kinds
             },
             quick: self.quick,
-            redis_url: self.system.redis_url,
-            bin_dir: self.system.bin_dir,
             seed: self.seed,
-            interrupt,
         }
     }
 }

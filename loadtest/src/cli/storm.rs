@@ -21,7 +21,7 @@ impl StormArgs {
         let found = storm::run(&options, &progress);
         progress.finish();
         let found = match found {
-            Err(_) if options.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
+            Err(_) if options.stack.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
             found => found?,
         };
         print(&found.to_string());
@@ -35,16 +35,12 @@ impl StormArgs {
     fn options(self, interrupt: CancellationToken) -> StormOptions {
         let (blocks, window) = if self.quick { (2, 3) } else { (5, 5) };
         StormOptions {
-            strategies: self.system.strategies,
-            replicas: self.system.replicas,
+            stack: self.system.stack(interrupt),
             rate: self.rate,
             logins: self.logins as usize,
             blocks,
             window: Duration::from_secs(window),
-            redis_url: self.system.redis_url,
-            bin_dir: self.system.bin_dir,
             seed: self.seed,
-            interrupt,
         }
     }
 }

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{CompareError, CompareOptions};
 use crate::{
-    stack::{RedisSource, Stack, StackOptions},
+    stack::{RedisSource, Stack},
     usage::Meter,
 };
 
@@ -24,23 +24,17 @@ impl Subject {
     pub(super) fn reach(options: &CompareOptions) -> Result<Self, CompareError> {
         if let Some(gateway) = &options.gateway {
             let admin = options.gateway_admin.as_deref();
+            let redis = match &options.stack.redis {
+                RedisSource::Url(url) => Some(url.as_str()),
+                RedisSource::Child => None,
+            };
             return Ok(Self {
                 gateway: gateway.clone(),
-                meter: Meter::of_found(admin, options.redis_url.as_deref())?,
+                meter: Meter::of_found(admin, redis)?,
                 stack: None,
             });
         }
-        let stack = Stack::start(StackOptions {
-            strategies: options.strategies.clone(),
-            replicas: options.replicas,
-            redis: options
-                .redis_url
-                .clone()
-                .map_or(RedisSource::Child, RedisSource::Url),
-            bin_dir: options.bin_dir.clone(),
-            interrupt: options.interrupt.clone(),
-            ..StackOptions::default()
-        })?;
+        let stack = Stack::start(options.stack.clone())?;
         Ok(Self {
             gateway: Url::parse(&stack.gateway_url).expect("the stack's own URL is one"),
             meter: Meter::of_stack(&stack)?,
