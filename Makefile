@@ -82,11 +82,12 @@ bench: toolchain ## Measures the gateway against nginx and HAProxy, then the ben
 	cargo test --release -p gateway --lib --locked cache -- --ignored --nocapture
 
 .PHONY: example
-example: toolchain ## Renews the README's table, docs/example and the schema from a new, long run (leave the machine alone)
-	scripts/install.sh redis
+example: toolchain ## Renews the README's tables, docs/example and the schema from new runs (leave the machine alone, 25 minutes)
+	scripts/install.sh redis chromium chromedriver
 	cargo build --release --locked --workspace --bins
 	$(TARGET_DIR)/release/loadtest schema > docs/results.schema.json
-	scripts/renew-example.sh $(EXAMPLE)
+	scripts/renew-example.sh $(PARTS)
+	$(MAKE) browser STATEWISE_BIN_DIR=$(TARGET_DIR)/release SCREENSHOT=docs/example/page.png
 
 .PHONY: freshness
 freshness: toolchain ## Measures how long a revoked credential is accepted, for all six strategies with 3 replicas each

@@ -1,12 +1,21 @@
 #!/usr/bin/env bash
-# Renews what README.md shows: runs the whole comparison (leave the machine alone meanwhile: two strategies take some
-# 15 minutes, six some 40), and makes the table and the picture of its report from the result. Chromium takes the
-# picture; without it the old one stays.
+# Renews what README.md shows, all on one machine (leave it alone meanwhile, some 25 minutes):
 #
-#   scripts/renew-example.sh [COMPARE ARGUMENT]...    a new run, of all six strategies with two replicas each by default
-#   scripts/renew-example.sh --no-run                 table and picture of docs/example/results.json as it is
+#   two           tokens and sessions compared at length: the first table, docs/example/results.json and the picture
+#   strategies    nine arms in the quick form: docs/example/strategies.txt and the table of CPU times
+#   freshness     200 logouts of each strategy: docs/example/freshness.txt and the table of lags
+#
+#   scripts/renew-example.sh [PART]...    these parts, all by default
+#   scripts/renew-example.sh --no-run     tables and picture of what is in docs/example
+#
+# Chromium takes the picture; without it the old one stays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+readonly EXAMPLE=docs/example
+readonly STRATEGIES=(jwt session session-cached jwt-revocable introspection phantom)
+readonly ARMS=(jwt jwt-remembered session session-cached jwt-revocable jwt-revocable-remembered introspection phantom
+    phantom-remembered)
 
 loadtest=${CARGO_TARGET_DIR:-target}/release/loadtest
 [ -x "$loadtest" ] || { echo "renew-example: build first: cargo build --release --workspace --bins" >&2; exit 2; }
@@ -14,34 +23,77 @@ loadtest=${CARGO_TARGET_DIR:-target}/release/loadtest
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-case ${1:-} in
-    --no-run) ;;
-    -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
-    *)
-        if [ $# -eq 0 ]; then
-            for strategy in jwt session session-cached jwt-revocable introspection phantom; do
-                set -- "$@" --strategy "$strategy"
-            done
-        fi
-        # 4 is an answer as well: what cannot be told apart is shown as such.
-        "$loadtest" compare --out "$work" "$@" || [ $? -eq 4 ]
-        cp "$work/results.json" docs/example/results.json
-        ;;
-esac
+# measure ARGUMENT...: runs the load test. 4 is an answer as well: what cannot be told apart is shown as such.
+measure() {
+    "$loadtest" "$@" || [ $? -eq 4 ]
+}
 
-{ "$loadtest" report docs/example/results.json --out "$work" || [ $? -eq 4 ]; } | sed '$d' >"$work/table"
-awk -v table="$work/table" '
-    /<!-- table -->/ { print; print "```text"; while ((getline line < table) > 0) print line; print "```"; inside = 1; next }
-    /<!-- end of table -->/ { inside = 0 }
-    !inside' README.md >"$work/README.md"
-cp "$work/README.md" README.md
+# shown FILE ARGUMENT...: runs the load test and keeps the command and what it prints.
+shown() {
+    local file=$1
+    shift
+    measure "$@" >"$work/printed"
+    { echo "\$ loadtest $*" | sed "s| --out $work||" | fold -s -w 110 | sed '2,$s/^/    /; $!s/ *$/ \\/'; grep -v '^/' "$work/printed"; } >"$file"
+}
 
-browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
-if [ -n "$browser" ]; then
+# put MARKER: replaces what stands between <!-- MARKER --> and <!-- end of MARKER --> in README.md by standard input.
+put() {
+    cat >"$work/block"
+    [ -s "$work/block" ] || { echo "renew-example: nothing to show for $1" >&2; exit 1; }
+    awk -v marker="$1" -v block="$work/block" '
+        $0 == "<!-- " marker " -->" {
+            print; print "```text"; while ((getline line < block) > 0) print line; print "```"; inside = 1; next
+        }
+        $0 == "<!-- end of " marker " -->" { inside = 0 }
+        !inside' README.md >"$work/README.md"
+    cp "$work/README.md" README.md
+}
+
+two() {
+    measure compare --out "$work" --strategy jwt --strategy session --revocations 0
+    cp "$work/results.json" $EXAMPLE/results.json
+}
+
+strategies() {
+    # shellcheck disable=SC2046
+    shown $EXAMPLE/strategies.txt compare --quick --revocations 0 --out "$work" $(printf -- '--strategy %s ' "${ARMS[@]}")
+}
+
+freshness() {
+    # shellcheck disable=SC2046
+    shown $EXAMPLE/freshness.txt freshness --replicas 3 --revocations 200 --kind logout \
+        $(printf -- '--strategy %s ' "${STRATEGIES[@]}")
+}
+
+# The page that a browser shows, as a picture.
+picture() {
+    local browser
+    browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+    if [ -z "$browser" ]; then
+        echo "renew-example: no chromium here; $EXAMPLE/report.png is as it was" >&2
+        return
+    fi
     # Root needs --no-sandbox; the page is our own and loads nothing.
     "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,2600 \
         --screenshot="$work/report.png" "file://$work/report.html" >/dev/null 2>&1
-    cp "$work/report.png" docs/example/report.png
-else
-    echo "renew-example: no chromium here; docs/example/report.png is as it was" >&2
-fi
+    cp "$work/report.png" $EXAMPLE/report.png
+}
+
+case ${1:-} in
+    --no-run) ;;
+    -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
+    '') two; strategies; freshness ;;
+    *)
+        for part in "$@"; do
+            case $part in
+                two | strategies | freshness) "$part" ;;
+                *) echo "renew-example: $part is not two, strategies or freshness" >&2; exit 2 ;;
+            esac
+        done
+        ;;
+esac
+
+measure report $EXAMPLE/results.json --out "$work" | sed '$d' | put table
+sed -n '/ CPU generator .* CPU system$/,/^$/p' $EXAMPLE/strategies.txt | sed '$d' | put strategies
+sed -n '/^Revocation lag:/,$p' $EXAMPLE/freshness.txt | put freshness
+picture
