@@ -26,9 +26,9 @@ const FIND: &str = "SELECT c.client_id, c.redirect_uri, c.challenge, c.created_a
      u.id, u.username, u.roles, u.valid_after, \
      (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') \
      FROM authorization_codes c JOIN users u ON u.id = c.user_id \
-     WHERE c.code_hash = $1 AND (c.expires_at > $2 OR c.family_id IS NOT NULL) \
+     WHERE c.code_hash = $1 AND (c.family_id IS NOT NULL OR (c.expires_at > $2 \
      AND u.disabled_at IS NULL AND c.created_at > u.logins_ended_at \
-     AND c.created_at > (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all')";
+     AND c.created_at > (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all')))";
 /// Of two that redeem a code at the same time one is let through.
 pub(crate) const SPEND: &str = "UPDATE authorization_codes SET family_id = $2 \
      WHERE code_hash = $1 AND family_id IS NULL";
@@ -108,7 +108,7 @@ impl AuthorizationCodes {
     }
 
     /// What a code stands for, unless it is unknown or over, or the logins of its user were ended
-    /// since. It may be spent: then it says for which login.
+    /// since. It may be spent, whatever happened to the user since: then it says for which login.
     ///
     /// # Errors
     ///

@@ -117,7 +117,9 @@ pub struct Args {
     clients: Option<Secret<String>>,
 
     /// Public clients of the authorization endpoint: ID=REDIRECT-URI, separated by commas; an ID may
-    /// stand there several times. The page at /page of this service is one without being named.
+    /// stand there several times. URIs are https, or http on this machine, and compared byte for
+    /// byte. A client gets the user's roles; there is no consent. The page at /page of this service
+    /// is one without being named.
     #[arg(long, env = "AUTH_PUBLIC_CLIENTS", default_value = "")]
     public_clients: String,
 

@@ -100,8 +100,8 @@ pub enum OAuthError {
     /// The client is known and may not do this.
     #[error("the client may not do this")]
     UnauthorizedClient,
-    /// The token is unknown, over, spent, revoked or another client's.
-    #[error("the token is not valid, or it is another client's")]
+    /// The code or token is unknown, over, spent, revoked or another client's.
+    #[error("the code or token is not valid, or it is another client's")]
     InvalidGrant,
     /// There are no scopes here.
     #[error("there are no scopes here: leave scope out")]

@@ -52,12 +52,12 @@ const FAMILY: &str = "SELECT f.id, f.client_id FROM refresh_tokens t \
 const ENDED: &str = "SELECT revoked_at FROM refresh_families WHERE id = $1";
 const REVOKE: &str =
     "UPDATE refresh_families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
-const LIST: &str = "SELECT f.id, f.created_at, f.expires_at, MAX(t.issued_at) \
+const LIST: &str = "SELECT f.id, f.client_id, f.created_at, f.expires_at, MAX(t.issued_at) \
      FROM refresh_families f JOIN refresh_tokens t ON t.family_id = f.id \
      JOIN users u ON u.id = f.user_id \
      WHERE f.user_id = $1 AND f.revoked_at IS NULL AND f.expires_at > $2 \
      AND (f.created_at > u.logins_ended_at OR f.id = u.spared_login) \
-     GROUP BY f.id, f.created_at, f.expires_at";
+     GROUP BY f.id, f.client_id, f.created_at, f.expires_at";
 const FORGET: &str = "DELETE FROM refresh_families WHERE expires_at <= $1";
 
 /// A token for its owner: 256 random bits.
@@ -98,6 +98,8 @@ pub struct Grant {
 pub struct Listed {
     /// Its id.
     pub family: String,
+    /// The client that its tokens are bound to.
+    pub client_id: String,
     /// When it began.
     pub created_at: u64,
     /// When it can be renewed no more.
@@ -322,7 +324,7 @@ impl RefreshTokens {
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Vec<Listed>, DatabaseError> {
-        type Row = (String, i64, i64, i64);
+        type Row = (String, String, i64, i64, i64);
         let statement = async {
             on_database!(self.database, pool => sqlx::query_as::<_, Row>(LIST)
                 .bind(user_id)
@@ -331,14 +333,17 @@ impl RefreshTokens {
         };
         let operation = families("SELECT");
         let rows = self.database.call(operation, trace, statement).await?;
-        let listed = rows
-            .into_iter()
-            .map(|(family, created_at, expires_at, renewed_at)| Listed {
-                family,
-                created_at: unsigned(created_at),
-                expires_at: unsigned(expires_at),
-                renewed_at: unsigned(renewed_at),
-            });
+        let listed =
+            rows.into_iter()
+                .map(
+                    |(family, client_id, created_at, expires_at, renewed_at)| Listed {
+                        family,
+                        client_id,
+                        created_at: unsigned(created_at),
+                        expires_at: unsigned(expires_at),
+                        renewed_at: unsigned(renewed_at),
+                    },
+                );
         Ok(listed.collect())
     }
 

@@ -134,12 +134,12 @@ fn each_kind_of_revocation_reaches_every_replica_within_a_second() {
         assert_eq!(victim.on_all(&cluster), (vec![200; 3], vec![200; 3]));
         // What a client reads of its own token without verifying it.
         let claims = claims_of(&victim.token);
-        let id = match kind {
-            "token" => &claims["jti"],
-            "session" => &claims["sid"],
-            _ => &claims["sub"],
+        let body = match kind {
+            "token" => json!({"kind": kind, "id": claims["jti"]}),
+            "session" => json!({"kind": kind, "id": claims["sid"]}),
+            "user" => json!({"kind": kind, "id": claims["sub"]}),
+            _ => json!({"kind": kind}),
         };
-        let body = json!({"kind": kind, "id": id});
         let ended = call(&cluster, Method::POST, "/revocations", &root, &body);
         assert_eq!(ended.status, 200, "{ended:?}");
         refused_everywhere(&cluster, kind, &victim.token);

@@ -11,6 +11,9 @@ use crate::issuer::CLIENT_ID;
 /// The `client_id` of this service's own page.
 const PAGE_ID: &str = "statewise-page";
 
+/// What an answer adds to the query (RFC 6749 §4.1.2, RFC 9207 §2): a client must not find it twice.
+const ANSWER: [&str; 5] = ["code", "state", "iss", "error", "error_description"];
+
 /// A public client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicClient {
@@ -42,7 +45,8 @@ pub enum PublicClientsError {
     /// A URI is none that a browser could be sent to safely.
     #[error(
         "the redirect URI of entry {0} must be an https URL, or an http URL of this machine \
-         (127.0.0.1, [::1] or localhost), without user and fragment"
+         (127.0.0.1, [::1] or localhost), as browsers write it (https://app.example.org/ with the \
+         last slash), without user, fragment and the parameters of an answer"
     )]
     RedirectUri(usize),
 }
@@ -71,45 +75,63 @@ impl PublicClients {
         self.0.iter().find(|client| client.id == id)
     }
 
-    /// These clients and one of our own, whose id no entry may have.
+    /// These clients and this service's own page, whose id no entry may have.
     ///
     /// # Errors
     ///
-    /// The list is refused.
-    pub fn parse(text: &str, own: PublicClient) -> Result<Self, PublicClientsError> {
-        let mut clients = vec![own];
+    /// Everything that is wrong with the list.
+    pub fn parse(text: &str, page: PublicClient) -> Result<Self, Vec<PublicClientsError>> {
+        let mut clients = vec![page];
+        let mut faults = Vec::new();
         let entries = text
             .split(',')
             .map(str::trim)
             .filter(|entry| !entry.is_empty());
         for (number, entry) in (1..).zip(entries) {
-            let (id, uri) = entry
-                .split_once('=')
-                .ok_or(PublicClientsError::Form(number))?;
-            let (id, uri) = (id.trim(), uri.trim());
-            if !is_id(id) {
-                return Err(PublicClientsError::Id(number));
-            }
-            if id == CLIENT_ID || id == clients[0].id {
-                return Err(PublicClientsError::Taken(number));
-            }
-            if !is_redirect_uri(uri) {
-                return Err(PublicClientsError::RedirectUri(number));
-            }
-            match clients.iter_mut().find(|client| client.id == id) {
-                Some(client) => client.redirect_uris.push(uri.to_owned()),
-                None => clients.push(PublicClient {
-                    id: id.to_owned(),
-                    redirect_uris: vec![uri.to_owned()],
-                }),
+            match read(number, entry) {
+                Ok((id, uri)) => match clients.iter_mut().find(|client| client.id == id) {
+                    Some(client) => client.redirect_uris.push(uri.to_owned()),
+                    None => clients.push(PublicClient {
+                        id: id.to_owned(),
+                        redirect_uris: vec![uri.to_owned()],
+                    }),
+                },
+                Err(fault) => faults.push(fault),
             }
         }
-        Ok(Self(clients.into()))
+        if faults.is_empty() {
+            Ok(Self(clients.into()))
+        } else {
+            Err(faults)
+        }
     }
 }
 
+fn read(number: usize, entry: &str) -> Result<(&str, &str), PublicClientsError> {
+    let (id, uri) = entry
+        .split_once('=')
+        .ok_or(PublicClientsError::Form(number))?;
+    let (id, uri) = (id.trim(), uri.trim());
+    if !is_id(id) {
+        return Err(PublicClientsError::Id(number));
+    }
+    if is_own(id) {
+        return Err(PublicClientsError::Taken(number));
+    }
+    if !is_redirect_uri(uri) {
+        return Err(PublicClientsError::RedirectUri(number));
+    }
+    Ok((id, uri))
+}
+
+/// Whether a `client_id` is that of `POST /login` or of this service's page.
+pub(super) fn is_own(id: &str) -> bool {
+    id == CLIENT_ID || id == PAGE_ID
+}
+
 /// RFC 6749 §3.1.2, RFC 9700 §2.1 and §4.1: absolute, without a fragment; a code must not travel in
-/// the clear, unless it does not leave the machine.
+/// the clear, unless it does not leave the machine. A text that a browser would write in another way
+/// is a mistake, and is compared with nothing that a client could send.
 fn is_redirect_uri(text: &str) -> bool {
     let Ok(url) = Url::from_str(text) else {
         return false;
@@ -120,20 +142,23 @@ fn is_redirect_uri(text: &str) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => return false,
     };
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
     let safe = url.scheme() == "https" || (url.scheme() == "http" && local);
-    safe && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
+    let anybody = url.username().is_empty() && url.password().is_none();
+    url.as_str() == text
+        && safe
+        && anybody
+        && url.host_str().is_some_and(|host| host.bytes().all(named))
+        && url.fragment().is_none()
+        && !url.query_pairs().any(|(name, _)| ANSWER.contains(&&*name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<PublicClients, PublicClientsError> {
-        let own = PublicClient {
-            id: "own".to_owned(),
-            redirect_uris: vec!["http://gate/page".to_owned()],
-        };
-        PublicClients::parse(text, own)
+    fn parse(text: &str) -> Result<PublicClients, Vec<PublicClientsError>> {
+        PublicClients::parse(text, PublicClient::page("http://gate/page".to_owned()))
     }
 
     #[test]
@@ -156,7 +181,7 @@ mod tests {
         ] {
             assert!(!a.may_redirect_to(other), "{other}");
         }
-        assert!(clients.find("b").is_some() && clients.find("own").is_some());
+        assert!(clients.find("b").is_some() && clients.find(PAGE_ID).is_some());
         assert!(clients.find("c").is_none());
     }
 
@@ -166,7 +191,10 @@ mod tests {
             ("b", PublicClientsError::Form(2)),
             ("b!=https://b.example.org/", PublicClientsError::Id(2)),
             ("=https://b.example.org/", PublicClientsError::Id(2)),
-            ("own=https://b.example.org/", PublicClientsError::Taken(2)),
+            (
+                "statewise-page=https://b.example.org/",
+                PublicClientsError::Taken(2),
+            ),
             (
                 "statewise-login=https://b.example.org/",
                 PublicClientsError::Taken(2),
@@ -185,11 +213,53 @@ mod tests {
                 "b=https://u@b.example.org/",
                 PublicClientsError::RedirectUri(2),
             ),
+            ("b=https:b.example.org/", PublicClientsError::RedirectUri(2)),
+            (
+                "b=https:\\\\b.example.org/",
+                PublicClientsError::RedirectUri(2),
+            ),
+            (
+                "b=https://b.example.org",
+                PublicClientsError::RedirectUri(2),
+            ),
+            (
+                "b=https://B.example.org/",
+                PublicClientsError::RedirectUri(2),
+            ),
+            (
+                "b=https://*.example.org/",
+                PublicClientsError::RedirectUri(2),
+            ),
+            (
+                "b=https://b;script-src/",
+                PublicClientsError::RedirectUri(2),
+            ),
+            (
+                "b=https://b.example.org/?a=b&code=c",
+                PublicClientsError::RedirectUri(2),
+            ),
+            (
+                "b=https://b.example.org/a b",
+                PublicClientsError::RedirectUri(2),
+            ),
             ("b=javascript:alert(1)", PublicClientsError::RedirectUri(2)),
-            ("b=data:text/html,x", PublicClientsError::RedirectUri(2)),
+            ("b=data:text/html;x", PublicClientsError::RedirectUri(2)),
         ] {
             let refused = parse(&format!("a=https://a.example.org/, {entry}"));
-            assert_eq!(refused.unwrap_err(), error, "{entry}");
+            assert_eq!(refused.unwrap_err(), [error], "{entry}");
         }
+    }
+
+    #[test]
+    fn every_fault_of_a_list_is_told() {
+        let faults = parse("a, b!=https://b.example.org/, c=http://c.example.org/").unwrap_err();
+        assert_eq!(
+            faults,
+            [
+                PublicClientsError::Form(1),
+                PublicClientsError::Id(2),
+                PublicClientsError::RedirectUri(3)
+            ]
+        );
     }
 }

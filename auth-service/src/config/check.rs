@@ -143,14 +143,23 @@ fn tokens(args: &Args, faults: &mut Faults) -> Option<TokenSettings> {
 }
 
 fn clients(args: &Args, faults: &mut Faults) -> Option<Clients> {
-    let confidential = args.clients.as_ref().map_or_else(
-        || Some(Clients::default()),
-        |list| faults.check("AUTH_CLIENTS", list.expose().parse()),
-    );
+    let list = args.clients.as_ref().map_or("", |list| list.expose());
+    let confidential = every("AUTH_CLIENTS", Clients::parse(list), faults);
     let page = format!("{}{PAGE_PATH}", args.issuer.trim_end_matches('/'));
     let public = PublicClients::parse(&args.public_clients, PublicClient::page(page));
-    let public = faults.check("AUTH_PUBLIC_CLIENTS", public)?;
-    faults.check("AUTH_PUBLIC_CLIENTS", confidential?.with_public(public))
+    let public = every("AUTH_PUBLIC_CLIENTS", public, faults);
+    faults.check("AUTH_PUBLIC_CLIENTS", confidential?.with_public(public?))
+}
+
+/// Notes each fault of a list.
+fn every<T, E: Display>(
+    variable: &str,
+    outcome: Result<T, Vec<E>>,
+    faults: &mut Faults,
+) -> Option<T> {
+    outcome
+        .map_err(|found| found.iter().for_each(|fault| faults.add(variable, fault)))
+        .ok()
 }
 
 /// RFC 8414 §2: a URL without query and fragment.

@@ -9,9 +9,12 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         Object, ObjectBuilder, RefOr, Schema, Type,
-        schema::{AnyOfBuilder, ArrayBuilder},
+        schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder, OneOfBuilder},
     },
 };
+
+/// No credential has fewer characters: those of 43 are refused for tokens and sessions.
+const PRINTABLE_ID: &str = "^[ -~]{1,42}$";
 
 /// A new user.
 #[derive(ToSchema)]
@@ -252,6 +255,8 @@ struct ListedLogin {
     /// Public: it is no credential.
     id: String,
     kind: LoginKind,
+    /// The client that it was made with.
+    client_id: String,
     created_at: u64,
     /// The last request up to a tenth of the idle limit; for tokens the last renewal.
     last_seen: u64,
@@ -324,38 +329,35 @@ pub(super) struct Changed {
     revocation: Push,
 }
 
-/// What is to be taken back.
-#[derive(ToSchema)]
-#[serde(untagged)]
-pub(super) enum TakenBack {
-    One {
-        #[schema(inline)]
-        kind: RevokedKind,
-        /// `jti`, `sid`, or the id or the name of a user.
-        #[schema(min_length = 1, max_length = 128)]
-        id: String,
-    },
-    All {
-        #[schema(inline)]
-        kind: Everything,
-        /// Absent: whoever names one means another kind.
-        #[schema(max_length = 0, nullable = false)]
-        id: Option<String>,
-    },
-}
+/// What is to be taken back: one thing by its id, or everything and then nothing beside it, which no
+/// derived schema says.
+pub(super) struct TakenBack;
 
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub(super) enum RevokedKind {
-    Token,
-    Session,
-    User,
-}
+impl ToSchema for TakenBack {}
 
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub(super) enum Everything {
-    All,
+impl PartialSchema for TakenBack {
+    fn schema() -> RefOr<Schema> {
+        let kinds = |kinds: &[&str]| {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(kinds.iter().copied()))
+        };
+        let id = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("`jti`, `sid`, or the id or the name of a user"))
+            .pattern(Some(PRINTABLE_ID));
+        let one = ObjectBuilder::new()
+            .property("kind", kinds(&["token", "session", "user"]))
+            .required("kind")
+            .property("id", id)
+            .required("id");
+        let all = ObjectBuilder::new()
+            .property("kind", kinds(&["all"]))
+            .required("kind")
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+        let either = OneOfBuilder::new().item(one.build()).item(all.build());
+        RefOr::T(Schema::OneOf(either.build()))
+    }
 }
 
 /// RFC 7517 §5.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde_json::{Value, json};
-use shared::{server::trace_of, telemetry::trace::TraceHandle};
+use shared::{server::trace_of, session::SessionId, telemetry::trace::TraceHandle};
 
 use super::{
     State,
@@ -191,22 +191,28 @@ fn read_revocation(json: Value) -> Result<(String, String), Error> {
     let id = match kind.as_deref() {
         None => Some(String::new()),
         Some("all") => {
-            // Whoever names one and ends all of them has made a mistake.
-            body.absent("id", "belongs to token, session and user");
+            // Whoever says which one, in whatever spelling, does not mean all.
+            body.nothing_else();
             Some(String::new())
         }
-        Some(_) => body.text("id").and_then(|id| {
-            let id = id.expose().clone();
-            let fits = (1..=128).contains(&id.chars().count());
-            body.check(
-                "id",
-                if fits {
-                    Ok(id)
-                } else {
-                    Err(vec!["must have 1 to 128 characters"])
-                },
-            )
+        Some(kind) => body.text("id").and_then(|id| {
+            let outcome = revocable(kind, id.expose());
+            body.check("id", outcome)
         }),
     };
     body.finish(kind.zip(id))
+}
+
+/// An id that something can have. A credential is none: it would be told to logs and administrators,
+/// and the session or login that it opens would go on.
+fn revocable(kind: &str, id: &str) -> Result<String, Vec<&'static str>> {
+    if !(1..=128).contains(&id.chars().count()) || id.chars().any(char::is_control) {
+        return Err(vec!["must have 1 to 128 characters that can be printed"]);
+    }
+    if kind != "user" && SessionId::parse(id).is_some() {
+        return Err(vec![
+            "is a session id or a refresh token; a session is named by its sid, a token by its jti",
+        ]);
+    }
+    Ok(id.to_owned())
 }

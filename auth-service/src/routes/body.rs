@@ -56,10 +56,12 @@ impl Body {
         flag
     }
 
-    /// Notes a member that must not be there, unless it is the empty text.
-    pub(super) fn absent(&mut self, name: &str, reason: &str) {
-        if self.members.remove(name).is_some_and(|value| value != "") {
-            self.fault(name, reason);
+    /// Notes every member that was not taken.
+    pub(super) fn nothing_else(&mut self) {
+        // A name may be anything, and is cut; its value is not repeated at all.
+        for name in std::mem::take(&mut self.members).keys() {
+            let name: String = name.chars().take(32).collect();
+            self.fault(&name, "does not belong here");
         }
     }
 

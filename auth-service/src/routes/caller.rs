@@ -132,7 +132,7 @@ mod tests {
     const SECRET: &str = "0123456789-abcdefghijklmnopqrs_tu";
 
     fn clients() -> Clients {
-        format!("api:{SECRET}:introspect").parse().unwrap()
+        Clients::parse(&format!("api:{SECRET}:introspect")).unwrap()
     }
 
     fn call(authorization: Option<&str>, pairs: &[(&str, &str)]) -> Result<Caller, OAuthError> {

@@ -53,11 +53,16 @@ async fn revoke_opaque(
         ending::login(state, &login, trace).await?;
         return Ok(());
     }
-    // Sessions are the login's, so another client ends none; and needs not know that it is one.
     if caller.id() == CLIENT_ID {
         ending::session(state, id, trace).await?;
+        return Ok(());
     }
-    Ok(())
+    // Sessions are the login's, so another client ends none, and is told so.
+    let session = state.sessions.read(id, state.issuer.now(), trace).await?;
+    match session {
+        Some(_) => Err(OAuthError::InvalidGrant.into()),
+        None => Ok(()),
+    }
 }
 
 async fn revoke_signed(

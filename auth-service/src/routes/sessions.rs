@@ -9,7 +9,7 @@ use shared::{
 };
 
 use super::{State, cookie, ending, signed_in::SignedIn};
-use crate::{error::Error, refresh::Listed, revocations::Push};
+use crate::{error::Error, issuer::CLIENT_ID, refresh::Listed, revocations::Push};
 
 pub(super) async fn list(
     request: HttpRequest,
@@ -45,6 +45,10 @@ pub(super) async fn end(
     let trace = trace_of(&request);
     let trace = trace.as_ref();
     let caller = SignedIn::of(&request, &state, trace).await?;
+    // No login has such an id, and PostgreSQL takes no NUL.
+    if id.chars().any(char::is_control) {
+        return Err(Error::NotFound);
+    }
     let user = &caller.user.id;
     let now = state.issuer.now();
     let ended = state
@@ -89,6 +93,7 @@ fn token_login(login: &Listed, caller: &SignedIn) -> Value {
     json!({
         "id": login.family,
         "kind": "token",
+        "client_id": login.client_id,
         "created_at": login.created_at,
         "last_seen": login.renewed_at,
         "expires_at": login.expires_at,
@@ -106,6 +111,7 @@ fn session_login(session: &Session, caller: &SignedIn) -> Value {
     json!({
         "id": sid,
         "kind": "session",
+        "client_id": CLIENT_ID,
         "created_at": created_at,
         "last_seen": session.last_seen,
         "expires_at": expires_at,

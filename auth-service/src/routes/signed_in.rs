@@ -1,4 +1,5 @@
-//! Who calls this service's own endpoints: a user, by an access token or a session id.
+//! Who calls this service's own endpoints: a user, by an access token or a session id of a login by
+//! `POST /login`.
 //!
 //! The user is read from the database each time, so that a disabled user is refused and roles are
 //! those of now. What cannot be decided is an error of the store that did not answer.
@@ -17,7 +18,7 @@ use shared::{
 };
 
 use super::{State, cookie};
-use crate::{error::Error, users::User};
+use crate::{error::Error, issuer::CLIENT_ID, users::User};
 
 /// The role of administrators.
 pub(super) const ADMIN: &str = "admin";
@@ -58,6 +59,11 @@ impl SignedIn {
                 let claims = state.issuer.verify(&token)?;
                 if state.revocations.refuses(&claims, trace).await? {
                     return Err(Error::InvalidCredential);
+                }
+                // A client that a user logged in to, or a service that acts for them, uses the APIs;
+                // accounts, keys and other logins are no part of that.
+                if claims.client_id != CLIENT_ID {
+                    return Err(Error::NotAllowed);
                 }
                 (claims.sub, claims.sid.unwrap_or_default())
             }

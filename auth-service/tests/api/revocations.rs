@@ -191,13 +191,12 @@ async fn each_kind_ends_what_it_names_and_a_login_in_the_same_second_is_good(bac
         let (token, refresh, claims) = token_of(&service, "ada").await;
         let (_, _, other) = token_of(&service, "eve").await;
         let session = Caller::session(&service, "ada").await;
-        let id = match kind {
-            "token" => claims.jti.clone(),
-            "session" => claims.sid.clone().unwrap(),
-            "user" => "ada".to_owned(),
-            _ => String::new(),
+        let body = match kind {
+            "token" => json!({"kind": kind, "id": claims.jti}),
+            "session" => json!({"kind": kind, "id": claims.sid}),
+            "user" => json!({"kind": kind, "id": "ada"}),
+            _ => json!({"kind": kind}),
         };
-        let body = json!({"kind": kind, "id": id});
         let ended = root.post(&service, "/revocations", &body).await;
         assert_eq!(ended.status(), 200, "{kind}");
         replica.hears_of(&claims).await;

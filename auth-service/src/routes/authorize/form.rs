@@ -2,7 +2,6 @@
 
 use actix_web::{HttpResponse, http::StatusCode};
 use maud::html;
-use url::Url;
 
 use super::request::Authorization;
 use crate::{error::Error, routes::html};
@@ -42,15 +41,9 @@ pub(super) fn response(
             button { "Log in" }
         }
     };
-    // A browser checks the redirect that follows a form against the form's policy too.
-    let origin = Url::parse(&purpose.redirect_uri)
-        .map(|uri| uri.origin().ascii_serialization())
-        .unwrap_or_default();
-    html::response(
-        StatusCode::OK,
-        &format!("; form-action 'self' {origin}"),
-        html::page("Log in", STYLE, &content),
-    )
+    // No form-action: browsers hold every redirect that follows a form to it, also those of the client
+    // after ours, and an address of IPv6 cannot be written there.
+    html::response(StatusCode::OK, "", html::page("Log in", STYLE, &content))
 }
 
 /// A page that ends here.

@@ -2,14 +2,15 @@
 
 use crate::{clients::Clients, codes::Purpose, routes::form::Parameters};
 
-/// Parameters that the form carries on.
-pub(super) const CARRIED: [&str; 6] = [
+/// Parameters that are looked at after it is known where to send the answer.
+const ONCE: [&str; 7] = [
     "response_type",
-    "client_id",
-    "redirect_uri",
-    "state",
+    "response_mode",
+    "scope",
     "code_challenge",
     "code_challenge_method",
+    "username",
+    "password",
 ];
 pub(super) const UNKNOWN_URI: &str =
     "redirect_uri must be one of those that AUTH_PUBLIC_CLIENTS lists for the client.";
@@ -52,8 +53,13 @@ pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authori
         .map_err(Refusal::Here)?
         .filter(|uri| client.may_redirect_to(uri))
         .ok_or(Refusal::Here(UNKNOWN_URI))?;
-    // From here on the client is told, with its state if that can be read.
-    let state = single(parameters, "state");
+    // From here on the client is told, with its state if there is one to give back.
+    let state = single(parameters, "state").and_then(|state| match state {
+        Some(state) if !is_state(state) => {
+            Err("state must be up to 1024 printable characters of ASCII")
+        }
+        state => Ok(state),
+    });
     let refuse = |error, reason| Refusal::AtClient {
         redirect_uri: redirect_uri.to_owned(),
         state: state.ok().flatten().map(str::to_owned),
@@ -61,14 +67,12 @@ pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authori
         reason,
     };
     let invalid = |reason| refuse("invalid_request", reason);
+    let opaque = state.map_err(invalid)?;
     // RFC 6749 §3.1: no parameter more than once.
-    for name in CARRIED {
+    for name in ONCE {
         single(parameters, name).map_err(invalid)?;
     }
     let get = |name| single(parameters, name).ok().flatten();
-    if get("state").is_some_and(|state| state.len() > STATE_LIMIT) {
-        return Err(Refusal::Here("state is longer than 1024 characters."));
-    }
     match get("response_type") {
         Some("code") => {}
         Some(_) => return Err(refuse("unsupported_response_type", "the only one is code")),
@@ -100,8 +104,13 @@ pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authori
             redirect_uri: redirect_uri.to_owned(),
             challenge: challenge.to_owned(),
         },
-        state: get("state").map(str::to_owned),
+        state: opaque.map(str::to_owned),
     })
+}
+
+/// RFC 6749 appendix A.5.
+fn is_state(text: &str) -> bool {
+    text.len() <= STATE_LIMIT && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 /// RFC 6749 §3.1: a parameter without a value counts as absent.
@@ -126,11 +135,8 @@ mod tests {
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
     fn clients() -> Clients {
-        let own = PublicClient {
-            id: "page".to_owned(),
-            redirect_uris: vec!["http://gate/page".to_owned()],
-        };
-        let public = PublicClients::parse(&format!("app={URI}"), own).unwrap();
+        let page = PublicClient::page("http://gate/page".to_owned());
+        let public = PublicClients::parse(&format!("app={URI}"), page).unwrap();
         Clients::default().with_public(public).unwrap()
     }
 
@@ -213,6 +219,15 @@ mod tests {
             ),
             (vec![("response_mode", "fragment")], "invalid_request"),
             (vec![("scope", "all")], "invalid_scope"),
+            (vec![("scope", "a"), ("scope", "b")], "invalid_request"),
+            (
+                vec![("response_mode", "query"), ("response_mode", "query")],
+                "invalid_request",
+            ),
+            (
+                vec![("password", "a"), ("password", "b")],
+                "invalid_request",
+            ),
             (vec![("code_challenge", "")], "invalid_request"),
             (vec![("code_challenge", &CHALLENGE[1..])], "invalid_request"),
             (

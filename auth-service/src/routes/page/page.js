@@ -51,6 +51,8 @@ async function post(url, parameters) {
   const text = await response.text();
   if (response.ok) return text === "" ? {} : JSON.parse(text);
   say(`POST ${new URL(url).pathname} was answered ${response.status}`, text);
+  // Only a refusal ends the login; a server that cannot answer now may be asked again.
+  if (response.status === 400) hold(null);
   return null;
 }
 
@@ -103,7 +105,6 @@ async function renew() {
     client_id: CLIENT_ID,
     refresh_token: tokens.refresh_token,
   });
-  // Only a refusal ends the login; a server that cannot answer now may be asked again.
   if (answer !== null) {
     hold(answer);
     say("Renewed: both tokens are new");
@@ -137,8 +138,8 @@ async function start() {
   const response = await fetch(".well-known/oauth-authorization-server");
   if (!response.ok) throw new Error(`the auth-service answered ${response.status}`);
   server = await response.json();
-  // Codes are sent to one address only, compared byte for byte.
-  if (location.origin + location.pathname !== ownUrl()) {
+  // Codes are sent to one address only. The issuer may be written in another way than browsers do.
+  if (location.origin + location.pathname !== new URL(ownUrl()).href) {
     location.replace(ownUrl());
     return;
   }

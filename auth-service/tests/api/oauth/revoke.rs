@@ -61,6 +61,10 @@ async fn rfc7009_2_a_session_id_ends_its_session() {
     let session = service.logged_in("ada", "session").await;
     let id = text(&session, "session_id");
     assert_eq!(service.introspected(id).await["active"], true);
+    // RFC 7009 §2.1: another client is told that it is not its own.
+    let other = service.oauth_as(WORKER, "revoke", &[("token", id)]).await;
+    refused(other, 400, "invalid_grant").await;
+    assert_eq!(service.introspected(id).await["active"], true);
     given_back(&service, id).await;
     assert_eq!(service.introspected(id).await, json!({"active": false}));
     service.stop().await;
