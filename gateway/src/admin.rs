@@ -95,7 +95,9 @@ fn description() -> Document {
         env!("CARGO_PKG_VERSION"),
         "The gateway's own paths. With GATEWAY_ADMIN_LISTEN, all but the health checks are on that \
          address only. Every path that takes GET takes HEAD as well. Requests to a route are \
-         answered by its pool.",
+         answered by its pool. Where that cannot be, the gateway answers with a problem: 503 and \
+         Retry-After when no member could be reached and nothing was sent, 502 when it was sent \
+         and the answer was lost or is none, 504 when none came in time.",
     )
     .get(
         "/pools",

@@ -22,7 +22,9 @@ pub(crate) enum Refusal {
     BodyLost,
     /// The pool has no members.
     NoUpstream,
-    /// No upstream could be reached, or the connection ended before an answer.
+    /// No upstream took the request: it may be sent again, whatever its method.
+    Unreachable,
+    /// The request was sent, and its answer was lost or is none.
     BadGateway,
     /// No answer in time.
     GatewayTimeout,
@@ -41,7 +43,8 @@ impl Refusal {
             Self::BodyTimeout => "request-timeout",
             Self::BodyLost => "request-incomplete",
             Self::NoUpstream => "no-upstream",
-            Self::BadGateway => "upstream-unreachable",
+            Self::Unreachable => "upstream-unreachable",
+            Self::BadGateway => "upstream-failed",
             Self::GatewayTimeout => "upstream-timeout",
             Self::ExchangeUnavailable => "session-exchange-unavailable",
         }
@@ -62,7 +65,8 @@ impl Refusal {
             Self::BodyTimeout => Problem::new(408, code, "The body did not come in time"),
             Self::BodyLost => Problem::new(400, code, "The body ended early"),
             Self::NoUpstream => Problem::unavailable(code, "No upstream is known"),
-            Self::BadGateway => Problem::new(502, code, "The upstream could not be reached"),
+            Self::Unreachable => Problem::unavailable(code, "No upstream could be reached"),
+            Self::BadGateway => Problem::new(502, code, "The upstream gave no valid answer"),
             Self::GatewayTimeout => Problem::new(504, code, "The upstream did not answer in time"),
             Self::ExchangeUnavailable => {
                 Problem::unavailable(code, "The session cannot be checked now")

@@ -75,11 +75,7 @@ fn without_the_auth_service_both_kinds_of_credential_keep_working() {
         assert_eq!(cluster.get_as("/jwt/me", &token).status, 200);
         assert_eq!(cluster.get_as("/session/me", &session).status, 200);
     }
-    let login = cluster.log_in("ada", "token").status;
-    assert!(
-        (502..=504).contains(&login),
-        "a login without its service answered {login}"
-    );
+    cluster.log_in("ada", "token").assert_undecided();
 
     cluster.stack.restart("auth-service").unwrap();
     cluster.stack.wait_ready("auth-service").unwrap();

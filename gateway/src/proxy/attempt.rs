@@ -104,17 +104,14 @@ pub(crate) async fn run(
     let repeatable = prepared.repeatable;
     let mut tried = [u64::MAX; MAX_ATTEMPTS];
     let mut again = false;
+    let mut refusal = Refusal::NoUpstream;
     for attempt in 0..MAX_ATTEMPTS {
         let wanted = Wanted {
             tried: &tried[..attempt],
             again,
         };
         let Some(in_flight) = choose(worker, pool, wanted) else {
-            return Err(if attempt == 0 {
-                Refusal::NoUpstream
-            } else {
-                Refusal::BadGateway
-            });
+            break;
         };
         tried[attempt] = in_flight.endpoint().id;
         if prepared.host_missing {
@@ -154,9 +151,16 @@ pub(crate) async fn run(
         };
         spans::failed(&mut span, cause.label());
         pool.metrics.attempt(Outcome::Failed(cause));
+        // What was sent once may have been acted on, however later attempts fail.
+        if refusal != Refusal::BadGateway {
+            refusal = match cause {
+                Cause::Connect | Cause::Unsent => Refusal::Unreachable,
+                Cause::Lost => Refusal::BadGateway,
+            };
+        }
         let Some(next) = next.filter(|next| cause.permits(repeatable, next.body().is_whole()))
         else {
-            return Err(Refusal::BadGateway);
+            break;
         };
         if attempt + 1 == MAX_ATTEMPTS {
             break;
@@ -168,7 +172,7 @@ pub(crate) async fn run(
         pool.metrics.retry(cause);
         request = next;
     }
-    Err(Refusal::BadGateway)
+    Err(refusal)
 }
 
 /// The members are looked at for this moment only: the snapshot is not held while waiting.
