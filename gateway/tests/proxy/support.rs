@@ -179,6 +179,7 @@ pub(crate) struct Upstream {
     pub(crate) ready: Arc<AtomicBool>,
     /// Requests other than `/readyz` that have come in.
     pub(crate) count: Arc<AtomicUsize>,
+    killed: CancellationToken,
     serving: JoinHandle<()>,
 }
 
@@ -225,6 +226,7 @@ impl Upstream {
         let ready = Arc::new(AtomicBool::new(true));
         let count = Arc::new(AtomicUsize::new(0));
         let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
+        let killed = CancellationToken::new();
         Self {
             address: listener.local_addr().unwrap(),
             serving: tokio::spawn(serve(
@@ -232,9 +234,11 @@ impl Upstream {
                 handler,
                 Arc::clone(&ready),
                 Arc::clone(&count),
+                killed.clone(),
             )),
             ready,
             count,
+            killed,
         }
     }
 
@@ -242,10 +246,10 @@ impl Upstream {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Ends like a killed process: the port and every connection close at once.
+    /// Ends like a killed process: the port and every connection are closed when this returns.
     pub(crate) async fn kill(self) {
-        self.serving.abort();
-        assert!(self.serving.await.unwrap_err().is_cancelled());
+        self.killed.cancel();
+        soon(self.serving).await.unwrap();
     }
 }
 
@@ -254,11 +258,14 @@ async fn serve(
     handler: Handler,
     ready: Arc<AtomicBool>,
     count: Arc<AtomicUsize>,
+    killed: CancellationToken,
 ) {
-    // Dropped with this task, and with it every connection.
     let mut connections = JoinSet::new();
     loop {
-        let (stream, _) = listener.accept().await.unwrap();
+        let stream = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap().0,
+            () = killed.cancelled() => break,
+        };
         let (handler, ready, count) =
             (Arc::clone(&handler), Arc::clone(&ready), Arc::clone(&count));
         let service = service_fn(move |request: Request<Incoming>| {
@@ -285,6 +292,8 @@ async fn serve(
             );
         });
     }
+    drop(listener);
+    connections.shutdown().await;
 }
 
 /// A server that reads a head (and remembers it) and then does what `respond` says with the socket.
