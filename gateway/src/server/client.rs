@@ -284,6 +284,8 @@ impl Read for ClientIo {
     }
 }
 
+/// Not vectored, so that hyper copies a body behind its head and both go out as one buffer, by a
+/// cheaper system call, which pays for the copy up to some 16 KiB; at 1 MiB a few percent are lost.
 impl Write for ClientIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -316,21 +318,5 @@ impl Write for ClientIo {
             self.thrown_away += buffer.filled().len();
         }
         Poll::Ready(Ok(()))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        if matches!(polled, Poll::Ready(Ok(_))) {
-            self.client.sent();
-        }
-        polled
     }
 }
