@@ -56,13 +56,13 @@ two() {
 
 strategies() {
     # shellcheck disable=SC2046
-    shown $EXAMPLE/strategies.txt compare --quick --revocations 0 --out "$work" $(printf -- '--strategy %s ' "${ARMS[@]}")
+    shown $EXAMPLE/strategies.txt compare --quick --revocations 0 --out "$work" $(printf -- '--strategy=%s ' "${ARMS[@]}")
 }
 
 freshness() {
     # shellcheck disable=SC2046
     shown $EXAMPLE/freshness.txt freshness --replicas 3 --revocations 200 --kind logout \
-        $(printf -- '--strategy %s ' "${STRATEGIES[@]}")
+        $(printf -- '--strategy=%s ' "${STRATEGIES[@]}")
 }
 
 # The page that a browser shows, as a picture.
