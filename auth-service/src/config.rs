@@ -89,7 +89,7 @@ pub struct Args {
     #[arg(long, env = "AUTH_KEY_RETAIN", default_value = "1h")]
     key_retain: String,
 
-    /// Life of an access token. It cannot be taken back, so keep it short.
+    /// Life of an access token. Where only `jwt` checks it, it cannot be taken back, so keep it short.
     #[arg(long, env = "AUTH_ACCESS_TOKEN_TTL", default_value = "15m")]
     access_token_ttl: String,
 

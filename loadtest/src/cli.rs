@@ -131,6 +131,8 @@ impl RunArgs {
         }
         Ok(if result.interrupted {
             interrupt::exit_code()
+        } else if !result.failed_answers.is_empty() {
+            ExitCode::from(EXIT_THRESHOLD)
         } else if !result.instrument_faults.is_empty() {
             ExitCode::from(EXIT_INVALID)
         } else if !result.failed_thresholds.is_empty() {

@@ -89,7 +89,9 @@ pub struct RunResult {
     pub connections_opened: u64,
     /// Ended early by a signal.
     pub interrupted: bool,
-    /// Thresholds that did not hold.
+    /// Thresholds about answers that did not hold: a generator that was late excuses none of them.
+    pub failed_answers: Vec<String>,
+    /// Thresholds about latency that did not hold.
     pub failed_thresholds: Vec<String>,
     /// Why the generator, and not the system, was the limit; empty when it was not.
     pub instrument_faults: Vec<String>,
@@ -181,6 +183,7 @@ impl RunResult {
                 * 100.0,
             connections_opened: arm.connections_opened,
             interrupted: run.interrupted,
+            failed_answers: failed_answers(arm, options),
             failed_thresholds: failed_thresholds(arm, options),
             instrument_faults: Vec::new(),
         };
@@ -189,26 +192,31 @@ impl RunResult {
     }
 }
 
-fn failed_thresholds(arm: &ArmOutcome, options: &RunOptions) -> Vec<String> {
+fn failed_answers(arm: &ArmOutcome, options: &RunOptions) -> Vec<String> {
     let mut failed = Vec::new();
     // The one that nobody has to ask for: a load that reached nobody measured nothing.
     if arm.scheduled > 0 && arm.answered() == 0 {
         failed.push(format!("no request to {} was answered", options.url));
-    }
-    if let Some(limit) = options.max_p99 {
-        let p99_us = arm.response_time.quantile_us(0.99);
-        // Without a single good answer there is no latency that could be low enough.
-        if arm.response_time.count() == 0 || p99_us > limit.as_secs_f64() * 1e6 {
-            failed.push(format!(
-                "p99 of the response time is {p99_us:.0} µs, --max-p99 is {limit:?}"
-            ));
-        }
     }
     if let Some(limit) = options.max_error_ratio {
         let ratio = arm.failed() as f64 / arm.scheduled.max(1) as f64;
         if arm.scheduled == 0 || ratio > limit {
             failed.push(format!(
                 "{ratio:.5} of the requests failed, --max-error-ratio is {limit}"
+            ));
+        }
+    }
+    failed
+}
+
+fn failed_thresholds(arm: &ArmOutcome, options: &RunOptions) -> Vec<String> {
+    let mut failed = Vec::new();
+    if let Some(limit) = options.max_p99 {
+        let p99_us = arm.response_time.quantile_us(0.99);
+        // Without a single good answer there is no latency that could be low enough.
+        if arm.response_time.count() == 0 || p99_us > limit.as_secs_f64() * 1e6 {
+            failed.push(format!(
+                "p99 of the response time is {p99_us:.0} µs, --max-p99 is {limit:?}"
             ));
         }
     }
@@ -295,7 +303,7 @@ impl std::fmt::Display for RunResult {
             "generator: {:.1} µs CPU/request, {:.0} % of a CPU",
             self.generator_cpu_us_per_request, self.generator_cpu_percent
         )?;
-        for threshold in &self.failed_thresholds {
+        for threshold in self.failed_answers.iter().chain(&self.failed_thresholds) {
             writeln!(out, "FAILED: {threshold}")?;
         }
         for fault in &self.instrument_faults {

@@ -71,8 +71,9 @@ pub(super) fn until(strategy: Strategy, lives: Lives) -> Option<(Duration, Strin
             Some((life, why))
         }
         "phantom" => {
+            // The gateway keeps it for nine tenths of its life and asks anew after four fifths of that.
             let why = format!(
-                "expiry of the exchanged token: life {} s",
+                "the gateway asks anew, at the latest the expiry of the exchanged token: life {} s",
                 lives.exchange.as_secs()
             );
             Some((lives.exchange + LEEWAY, why))

@@ -65,6 +65,8 @@ fn against(one: &Comparison) -> String {
     }
 }
 
+/// The cost belongs to the rate of the comparison: a request costs less where more are answered at
+/// once, so it says nothing about the highest rate.
 fn highest_rates(results: &Results) -> Option<String> {
     let rates: Vec<String> = results
         .strategies
@@ -72,14 +74,20 @@ fn highest_rates(results: &Results) -> Option<String> {
         .filter_map(|strategy| {
             let highest = strategy.highest_sustainable.as_ref()?;
             Some(format!(
-                "{} held {} requests/s with {} µs of CPU a request",
+                "{} took {} µs and held {} requests/s at most",
                 strategy.name,
-                numbers::grouped(highest.rate_per_second),
                 numbers::significant(compared::system_cpu(strategy)),
+                numbers::grouped(highest.rate_per_second),
             ))
         })
         .collect();
-    (!rates.is_empty()).then(|| format!("{}.", rates.join("; ")))
+    (!rates.is_empty()).then(|| {
+        format!(
+            "CPU of the system a request at {} requests/s, and the highest rate: {}.",
+            numbers::grouped(results.plan.rate_per_second),
+            rates.join("; ")
+        )
+    })
 }
 
 fn fault_sentence(coupling: &Coupling, fault: &FaultResult) -> String {
