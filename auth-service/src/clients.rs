@@ -1,9 +1,9 @@
 //! Who may ask the endpoints of OAuth for what: confidential clients, and public ones ([`public`]).
 //!
-//! Confidential clients are the project's own services, few and known at the start, so they come from the
-//! configuration and not from a table. What is kept of a secret is its digest: it has at least 32
-//! random characters, so a fast digest is enough, and comparing digests in constant time tells
-//! nothing about how much of a guess was right.
+//! Confidential clients are the project's own services, few and known at the start, so they come
+//! from the configuration and not from a table. What is kept of a secret is its digest: it has at
+//! least 32 random characters, so a fast digest is enough, and comparing digests in constant time
+//! tells nothing about how much of a guess was right.
 
 mod public;
 
@@ -13,6 +13,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use sha2::{Digest, Sha256};
 
 pub use self::public::{PublicClient, PublicClients, PublicClientsError};
+use crate::config::entries;
 
 /// A shorter secret could be guessed.
 const SECRET_MINIMUM: usize = 32;
@@ -131,28 +132,15 @@ impl Clients {
     ///
     /// Everything that is wrong with the list.
     pub fn parse(text: &str) -> Result<Self, Vec<ClientsError>> {
-        let mut clients: Vec<Client> = Vec::new();
-        let mut faults = Vec::new();
-        let entries = text
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty());
-        for (number, entry) in (1..).zip(entries) {
-            match Client::parse(number, entry) {
-                Ok(client) => {
-                    let taken = clients.iter().any(|other| other.id == client.id);
-                    if taken || public::is_own(&client.id) {
-                        faults.push(ClientsError::Taken(number));
-                    } else {
-                        clients.push(client);
-                    }
-                }
-                Err(fault) => faults.push(fault),
+        let mut taken: Vec<String> = Vec::new();
+        let clients = read_list(text, |number, entry| {
+            let client = Client::parse(number, entry)?;
+            if public::is_own(&client.id) || taken.contains(&client.id) {
+                return Err(ClientsError::Taken(number));
             }
-        }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
+            taken.push(client.id.clone());
+            Ok(client)
+        })?;
         Ok(Self {
             confidential: clients.into(),
             public: PublicClients::default(),
@@ -177,6 +165,26 @@ impl Clients {
     #[must_use]
     pub fn public(&self, id: &str) -> Option<&PublicClient> {
         self.public.find(id)
+    }
+}
+
+/// Reads each entry of a list, which are counted from 1, or tells the fault of every wrong one.
+fn read_list<'a, T, E>(
+    list: &'a str,
+    mut read: impl FnMut(usize, &'a str) -> Result<T, E>,
+) -> Result<Vec<T>, Vec<E>> {
+    let mut found = Vec::new();
+    let mut faults = Vec::new();
+    for (number, entry) in (1..).zip(entries(list)) {
+        match read(number, entry) {
+            Ok(one) => found.push(one),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() {
+        Ok(found)
+    } else {
+        Err(faults)
     }
 }
 

@@ -11,7 +11,7 @@ use shared::{config::Secret, telemetry::trace::TraceHandle};
 use crate::{
     database::{Database, DatabaseError, Operation, on_database},
     random,
-    users::{User, issue_at, seconds, split_roles, unsigned},
+    users::{User, seconds, unsigned},
 };
 
 /// RFC 6749 §4.1.2 recommends ten minutes at most; a browser needs a second.
@@ -149,12 +149,7 @@ impl AuthorizationCodes {
                     },
                     login_at: unsigned(at),
                     family,
-                    user: User {
-                        id,
-                        username,
-                        roles: split_roles(&roles),
-                        issue_at: issue_at(now, own, of_all),
-                    },
+                    user: User::stored((id, username, roles, own, of_all), now),
                 }
             },
         ))

@@ -297,6 +297,13 @@ pub struct Admin {
     pub password: Password,
 }
 
+/// The entries of a list that are separated by commas; empty ones do not count.
+pub(crate) fn entries(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+}
+
 impl Config {
     /// Reads arguments and environment.
     ///

@@ -15,7 +15,7 @@ use crate::{
     codes::{self, Code},
     database::{Database, DatabaseError, Operation, on_database},
     random::{self, digest},
-    users::{User, issue_at, seconds, split_roles, unsigned},
+    users::{User, seconds, unsigned},
 };
 
 const START_FAMILY: &str = "INSERT INTO refresh_families \
@@ -284,12 +284,7 @@ impl RefreshTokens {
                 expires_at: unsigned(expires_at),
                 issued_at: unsigned(issued_at),
                 spent_at: spent_at.map(unsigned),
-                user: User {
-                    id,
-                    username,
-                    roles: split_roles(&roles),
-                    issue_at: issue_at(now, own, of_all),
-                },
+                user: User::stored((id, username, roles, own, of_all), now),
             },
         ))
     }

@@ -35,6 +35,21 @@ pub struct User {
     pub issue_at: u64,
 }
 
+/// What a user is read from, by whatever statement: id, name, roles, watermarks of the user and of all.
+pub(crate) type Columns = (String, String, String, i64, i64);
+
+impl User {
+    /// The user of these columns, who is read now.
+    pub(crate) fn stored((id, username, roles, own, of_all): Columns, now: u64) -> Self {
+        Self {
+            id,
+            username,
+            roles: split_roles(&roles),
+            issue_at: now.max(unsigned(own.max(of_all)).saturating_add(1)),
+        }
+    }
+}
+
 /// A user with the hash that a password is checked against.
 pub struct StoredUser {
     /// Who it is.
@@ -160,21 +175,10 @@ impl From<StoredUser> for Account {
 fn stored(row: Row, now: u64) -> StoredUser {
     let (id, username, roles, password_hash, disabled_at, own, of_all) = row;
     StoredUser {
-        user: User {
-            id,
-            username,
-            roles: split_roles(&roles),
-            issue_at: issue_at(now, own, of_all),
-        },
+        user: User::stored((id, username, roles, own, of_all), now),
         password_hash,
         disabled: disabled_at.is_some(),
     }
-}
-
-/// The second for what is issued to a user who is read now, with the watermarks of the user and of
-/// all.
-pub(crate) fn issue_at(now: u64, own: i64, of_all: i64) -> u64 {
-    now.max(unsigned(own.max(of_all)).saturating_add(1))
 }
 
 /// The roles of the column that holds them.

@@ -5,7 +5,7 @@ use std::{str::FromStr, sync::Arc};
 
 use url::{Host, Url};
 
-use super::is_id;
+use super::{is_id, read_list};
 use crate::issuer::CLIENT_ID;
 
 /// The `client_id` of this service's own page.
@@ -82,28 +82,16 @@ impl PublicClients {
     /// Everything that is wrong with the list.
     pub fn parse(text: &str, page: PublicClient) -> Result<Self, Vec<PublicClientsError>> {
         let mut clients = vec![page];
-        let mut faults = Vec::new();
-        let entries = text
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty());
-        for (number, entry) in (1..).zip(entries) {
-            match read(number, entry) {
-                Ok((id, uri)) => match clients.iter_mut().find(|client| client.id == id) {
-                    Some(client) => client.redirect_uris.push(uri.to_owned()),
-                    None => clients.push(PublicClient {
-                        id: id.to_owned(),
-                        redirect_uris: vec![uri.to_owned()],
-                    }),
-                },
-                Err(fault) => faults.push(fault),
+        for (id, uri) in read_list(text, read)? {
+            match clients.iter_mut().find(|client| client.id == id) {
+                Some(client) => client.redirect_uris.push(uri.to_owned()),
+                None => clients.push(PublicClient {
+                    id: id.to_owned(),
+                    redirect_uris: vec![uri.to_owned()],
+                }),
             }
         }
-        if faults.is_empty() {
-            Ok(Self(clients.into()))
-        } else {
-            Err(faults)
-        }
+        Ok(Self(clients.into()))
     }
 }
 

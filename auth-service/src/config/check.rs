@@ -9,7 +9,7 @@ use shared::{
     shutdown::Drain,
 };
 
-use super::{Admin, Args, Config, SessionSettings, TokenSettings};
+use super::{Admin, Args, Config, SessionSettings, TokenSettings, entries};
 use crate::{
     clients::{Clients, PublicClient, PublicClients},
     credentials::{Password, Username},
@@ -132,11 +132,7 @@ fn tokens(args: &Args, faults: &mut Faults) -> Option<TokenSettings> {
         refresh_ttl: refresh?,
         refresh_grace: grace?,
         exchange_ttl: exchange?,
-        exchange_audiences: args
-            .exchange_audiences
-            .split(',')
-            .map(str::trim)
-            .filter(|audience| !audience.is_empty())
+        exchange_audiences: entries(&args.exchange_audiences)
             .map(str::to_owned)
             .collect(),
     })
@@ -181,12 +177,7 @@ fn keys(args: &Args, tokens: Option<&TokenSettings>, faults: &mut Faults) -> Opt
             lifetimes: lifetimes?,
         });
     };
-    let files: Vec<_> = list
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .map(Into::into)
-        .collect();
+    let files: Vec<_> = entries(list).map(Into::into).collect();
     if files.is_empty() {
         faults.add("AUTH_SIGNING_KEY_FILES", "names no file");
         return None;

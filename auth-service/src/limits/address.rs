@@ -5,6 +5,8 @@ use std::{net::IpAddr, str::FromStr};
 use actix_web::HttpRequest;
 use ipnet::IpNet;
 
+use crate::config::entries;
+
 /// The proxies whose word about their client is taken. Cheap enough to clone for each worker.
 #[derive(Clone, Debug)]
 pub struct TrustedProxies(Vec<IpNet>);
@@ -20,11 +22,7 @@ impl FromStr for TrustedProxies {
 
     /// Networks such as `10.0.0.0/8` and single addresses, separated by commas; empty for none.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let names = text
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty());
-        let networks: Result<Vec<IpNet>, &str> = names
+        let networks: Result<Vec<IpNet>, &str> = entries(text)
             .map(|name| {
                 let network = name.parse::<IpNet>();
                 let single = || name.parse::<IpAddr>().map(IpNet::from);

@@ -54,10 +54,7 @@ pub(super) async fn submit(
         Ok(authorization) => authorization,
         Err(refusal) => return refuse(&state, refusal),
     };
-    let field = |name: &str| {
-        let mut values = parameters.iter().filter(|(key, _)| key == name);
-        values.next().map_or("", |(_, value)| value.as_str())
-    };
+    let field = |name| request::given(&parameters, name).unwrap_or_default();
     let username = field("username");
     let presented = Presented::new(username, Secret::new(field("password").to_owned()));
     let (outcome, standing) = logged_in(&request, &state, &authorization, presented).await;

@@ -110,14 +110,7 @@ async fn a_late_retry_whose_successor_is_spent_is_refused_and_ends_nothing(backe
 }
 
 async fn of_64_who_spend_a_token_at_once_all_get_the_same_successor(backend: Backend) {
-    let service = Arc::new(
-        Builder::new(backend)
-            .option("--workers=2")
-            // A busy machine must not turn the storm into timeouts.
-            .option("--database-timeout=20s")
-            .start()
-            .await,
-    );
+    let service = Arc::new(Builder::new(backend).option("--workers=2").start().await);
     service.register("ada").await;
     let login = service.logged_in("ada", "token").await;
     let mut asking = tokio::task::JoinSet::new();

@@ -72,7 +72,7 @@ pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authori
     for name in ONCE {
         single(parameters, name).map_err(invalid)?;
     }
-    let get = |name| single(parameters, name).ok().flatten();
+    let get = |name| given(parameters, name);
     match get("response_type") {
         Some("code") => {}
         Some(_) => return Err(refuse("unsupported_response_type", "the only one is code")),
@@ -111,6 +111,11 @@ pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authori
 /// RFC 6749 appendix A.5.
 fn is_state(text: &str) -> bool {
     text.len() <= STATE_LIMIT && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// A parameter of a request that [`read`] has looked at, so that it is there once at most.
+pub(super) fn given<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
+    single(parameters, name).ok().flatten()
 }
 
 /// RFC 6749 §3.1: a parameter without a value counts as absent.
