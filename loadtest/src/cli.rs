@@ -12,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    compare::{self, CompareError, CompareOptions},
-    coupling::{self, CouplingError, CouplingOptions},
-    engine::{Arm, Arrivals, Load, Options},
+    experiment::compare::{self, CompareError, CompareOptions},
+    experiment::coupling::{self, CouplingError, CouplingOptions},
+    experiment::run::{self, RunOptions},
     interrupt,
-    login::{Credential, Users},
+    load::{Arm, Arrivals, Load, Options},
     progress::Progress,
     report,
     results::{self, Results, Validity},
-    run::{self, RunOptions},
-    stack::{RedisSource, Stack, StackError, StackOptions},
+    subject::login::{Credential, Users},
+    subject::stack::{RedisSource, Stack, StackError, StackOptions},
 };
 
 pub use arguments::Cli;
@@ -80,7 +80,10 @@ impl UpArgs {
             .build()
             .context("starting the runtime")?;
         let options = self.system.stack(CancellationToken::new());
-        Ok(runtime.block_on(crate::stack::up(options, self.ready_file.as_deref()))?)
+        Ok(runtime.block_on(crate::subject::stack::up(
+            options,
+            self.ready_file.as_deref(),
+        ))?)
     }
 }
 

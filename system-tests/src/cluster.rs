@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use loadtest::{
-    engine::{self, Arm, Arrivals, Load, Options, Running, Variant},
-    stack::{Role, Stack, StackOptions},
+    load::{self, Arm, Arrivals, Load, Options, Running, Variant},
+    subject::stack::{Role, Stack, StackOptions},
 };
 use reqwest::blocking::{Client, RequestBuilder};
 use serde_json::{Value, json};
@@ -168,7 +168,7 @@ impl Cluster {
             drain: Duration::from_secs(5),
             ..Options::default()
         };
-        engine::start(options, vec![arm("jwt", token), arm("session", session)])
+        load::start(options, vec![arm("jwt", token), arm("session", session)])
             .unwrap_or_else(|error| panic!("{error}"))
     }
 

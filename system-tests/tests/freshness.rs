@@ -1,10 +1,10 @@
 //! The revocation lag, measured in a system of real processes.
 
 use loadtest::{
-    freshness::{self, FreshnessOptions},
+    experiment::freshness::{self, FreshnessOptions},
     progress::Progress,
     results::{RevocationKind, RevocationLag},
-    stack::StackOptions,
+    subject::stack::StackOptions,
 };
 
 #[test]

@@ -8,7 +8,7 @@ mod redis_loss {
 
 use std::time::{Duration, Instant};
 
-use loadtest::stack::{Role, StackOptions};
+use loadtest::subject::stack::{Role, StackOptions};
 use redis_loss::failover::Pair;
 use serde_json::json;
 use system_tests::{Answer, Cluster, PATIENCE, cluster::answer, eventually, within};
@@ -186,7 +186,7 @@ fn a_full_redis_that_evicts_ends_sessions() {
 fn a_failover_loses_the_last_writes_logins_and_logouts_alike() {
     let pair = Pair::start();
     let mut options = options();
-    options.redis = loadtest::stack::RedisSource::Url(pair.url());
+    options.redis = loadtest::subject::stack::RedisSource::Url(pair.url());
     let cluster = Cluster::with(options);
     cluster.register("ada");
     let (token, before) = (cluster.token("ada"), cluster.session("ada"));

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use loadtest::stack::{Role, StackOptions};
+use loadtest::subject::stack::{Role, StackOptions};
 use reqwest::blocking::Client;
 use serde_json::Value;
 use system_tests::Cluster;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use loadtest::engine::EngineOutcome;
+use loadtest::load::EngineOutcome;
 use system_tests::{Cluster, PATIENCE, eventually};
 
 /// Requests a second and strategy: modest, so that a machine with two cores has rest.

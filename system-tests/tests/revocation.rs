@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use loadtest::stack::{Role, StackOptions};
+use loadtest::subject::stack::{Role, StackOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
 use system_tests::{Answer, Cluster, cluster::answer, eventually, within};

@@ -6,9 +6,9 @@ use std::{
 };
 
 use loadtest::{
-    engine::{self, Arm, Arrivals, Load, Options, Variant},
-    login::Credential,
-    stack::{Role, StackOptions},
+    load::{self, Arm, Arrivals, Load, Options, Variant},
+    subject::login::Credential,
+    subject::stack::{Role, StackOptions},
 };
 use system_tests::{Cluster, cluster::answer};
 
@@ -130,12 +130,12 @@ fn no_failure(cluster: &Cluster, tokens: &[String], session: &str) -> u64 {
         drain: Duration::from_secs(5),
         ..Options::default()
     };
-    let running = engine::start(options, STRATEGIES.map(arm).to_vec());
+    let running = load::start(options, STRATEGIES.map(arm).to_vec());
     let outcome = running.unwrap_or_else(|error| panic!("{error}")).join();
     let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
     for arm in &outcome.arms {
         assert_eq!(arm.failed(), 0, "{}: {:?}", arm.name, arm.outcomes);
         assert!(arm.good() > 20, "{}: only {:?}", arm.name, arm.outcomes);
     }
-    outcome.arms.iter().map(engine::ArmOutcome::good).sum()
+    outcome.arms.iter().map(load::ArmOutcome::good).sum()
 }

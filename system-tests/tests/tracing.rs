@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use loadtest::stack::StackOptions;
+use loadtest::subject::stack::StackOptions;
 use serde_json::json;
 use system_tests::{
     Answer, Cluster,

@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use url::Url;
 
 use crate::{
-    engine::Arrivals,
+    load::Arrivals,
     results::RevocationKind,
-    strategy::{KNOWN_STRATEGIES, Strategy},
+    subject::strategy::{KNOWN_STRATEGIES, Strategy},
 };
 
 /// Starts or finds a system, drives it, breaks it, compares, reports.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{EXIT_INCONCLUSIVE, EXIT_THRESHOLD, arguments::DiffArgs, print};
 use crate::{
-    compare::across::{self, Change},
+    experiment::compare::across::{self, Change},
     results::{Results, Validity, Verdict},
 };
 
@@ -91,14 +91,14 @@ fn word(verdict: Verdict) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::statistics;
+    use crate::stats::effect;
 
     fn change(quantity: &'static str, later: f64) -> Change {
         let (earlier, later) = ([100.0, 101.0, 99.0], [later, later * 1.01, later * 0.99]);
         Change {
             strategy: "jwt".to_owned(),
             quantity,
-            effect: statistics::unpaired(&earlier, &later),
+            effect: effect::unpaired(&earlier, &later),
         }
     }
 

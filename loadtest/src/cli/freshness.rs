@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EXIT_INCONCLUSIVE, arguments::FreshnessArgs, print};
 use crate::{
-    freshness::{self, FreshnessOptions},
+    experiment::freshness::{self, FreshnessOptions},
     interrupt,
     progress::Progress,
     report,

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EXIT_INCONCLUSIVE, EXIT_INVALID, EXIT_THRESHOLD, arguments::StormArgs, print};
 use crate::{
+    experiment::storm::{self, StormOptions, StormResult},
     interrupt,
     progress::Progress,
-    storm::{self, StormOptions, StormResult},
 };
 
 impl StormArgs {

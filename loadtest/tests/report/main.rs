@@ -225,7 +225,7 @@ fn results_without_the_optional_parts_are_rendered_too() {
 
 #[test]
 fn two_runs_are_compared_only_when_they_differ_in_nothing_but_time() {
-    use loadtest::compare::across;
+    use loadtest::experiment::compare::across;
     let (earlier, mut later) = (sample::results(), sample::results());
     assert!(across::obstacles(&earlier, &later).is_empty());
     for round in &mut later.rounds {

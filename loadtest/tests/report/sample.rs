@@ -248,7 +248,7 @@ fn freshness(strategies: &[&str]) -> Freshness {
 
 /// As many strategies as there are.
 pub(crate) fn nine() -> Results {
-    let names = loadtest::strategy::KNOWN_STRATEGIES;
+    let names = loadtest::subject::strategy::KNOWN_STRATEGIES;
     let mut results = results();
     results.plan.strategies = names.map(str::to_owned).to_vec();
     results.strategies = (1u32..)

@@ -9,7 +9,7 @@ use crate::{
     table::{Fault, STRATEGIES},
     watch::{Findings, Watched, once, public, watch},
 };
-use loadtest::stack::Role;
+use loadtest::subject::stack::Role;
 
 /// A credential of each kind, of one login each.
 pub(crate) struct Pair {

@@ -7,7 +7,7 @@ mod outages;
 mod table;
 mod watch;
 
-use loadtest::stack::{Role, StackOptions};
+use loadtest::subject::stack::{Role, StackOptions};
 use system_tests::Cluster;
 
 /// A stack with a pool for every strategy, and short times where the table waits for one.

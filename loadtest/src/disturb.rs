@@ -1,0 +1,3 @@
+//! What is done to a running system.
+
+pub mod fault;

@@ -1,0 +1,8 @@
+//! The experiments: each turns a plan into windows.
+
+pub mod capacity;
+pub mod compare;
+pub mod coupling;
+pub mod freshness;
+pub mod run;
+pub mod storm;

@@ -1,0 +1,415 @@
+//! How fresh the verdicts are: how long a credential is still accepted after it was revoked.
+//!
+//! Victims log in, and requests with the credential of each are sent at a steady rate through the
+//! gateway to all replicas. At a random moment the credential is revoked (or its user banned, or the
+//! role taken away), and the *lag* is the time from the arrival of that answer to the sending of the
+//! last request that was accepted. The moment of sending counts and not that of the answer: a request
+//! that was under way when the revocation was answered may end either way and accuses nobody.
+//!
+//! Where only time ends a credential, that is waited for: the stack has tokens that live for seconds.
+
+mod call;
+mod groups;
+mod lag;
+mod victims;
+
+use std::time::{Duration, Instant};
+
+use url::Url;
+
+use crate::{
+    load::{self, Arm, Arrivals, EngineError, Load, Options, Variant},
+    progress::Progress,
+    results::{Freshness, RevocationKind, RevocationLag},
+    stats::random::Random,
+    subject::login::{Credential, LoginError, Users},
+    subject::stack::{Role, Stack, StackError, StackOptions},
+    subject::strategy::Strategy,
+};
+use groups::{Group, LEAD, LEEWAY, Lives, SPREAD, groups, until};
+use lag::{Lags, Seen};
+use victims::Administrator;
+
+/// Revocations of each kind and strategy, in the thorough form.
+pub const REVOCATIONS: u32 = 200;
+/// The same in the quick form.
+pub const QUICK_REVOCATIONS: u32 = 40;
+
+/// What is measured, and how thoroughly.
+#[derive(Clone)]
+pub struct FreshnessOptions {
+    /// The system that is started, with short-lived tokens; cancelling its interrupt ends the
+    /// measurement with [`FreshnessError::Interrupted`].
+    pub stack: StackOptions,
+    /// Revocations of the first kind, in the order of [`RevocationKind::ALL`]; of each further one a quarter.
+    pub revocations: u32,
+    /// What is revoked.
+    pub kinds: Vec<RevocationKind>,
+    /// Tokens that live shorter still.
+    pub quick: bool,
+    /// Where all randomness begins.
+    pub seed: u64,
+}
+
+/// The lags could not be measured. What the system accepts for too long is never this.
+#[derive(Debug, thiserror::Error)]
+pub enum FreshnessError {
+    /// There is no such strategy.
+    #[error("{0:?} is not a strategy")]
+    UnknownStrategy(String),
+    /// The stack did not start.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// No victims.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The generator failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The auth service could not be called.
+    #[error("{what}: {source}")]
+    Call {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The administrator may not change users.
+    #[error("changing a user as the administrator was answered with {status}")]
+    Change {
+        /// The answer.
+        status: u16,
+    },
+    /// It was ended early.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl FreshnessError {
+    fn call(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Call { what, source }
+    }
+}
+
+const ADMINISTRATOR: &str = "freshness-admin";
+
+/// Batches that bring less than hoped for are repeated, up to this multiple of what is needed.
+const PATIENCE: usize = 2;
+/// Revocations that may be under way at the same time.
+const THREADS: usize = 4;
+
+/// Starts a stack with short-lived tokens and measures.
+///
+/// # Errors
+///
+/// The stack does not start, or its auth service or the generator fails.
+pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness, FreshnessError> {
+    let strategies = options
+        .stack
+        .strategies
+        .iter()
+        .map(|name| {
+            Strategy::named(name).ok_or_else(|| FreshnessError::UnknownStrategy(name.clone()))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let lives = Lives::of(options.quick);
+    let groups = groups(&strategies, lives);
+    progress.step("freshness: starting a system with short-lived tokens");
+    let (stack, administrator, users) = begin(options, lives, &groups)?;
+    let mut measured = Measurement {
+        options,
+        gateway: base(&stack),
+        administrator,
+        users,
+        progress,
+        random: Random::new(options.seed),
+    };
+    let mut lags = Vec::new();
+    // In their usual order: a user who was banned is let in again by what comes after it.
+    let kinds = || {
+        RevocationKind::ALL
+            .iter()
+            .filter(|kind| options.kinds.contains(kind))
+    };
+    for (index, kind) in kinds().enumerate() {
+        let wanted = match index {
+            0 => options.revocations,
+            _ => options.revocations.div_ceil(4),
+        };
+        for group in &groups {
+            lags.extend(measured.group(group, *kind, wanted as usize)?);
+        }
+    }
+    let _ended = stack.stop(Duration::from_secs(3));
+    // In the order of the kinds, then in that of the strategies.
+    let place = |lag: &RevocationLag| {
+        let kind = kinds().position(|kind| *kind == lag.kind);
+        let strategy = options
+            .stack
+            .strategies
+            .iter()
+            .position(|s| *s == lag.strategy);
+        (kind, strategy)
+    };
+    lags.sort_by_key(place);
+    Ok(Freshness {
+        replicas: u32::try_from(options.stack.replicas).unwrap_or(u32::MAX),
+        access_token_ttl_seconds: lives.access_token.as_secs_f64(),
+        leeway_seconds: LEEWAY.as_secs_f64(),
+        exchange_ttl_seconds: lives.exchange.as_secs_f64(),
+        lags,
+    })
+}
+
+/// For the progress bar.
+#[must_use]
+pub fn expected(options: &FreshnessOptions) -> Duration {
+    const LOGIN: Duration = Duration::from_millis(50);
+    let known = options.stack.strategies.iter();
+    let strategies: Vec<Strategy> = known.filter_map(|name| Strategy::named(name)).collect();
+    let lives = Lives::of(options.quick);
+    let rounds = 1.0 + 0.25 * (options.kinds.len().max(1) - 1) as f64;
+    let one = |group: &Group| {
+        let batches = (options.revocations as usize).div_ceil(group.victims);
+        let logins = group.victims * group.strategies.len();
+        (group.window() + LOGIN * u32::try_from(logins).unwrap_or(0))
+            * u32::try_from(batches).unwrap_or(0)
+    };
+    let all: Duration = groups(&strategies, lives).iter().map(one).sum();
+    Duration::from_secs(4) + all.mul_f64(rounds)
+}
+
+fn begin(
+    options: &FreshnessOptions,
+    lives: Lives,
+    groups: &[Group],
+) -> Result<(Stack, Administrator, Users), FreshnessError> {
+    let seconds = |life: Duration| format!("{}s", life.as_secs());
+    let password = password()?;
+    let stack = options
+        .stack
+        .clone()
+        .variable(Role::Auth, "AUTH_ADMIN_USERNAME", ADMINISTRATOR)
+        .variable(Role::Auth, "AUTH_ADMIN_PASSWORD", &password)
+        .variable(
+            Role::Auth,
+            "AUTH_ACCESS_TOKEN_TTL",
+            &seconds(lives.access_token),
+        )
+        .variable(Role::Auth, "AUTH_EXCHANGE_TTL", &seconds(lives.exchange))
+        .variable(Role::Api, "API_LEEWAY", &seconds(LEEWAY));
+    let stack = Stack::start(stack)?;
+    let gateway = base(&stack);
+    let administrator = Administrator::log_in(&gateway, ADMINISTRATOR, &password)?;
+    let most = groups
+        .iter()
+        .map(|group| group.victims * group.strategies.len());
+    let users = Users::register(&gateway, most.max().unwrap_or_default())?;
+    Ok((stack, administrator, users))
+}
+
+fn base(stack: &Stack) -> Url {
+    Url::parse(&stack.gateway_url).expect("the stack's own URL is one")
+}
+
+fn password() -> Result<String, FreshnessError> {
+    let random = || getrandom::u64().map_err(LoginError::Random);
+    Ok(format!("{:016x}{:016x}", random()?, random()?))
+}
+
+struct Measurement<'a> {
+    options: &'a FreshnessOptions,
+    gateway: Url,
+    administrator: Administrator,
+    users: Users,
+    progress: &'a Progress,
+    random: Random,
+}
+
+/// One credential that is going to be revoked.
+struct Victim {
+    user: usize,
+    credential: String,
+    /// When, counted from the begin of the load.
+    moment: Duration,
+}
+
+impl Measurement<'_> {
+    fn group(
+        &mut self,
+        group: &Group,
+        kind: RevocationKind,
+        wanted: usize,
+    ) -> Result<Vec<RevocationLag>, FreshnessError> {
+        let mut lags: Vec<Lags> = group.strategies.iter().map(|_| Lags::default()).collect();
+        let names: Vec<&str> = group.strategies.iter().map(|one| one.name()).collect();
+        let limit = wanted.div_ceil(group.victims) * PATIENCE;
+        for _ in 0..limit {
+            let measured = lags.iter().map(Lags::measured).min().unwrap_or_default();
+            if measured >= wanted {
+                break;
+            }
+            self.progress.step(&format!(
+                "freshness: {} of {wanted} revocations ({}) of {}",
+                measured,
+                kind.title(),
+                names.join(", ")
+            ));
+            let victims = group.victims.min(wanted - measured).max(1);
+            self.batch(group, kind, victims, &mut lags)?;
+        }
+        let lives = Lives::of(self.options.quick);
+        let results = group.strategies.iter().zip(lags);
+        Ok(results
+            .map(|(strategy, lags)| {
+                let until = until(*strategy, lives).map(|(_, why)| why);
+                lags.result(strategy.name(), kind, group.spacing(), until)
+            })
+            .collect())
+    }
+
+    fn batch(
+        &mut self,
+        group: &Group,
+        kind: RevocationKind,
+        count: usize,
+        lags: &mut [Lags],
+    ) -> Result<(), FreshnessError> {
+        if self.options.stack.interrupt.is_cancelled() {
+            return Err(FreshnessError::Interrupted);
+        }
+        let victims = self.victims(group, kind, count)?;
+        let calls = victims
+            .iter()
+            .map(|victim| {
+                let username = self.users.username(victim.user);
+                victims::revocation(&self.administrator, username, &victim.credential, kind)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let running = load::start(self.load(group), self.arms(group, kind, &victims))?;
+        let origin = running.measured_from;
+        let answers = revoke(origin, &victims, calls);
+        let outcome = running.join()?;
+        if outcome.interrupted {
+            return Err(FreshnessError::Interrupted);
+        }
+        for (index, (arm, (asked, acknowledged))) in outcome.arms.iter().zip(answers).enumerate() {
+            lags[index / count].add(&Seen {
+                asked,
+                acknowledged,
+                last_accepted: arm.last_good_sent,
+                end: group.window(),
+                spacing: group.spacing(),
+                bound: group.bound,
+            });
+        }
+        Ok(())
+    }
+
+    /// `count` of each strategy, those of a strategy one after the other; tokens last, because their
+    /// lives are short.
+    fn victims(
+        &mut self,
+        group: &Group,
+        kind: RevocationKind,
+        count: usize,
+    ) -> Result<Vec<Victim>, FreshnessError> {
+        for user in 0..group.strategies.len() * count {
+            victims::prepare(&self.administrator, self.users.username(user), kind)?;
+        }
+        let mut places: Vec<usize> = (0..group.strategies.len() * count).collect();
+        let is_token =
+            |place: &usize| group.strategies[place / count].credential() == Credential::Token;
+        places.sort_by_key(is_token);
+        let mut victims = Vec::new();
+        for user in places {
+            let credential = group.strategies[user / count].credential();
+            victims.push(Victim {
+                user,
+                credential: self.users.log_in_one(user, credential)?,
+                moment: LEAD + SPREAD.mul_f64(self.random.unit()),
+            });
+        }
+        victims.sort_by_key(|victim| victim.user);
+        Ok(victims)
+    }
+
+    fn arms(&self, group: &Group, kind: RevocationKind, victims: &[Victim]) -> Vec<Arm> {
+        let count = victims.len() / group.strategies.len();
+        let arm = |victim: &Victim| {
+            let strategy = group.strategies[victim.user / count];
+            let mut url = self.gateway.clone();
+            url.set_path(&victims::path(strategy.name(), kind));
+            Arm {
+                name: strategy.name().to_owned(),
+                url,
+                variants: vec![Variant::bearer(&victim.credential)],
+                load: Load::Open {
+                    rate: group.rate,
+                    arrivals: Arrivals::Uniform,
+                },
+            }
+        };
+        victims.iter().map(arm).collect()
+    }
+
+    fn load(&mut self, group: &Group) -> Options {
+        Options {
+            duration: group.window(),
+            deadline: Duration::from_secs(2),
+            drain: Duration::from_millis(500),
+            connections: 1,
+            max_connections: 16,
+            slice: Duration::from_secs(1),
+            seed: self.random.next_u64(),
+            interrupt: self.options.stack.interrupt.clone(),
+            ..Options::default()
+        }
+    }
+}
+
+/// Makes each call at its moment, on a few threads, so that a slow answer does not delay the next
+/// call. Gives when each was made and answered.
+fn revoke(
+    origin: Instant,
+    victims: &[Victim],
+    calls: Vec<call::Call>,
+) -> Vec<(Duration, Option<Duration>)> {
+    let mut due: Vec<(usize, call::Call)> = calls.into_iter().enumerate().collect();
+    due.sort_by_key(|(index, _)| victims[*index].moment);
+    let mut shares: Vec<Vec<(usize, call::Call)>> = (0..THREADS).map(|_| Vec::new()).collect();
+    for (place, call) in due.into_iter().enumerate() {
+        shares[place % THREADS].push(call);
+    }
+    let mut answers = vec![(Duration::ZERO, None); victims.len()];
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = shares
+            .into_iter()
+            .map(|share| {
+                scope.spawn(move || -> Vec<_> {
+                    let answered = share.into_iter().map(|(index, call)| {
+                        let moment = origin + victims[index].moment;
+                        std::thread::sleep(moment.saturating_duration_since(Instant::now()));
+                        (index, made(origin, call))
+                    });
+                    answered.collect()
+                })
+            })
+            .collect();
+        for (index, answer) in threads
+            .into_iter()
+            .flat_map(|one| one.join().unwrap_or_default())
+        {
+            answers[index] = answer;
+        }
+    });
+    answers
+}
+
+fn made(origin: Instant, call: call::Call) -> (Duration, Option<Duration>) {
+    let asked = origin.elapsed();
+    let answered = call.make().ok();
+    let accepted = answered.filter(|answered| (200..300).contains(&answered.status));
+    let acknowledged = accepted.map(|answered| answered.at.saturating_duration_since(origin));
+    (asked, acknowledged)
+}

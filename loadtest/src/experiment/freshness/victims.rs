@@ -1,0 +1,90 @@
+//! Those whose credentials are revoked, and the administrator who does some of it.
+
+use url::Url;
+
+use super::{FreshnessError, call::Call};
+use crate::{
+    results::RevocationKind,
+    subject::login::{Credential, Users},
+};
+
+/// The administrator of a stack that freshness is measured in.
+pub(super) struct Administrator {
+    gateway: Url,
+    session: String,
+}
+
+impl Administrator {
+    /// Logs in with a session: it outlives the short tokens of the stack.
+    pub(super) fn log_in(
+        gateway: &Url,
+        username: &str,
+        password: &str,
+    ) -> Result<Self, FreshnessError> {
+        let users = Users::known(gateway, username, password)?;
+        Ok(Self {
+            gateway: gateway.clone(),
+            session: users.log_in_one(0, Credential::Session)?,
+        })
+    }
+
+    fn change(&self, username: &str, body: &str) -> Result<Call, FreshnessError> {
+        let path = format!("/auth/users/{username}");
+        Call::new(&self.gateway, "PATCH", &path, &self.session, body)
+            .map_err(FreshnessError::call("connecting for a change of a user"))
+    }
+
+    fn change_now(&self, username: &str, body: &str) -> Result<(), FreshnessError> {
+        let answered = self
+            .change(username, body)?
+            .make()
+            .map_err(FreshnessError::call("changing a user"))?;
+        match answered.status {
+            200..=299 => Ok(()),
+            status => Err(FreshnessError::Change { status }),
+        }
+    }
+}
+
+/// The path that shows whether the revoked thing is still accepted.
+pub(super) fn path(strategy: &str, kind: RevocationKind) -> String {
+    match kind {
+        RevocationKind::Logout | RevocationKind::Ban => format!("/{strategy}/me"),
+        RevocationKind::RoleChange => format!("/{strategy}/admin"),
+    }
+}
+
+/// Gives a user what is going to be revoked; before the login, whose credential carries it.
+pub(super) fn prepare(
+    administrator: &Administrator,
+    username: &str,
+    kind: RevocationKind,
+) -> Result<(), FreshnessError> {
+    match kind {
+        RevocationKind::Logout => Ok(()),
+        RevocationKind::Ban => administrator.change_now(username, r#"{"disabled":false}"#),
+        RevocationKind::RoleChange => {
+            // It may have been banned before.
+            let body = r#"{"roles":["user","admin"],"disabled":false}"#;
+            administrator.change_now(username, body)
+        }
+    }
+}
+
+/// The call that revokes, connected and not yet sent.
+pub(super) fn revocation(
+    administrator: &Administrator,
+    username: &str,
+    credential: &str,
+    kind: RevocationKind,
+) -> Result<Call, FreshnessError> {
+    match kind {
+        RevocationKind::Logout => {
+            let gateway = &administrator.gateway;
+            Call::new(gateway, "POST", "/auth/logout", credential, "")
+                .map_err(FreshnessError::call("connecting for a logout"))
+        }
+        RevocationKind::Ban => administrator.change(username, r#"{"disabled":true}"#),
+        RevocationKind::RoleChange => administrator.change(username, r#"{"roles":["user"]}"#),
+    }
+}

@@ -1,0 +1,249 @@
+//! What a storm of logins does to everybody else: `/me` is asked at a steady rate, in turn with and
+//! without many users who log in at the same time.
+//!
+//! A login costs tens of milliseconds of CPU and tens of megabytes, on purpose. A service that lets
+//! any number of them run at once takes the machine from those who are logged in.
+
+mod logins;
+mod memory;
+mod result;
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::{
+    load::{self, Arm, ArmOutcome, Arrivals, EngineError, Load, Options},
+    progress::Progress,
+    results::StatusCount,
+    stats::effect,
+    subject::login::{Credential, LoginError, Users},
+    subject::stack::{Stack, StackError, StackOptions},
+};
+use logins::{Logins, Storm};
+use memory::Memory;
+pub use result::{StormEffect, StormResult};
+
+/// How long the logins have been going on when the measuring begins. In the first moments some hundred
+/// connections are opened at once, which costs everybody something that has nothing to do with
+/// passwords.
+const AHEAD: Duration = Duration::from_secs(1);
+/// Users who ask for `/me`, per strategy.
+const CALLERS: usize = 8;
+const AUTH: &str = "auth-service";
+
+/// How many, how often, how long.
+#[derive(Clone)]
+pub struct StormOptions {
+    /// The system that is started; `/me` is asked of each of its strategies. Cancelling its interrupt
+    /// ends the measurement with [`StormError::Interrupted`].
+    pub stack: StackOptions,
+    /// Requests for `/me` per second and strategy.
+    pub rate: f64,
+    /// Users who log in at the same time.
+    pub logins: usize,
+    /// Blocks of quiet, storm, storm, quiet.
+    pub blocks: u32,
+    /// Measured length of one window.
+    pub window: Duration,
+    /// Where all randomness begins.
+    pub seed: u64,
+}
+
+/// It could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum StormError {
+    /// There is no such strategy.
+    #[error("{0:?} is not a strategy")]
+    UnknownStrategy(String),
+    /// The stack did not start.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// No users.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The generator failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The operating system refused.
+    #[error("starting the logins: {0}")]
+    System(#[from] std::io::Error),
+    /// It was ended early.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// One strategy's windows.
+#[derive(Default)]
+struct Windows {
+    quiet: Vec<f64>,
+    storm: Vec<f64>,
+    requests: u64,
+    failed: u64,
+    lag_us: f64,
+}
+
+/// Starts a stack and measures.
+///
+/// # Errors
+///
+/// The stack does not start or the generator fails. What the storm does is never an error.
+pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, StormError> {
+    progress.step("starting the system");
+    let stack = Stack::start(options.stack.clone())?;
+    let gateway = Url::parse(&stack.gateway_url).expect("the stack's own URL is one");
+    progress.step(&format!("registering {} users", options.logins));
+    let bodies = bodies(&gateway, options.logins)?;
+    let arms = arms(&gateway, options)?;
+
+    let memory = || -> Result<Memory, StormError> { Ok(Memory::of(stack.pid(AUTH)?)) };
+    let before = memory()?;
+    let mut windows: Vec<Windows> = arms.iter().map(|_| Windows::default()).collect();
+    let mut logins = Logins::default();
+    for block in 0..options.blocks {
+        // Both windows of a pair have the same arrivals.
+        for (storm, half) in [(false, 0), (true, 0), (true, 1), (false, 1)] {
+            let what = if storm { "storm" } else { "quiet" };
+            progress.step(&format!(
+                "block {} of {}: {what}",
+                block + 1,
+                options.blocks
+            ));
+            let seed = options.seed.wrapping_add(2 * u64::from(block) + half);
+            let bodies = if storm { bodies.as_slice() } else { &[] };
+            let outcome = window(options, &gateway, &arms, bodies, seed)?;
+            for (windows, arm) in windows.iter_mut().zip(&outcome.0) {
+                windows.add(arm, storm);
+            }
+            logins.merge(&outcome.1);
+        }
+    }
+    let after = memory()?;
+    let _ended = stack.stop(Duration::from_secs(3));
+    let strategies = options.stack.strategies.iter().zip(windows);
+    Ok(StormResult {
+        concurrent_logins: options.logins,
+        rate_per_second: options.rate,
+        window_seconds: options.window.as_secs_f64(),
+        strategies: strategies
+            .map(|(name, windows)| windows.effect(name, options.seed))
+            .collect(),
+        logins_per_second: logins.time.count() as f64 / logins.lasted.as_secs_f64().max(1e-9),
+        login_p50_ms: logins.time.quantile_us(0.5) / 1e3,
+        login_p99_ms: logins.time.quantile_us(0.99) / 1e3,
+        login_answers: logins
+            .answers
+            .into_iter()
+            .map(|(status, count)| StatusCount { status, count })
+            .collect(),
+        auth_memory_before_bytes: before.resident,
+        auth_memory_peak_bytes: after.peak,
+        auth_memory_after_bytes: after.resident,
+    })
+}
+
+fn bodies(gateway: &Url, count: usize) -> Result<Vec<String>, StormError> {
+    let users = Users::register(gateway, count)?;
+    let body = |user| users.login_body(user, Credential::Token);
+    Ok((0..users.count()).map(body).collect())
+}
+
+fn arms(gateway: &Url, options: &StormOptions) -> Result<Vec<Arm>, StormError> {
+    let callers = Users::register(gateway, CALLERS)?;
+    let arm = |strategy: &String| {
+        let credential = Credential::of(strategy)
+            .ok_or_else(|| StormError::UnknownStrategy(strategy.clone()))?;
+        let mut url = gateway.clone();
+        url.set_path(&format!("/{strategy}/me"));
+        Ok(Arm {
+            name: strategy.clone(),
+            url,
+            variants: callers.log_in(credential)?,
+            load: Load::Open {
+                rate: options.rate,
+                arrivals: Arrivals::Poisson,
+            },
+        })
+    };
+    options.stack.strategies.iter().map(arm).collect()
+}
+
+/// One window; the storm begins ahead of what is measured, and is over at its end.
+fn window(
+    options: &StormOptions,
+    gateway: &Url,
+    arms: &[Arm],
+    bodies: &[String],
+    seed: u64,
+) -> Result<(Vec<ArmOutcome>, Logins), StormError> {
+    let load = Options {
+        duration: options.window,
+        warmup: AHEAD + Duration::from_millis(500),
+        deadline: Duration::from_secs(5),
+        drain: Duration::from_secs(1),
+        connections: 16,
+        seed,
+        interrupt: options.stack.interrupt.clone(),
+        ..Options::default()
+    };
+    let running = load::start(load, arms.to_vec())?;
+    let storm = match bodies {
+        [] => None,
+        bodies => Some(Storm::begin(
+            gateway,
+            bodies,
+            running.measured_from - AHEAD,
+        )?),
+    };
+    let outcome = running.join()?;
+    let logins = storm.map(Storm::end).unwrap_or_default();
+    if outcome.interrupted {
+        return Err(StormError::Interrupted);
+    }
+    Ok((outcome.arms, logins))
+}
+
+impl Windows {
+    fn add(&mut self, arm: &ArmOutcome, storm: bool) {
+        let p99 = arm.response_time.quantile_us(0.99);
+        self.lag_us = self.lag_us.max(arm.send_lag.quantile_us(0.99));
+        if storm {
+            self.storm.push(p99);
+            self.requests += arm.scheduled;
+            self.failed += arm.failed();
+        } else {
+            self.quiet.push(p99);
+        }
+    }
+
+    fn effect(self, strategy: &str, seed: u64) -> StormEffect {
+        let pairs: Vec<(f64, f64)> = self
+            .quiet
+            .iter()
+            .copied()
+            .zip(self.storm.iter().copied())
+            .collect();
+        let effect = effect::effect(&pairs, seed);
+        StormEffect {
+            strategy: strategy.to_owned(),
+            quiet_p99_us: median(self.quiet),
+            storm_p99_us: median(self.storm),
+            ratio: effect.map(|effect| effect.ratio),
+            ci_low: effect.map(|effect| effect.low),
+            ci_high: effect.map(|effect| effect.high),
+            storm_requests: self.requests,
+            storm_failed: self.failed,
+            send_lag_p99_us: self.lag_us,
+        }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        length if length % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}

@@ -1,0 +1,7 @@
+//! The system that is measured: started or found, logged in to, and its own counters.
+
+pub mod found;
+pub mod login;
+pub mod stack;
+pub mod strategy;
+pub mod usage;

@@ -1,0 +1,371 @@
+//! What the system's processes use, by their own counters: CPU time, memory, Redis commands.
+//!
+//! Services are read from their `/metrics`, Redis through `INFO`. A component is the gateway, the
+//! auth service, Redis, or all replicas of one strategy together.
+
+mod metrics_text;
+mod redis_info;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use reqwest::blocking::Client;
+use serde::Deserialize;
+
+use crate::subject::stack::Stack;
+pub use redis_info::UNCOUNTED_COMMANDS;
+use redis_info::{RedisMeter, RedisReading};
+
+/// A process that does not answer within this time is not measured.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Reads all processes of a system.
+pub struct Meter {
+    client: Client,
+    processes: Vec<Metered>,
+    redis: Option<RedisMeter>,
+}
+
+struct Metered {
+    name: String,
+    component: String,
+    url: String,
+}
+
+/// The counters could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// A process does not answer.
+    #[error("{name}: reading {url}: {source}")]
+    Unreachable {
+        /// Which process.
+        name: String,
+        /// What was read.
+        url: String,
+        /// Why it failed.
+        source: reqwest::Error,
+    },
+    /// A process does not tell what is needed.
+    #[error("{name}: {url} has no {what}")]
+    Missing {
+        /// Which process.
+        name: String,
+        /// What was read.
+        url: String,
+        /// What is not in it.
+        what: &'static str,
+    },
+    /// Redis cannot be asked.
+    #[error("asking Redis for INFO: {0}")]
+    Redis(#[from] redis::RedisError),
+}
+
+/// All counters at one moment.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    processes: Vec<ProcessReading>,
+    redis: Option<RedisReading>,
+}
+
+#[derive(Clone, Debug)]
+struct ProcessReading {
+    name: String,
+    component: String,
+    cpu_seconds: f64,
+    resident_bytes: u64,
+}
+
+/// What was used between two readings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// CPU seconds by component.
+    pub cpu_seconds: BTreeMap<String, f64>,
+    /// Commands that Redis executed for requests; `None` when it cannot be asked.
+    pub redis_commands: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Pools {
+    pools: BTreeMap<String, Pool>,
+}
+
+#[derive(Deserialize)]
+struct Pool {
+    upstreams: Vec<Upstream>,
+}
+
+#[derive(Deserialize)]
+struct Upstream {
+    address: String,
+}
+
+/// The component of all replicas of a strategy.
+#[must_use]
+pub fn api_component(strategy: &str) -> String {
+    format!("api-{strategy}")
+}
+
+impl Meter {
+    /// Of a stack that was started here.
+    ///
+    /// # Errors
+    ///
+    /// Redis cannot be reached.
+    pub fn of_stack(stack: &Stack) -> Result<Self, UsageError> {
+        let mut processes = vec![
+            Metered::new("gateway", "gateway", &stack.gateway_admin_url),
+            Metered::new("auth-service", "auth", &stack.auth_url),
+        ];
+        for (strategy, urls) in &stack.pools {
+            for (number, url) in urls.iter().enumerate() {
+                let name = format!("api-{strategy}-{}", number + 1);
+                processes.push(Metered::new(&name, &api_component(strategy), url));
+            }
+        }
+        Self::new(processes, Some(&stack.redis_url))
+    }
+
+    /// Of a system that runs: its replicas are found through the gateway's `/pools`. Without an
+    /// admin URL only Redis is read, without a Redis URL only the rest.
+    ///
+    /// # Errors
+    ///
+    /// Something that was named cannot be reached.
+    pub fn of_found(admin: Option<&str>, redis_url: Option<&str>) -> Result<Self, UsageError> {
+        let mut meter = Self::new(Vec::new(), redis_url)?;
+        let Some(admin) = admin.map(|url| url.trim_end_matches('/')) else {
+            return Ok(meter);
+        };
+        meter
+            .processes
+            .push(Metered::new("gateway", "gateway", admin));
+        let url = format!("{admin}/pools");
+        let unreachable = |source| UsageError::Unreachable {
+            name: "gateway".to_owned(),
+            url: url.clone(),
+            source,
+        };
+        let pools: Pools = meter
+            .client
+            .get(&url)
+            .send()
+            .and_then(|response| response.error_for_status()?.json())
+            .map_err(unreachable)?;
+        for (pool, members) in pools.pools {
+            let (component, base) = match pool.as_str() {
+                "auth" => ("auth".to_owned(), "auth-service".to_owned()),
+                strategy => (api_component(strategy), api_component(strategy)),
+            };
+            for (number, upstream) in members.upstreams.iter().enumerate() {
+                let name = format!("{base}-{}", number + 1);
+                let url = format!("http://{}", upstream.address);
+                meter.processes.push(Metered::new(&name, &component, &url));
+            }
+        }
+        Ok(meter)
+    }
+
+    fn new(processes: Vec<Metered>, redis_url: Option<&str>) -> Result<Self, UsageError> {
+        let client = Client::builder().timeout(PATIENCE).build();
+        Ok(Self {
+            client: client.map_err(|source| UsageError::Unreachable {
+                name: "loadtest".to_owned(),
+                url: "an HTTP client".to_owned(),
+                source,
+            })?,
+            processes,
+            redis: redis_url.map(RedisMeter::connect).transpose()?,
+        })
+    }
+
+    /// Replicas of a strategy that were found.
+    #[must_use]
+    pub fn replicas(&self, strategy: &str) -> usize {
+        let component = api_component(strategy);
+        let replica = |process: &&Metered| process.component == component;
+        self.processes.iter().filter(replica).count()
+    }
+
+    /// Version of the Redis server, if it can be asked.
+    #[must_use]
+    pub fn redis_version(&self) -> Option<String> {
+        self.redis.as_ref().and_then(|redis| redis.version.clone())
+    }
+
+    /// Reads all counters.
+    ///
+    /// # Errors
+    ///
+    /// A process does not answer or does not tell.
+    pub fn read(&mut self) -> Result<Reading, UsageError> {
+        let processes = self
+            .processes
+            .iter()
+            .map(|process| process.read(&self.client));
+        Ok(Reading {
+            processes: processes.collect::<Result<_, _>>()?,
+            redis: self.redis.as_mut().map(RedisMeter::read).transpose()?,
+        })
+    }
+}
+
+impl Metered {
+    fn new(name: &str, component: &str, base: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            component: component.to_owned(),
+            url: format!("{}/metrics", base.trim_end_matches('/')),
+        }
+    }
+
+    fn read(&self, client: &Client) -> Result<ProcessReading, UsageError> {
+        let text = client
+            .get(&self.url)
+            .send()
+            .and_then(|response| response.error_for_status()?.text())
+            .map_err(|source| UsageError::Unreachable {
+                name: self.name.clone(),
+                url: self.url.clone(),
+                source,
+            })?;
+        let sample = |what| {
+            metrics_text::sample(&text, what).ok_or_else(|| UsageError::Missing {
+                name: self.name.clone(),
+                url: self.url.clone(),
+                what,
+            })
+        };
+        Ok(ProcessReading {
+            name: self.name.clone(),
+            component: self.component.clone(),
+            cpu_seconds: sample("process_cpu_seconds_total")?,
+            resident_bytes: sample("process_resident_memory_bytes")? as u64,
+        })
+    }
+}
+
+impl Reading {
+    /// What was used since `earlier`. A counter that began anew with its process counts from 0.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Usage {
+        let mut usage = Usage::default();
+        for now in &self.processes {
+            let before = earlier.processes.iter().find(|one| one.name == now.name);
+            let before = before.map_or(0.0, |one| one.cpu_seconds);
+            let used = if now.cpu_seconds >= before {
+                now.cpu_seconds - before
+            } else {
+                now.cpu_seconds
+            };
+            *usage.cpu_seconds.entry(now.component.clone()).or_default() += used;
+        }
+        if let (Some(now), Some(before)) = (&self.redis, &earlier.redis) {
+            let used = (now.cpu_seconds - before.cpu_seconds).max(0.0);
+            usage.cpu_seconds.insert("redis".to_owned(), used);
+            usage.redis_commands = Some(now.commands.saturating_sub(before.commands));
+        }
+        usage
+    }
+
+    /// Resident memory of each process, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> BTreeMap<String, u64> {
+        let mut memory: BTreeMap<String, u64> = self
+            .processes
+            .iter()
+            .map(|process| (process.name.clone(), process.resident_bytes))
+            .collect();
+        if let Some(redis) = &self.redis {
+            memory.insert("redis".to_owned(), redis.resident_bytes);
+        }
+        memory
+    }
+}
+
+impl Usage {
+    /// Adds what was used in another stretch of time.
+    pub fn add(&mut self, other: &Self) {
+        for (component, seconds) in &other.cpu_seconds {
+            *self.cpu_seconds.entry(component.clone()).or_default() += seconds;
+        }
+        if let Some(commands) = other.redis_commands {
+            *self.redis_commands.get_or_insert(0) += commands;
+        }
+    }
+
+    /// CPU time in µs per request of each component that serves `strategy`; its replicas are called
+    /// `api`, and those of other strategies are left out.
+    #[must_use]
+    pub fn cpu_us_per_request(&self, strategy: &str, requests: u64) -> Vec<(String, f64)> {
+        let api = api_component(strategy);
+        [
+            ("gateway", "gateway"),
+            ("api", api.as_str()),
+            ("redis", "redis"),
+            ("auth", "auth"),
+        ]
+        .into_iter()
+        .filter_map(|(name, component)| {
+            let seconds = self.cpu_seconds.get(component)?;
+            Some((name.to_owned(), seconds * 1e6 / requests.max(1) as f64))
+        })
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(cpu: &[(&str, &str, f64)], redis: (f64, u64)) -> Reading {
+        Reading {
+            processes: cpu
+                .iter()
+                .map(|(name, component, cpu_seconds)| ProcessReading {
+                    name: (*name).to_owned(),
+                    component: (*component).to_owned(),
+                    cpu_seconds: *cpu_seconds,
+                    resident_bytes: 1,
+                })
+                .collect(),
+            redis: Some(RedisReading {
+                cpu_seconds: redis.0,
+                commands: redis.1,
+                resident_bytes: 2,
+            }),
+        }
+    }
+
+    #[test]
+    fn the_replicas_of_a_strategy_are_added_and_those_of_others_left_out() {
+        let before = reading(
+            &[
+                ("gateway", "gateway", 1.0),
+                ("a", "api-jwt", 1.0),
+                ("b", "api-jwt", 2.0),
+                ("c", "api-session", 5.0),
+            ],
+            (1.0, 100),
+        );
+        let after = reading(
+            &[
+                ("gateway", "gateway", 1.5),
+                ("a", "api-jwt", 1.25),
+                ("b", "api-jwt", 2.25),
+                ("c", "api-session", 9.0),
+            ],
+            (1.25, 350),
+        );
+        let usage = after.since(&before);
+        assert_eq!(usage.redis_commands, Some(250));
+        let cpu = usage.cpu_us_per_request("jwt", 1_000);
+        let expected = [("gateway", 500.0), ("api", 500.0), ("redis", 250.0)];
+        assert_eq!(cpu, expected.map(|(name, us)| (name.to_owned(), us)));
+    }
+
+    #[test]
+    fn a_process_that_was_restarted_counts_from_zero() {
+        let before = reading(&[("a", "api-jwt", 7.0)], (0.0, 0));
+        let after = reading(&[("a", "api-jwt", 0.5)], (0.0, 0));
+        assert_eq!(after.since(&before).cpu_seconds["api-jwt"], 0.5);
+    }
+}
