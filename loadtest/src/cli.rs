@@ -19,7 +19,10 @@ use crate::{
     load::{Arm, Arrivals, Load, Options},
     progress::Progress,
     report,
-    results::{self, Results, Validity},
+    results::{
+        self,
+        v2::{Results, Validity},
+    },
     subject::login::{Credential, Users},
     subject::stack::{RedisSource, Stack, StackError, StackOptions},
 };
@@ -198,7 +201,7 @@ impl CouplingArgs {
     fn measure(
         self,
         interrupt: &CancellationToken,
-    ) -> Result<crate::results::Coupling, CompareError> {
+    ) -> Result<crate::results::v2::Coupling, CompareError> {
         const USERS: usize = 8;
         let options = if self.quick {
             CouplingOptions::quick(self.rate, self.seed)

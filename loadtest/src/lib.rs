@@ -1,10 +1,10 @@
 //! Starts or finds a system, drives it, breaks it, compares, reports.
 //!
 //! Imports run one way, from the bottom of this list to its top:
-//! [`results`] (what is written) · [`metrics`] (what a number means) · [`stats`] (what may be said of
-//! it) · [`load`] (what is sent, when) · [`instrument`] (may it be believed) · [`subject`] (what is
-//! measured) · [`disturb`] (what is done to it) · [`report`] (for a reader) · [`experiment`] (a plan
-//! becomes windows) · [`cli`].
+//! [`results`] (what is written) · [`stats`] (what a number means) · [`load`] (what is sent, when) ·
+//! [`subject`] (what is measured) · [`metrics`] (how a number follows from a window) · [`instrument`]
+//! (may it be believed) · [`disturb`] (what is done to the system) · [`report`] (for a reader) ·
+//! [`experiment`] (a plan becomes windows) · [`cli`].
 
 pub mod cli;
 pub mod disturb;

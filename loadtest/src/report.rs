@@ -15,7 +15,11 @@ mod terminal;
 
 use std::path::{Path, PathBuf};
 
-use crate::results::{Freshness, Results, ResultsError, write_whole};
+use crate::results::{
+    Freshness,
+    v2::{Results, ResultsError},
+    write_whole,
+};
 
 pub use findings::findings;
 

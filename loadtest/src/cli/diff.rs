@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{EXIT_INCONCLUSIVE, EXIT_THRESHOLD, arguments::DiffArgs, print};
 use crate::{
     experiment::compare::across::{self, Change},
-    results::{Results, Validity, Verdict},
+    results::v2::{Results, Validity, Verdict},
 };
 
 impl DiffArgs {

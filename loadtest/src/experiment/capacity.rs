@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{
     load::ArmOutcome,
-    results::{CapacityStep, Sustainable},
+    results::v2::{CapacityStep, Sustainable},
 };
 
 /// What a step must show for its rate to count as held.

@@ -23,7 +23,9 @@ use crate::{
     load::{Arm, Arrivals, EngineError, Load, Options},
     progress::Progress,
     report,
-    results::{Coupling, Freshness, Plan, Results, RevocationKind, SCHEMA_VERSION, Tool, Validity},
+    results::v2::{
+        Coupling, Freshness, Plan, Results, RevocationKind, SCHEMA_VERSION, Tool, Validity,
+    },
     subject::login::{Credential, LoginError, Users},
     subject::stack::{StackError, StackOptions},
     subject::strategy::KNOWN_STRATEGIES,
@@ -182,7 +184,7 @@ struct Comparison<'a> {
     progress: Progress,
     started: Instant,
     started_at: SystemTime,
-    environment: crate::results::Environment,
+    environment: crate::results::v2::Environment,
     subject: Subject,
     users: Users,
 }

@@ -10,7 +10,7 @@ use crate::{
     disturb::fault::Fault,
     load::{self, Arm, ArmOutcome, EngineError, Options, Outcome, Slice},
     progress::Progress,
-    results::{self, Coupling, ErrorCount, FaultEffect, FaultResult, Recovery},
+    results::v2::{self as results, Coupling, ErrorCount, FaultEffect, FaultResult, Recovery},
     subject::stack::{Stack, StackError},
 };
 

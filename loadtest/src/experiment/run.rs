@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::{
     load::{self, Arm, ArmOutcome, EngineError, EngineOutcome, Load, Options, Variant},
-    results::{ErrorCount, Latency, StatusCount},
+    results::v2::{ErrorCount, Latency, StatusCount},
     subject::login::{Credential, LoginError, Users},
 };
 

@@ -15,7 +15,7 @@ use url::Url;
 use crate::{
     load::{self, Arm, ArmOutcome, Arrivals, EngineError, Load, Options},
     progress::Progress,
-    results::StatusCount,
+    results::v2::StatusCount,
     stats::effect,
     subject::login::{Credential, LoginError, Users},
     subject::stack::{Stack, StackError, StackOptions},

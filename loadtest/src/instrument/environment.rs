@@ -2,7 +2,7 @@
 
 use std::{fs, thread::available_parallelism};
 
-use crate::results::{Environment, Origin};
+use crate::results::v2::{Environment, Origin};
 
 /// Reads the machine before the first request. Whatever it does not tell stays empty.
 pub fn read(found: bool) -> Environment {

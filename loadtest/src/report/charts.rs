@@ -4,7 +4,7 @@ use super::{
     compared, numbers,
     svg::{Picture, Scale},
 };
-use crate::results::{Comparison, Latency, Results, Verdict};
+use crate::results::v2::{Comparison, Latency, Results, Verdict};
 
 /// Width of every plot, in its own units; the page scales it.
 pub(super) const WIDTH: f64 = 760.0;

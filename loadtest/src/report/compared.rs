@@ -2,7 +2,7 @@
 
 use crate::{
     report::numbers,
-    results::{Comparison, Results, StrategyResult, Verdict},
+    results::v2::{Comparison, Results, StrategyResult, Verdict},
 };
 
 /// One row: a quantity, its value for each strategy, and the comparison if there is one.

@@ -7,7 +7,7 @@ use super::{
     numbers,
     svg::{Picture, Scale, escape},
 };
-use crate::results::{Coupling, FaultEffect, FaultResult, Slice};
+use crate::results::v2::{Coupling, FaultEffect, FaultResult, Slice};
 
 const RIGHT: f64 = WIDTH - 12.0;
 /// Height of one strategy's band.

@@ -1,7 +1,7 @@
 //! The few sentences that a reader should meet first.
 
 use super::{compared, freshness, numbers};
-use crate::results::{Comparison, Coupling, FaultEffect, FaultResult, Results, Verdict};
+use crate::results::v2::{Comparison, Coupling, FaultEffect, FaultResult, Results, Verdict};
 
 /// What was found, one sentence a finding. A comparison that cannot tell says so.
 #[must_use]

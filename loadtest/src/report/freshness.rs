@@ -7,7 +7,7 @@ use super::{
     numbers,
     svg::{Picture, Scale, escape},
 };
-use crate::results::{Freshness, RevocationKind, RevocationLag};
+use crate::results::v2::{Freshness, RevocationKind, RevocationLag};
 
 /// Height of one strategy's band.
 const BAND: f64 = 26.0;

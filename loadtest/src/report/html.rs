@@ -9,7 +9,7 @@ use super::{
     compared, faults, findings, freshness, numbers,
     svg::escape,
 };
-use crate::results::{Comparison, Results, Validity};
+use crate::results::v2::{Comparison, Results, Validity};
 
 const STYLE: &str = include_str!("style.css");
 

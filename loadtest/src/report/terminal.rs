@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{charts, compared, findings, freshness, numbers};
-use crate::results::{
+use crate::results::v2::{
     Comparison, Coupling, FaultEffect, FaultResult, Gate, Results, Validity, Verdict,
 };
 

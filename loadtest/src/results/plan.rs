@@ -1,18 +1,11 @@
 //! What was asked for, by what, and where it ran.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Tool {
-    /// Name of the program.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// `debug` or `release`: figures of a debug build say nothing about the design.
-    pub build: String,
-}
+pub use super::v2::{Origin, SelfCheck, Tool};
 
 /// Where it ran.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,64 +24,91 @@ pub struct Environment {
     pub redis_version: Option<String>,
     /// Whether the system was started for this run.
     pub origin: Origin,
-    /// Base URL through which the system was driven.
-    pub gateway: String,
-}
-
-/// Where the measured system came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    /// Started for this run and ended after it.
-    Started,
-    /// It ran already.
-    Found,
+    /// Everything else that two runs must have in common to be comparable, by name: commit, build,
+    /// algorithm, threads, limits, and every variable that the services were given as
+    /// `ARM role VARIABLE`. A secret has its name here and no value.
+    pub facts: BTreeMap<String, String>,
 }
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
-    /// Strategies in the order in which they were named.
-    pub strategies: Vec<String>,
+    /// The arms in the order in which they were named. The first is the baseline.
+    pub arms: Vec<ArmInfo>,
+    /// The arm that is the baseline once more, whose spread is the floor of every interval.
+    pub floor_arm: Option<String>,
     /// The short form.
     pub quick: bool,
-    /// Replicas of the API per strategy.
+    /// Replicas of the API per arm.
     pub replicas: u32,
     /// Where all randomness begins: the same seed, the same schedule.
     pub seed: u64,
-    /// Rate at which the strategies are compared, the same for all.
-    pub rate_per_second: f64,
-    /// How that rate was chosen.
+    /// Conditions under which every arm was measured.
+    pub conditions: Vec<super::Conditions>,
+    /// How the rates were chosen.
     pub rate_chosen_by: String,
-    /// Connections that the generator may open.
+    /// Connections of the generator to each arm.
     pub connections: u32,
-    /// Users that were logged in, per strategy.
-    pub users: u32,
-    /// Blocks of ABBA order.
-    pub rounds: u32,
+    /// Connections up to which the pool may grow; absent: it is fixed.
+    pub max_connections: Option<u32>,
+    /// Threads of the generator.
+    pub generator_threads: u32,
+    /// Blocks that were measured.
+    pub blocks: u32,
     /// Measured length of one window.
     pub window_seconds: f64,
     /// Discarded at the start of each window.
     pub warmup_seconds: f64,
     /// A later answer counts as failed.
     pub deadline_ms: u64,
+    /// Whether all processes were restarted between blocks.
+    pub restarts: bool,
+    /// What this form of the run leaves out, one sentence each.
+    pub left_out: Vec<String>,
 }
 
-/// What the generator measures of a target whose latency is known.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SelfCheck {
-    /// The target's latency.
-    pub target_latency_us: f64,
-    /// Requests that were sent to it.
-    pub requests: u64,
-    /// What the generator says of the median.
-    pub measured_p50_us: f64,
-    /// What the generator says of the 99th percentile.
-    pub measured_p99_us: f64,
-    /// The median's error in percent of the target's latency.
-    pub p50_error_percent: f64,
-    /// The 99th percentile's error in percent of the target's latency.
-    pub p99_error_percent: f64,
-    /// Own CPU time per request.
-    pub cpu_us_per_request: f64,
+/// One arm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ArmInfo {
+    /// Name, such as `jwt`.
+    pub name: String,
+    /// The strategy behind it; absent for a server that is not ours.
+    pub strategy: Option<String>,
+    /// What was presented: `token`, `session` or nothing.
+    pub credential: Option<String>,
+    /// Path that was requested.
+    pub path: String,
+    /// Variables that this arm's processes have besides the usual ones.
+    pub variables: BTreeMap<String, String>,
+    /// Whether its programs are those of a folder that was named.
+    pub own_build: bool,
+}
+
+/// What a metric id means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MetricInfo {
+    /// Id, as in every map of metrics.
+    pub id: String,
+    /// Shorter id, as `--fail-if` takes it too.
+    pub alias: String,
+    /// As in a sentence.
+    pub title: String,
+    /// Unit: `µs`, `1/s`, `bytes`, `share` (0 to 1) or empty.
+    pub unit: String,
+    /// Which direction is better.
+    pub better: Better,
+    /// Whether a run is unclear when a comparison in this metric is.
+    pub headline: bool,
+}
+
+/// Which direction of a metric is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// A smaller value.
+    Lower,
+    /// A larger value.
+    Higher,
+    /// It depends.
+    Neither,
 }

@@ -292,6 +292,22 @@ impl Usage {
         }
     }
 
+    /// CPU seconds of each component that serves the pool `pool`; its replicas are called `api`, and
+    /// those of other pools are left out.
+    #[must_use]
+    pub fn cpu_seconds_of(&self, pool: &str) -> BTreeMap<String, f64> {
+        let api = api_component(pool);
+        [
+            ("gateway", "gateway"),
+            ("api", api.as_str()),
+            ("redis", "redis"),
+            ("auth", "auth"),
+        ]
+        .into_iter()
+        .filter_map(|(name, component)| Some((name.to_owned(), *self.cpu_seconds.get(component)?)))
+        .collect()
+    }
+
     /// CPU time in µs per request of each component that serves `strategy`; its replicas are called
     /// `api`, and those of other strategies are left out.
     #[must_use]

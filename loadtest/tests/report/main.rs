@@ -4,7 +4,7 @@ mod sample;
 
 use loadtest::{
     report,
-    results::{Bound, Gate, Results, Validity, Verdict},
+    results::v2::{Bound, Gate, Results, Validity, Verdict},
 };
 
 /// The schema that is published with the project.

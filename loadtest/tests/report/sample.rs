@@ -1,6 +1,6 @@
 //! A result with every part filled, of invented figures.
 
-use loadtest::results::{
+use loadtest::results::v2::{
     Bound, CapacityStep, Comparison, ComponentCpu, Coupling, Environment, ErrorCount, FaultEffect,
     FaultResult, Freshness, Gate, Latency, Origin, PercentilePoint, Plan, ProcessMemory, Recovery,
     Results, RevocationKind, RevocationLag, Round, SCHEMA_VERSION, SelfCheck, Slice, StatusCount,

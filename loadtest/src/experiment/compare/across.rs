@@ -4,7 +4,7 @@
 //! changed between the runs besides the code (another boot, another neighbour) is in the ratio and
 //! not in the interval, so that only what exceeds the margin of equivalence is called a difference.
 
-use crate::results::{Environment, Results, Round, Verdict};
+use crate::results::v2::{Environment, Results, Round, Verdict};
 use crate::stats::effect::{self, EQUIVALENCE_MARGIN, Effect};
 
 /// One quantity of one strategy in both runs.

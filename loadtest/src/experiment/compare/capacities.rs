@@ -6,7 +6,7 @@ use super::{CompareError, Comparison, open};
 use crate::{
     experiment::capacity::{Criteria, Search},
     load::{Arm, Options},
-    results::{CapacityStep, ProcessMemory, Sustainable},
+    results::v2::{CapacityStep, ProcessMemory, Sustainable},
 };
 
 /// First step, as a share of what the strategy answers in a closed loop.

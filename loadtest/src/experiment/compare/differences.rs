@@ -2,7 +2,7 @@
 
 use super::rounds::Rounds;
 use crate::{
-    results::{Comparison, Round, Verdict},
+    results::v2::{Comparison, Round, Verdict},
     stats::effect::{self, CONFIDENCE, EQUIVALENCE_MARGIN},
 };
 

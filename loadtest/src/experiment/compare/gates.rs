@@ -1,7 +1,7 @@
 //! What must hold for a comparison to mean anything.
 
 use super::rounds::Rounds;
-use crate::results::{Bound, Comparison, Gate, SelfCheck, Verdict};
+use crate::results::v2::{Bound, Comparison, Gate, SelfCheck, Verdict};
 
 /// Limits. Beyond them, what is measured is the instrument.
 const MEDIAN_ERROR_PERCENT: f64 = 5.0;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{CompareError, Comparison, open, totals::Totals};
 use crate::{
     load::{Arm, ArmOutcome},
-    results::{Round, StrategyResult, Sustainable},
+    results::v2::{Round, StrategyResult, Sustainable},
     stats::random::Random,
     subject::usage::Usage,
 };

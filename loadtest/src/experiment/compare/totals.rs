@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     load::{EngineOutcome, Outcome},
-    results::{ComponentCpu, ErrorCount, StatusCount, StrategyResult, Sustainable},
+    results::v2::{ComponentCpu, ErrorCount, StatusCount, StrategyResult, Sustainable},
     stats::histogram::LatencyHistogram,
     subject::login::Credential,
     subject::usage::Usage,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     report::{compared, numbers, svg::escape, terminal},
-    results::{Bound, Origin, Results, Verdict},
+    results::v2::{Bound, Origin, Results, Verdict},
 };
 
 /// Every quantity with a column for each strategy.

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::results::{Latency, PercentilePoint};
+
 /// What one strategy did and what it cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StrategyResult {
@@ -41,37 +43,6 @@ pub struct StrategyResult {
     /// Answers per second with every connection always busy; absent when it was not measured.
     /// Comparable with closed-loop generators such as `wrk`; not a basis for latency.
     pub closed_loop_per_second: Option<f64>,
-}
-
-/// A latency distribution.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Latency {
-    /// Values in the distribution.
-    pub count: u64,
-    /// Arithmetic mean.
-    pub mean_us: f64,
-    /// Median.
-    pub p50_us: f64,
-    /// 90th percentile.
-    pub p90_us: f64,
-    /// 99th percentile.
-    pub p99_us: f64,
-    /// 99.9th percentile.
-    pub p99_9_us: f64,
-    /// Largest value.
-    pub max_us: f64,
-    /// Points for a plot, ascending; empty where no plot is wanted.
-    #[serde(default)]
-    pub percentiles: Vec<PercentilePoint>,
-}
-
-/// One point of a distribution.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PercentilePoint {
-    /// Percentile, 0 to 100.
-    pub percentile: f64,
-    /// Latency that this share of requests did not exceed.
-    pub latency_us: f64,
 }
 
 /// How many answers had a status.
@@ -154,15 +125,4 @@ pub struct Round {
     pub errors: u64,
     /// CPU time per request, the system's components together (without the generator).
     pub system_cpu_us_per_request: Option<f64>,
-}
-
-/// Resident memory of one process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ProcessMemory {
-    /// Name, such as `api-jwt-1`.
-    pub process: String,
-    /// Before the first measured request.
-    pub idle_bytes: u64,
-    /// The largest value seen at the highest rates; absent when no highest rate was looked for.
-    pub highest_rate_bytes: Option<u64>,
 }
