@@ -12,19 +12,17 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    experiment::compare::{self, CompareError, CompareOptions},
+    experiment::compare::{self, ArmSpec, CompareError, CompareOptions, Rounds},
     experiment::coupling::{self, CouplingError, CouplingOptions},
     experiment::run::{self, RunOptions},
     interrupt,
     load::{Arm, Arrivals, Load, Options},
     progress::Progress,
     report,
-    results::{
-        self,
-        v2::{Results, Validity},
-    },
+    results::{self, Results, ThresholdOutcome, Validity},
     subject::login::{Credential, Users},
     subject::stack::{RedisSource, Stack, StackError, StackOptions},
+    subject::strategy::Strategy,
 };
 
 pub use arguments::Cli;
@@ -64,9 +62,17 @@ impl Cli {
 }
 
 impl SystemArgs {
+    /// Those that were named, or the two that most people mean.
+    fn strategies(&self) -> Vec<String> {
+        match self.strategies.as_slice() {
+            [] => ["jwt", "session"].map(str::to_owned).to_vec(),
+            named => named.to_vec(),
+        }
+    }
+
     fn stack(self, interrupt: CancellationToken) -> StackOptions {
         StackOptions {
-            strategies: self.strategies,
+            strategies: self.strategies(),
             replicas: self.replicas,
             redis: self.redis_url.map_or(RedisSource::Child, RedisSource::Url),
             bin_dir: self.bin_dir,
@@ -96,10 +102,22 @@ impl CompareArgs {
         // An unwritable folder is found before two minutes are spent.
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("making the folder {}", self.out.display()))?;
+        let arms = self.arms()?;
         let options = CompareOptions {
             stack: self.system.stack(interrupt),
+            arms,
             quick: self.quick,
             rate: self.rate,
+            rounds: match self.rounds {
+                None => Rounds::Usual,
+                Some(Some(count)) => Rounds::Fixed(count),
+                Some(None) => Rounds::Auto {
+                    detect: self.detect,
+                    at_most: self.max_time,
+                },
+            },
+            working_sets: self.working_sets,
+            connections: self.connections,
             revocations: self.revocations,
             gateway: self.gateway,
             gateway_admin: self.gateway_admin,
@@ -113,15 +131,47 @@ impl CompareArgs {
         let (json, page) = report::write(&results, &self.out)?;
         print(&report::terminal(&results));
         print(&format!("{}\n{}\n", json.display(), page.display()));
-        Ok(exit_code(results.validity))
+        Ok(exit_code(&results))
     }
 }
 
-fn exit_code(validity: Validity) -> ExitCode {
-    match validity {
+impl CompareArgs {
+    /// Strategies in their order, then the arms. A strategy that was named twice is two arms.
+    fn arms(&self) -> anyhow::Result<Vec<ArmSpec>> {
+        let strategies = match self.arms.is_empty() {
+            true => self.system.strategies(),
+            false => self.system.strategies.clone(),
+        };
+        let mut arms: Vec<ArmSpec> = Vec::new();
+        for name in strategies {
+            let strategy =
+                Strategy::named(&name).ok_or_else(|| CompareError::UnknownStrategy(name.clone()))?;
+            let mut arm = ArmSpec::of(strategy);
+            let same = arms.iter().filter(|one| one.strategy == Some(strategy));
+            match same.count() {
+                0 => {}
+                before => arm.name = format!("{name}-{}", before + 1),
+            }
+            arms.push(arm);
+        }
+        arms.extend(self.arms.iter().cloned());
+        Ok(arms)
+    }
+}
+
+/// Precedence 3, 1, 4: a fault of the instrument or the machine excuses every threshold, and a
+/// threshold that failed is more than one that is unclear.
+fn exit_code(results: &Results) -> ExitCode {
+    let any = |outcome| {
+        let mut thresholds = results.thresholds.iter();
+        thresholds.any(|one| one.outcome == outcome)
+    };
+    match results.validity {
+        Validity::Invalid | Validity::Disturbed => ExitCode::from(EXIT_INVALID),
+        _ if any(ThresholdOutcome::Fails) => ExitCode::from(EXIT_THRESHOLD),
+        Validity::Overloaded | Validity::Inconclusive => ExitCode::from(EXIT_INCONCLUSIVE),
+        Validity::Valid if any(ThresholdOutcome::Unclear) => ExitCode::from(EXIT_INCONCLUSIVE),
         Validity::Valid => ExitCode::SUCCESS,
-        Validity::Invalid => ExitCode::from(EXIT_INVALID),
-        Validity::Inconclusive => ExitCode::from(EXIT_INCONCLUSIVE),
     }
 }
 
@@ -214,7 +264,7 @@ impl CouplingArgs {
         };
         let progress = Progress::start(options.window() * 4);
         progress.step("starting the system");
-        let strategies = self.system.strategies.clone();
+        let strategies = self.system.strategies();
         let stack = Stack::start(self.system.stack(interrupt.clone()))?;
         let gateway = Url::parse(&stack.gateway_url).expect("the stack's own URL is one");
         let users = Users::register(&gateway, USERS)?;
@@ -248,7 +298,7 @@ impl ReportArgs {
         let page = report::write_page(&results, &folder)?;
         print(&report::terminal(&results));
         print(&format!("{}\n", page.display()));
-        Ok(exit_code(results.validity))
+        Ok(exit_code(&results))
     }
 }
 

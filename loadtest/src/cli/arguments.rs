@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use url::Url;
 
 use crate::{
+    experiment::compare::ArmSpec,
     load::Arrivals,
     results::RevocationKind,
     subject::strategy::{KNOWN_STRATEGIES, Strategy},
@@ -54,8 +55,8 @@ pub(super) enum StackCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct SystemArgs {
-    /// A strategy; can be given several times, and the first is the baseline
-    #[arg(long = "strategy", value_name = "S", default_values = ["jwt", "session"], value_parser = strategy)]
+    /// A strategy; can be given several times, and the first is the baseline [default: jwt and session]
+    #[arg(long = "strategy", value_name = "S", value_parser = strategy)]
     pub(super) strategies: Vec<String>,
     /// API processes per strategy
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = replicas)]
@@ -81,12 +82,31 @@ pub(super) struct UpArgs {
 pub(super) struct CompareArgs {
     #[command(flatten)]
     pub(super) system: SystemArgs,
-    /// Below two minutes, with wider intervals
+    /// A build, a setting, a server of your own: NAME=strategy[,bin-dir=DIR][,env=K=V][,url=URL][,header=Name: value];
+    /// can be given several times; the first of all arms is the baseline, strategies come first
+    #[arg(long = "arm", value_name = "ARM")]
+    pub(super) arms: Vec<ArmSpec>,
+    /// Below two minutes for two strategies, with wider intervals; the output says what is left out
     #[arg(long)]
     pub(super) quick: bool,
-    /// Requests per second of the comparison [default: a quarter of what the slower strategy answers in a closed loop]
+    /// One rate in requests per second [default: several, as shares of the slower arm's highest rate]
     #[arg(long, value_name = "R", value_parser = rate)]
     pub(super) rate: Option<f64>,
+    /// Blocks that are measured, or "auto": until --detect can be seen [default: 10, with --quick 7]
+    #[arg(long, value_name = "N|auto", value_parser = rounds)]
+    pub(super) rounds: Option<Option<u32>>,
+    /// With --rounds auto: the difference that every headline row shall be able to show
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
+    pub(super) detect: f64,
+    /// With --rounds auto: time for the blocks
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
+    pub(super) max_time: Duration,
+    /// Logins whose credentials are presented in turn; several sizes are measured each [default: 32, with --quick 8]
+    #[arg(long = "working-set", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) working_sets: Vec<u32>,
+    /// Connections of the generator to each arm
+    #[arg(long, value_name = "C", default_value_t = 32, value_parser = connections)]
+    pub(super) connections: usize,
     /// Base URL of a system that runs, in place of one that is started
     #[arg(long, value_name = "URL")]
     pub(super) gateway: Option<Url>,
@@ -246,6 +266,29 @@ fn strategy(text: &str) -> Result<String, String> {
     }
 }
 
+fn rounds(text: &str) -> Result<Option<u32>, String> {
+    match text.parse::<u32>() {
+        Ok(count) if (2..=1_000).contains(&count) => Ok(Some(count)),
+        _ if text == "auto" => Ok(None),
+        _ => Err("a number from 2 to 1000, or auto, is needed".to_owned()),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    match number.parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 1_000.0 => Ok(1.0 + percent / 100.0),
+        _ => Err("a percentage above 0, such as 5%, is needed".to_owned()),
+    }
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if (1..=65_536).contains(&count) => Ok(count),
+        _ => Err("a number from 1 to 65536 is needed".to_owned()),
+    }
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
@@ -291,6 +334,8 @@ mod tests {
              --gateway-admin http://g:9901 --redis-url redis://r:6379 --out dir",
             "loadtest run --url http://h/ --rate 10 --duration 5s --header A:b --max-p99 5ms --max-error-ratio 0",
             "loadtest run --url http://h/ --connections 32 --login jwt --users 4 --out f",
+            "loadtest compare --arm a=jwt --arm b=jwt,env=AUTH_ALGORITHM=EdDSA --rounds auto --detect 3% --working-set 32,10000",
+            "loadtest compare --strategy jwt --strategy jwt --rounds 12 --connections 8",
             "loadtest coupling --quick",
             "loadtest report results.json",
         ] {
@@ -311,6 +356,10 @@ mod tests {
             "loadtest compare --strategy cookies",
             "loadtest run --url http://h/ --rate 1 --login cookies",
             "loadtest compare --gateway-admin http://g:9901",
+            "loadtest compare --arm a=cookies",
+            "loadtest compare --rounds 1",
+            "loadtest compare --detect 0",
+            "loadtest compare --working-set 0",
         ] {
             assert!(
                 Cli::try_parse_from(line.split_whitespace()).is_err(),

@@ -1,59 +1,93 @@
-//! `loadtest compare`: the strategies of one system against each other, on the same machine, in
-//! turn, at the same rates.
+//! `loadtest compare`: arms against each other, on the same machine, in turn, at the same rates.
 //!
-//! The order: self-check of the generator · real users log in · closed-loop probe · ABBA rounds at
-//! one common rate · highest rate of each · faults. What is said of a difference rests on the ABBA
-//! rounds only.
+//! The order: self-check of the generator · real users log in · searches for the highest rate of each
+//! arm · blocks at shares of the slower arm's highest rate · faults · revocation lags. What is said
+//! of a difference rests on the blocks only, and on what the baseline shows against itself in them.
 
 pub mod across;
+mod arms;
+mod blocks;
 mod capacities;
-mod differences;
-mod gates;
-mod rounds;
-mod totals;
+mod evaluate;
+mod pace;
+mod systems;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant, SystemTime},
+};
 
 use url::Url;
 
 use crate::{
-    experiment::coupling::{self, CouplingError, CouplingOptions},
-    experiment::freshness::{self, FreshnessError, FreshnessOptions},
-    instrument::selfcheck::{self, SelfCheckError},
-    load::{Arm, Arrivals, EngineError, Load, Options},
+    instrument::{
+        environment,
+        selfcheck::{self, SelfCheckError},
+    },
+    load::{EngineError, Load, Options},
+    metrics::{self, Observation},
     progress::Progress,
     report,
-    results::v2::{
-        Coupling, Freshness, Plan, Results, RevocationKind, SCHEMA_VERSION, Tool, Validity,
+    results::{
+        Capacity, Conditions, Plan, ProcessMemory, Results, SCHEMA_VERSION, Tool, Validity, Verdict,
     },
-    subject::login::{Credential, LoginError, Users},
-    subject::stack::{StackError, StackOptions},
-    subject::strategy::KNOWN_STRATEGIES,
-    subject::usage::UsageError,
+    subject::{
+        found::SubjectError,
+        login::LoginError,
+        stack::{StackError, StackOptions},
+        strategy::KNOWN_STRATEGIES,
+        usage::UsageError,
+    },
 };
-use crate::{instrument::environment, subject::found::Subject};
-use rounds::Rounds;
+pub use arms::ArmSpec;
+use blocks::Measured;
+use evaluate::Evaluation;
+use pace::Pace;
+use systems::Systems;
 
 /// What is compared, and how thoroughly.
 #[derive(Clone)]
 pub struct CompareOptions {
-    /// The system that is started, unless one runs: then its strategies are those to compare, and
-    /// its Redis is the running system's. The first strategy is the baseline. Cancelling its
-    /// interrupt ends the comparison early.
+    /// The system that is started, unless one runs: then its Redis is the running system's. Its
+    /// strategies are not looked at. Cancelling its interrupt ends the comparison early.
     pub stack: StackOptions,
+    /// What is compared; the first is the baseline.
+    pub arms: Vec<ArmSpec>,
     /// The short form, below two minutes.
     pub quick: bool,
-    /// Rate of the ABBA rounds; without it, a quarter of what the slower strategy answers in a closed
-    /// loop.
+    /// One rate in place of shares of the highest one, which are then not searched for.
     pub rate: Option<f64>,
+    /// How many blocks.
+    pub rounds: Rounds,
+    /// Logins whose credentials are presented in turn, each a curve of its own; empty: as suits the
+    /// form.
+    pub working_sets: Vec<u32>,
+    /// Connections of the generator to each arm.
+    pub connections: usize,
     /// Revocations per strategy whose lag is measured; without it, as many as suit the form.
     pub revocations: Option<u32>,
-    /// A system that runs; without it, a stack is started.
+    /// A system that runs; without it, one is started.
     pub gateway: Option<Url>,
     /// Where the running system's gateway has `/pools` and `/metrics`.
     pub gateway_admin: Option<String>,
     /// Where all randomness begins.
     pub seed: u64,
+}
+
+/// How many blocks are measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rounds {
+    /// As suits the form.
+    Usual,
+    /// So many.
+    Fixed(u32),
+    /// Until every headline row would show a ratio of `detect`, or `at_most` has passed.
+    Auto {
+        /// Ratio above 1.
+        detect: f64,
+        /// Time for the blocks.
+        at_most: Duration,
+    },
 }
 
 /// The comparison could not be done.
@@ -62,15 +96,21 @@ pub enum CompareError {
     /// Nobody knows how to log in for it.
     #[error("{0:?} is not a strategy; known are {known}", known = KNOWN_STRATEGIES.join(", "))]
     UnknownStrategy(String),
-    /// A strategy cannot be compared with itself: its processes are found by its name.
-    #[error("--strategy {0} was given twice")]
+    /// Two arms cannot be told apart by their names.
+    #[error("two arms are called {0:?}; give each a name of its own")]
     Twice(String),
+    /// There is nothing to compare.
+    #[error("at least one arm is needed")]
+    NoArm,
+    /// A running system was named together with an arm that has to be started.
+    #[error("{0:?} has a build or variables of its own, and so cannot be in a system that runs already (--gateway)")]
+    NotStarted(String),
     /// The stack did not start or could not be handled.
     #[error(transparent)]
     Stack(#[from] StackError),
     /// The system could not be reached.
     #[error(transparent)]
-    Subject(#[from] crate::subject::found::SubjectError),
+    Subject(#[from] SubjectError),
     /// The generator failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -83,17 +123,11 @@ pub enum CompareError {
     /// The generator could not be checked.
     #[error(transparent)]
     SelfCheck(#[from] SelfCheckError),
-    /// The faults could not be made.
-    #[error("the faults: {0}")]
-    Coupling(#[from] CouplingError),
-    /// The revocation lags could not be measured.
-    #[error("freshness: {0}")]
-    Freshness(#[from] FreshnessError),
-    /// A strategy answered nothing at all.
-    #[error("{strategy} answered no request with 2xx; what came was: {came}")]
+    /// An arm answered nothing at all.
+    #[error("{arm} answered no request with 2xx; what came was: {came}")]
     NoAnswer {
         /// Which one.
-        strategy: String,
+        arm: String,
         /// Outcomes by kind.
         came: String,
     },
@@ -102,57 +136,12 @@ pub enum CompareError {
     Interrupted,
 }
 
-/// How long each part takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    self_check: Duration,
-    users: usize,
-    probe: Duration,
-    blocks: u32,
-    warmup: Duration,
-    window: Duration,
-    capacity_steps: usize,
-    capacity_warmup: Duration,
-    capacity_window: Duration,
-}
-
-const QUICK: Pace = Pace {
-    self_check: Duration::from_secs(3),
-    users: 8,
-    probe: Duration::from_millis(1_500),
-    blocks: 3,
-    warmup: Duration::from_millis(500),
-    window: Duration::from_secs(2),
-    capacity_steps: 6,
-    capacity_warmup: Duration::from_millis(300),
-    capacity_window: Duration::from_millis(1_700),
-};
-
-const THOROUGH: Pace = Pace {
-    self_check: Duration::from_secs(6),
-    users: 32,
-    probe: Duration::from_secs(4),
-    blocks: 8,
-    warmup: Duration::from_secs(1),
-    window: Duration::from_secs(8),
-    capacity_steps: 10,
-    capacity_warmup: Duration::from_secs(1),
-    capacity_window: Duration::from_secs(4),
-};
-
-/// Connections of the closed loop: enough to keep two replicas busy, few enough to keep queues short.
-const PROBE_CONNECTIONS: usize = 32;
-/// Connections that the open loop begins with and may grow to.
-const CONNECTIONS: usize = 32;
-const MAX_CONNECTIONS: usize = 512;
 /// A later answer counts as failed.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Share of the slower strategy's closed-loop rate at which the strategies are compared. A closed
-/// loop batches its requests and so needs less CPU for each than an open one; half of its rate
-/// overloads two cores that the generator shares with the system.
-const DEFAULT_LOAD: f64 = 0.25;
-/// Rate of the faults per strategy: there it is about answers and not about load.
-const FAULT_RATE_LIMIT: f64 = 500.0;
+/// Requests that are left over at the end of a window are waited for so long.
+const DRAIN: Duration = Duration::from_millis(500);
+/// Fewer blocks than this tell nothing of their own spread.
+const FEWEST_BLOCKS: u32 = 5;
 
 /// Compares, and returns what was found.
 ///
@@ -161,12 +150,15 @@ const FAULT_RATE_LIMIT: f64 = 500.0;
 /// The system or the generator failed, or the comparison was interrupted. A system that answers
 /// badly is a result and not an error, unless it answers nothing at all.
 pub fn run(options: &CompareOptions) -> Result<Results, CompareError> {
-    for (index, strategy) in options.stack.strategies.iter().enumerate() {
-        if Credential::of(strategy).is_none() {
-            return Err(CompareError::UnknownStrategy(strategy.clone()));
+    if options.arms.is_empty() {
+        return Err(CompareError::NoArm);
+    }
+    for (index, arm) in options.arms.iter().enumerate() {
+        if options.arms[..index].iter().any(|one| one.name == arm.name) {
+            return Err(CompareError::Twice(arm.name.clone()));
         }
-        if options.stack.strategies[..index].contains(strategy) {
-            return Err(CompareError::Twice(strategy.clone()));
+        if options.gateway.is_some() && arm.is_apart() {
+            return Err(CompareError::NotStarted(arm.name.clone()));
         }
     }
     let result = Comparison::begin(options).and_then(Comparison::finish);
@@ -184,25 +176,31 @@ struct Comparison<'a> {
     progress: Progress,
     started: Instant,
     started_at: SystemTime,
-    environment: crate::results::v2::Environment,
-    subject: Subject,
-    users: Users,
+    environment: crate::results::Environment,
+    systems: Systems,
+    /// The largest working set.
+    users: usize,
+    /// Largest memory of each process of the first system that was seen.
+    memory: BTreeMap<String, u64>,
 }
 
 impl<'a> Comparison<'a> {
     fn begin(options: &'a CompareOptions) -> Result<Self, CompareError> {
-        let pace = if options.quick { QUICK } else { THOROUGH };
+        let pace = if options.quick {
+            pace::QUICK
+        } else {
+            pace::THOROUGH
+        };
+        let users = options.working_sets.iter().max();
+        let users = users.map_or(pace.users, |users| *users as usize);
         let progress = Progress::start(expected(options, &pace));
         let (started, started_at) = (Instant::now(), SystemTime::now());
         let environment = environment::read(options.gateway.is_some());
         progress.step("starting the system");
-        let subject = Subject::reach(
-            &options.stack,
-            options.gateway.as_ref(),
-            options.gateway_admin.as_deref(),
-        )?;
-        progress.step("registering users");
-        let users = Users::register(&subject.gateway, pace.users)?;
+        // The baseline once more: what it shows against itself is no difference.
+        let mut specs = options.arms.clone();
+        specs.push(options.arms[0].again());
+        let systems = Systems::begin(options, &specs, users)?;
         Ok(Self {
             options,
             pace,
@@ -210,233 +208,269 @@ impl<'a> Comparison<'a> {
             started,
             started_at,
             environment,
-            subject,
+            systems,
             users,
+            memory: BTreeMap::new(),
         })
     }
 
     fn finish(mut self) -> Result<Results, CompareError> {
+        let (seed, interrupt) = (self.options.seed, self.options.stack.interrupt.clone());
         self.progress
             .step("checking the load generator against a target of known latency");
-        let seed = self.options.seed;
-        let self_check = selfcheck::run(self.pace.self_check, seed, &self.options.stack.interrupt)?;
-        let idle_memory = self.subject.meter.read()?.memory();
-        let mut arms = self.arms()?;
+        let self_check = selfcheck::run(self.pace.self_check, seed, &interrupt)?;
+        let idle_memory = self.read_memory()?;
 
-        self.progress.step("probing each strategy in a closed loop");
-        let closed_loop = self.probe(&arms)?;
-        let slower = closed_loop.iter().copied().fold(f64::INFINITY, f64::min);
-        let rate = self
-            .options
-            .rate
-            .unwrap_or((slower * DEFAULT_LOAD).round().max(1.0));
+        let capacities = match self.options.rate {
+            Some(_) => Vec::new(),
+            None => {
+                let arms: Vec<usize> = (0..self.options.arms.len()).collect();
+                capacities::find(&mut self, &arms)?
+            }
+        };
+        let peak_memory = self.memory.clone();
+        let conditions = self.conditions(&capacities);
+        let measured = self.blocks(&conditions)?;
 
-        let rounds = Rounds::measure(&mut self, &arms, rate)?;
-        arms = self.arms()?;
-        let (highest, peak_memory) = capacities::find(&mut self, &arms, &closed_loop)?;
-        arms = self.arms()?;
-        let (coupling, left_out) = self.coupling(&arms, rate)?;
-
-        let comparisons = differences::of(&rounds, &self.options.stack.strategies, seed);
-        let gates = gates::of(&self_check, &rounds, &comparisons);
-        let plan = self.plan(rate);
-        let strategies = rounds.strategies(&closed_loop, highest);
-        self.environment.redis_version = self.subject.meter.redis_version();
-        self.subject.end();
-        let (freshness, unmeasured) = measure_freshness(self.options, &self.progress)?;
+        let names = self.names();
+        let evaluation = self.evaluation(&names, &conditions, &measured);
+        let (windows, points) = (evaluation.windows(), evaluation.points());
+        let comparisons = evaluation.comparisons();
+        let (trends, drifts) = (evaluation.trends(), evaluation.drifts());
+        let blocks = measured.iter().map(|one| one.block + 1).max().unwrap_or(0);
+        let plan = self.plan(conditions, blocks, names.last().cloned());
+        let unclear = comparisons
+            .iter()
+            .any(|one| one.headline && one.verdict == Verdict::Inconclusive);
+        let gates = Vec::new();
+        self.environment.redis_version = self
+            .systems
+            .first()
+            .and_then(|subject| subject.meter.redis_version());
+        self.systems.end();
         let mut results = Results {
             schema_version: SCHEMA_VERSION,
             tool: tool(),
             started_at: humantime::format_rfc3339_seconds(self.started_at).to_string(),
-            duration_seconds: self.started.elapsed().as_secs_f64(),
+            duration_seconds: 0.0,
             environment: self.environment,
             plan,
             self_check: Some(self_check),
-            strategies,
-            memory: capacities::memory(&idle_memory, &peak_memory),
-            rounds: rounds.rounds,
+            metrics: metrics::infos(),
+            windows,
+            points,
             comparisons,
-            coupling,
-            freshness,
-            validity: Validity::of(&gates),
+            trends,
+            capacities,
+            drifts,
+            memory: memory(&idle_memory, &peak_memory),
+            coupling: None,
+            freshness: None,
+            validity: Validity::of(&gates, unclear),
             gates,
+            thresholds: Vec::new(),
             findings: Vec::new(),
         };
+        results.duration_seconds = self.started.elapsed().as_secs_f64();
         results.findings = report::findings(&results);
-        results
-            .findings
-            .extend(left_out.into_iter().chain(unmeasured));
         self.progress.finish();
         Ok(results)
     }
 
-    /// One arm per strategy, with every user freshly logged in: tokens are short-lived.
-    fn arms(&self) -> Result<Vec<Arm>, CompareError> {
-        let arm = |strategy: &String| {
-            let credential = Credential::of(strategy)
-                .ok_or_else(|| CompareError::UnknownStrategy(strategy.clone()))?;
-            Ok(Arm {
-                name: strategy.clone(),
-                url: self.subject.url(strategy),
-                variants: self.users.log_in(credential)?,
-                load: Load::Closed {
-                    connections: PROBE_CONNECTIONS,
-                },
-            })
-        };
-        self.options.stack.strategies.iter().map(arm).collect()
+    fn names(&self) -> Vec<String> {
+        let arms = self.systems.arms.iter();
+        arms.map(|arm| arm.spec.name.clone()).collect()
     }
 
-    /// Answers per second of each strategy with every connection busy.
-    fn probe(&mut self, arms: &[Arm]) -> Result<Vec<f64>, CompareError> {
-        let mut found = Vec::new();
-        for arm in arms {
-            let options = self.engine(self.options.seed, self.pace.probe / 3, self.pace.probe);
-            let outcome = &self.drive(options, arm.clone())?.arms[0];
-            if outcome.good() == 0 {
-                let came: Vec<String> = outcome
-                    .outcomes
-                    .iter()
-                    .map(|(kind, count)| format!("{kind} × {count}"))
-                    .collect();
-                return Err(CompareError::NoAnswer {
-                    strategy: arm.name.clone(),
-                    came: came.join(", "),
+    /// The last arm is the baseline once more.
+    fn evaluation<'b>(
+        &self,
+        arms: &'b [String],
+        conditions: &'b [Conditions],
+        measured: &'b [Measured],
+    ) -> Evaluation<'b> {
+        Evaluation {
+            arms,
+            floor: Some(arms.len() - 1),
+            conditions,
+            measured,
+            seed: self.options.seed,
+        }
+    }
+
+    /// Every load with every working set.
+    fn conditions(&self, capacities: &[Capacity]) -> Vec<Conditions> {
+        let highest = capacities.iter().map(|one| one.rate_per_second.value);
+        let slower = highest.fold(f64::INFINITY, f64::min);
+        let loads: Vec<(Option<f64>, f64)> = match self.options.rate {
+            Some(rate) => vec![(None, rate)],
+            None => {
+                let loads = self.pace.loads.iter();
+                loads
+                    .map(|load| (Some(*load), pace::preferred(slower * load)))
+                    .collect()
+            }
+        };
+        let usual = [self.pace.users as u32];
+        let working_sets: &[u32] = match self.options.working_sets.as_slice() {
+            [] => &usual,
+            given => given,
+        };
+        let mut conditions = Vec::new();
+        for working_set in working_sets {
+            for (load, rate_per_second) in &loads {
+                conditions.push(Conditions {
+                    load: *load,
+                    rate_per_second: *rate_per_second,
+                    working_set: *working_set,
+                    mix: "me".to_owned(),
                 });
             }
-            found.push(outcome.achieved_per_second());
         }
-        Ok(found)
+        conditions
     }
 
-    fn coupling(
+    fn blocks(&mut self, conditions: &[Conditions]) -> Result<Vec<Measured>, CompareError> {
+        let names = self.names();
+        let floor = Some(names.len() - 1);
+        let (rounds, usual, seed) = (self.options.rounds, self.pace.blocks, self.options.seed);
+        let began = Instant::now();
+        blocks::measure(self, conditions, |block, measured| match rounds {
+            Rounds::Usual => block >= usual,
+            Rounds::Fixed(count) => block >= count,
+            Rounds::Auto { detect, at_most } => {
+                let evaluation = Evaluation {
+                    arms: &names,
+                    floor,
+                    conditions,
+                    measured,
+                    seed,
+                };
+                block >= FEWEST_BLOCKS
+                    && (began.elapsed() >= at_most
+                        || crate::stats::stopping::enough(&evaluation.headline_effects(), detect))
+            }
+        })
+    }
+
+    fn restart(&mut self) -> Result<(), CompareError> {
+        self.progress.step("restarting every process");
+        self.systems.restart(self.users)
+    }
+
+    fn keep_logged_in(&mut self) -> Result<(), CompareError> {
+        self.systems.keep_logged_in(self.users)
+    }
+
+    /// One window of one arm that presents every credential it has.
+    fn observe(
         &mut self,
-        arms: &[Arm],
-        rate: f64,
-    ) -> Result<(Option<Coupling>, Option<String>), CompareError> {
-        let Some(stack) = &self.subject.stack else {
-            let why =
-                "No faults were made: the system was found running, and is not ours to break.";
-            return Ok((None, Some(why.to_owned())));
-        };
-        let rate = (rate / self.options.stack.strategies.len() as f64).clamp(1.0, FAULT_RATE_LIMIT);
-        let seed = self.options.seed;
-        let faults = if self.options.quick {
-            CouplingOptions::quick(rate, seed)
-        } else {
-            CouplingOptions::thorough(rate, seed)
-        };
-        let faults = CouplingOptions {
-            interrupt: self.options.stack.interrupt.clone(),
-            ..faults
-        };
-        let arms: Vec<Arm> = arms.iter().map(|arm| open(arm, rate)).collect();
-        let coupling = coupling::run(stack, &arms, &faults, &self.progress)?;
-        Ok((Some(coupling), None))
+        arm: usize,
+        load: Load,
+        (warmup, window): (Duration, Duration),
+        seed: u64,
+    ) -> Result<Observation, CompareError> {
+        let seen = self.drive(arm, self.users, load, (warmup, window), seed)?;
+        for (process, bytes) in self.read_memory()? {
+            let peak = self.memory.entry(process).or_default();
+            *peak = bytes.max(*peak);
+        }
+        Ok(seen)
     }
 
-    /// What all runs of the engine have in common.
-    fn engine(&self, seed: u64, warmup: Duration, duration: Duration) -> Options {
-        Options {
-            duration,
-            warmup,
-            deadline: DEADLINE,
-            connections: CONNECTIONS,
-            max_connections: MAX_CONNECTIONS,
-            seed,
-            interrupt: self.options.stack.interrupt.clone(),
-            ..Options::default()
-        }
+    /// One window of one arm under the given conditions.
+    fn observe_under(
+        &mut self,
+        arm: usize,
+        load: Load,
+        conditions: &Conditions,
+        times: (Duration, Duration),
+        seed: u64,
+    ) -> Result<Observation, CompareError> {
+        self.drive(arm, conditions.working_set as usize, load, times, seed)
     }
 
     fn drive(
-        &self,
-        options: Options,
-        arm: Arm,
-    ) -> Result<crate::load::EngineOutcome, CompareError> {
-        let outcome = crate::load::run(options, vec![arm])?;
+        &mut self,
+        arm: usize,
+        working_set: usize,
+        load: Load,
+        (warmup, duration): (Duration, Duration),
+        seed: u64,
+    ) -> Result<Observation, CompareError> {
+        let options = Options {
+            duration,
+            warmup,
+            deadline: DEADLINE,
+            drain: DRAIN,
+            connections: self.options.connections,
+            seed,
+            interrupt: self.options.stack.interrupt.clone(),
+            ..Options::default()
+        };
+        let request = self.systems.request(arm, working_set, load);
+        let before = self.systems.read(arm)?;
+        let run = crate::load::run(options, vec![request])?;
+        let usage = self.systems.used_since(arm, before.as_ref())?;
         self.progress.tick();
-        if outcome.interrupted {
+        if run.interrupted {
             return Err(CompareError::Interrupted);
         }
-        Ok(outcome)
+        let pool = &self.systems.arms[arm].pool;
+        Ok(Observation::of(&run, usage.as_ref(), pool))
     }
 
-    fn plan(&self, rate: f64) -> Plan {
+    /// Of the first system's processes.
+    fn read_memory(&mut self) -> Result<BTreeMap<String, u64>, CompareError> {
+        match self.systems.first() {
+            Some(subject) => Ok(subject.meter.read()?.memory()),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    fn plan(&self, conditions: Vec<Conditions>, blocks: u32, floor_arm: Option<String>) -> Plan {
         let options = self.options;
-        let first = options.stack.strategies.first().map_or("", String::as_str);
+        let first = options.arms.first().map_or("", |arm| arm.name.as_str());
+        let replicas = self
+            .systems
+            .subjects()
+            .next()
+            .map_or(0, |subject| subject.replicas(first, options.stack.replicas));
         Plan {
-            strategies: options.stack.strategies.clone(),
+            arms: options.arms.iter().map(ArmSpec::info).collect(),
+            floor_arm,
             quick: options.quick,
-            replicas: u32::try_from(self.subject.replicas(first, options.stack.replicas))
-                .unwrap_or(0),
+            replicas: u32::try_from(replicas).unwrap_or(0),
             seed: options.seed,
-            rate_per_second: rate,
+            conditions,
             rate_chosen_by: match options.rate {
                 Some(_) => "--rate".to_owned(),
-                None => format!(
-                    "{:.0} % of the slower strategy's closed loop",
-                    DEFAULT_LOAD * 100.0
-                ),
+                None => "shares of the slower arm's highest rate, each rounded to the nearest \
+                         preferred number (ISO 3, series R10), so that different runs meet the same \
+                         rates"
+                    .to_owned(),
             },
-            connections: MAX_CONNECTIONS as u32,
-            users: self.pace.users as u32,
-            rounds: self.pace.blocks,
+            connections: options.connections as u32,
+            max_connections: None,
+            generator_threads: 1,
+            blocks,
             window_seconds: self.pace.window.as_secs_f64(),
             warmup_seconds: self.pace.warmup.as_secs_f64(),
             deadline_ms: DEADLINE.as_millis() as u64,
+            restarts: self.pace.restarts,
+            left_out: self.pace.left_out(),
         }
     }
 }
 
-/// In a system of its own, whose tokens are short-lived. A system that was found has no such tokens,
-/// and its administrator is not known here. A failure is told and does not undo what was measured.
-fn measure_freshness(
-    options: &CompareOptions,
-    progress: &Progress,
-) -> Result<(Option<Freshness>, Option<String>), CompareError> {
-    let Some(wanted) = freshness_options(options) else {
-        return Ok((None, None));
-    };
-    match freshness::run(&wanted, progress) {
-        Ok(found) => Ok((Some(found), None)),
-        Err(error) if options.stack.interrupt.is_cancelled() => Err(error.into()),
-        Err(error) => {
-            let why = format!("The revocation lags could not be measured: {error}.");
-            Ok((None, Some(why)))
-        }
-    }
-}
-
-fn freshness_options(options: &CompareOptions) -> Option<FreshnessOptions> {
-    let usual = if options.quick {
-        freshness::QUICK_REVOCATIONS
-    } else {
-        freshness::REVOCATIONS
-    };
-    let revocations = options.revocations.unwrap_or(usual);
-    (options.gateway.is_none() && revocations > 0).then(|| FreshnessOptions {
-        stack: options.stack.clone(),
-        revocations,
-        kinds: if options.quick {
-            vec![RevocationKind::Logout]
-        } else {
-            RevocationKind::ALL.to_vec()
-        },
-        quick: options.quick,
-        seed: options.seed,
-    })
-}
-
-/// The same requests in an open loop.
-fn open(arm: &Arm, rate: f64) -> Arm {
-    Arm {
-        load: Load::Open {
-            rate,
-            arrivals: Arrivals::Poisson,
-        },
-        ..arm.clone()
-    }
+fn memory(idle: &BTreeMap<String, u64>, peak: &BTreeMap<String, u64>) -> Vec<ProcessMemory> {
+    idle.iter()
+        .map(|(process, bytes)| ProcessMemory {
+            process: process.clone(),
+            idle_bytes: *bytes,
+            highest_rate_bytes: peak.get(process).copied(),
+        })
+        .collect()
 }
 
 fn tool() -> Tool {
@@ -454,16 +488,17 @@ fn tool() -> Tool {
 
 /// For the progress bar.
 fn expected(options: &CompareOptions, pace: &Pace) -> Duration {
-    let strategies = u32::try_from(options.stack.strategies.len()).unwrap_or(1);
-    let probes = pace.probe * 4 / 3 * strategies;
-    let windows = (pace.warmup + pace.window) * 2 * pace.blocks * strategies;
-    let step = pace.capacity_warmup + pace.capacity_window;
-    let capacities = step * pace.capacity_steps as u32 * strategies;
-    let faults = match (&options.gateway, options.quick) {
-        (Some(_), _) => Duration::ZERO,
-        (None, true) => CouplingOptions::quick(1.0, 0).window() * 4,
-        (None, false) => CouplingOptions::thorough(1.0, 0).window() * 4,
+    let arms = u32::try_from(options.arms.len()).unwrap_or(1);
+    let searches = match options.rate {
+        Some(_) => Duration::ZERO,
+        None => pace.search() * arms * pace.searches as u32,
     };
-    let lags = freshness_options(options).map_or(Duration::ZERO, |one| freshness::expected(&one));
-    Duration::from_secs(8) + pace.self_check + probes + windows + capacities + faults + lags
+    let loads = options.rate.map_or(pace.loads.len(), |_| 1) * options.working_sets.len().max(1);
+    let block = (pace.warmup + pace.window) * (arms + 1) * u32::try_from(loads).unwrap_or(1);
+    let blocks = match options.rounds {
+        Rounds::Usual => block * pace.blocks,
+        Rounds::Fixed(count) => block * count,
+        Rounds::Auto { at_most, .. } => at_most,
+    };
+    Duration::from_secs(5) + pace.self_check + searches + blocks
 }

@@ -166,6 +166,19 @@ impl Observation {
             .collect()
     }
 
+    /// The distributions by name, in HdrHistogram's V2 form with compression, base64.
+    #[must_use]
+    pub fn histograms(&self) -> BTreeMap<String, String> {
+        [
+            ("response_time", &self.response_time),
+            ("service_time", &self.service_time),
+            ("send_lag", &self.send_lag),
+        ]
+        .into_iter()
+        .map(|(name, histogram)| (name.to_owned(), histogram.to_base64()))
+        .collect()
+    }
+
     pub(super) fn request_bytes(&self) -> Option<f64> {
         self.per_answer(self.request_bytes)
     }

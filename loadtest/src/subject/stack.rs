@@ -268,6 +268,33 @@ impl Stack {
         self.with(name, |process| process.restart(&self.spawner))
     }
 
+    /// Starts every process again, in the order of their first start, and waits until the whole is
+    /// ready. Sessions are lost with Redis.
+    ///
+    /// # Errors
+    ///
+    /// A process cannot be started or was not ready in time.
+    pub fn restart_all(&self) -> Result<(), StackError> {
+        let names: Vec<String> = self
+            .processes_info()
+            .into_iter()
+            .map(|process| process.name)
+            .collect();
+        let (replicas, rest): (Vec<&String>, Vec<&String>) =
+            names.iter().partition(|name| name.starts_with("api-"));
+        let (gateway, first): (Vec<&String>, Vec<&String>) =
+            rest.into_iter().partition(|name| *name == "gateway");
+        for stage in [first, replicas, gateway] {
+            for name in &stage {
+                self.restart(name)?;
+            }
+            for name in &stage {
+                self.wait_ready(name)?;
+            }
+        }
+        self.wait_upstreams()
+    }
+
     /// Waits until a process says that it is ready.
     ///
     /// # Errors

@@ -1,87 +1,138 @@
-//! The highest rate of each strategy, with the steps of all of them in turn.
+//! The highest rate of each arm, by independent searches, the steps of all arms in turn.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use super::{CompareError, Comparison, open};
+use super::{CompareError, Comparison};
 use crate::{
     experiment::capacity::{Criteria, Search},
-    load::{Arm, Options},
-    results::v2::{CapacityStep, ProcessMemory, Sustainable},
+    load::{Arrivals, Load},
+    results::{Capacity, Estimate, StepEnd},
+    stats::interval,
 };
 
-/// First step, as a share of what the strategy answers in a closed loop.
+/// First step, as a share of what the arm answers in a closed loop.
 const FIRST_STEP: f64 = 0.7;
-/// After a step that was too much, what is left over is not waited for.
-const DRAIN: Duration = Duration::from_millis(200);
+/// How far below the highest rate that was held a step still counts as saturation.
+const NEAR: f64 = 0.85;
 
-/// Highest rates in the order of `arms`, and the largest memory of each process that was seen.
-pub(super) type Found = (Vec<Option<Sustainable>>, BTreeMap<String, u64>);
-
+/// Searches for the highest rate of each of `arms` (indices).
 pub(super) fn find(
     comparison: &mut Comparison<'_>,
-    arms: &[Arm],
-    closed_loop: &[f64],
-) -> Result<Found, CompareError> {
-    let steps = comparison.pace.capacity_steps;
-    let mut searches: Vec<Search> = closed_loop
-        .iter()
-        .map(|closed| Search::new((closed * FIRST_STEP).max(1.0), steps))
-        .collect();
-    let mut memory = BTreeMap::new();
-    while searches.iter().any(|search| search.next_rate().is_some()) {
-        for (arm, search) in arms.iter().zip(&mut searches) {
-            if let Some(rate) = search.next_rate() {
-                step(comparison, arm, search, rate)?;
-                for (process, bytes) in comparison.subject.meter.read()?.memory() {
-                    let peak: &mut u64 = memory.entry(process).or_default();
-                    *peak = bytes.max(*peak);
+    arms: &[usize],
+) -> Result<Vec<Capacity>, CompareError> {
+    let pace = comparison.pace;
+    let mut found: Vec<Vec<crate::results::Search>> = arms.iter().map(|_| Vec::new()).collect();
+    for number in 0..pace.searches {
+        if number > 0 && pace.restarts {
+            comparison.restart()?;
+        }
+        let mut searches = Vec::new();
+        for arm in arms {
+            let closed = probe(comparison, *arm)?;
+            searches.push(Search::new((closed * FIRST_STEP).max(1.0), pace.search_steps));
+        }
+        while searches.iter().any(|search| search.next_rate().is_some()) {
+            for (arm, search) in arms.iter().zip(&mut searches) {
+                if let Some(rate) = search.next_rate() {
+                    step(comparison, *arm, search, rate, number)?;
                 }
             }
         }
+        for (found, search) in found.iter_mut().zip(searches) {
+            found.push(search.found());
+        }
     }
-    Ok((searches.into_iter().map(Search::found).collect(), memory))
+    let named = arms.iter().zip(found);
+    Ok(named
+        .map(|(arm, searches)| capacity(&comparison.systems.arms[*arm].spec.name, searches))
+        .collect())
+}
+
+/// Answers per second with every connection busy.
+fn probe(comparison: &mut Comparison<'_>, arm: usize) -> Result<f64, CompareError> {
+    let name = comparison.systems.arms[arm].spec.name.clone();
+    comparison
+        .progress
+        .step(&format!("highest rate: probing {name} in a closed loop"));
+    let connections = comparison.options.connections;
+    let load = Load::Closed { connections };
+    let (warmup, window) = (comparison.pace.probe / 3, comparison.pace.probe);
+    let seen = comparison.observe(arm, load, (warmup, window), comparison.options.seed)?;
+    if seen.good() == 0 {
+        let came: Vec<String> = seen
+            .answers()
+            .into_iter()
+            .map(|(kind, count)| format!("{kind} × {count}"))
+            .collect();
+        return Err(CompareError::NoAnswer {
+            arm: name,
+            came: came.join(", "),
+        });
+    }
+    Ok(seen.achieved_per_second())
 }
 
 fn step(
-    comparison: &Comparison<'_>,
-    arm: &Arm,
+    comparison: &mut Comparison<'_>,
+    arm: usize,
     search: &mut Search,
     rate: f64,
+    number: usize,
 ) -> Result<(), CompareError> {
-    let what = format!("highest rate: {} at {rate:.0} requests/s", arm.name);
-    comparison.progress.step(&what);
     let pace = comparison.pace;
-    let options = comparison.engine(
-        comparison.options.seed,
-        pace.capacity_warmup,
-        pace.capacity_window,
-    );
-    let options = Options {
-        drain: DRAIN,
-        ..options
+    comparison.progress.step(&format!(
+        "highest rate, search {} of {}: {} at {rate:.0} requests/s",
+        number + 1,
+        pace.searches,
+        comparison.systems.arms[arm].spec.name
+    ));
+    let load = Load::Open {
+        rate,
+        arrivals: Arrivals::Poisson,
     };
-    let outcome = &comparison.drive(options, open(arm, rate))?.arms[0];
-    let fault = Criteria::default().fault(outcome, rate);
-    let step = CapacityStep {
-        asked_per_second: rate,
-        achieved_per_second: outcome.achieved_per_second(),
-        p99_us: outcome.response_time.quantile_us(0.99),
-        errors: outcome.failed(),
-        held: fault.is_none(),
-    };
-    search.record(step, fault);
+    let seed = comparison.options.seed.wrapping_add(number as u64);
+    let seen = comparison.observe(arm, load, (pace.search_warmup, pace.search_window), seed)?;
+    let verdict = Criteria::default().verdict(&seen, rate);
+    search.record(rate, &seen, verdict);
     Ok(())
 }
 
-pub(super) fn memory(
-    idle: &BTreeMap<String, u64>,
-    peak: &BTreeMap<String, u64>,
-) -> Vec<ProcessMemory> {
-    idle.iter()
-        .map(|(process, bytes)| ProcessMemory {
-            process: process.clone(),
-            idle_bytes: *bytes,
-            highest_rate_bytes: peak.get(process).copied(),
-        })
-        .collect()
+fn capacity(arm: &str, searches: Vec<crate::results::Search>) -> Capacity {
+    let rates: Vec<f64> = searches
+        .iter()
+        .filter_map(|search| search.rate_per_second)
+        .collect();
+    let saturated: Vec<f64> = searches.iter().filter_map(at_saturation).collect();
+    Capacity {
+        arm: arm.to_owned(),
+        rate_per_second: estimate(&rates).unwrap_or(Estimate {
+            value: 0.0,
+            low: None,
+            high: None,
+            supported: false,
+        }),
+        indicative: rates.len() < 3,
+        answers_per_core_second: estimate(&saturated),
+        searches,
+    }
+}
+
+/// Mean answers per core and second of the steps near the highest rate that was held.
+fn at_saturation(search: &crate::results::Search) -> Option<f64> {
+    let highest = search.rate_per_second?;
+    let near: Vec<f64> = search
+        .steps
+        .iter()
+        .filter(|step| step.end == StepEnd::Held && step.asked_per_second >= highest * NEAR)
+        .filter_map(|step| step.answers_per_core_second)
+        .collect();
+    (!near.is_empty()).then(|| near.iter().sum::<f64>() / near.len() as f64)
+}
+
+fn estimate(values: &[f64]) -> Option<Estimate> {
+    let mean = interval::geometric(values)?;
+    Some(Estimate {
+        value: mean.value,
+        low: mean.low.filter(|_| values.len() >= 3),
+        high: mean.high.filter(|_| values.len() >= 3),
+        supported: values.len() >= 3,
+    })
 }

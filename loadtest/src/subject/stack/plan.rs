@@ -1,7 +1,7 @@
 //! What is to be started: every process with its port, its variables and its stage.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
@@ -22,6 +22,8 @@ use crate::subject::strategy::Strategy;
 pub struct StackOptions {
     /// One pool each, of [`crate::subject::strategy::KNOWN_STRATEGIES`].
     pub strategies: Vec<String>,
+    /// Further pools: their own name and the strategy of their replicas.
+    pub further_pools: Vec<(String, Strategy)>,
     /// API processes per strategy.
     pub replicas: usize,
     /// Whose Redis.
@@ -66,6 +68,7 @@ impl Default for StackOptions {
     fn default() -> Self {
         Self {
             strategies: vec!["jwt".to_owned(), "session".to_owned()],
+            further_pools: Vec::new(),
             replicas: 1,
             redis: RedisSource::Child,
             bin_dir: None,
@@ -112,6 +115,7 @@ pub(super) struct Plan {
 
 /// A replica that is about to be started.
 struct Replica {
+    pool: String,
     strategy: Strategy,
     name: String,
     port: Reservation,
@@ -148,7 +152,12 @@ impl Plan {
             secrets: &secrets,
             folder: folder.path(),
         };
-        let gateway = context.gateway(programs.gateway, gateway, admin, &pools);
+        let exchanged: BTreeSet<String> = replicas
+            .iter()
+            .filter(|replica| replica.strategy.is_exchanged())
+            .map(|replica| replica.pool.clone())
+            .collect();
+        let gateway = context.gateway(programs.gateway, (gateway, admin), &pools, &exchanged);
         let auth = context.auth(programs.auth, auth);
         let apis = replicas
             .into_iter()
@@ -253,21 +262,23 @@ impl Context<'_> {
     fn gateway(
         &self,
         program: PathBuf,
-        port: Reservation,
-        admin: Reservation,
+        (port, admin): (Reservation, Reservation),
         pools: &BTreeMap<String, Vec<String>>,
+        exchanged: &BTreeSet<String>,
     ) -> Spec {
         let mut routes = vec!["/auth=auth".to_owned()];
         let mut upstreams = vec![format!("auth={}", without_scheme(&self.urls.auth))];
-        for (strategy, replicas) in pools {
+        for (pool, replicas) in pools {
             let addresses: Vec<&str> = replicas.iter().map(|url| without_scheme(url)).collect();
-            routes.push(format!("/{strategy}={strategy}"));
-            if Strategy::named(strategy).is_some_and(Strategy::is_exchanged) {
+            routes.push(format!("/{pool}={pool}"));
+            if exchanged.contains(pool) {
                 // No credential is looked at there, so none is exchanged either.
-                routes.push(format!("/{strategy}/public={strategy}/public"));
+                routes.push(format!("/{pool}/public={pool}/public"));
             }
-            upstreams.push(format!("{strategy}={}", addresses.join(",")));
+            upstreams.push(format!("{pool}={}", addresses.join(",")));
         }
+        let exchange_routes: Vec<String> =
+            exchanged.iter().map(|pool| format!("/{pool}")).collect();
         let client = &self.secrets.gateway;
         let variables = vec![
             ("GATEWAY_LISTEN", port.address.to_string()),
@@ -275,7 +286,7 @@ impl Context<'_> {
             ("GATEWAY_THREADS", self.options.gateway_threads.to_string()),
             ("GATEWAY_ROUTES", routes.join(",")),
             ("GATEWAY_POOLS", upstreams.join(";")),
-            ("GATEWAY_EXCHANGE_ROUTES", exchanged_routes(pools)),
+            ("GATEWAY_EXCHANGE_ROUTES", exchange_routes.join(",")),
             ("GATEWAY_EXCHANGE_AUDIENCE", EXCHANGED_AUDIENCE.to_owned()),
             ("GATEWAY_CLIENT_ID", client.id.clone()),
             ("GATEWAY_CLIENT_SECRET", client.secret.clone()),
@@ -373,11 +384,17 @@ fn redis(options: &StackOptions, folder: &Path) -> Result<Option<Spec>, StackErr
 
 fn replicas(options: &StackOptions) -> Result<Vec<Replica>, StackError> {
     let mut replicas = Vec::new();
+    let mut pools = Vec::new();
     for name in &options.strategies {
         let strategy =
             Strategy::named(name).ok_or_else(|| StackError::UnknownStrategy(name.clone()))?;
+        pools.push((name.clone(), strategy));
+    }
+    pools.extend(options.further_pools.iter().cloned());
+    for (name, strategy) in pools {
         for number in 1..=options.replicas {
             replicas.push(Replica {
+                pool: name.clone(),
                 name: format!("api-{name}-{number}"),
                 strategy,
                 port: reserve()?,
@@ -390,20 +407,11 @@ fn replicas(options: &StackOptions) -> Result<Vec<Replica>, StackError> {
 fn pools(replicas: &[Replica]) -> BTreeMap<String, Vec<String>> {
     let mut pools = BTreeMap::<String, Vec<String>>::new();
     for replica in replicas {
-        let pool = pools.entry(replica.strategy.name().to_owned());
+        let pool = pools.entry(replica.pool.clone());
         let url = format!("http://{}", replica.port.address);
         pool.or_default().push(url);
     }
     pools
-}
-
-/// The routes on which the gateway exchanges the credential; empty: none.
-fn exchanged_routes(pools: &BTreeMap<String, Vec<String>>) -> String {
-    let exchanged = pools
-        .keys()
-        .filter(|name| Strategy::named(name).is_some_and(Strategy::is_exchanged))
-        .map(|name| format!("/{name}"));
-    exchanged.collect::<Vec<_>>().join(",")
 }
 
 fn without_scheme(url: &str) -> &str {
