@@ -1,9 +1,14 @@
 //! What the rounds say of each strategy against the first one, quantity by quantity.
 
+use std::collections::BTreeMap;
+
 use super::rounds::Rounds;
 use crate::{
     results::v2::{Comparison, Round, Verdict},
-    stats::effect::{self, CONFIDENCE, EQUIVALENCE_MARGIN},
+    stats::{
+        effect::{EQUIVALENCE_MARGIN, Effect, Paired},
+        family::{Row, Settings, family},
+    },
 };
 
 /// A quantile with fewer requests above it says more of the machine than of the system.
@@ -21,19 +26,35 @@ struct Quantity {
     value: Value,
 }
 
-/// Every quantity of every strategy against the first strategy.
+/// Every quantity of every strategy against the first strategy: one family.
 pub(super) fn of(rounds: &Rounds, strategies: &[String], seed: u64) -> Vec<Comparison> {
     let Some((baseline, candidates)) = strategies.split_first() else {
         return Vec::new();
     };
-    candidates
-        .iter()
-        .flat_map(|candidate| {
-            quantities()
-                .into_iter()
-                .filter_map(move |quantity| compare(rounds, baseline, candidate, &quantity, seed))
-        })
-        .collect()
+    let fewest = fewest_requests(rounds, strategies);
+    let (mut rows, mut titles) = (Vec::new(), Vec::new());
+    for candidate in candidates {
+        for quantity in quantities() {
+            let Some(paired) = paired(rounds, baseline, candidate, &quantity) else {
+                continue;
+            };
+            rows.push(Row {
+                paired,
+                floor: None,
+            });
+            titles.push((candidate, quantity));
+        }
+    }
+    let effects = family(&rows, &Settings::new(seed));
+    let told = titles.iter().zip(rows.iter().zip(effects));
+    told.filter_map(|((candidate, quantity), (row, effect))| {
+        let supported = fewest * quantity.above >= NEEDED_ABOVE;
+        let pairs = row.paired.blocks.iter().map(Vec::len).sum();
+        Some(tell(
+            baseline, candidate, quantity, supported, pairs, &effect?,
+        ))
+    })
+    .collect()
 }
 
 fn quantities() -> Vec<Quantity> {
@@ -68,65 +89,78 @@ fn quantities() -> Vec<Quantity> {
     ]
 }
 
-fn compare(
-    rounds: &Rounds,
-    baseline: &str,
-    candidate: &str,
-    quantity: &Quantity,
-    seed: u64,
-) -> Option<Comparison> {
-    let pairs = rounds.pairs(baseline, candidate);
-    let values: Option<Vec<(f64, f64)>> = pairs
-        .iter()
-        .map(|(left, right)| {
-            Some((
-                (quantity.value)(rounds, *left)?,
-                (quantity.value)(rounds, *right)?,
-            ))
-        })
-        .collect();
-    let effect = effect::effect(&values?, seed)?;
-    let requests = |name: &str| {
+fn fewest_requests(rounds: &Rounds, strategies: &[String]) -> f64 {
+    let of = |name: &String| {
         let found = rounds.totals.iter().find(|(strategy, _)| strategy == name);
         found.map_or(0, |(_, totals)| totals.scheduled)
     };
-    let fewest = requests(baseline).min(requests(candidate)) as f64;
-    let supported = fewest * quantity.above >= NEEDED_ABOVE;
+    strategies.iter().map(of).min().unwrap_or(0) as f64
+}
+
+/// `None` where a window has no value.
+fn paired(rounds: &Rounds, baseline: &str, candidate: &str, quantity: &Quantity) -> Option<Paired> {
+    let mut blocks: BTreeMap<u32, Vec<(f64, f64)>> = BTreeMap::new();
+    for (left, right) in rounds.pairs(baseline, candidate) {
+        let pair = (
+            (quantity.value)(rounds, left)?,
+            (quantity.value)(rounds, right)?,
+        );
+        let block = rounds.rounds[left].block;
+        blocks.entry(block).or_default().push(pair);
+    }
+    Some(Paired {
+        blocks: blocks.into_values().collect(),
+    })
+}
+
+fn tell(
+    baseline: &str,
+    candidate: &str,
+    quantity: &Quantity,
+    supported: bool,
+    pairs: usize,
+    effect: &Effect,
+) -> Comparison {
     let verdict = if supported {
         effect.verdict()
     } else {
         Verdict::Inconclusive
     };
-    Some(Comparison {
+    Comparison {
         quantity: quantity.name.clone(),
         baseline: baseline.to_owned(),
         candidate: candidate.to_owned(),
         ratio: effect.ratio,
         ci_low: effect.low,
         ci_high: effect.high,
-        confidence: CONFIDENCE,
-        pairs: u32::try_from(effect.pairs).unwrap_or(u32::MAX),
+        confidence: effect.confidence,
+        pairs: u32::try_from(pairs).unwrap_or(u32::MAX),
         detectable_ratio: Some(effect.detectable),
         verdict,
         reading: if supported {
-            reading(&quantity.title, baseline, candidate, &effect, verdict)
+            reading(&quantity.title, baseline, candidate, effect, verdict)
         } else {
             format!(
                 "The {} cannot be compared: fewer than {NEEDED_ABOVE:.0} requests of a strategy lie above it.",
                 quantity.title
             )
         },
-    })
+    }
 }
 
 fn reading(
     title: &str,
     baseline: &str,
     candidate: &str,
-    effect: &crate::stats::effect::Effect,
+    effect: &Effect,
     verdict: Verdict,
 ) -> String {
-    let interval = format!("95 % CI {:.2} to {:.2}", effect.low, effect.high);
+    let interval = format!(
+        "{:.3} % CI {:.2} to {:.2}",
+        effect.confidence * 100.0,
+        effect.low,
+        effect.high
+    );
     match verdict {
         Verdict::Higher | Verdict::Lower => format!(
             "The {title} of {candidate} is {:.2} times that of {baseline} ({interval}).",
