@@ -16,7 +16,10 @@ use crate::{
     load::{self, Arm, ArmOutcome, Arrivals, EngineError, Load, Options},
     progress::Progress,
     results::v2::StatusCount,
-    stats::effect,
+    stats::{
+        effect::Paired,
+        family::{Row, Settings, family},
+    },
     subject::login::{Credential, LoginError, Users},
     subject::stack::{Stack, StackError, StackOptions},
 };
@@ -217,13 +220,15 @@ impl Windows {
     }
 
     fn effect(self, strategy: &str, seed: u64) -> StormEffect {
-        let pairs: Vec<(f64, f64)> = self
-            .quiet
-            .iter()
-            .copied()
-            .zip(self.storm.iter().copied())
-            .collect();
-        let effect = effect::effect(&pairs, seed);
+        let pairs = self.quiet.iter().copied().zip(self.storm.iter().copied());
+        let pairs: Vec<(f64, f64)> = pairs.collect();
+        let row = Row {
+            paired: Paired {
+                blocks: pairs.chunks(2).map(<[_]>::to_vec).collect(),
+            },
+            floor: None,
+        };
+        let effect = family(&[row], &Settings::new(seed))[0];
         StormEffect {
             strategy: strategy.to_owned(),
             quiet_p99_us: median(self.quiet),

@@ -33,6 +33,13 @@ impl Random {
     }
 }
 
+/// Normally distributed, by the method of Box and Muller.
+#[cfg(test)]
+pub(super) fn normal(random: &mut Random) -> f64 {
+    let radius = (-2.0 * (1.0 - random.unit()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * random.unit()).cos()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
