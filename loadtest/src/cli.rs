@@ -118,6 +118,7 @@ impl CompareArgs {
             },
             working_sets: self.working_sets,
             connections: self.connections,
+            faults: !self.no_faults,
             revocations: self.revocations,
             gateway: self.gateway,
             gateway_admin: self.gateway_admin,

@@ -113,6 +113,9 @@ pub(super) struct CompareArgs {
     /// Base URL of the running gateway's /pools and /metrics; without it no CPU time is told
     #[arg(long, value_name = "URL", requires = "gateway")]
     pub(super) gateway_admin: Option<String>,
+    /// Takes no part of the system away
+    #[arg(long)]
+    pub(super) no_faults: bool,
     /// Revocations per strategy whose lag is measured; 0: none [default: 200, with --quick 40]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
     pub(super) revocations: Option<u32>,

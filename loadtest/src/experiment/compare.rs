@@ -6,6 +6,7 @@
 
 pub mod across;
 mod arms;
+mod besides;
 mod blocks;
 mod capacities;
 mod evaluate;
@@ -64,6 +65,8 @@ pub struct CompareOptions {
     pub working_sets: Vec<u32>,
     /// Connections of the generator to each arm.
     pub connections: usize,
+    /// Whether parts of the system are taken away too, in a system of its own.
+    pub faults: bool,
     /// Revocations per strategy whose lag is measured; without it, as many as suit the form.
     pub revocations: Option<u32>,
     /// A system that runs; without it, one is started.
@@ -238,7 +241,7 @@ impl<'a> Comparison<'a> {
         let comparisons = evaluation.comparisons();
         let (trends, drifts) = (evaluation.trends(), evaluation.drifts());
         let blocks = measured.iter().map(|one| one.block + 1).max().unwrap_or(0);
-        let plan = self.plan(conditions, blocks, names.last().cloned());
+        let mut plan = self.plan(conditions, blocks, names.last().cloned());
         let unclear = comparisons
             .iter()
             .any(|one| one.headline && one.verdict == Verdict::Inconclusive);
@@ -248,6 +251,8 @@ impl<'a> Comparison<'a> {
             .first()
             .and_then(|subject| subject.meter.redis_version());
         self.systems.end();
+        let besides = besides::measure(self.options, &self.progress)?;
+        plan.left_out.extend(besides.left_out);
         let mut results = Results {
             schema_version: SCHEMA_VERSION,
             tool: tool(),
@@ -264,8 +269,8 @@ impl<'a> Comparison<'a> {
             capacities,
             drifts,
             memory: memory(&idle_memory, &peak_memory),
-            coupling: None,
-            freshness: None,
+            coupling: besides.coupling,
+            freshness: besides.freshness,
             validity: Validity::of(&gates, unclear),
             gates,
             thresholds: Vec::new(),
@@ -500,5 +505,5 @@ fn expected(options: &CompareOptions, pace: &Pace) -> Duration {
         Rounds::Fixed(count) => block * count,
         Rounds::Auto { at_most, .. } => at_most,
     };
-    Duration::from_secs(5) + pace.self_check + searches + blocks
+    Duration::from_secs(5) + pace.self_check + searches + blocks + besides::expected(options)
 }

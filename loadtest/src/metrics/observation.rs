@@ -175,7 +175,7 @@ impl Observation {
             ("send_lag", &self.send_lag),
         ]
         .into_iter()
-        .map(|(name, histogram)| (name.to_owned(), histogram.to_base64()))
+        .map(|(name, histogram)| (name.to_owned(), histogram.to_v2()))
         .collect()
     }
 

@@ -155,11 +155,13 @@ pub enum StepEnd {
     Spoiled,
 }
 
-/// An arm that changed while it was measured.
+/// How an arm changed while it was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Drift {
     /// Who.
     pub arm: String,
+    /// Under what.
+    pub conditions: Conditions,
     /// Id of the metric.
     pub metric: String,
     /// Value at the end ÷ value at the begin of the run, by the trend, with its interval.

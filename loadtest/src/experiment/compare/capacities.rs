@@ -5,7 +5,7 @@ use crate::{
     experiment::capacity::{Criteria, Search},
     load::{Arrivals, Load},
     results::{Capacity, Estimate, StepEnd},
-    stats::interval,
+    stats::{effect::CONFIDENCE, interval},
 };
 
 /// First step, as a share of what the arm answers in a closed loop.
@@ -127,12 +127,17 @@ fn at_saturation(search: &crate::results::Search) -> Option<f64> {
     (!near.is_empty()).then(|| near.iter().sum::<f64>() / near.len() as f64)
 }
 
+/// Geometric mean; with an interval from three searches on.
 fn estimate(values: &[f64]) -> Option<Estimate> {
-    let mean = interval::geometric(values)?;
+    if values.is_empty() {
+        return None;
+    }
+    let logs: f64 = values.iter().map(|value| value.ln()).sum();
+    let spread = interval::mean(values, CONFIDENCE).filter(|_| values.len() >= 3);
     Some(Estimate {
-        value: mean.value,
-        low: mean.low.filter(|_| values.len() >= 3),
-        high: mean.high.filter(|_| values.len() >= 3),
-        supported: values.len() >= 3,
+        value: (logs / values.len() as f64).exp(),
+        low: spread.map(|spread| spread.low),
+        high: spread.map(|spread| spread.high),
+        supported: spread.is_some(),
     })
 }

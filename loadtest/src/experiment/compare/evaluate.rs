@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use super::blocks::Measured;
 use crate::{
     metrics::{METRICS, Metric, Observation},
-    results::{Comparison, Conditions, Drift, Estimate, Point, Trend, Verdict, Window},
+    results::{Change, Comparison, Conditions, Drift, Estimate, Point, Trend, Verdict, Window},
     stats::{
-        effect::{Effect, Paired},
+        drift,
+        effect::{CONFIDENCE, EQUIVALENCE_MARGIN, Effect, Paired},
         family::{Row, Settings, family},
-        interval,
+        fit::{self, Place},
+        interval::{self, Interval},
     },
 };
 
@@ -79,15 +81,14 @@ impl Evaluation<'_> {
                 .map(|one| (metric.value)(&one.seen))
                 .collect();
             // The spread over blocks belongs around the value of all of them together.
-            let spread = interval::geometric(&windows?);
-            let around = |end: Option<f64>| {
-                let mean = spread.as_ref()?.value;
-                end.map(|end| value * end / mean)
+            let spread = interval::mean(&windows?, CONFIDENCE);
+            let around = |end: fn(&Interval) -> f64| {
+                spread.as_ref().map(|spread| value * end(spread) / spread.value)
             };
             Some(Estimate {
                 value,
-                low: around(spread.as_ref().and_then(|spread| spread.low)),
-                high: around(spread.as_ref().and_then(|spread| spread.high)),
+                low: around(|spread| spread.low),
+                high: around(|spread| spread.high),
                 supported: metric.is_supported(merged.scheduled),
             })
         };
@@ -155,7 +156,7 @@ impl Evaluation<'_> {
     }
 
     /// Of the headline comparisons so far, for the rule that ends a run by its precision.
-    pub(super) fn headline_effects(&self) -> Vec<Effect> {
+    pub(super) fn headline_effects(&self) -> Vec<Option<Effect>> {
         let mut rows = Vec::new();
         for which in 0..self.conditions.len() {
             for arm in self.candidates() {
@@ -164,8 +165,7 @@ impl Evaluation<'_> {
                 }
             }
         }
-        let effects = family(&rows, &Settings::new(self.seed));
-        effects.into_iter().flatten().collect()
+        family(&rows, &Settings::new(self.seed))
     }
 
     fn row(&self, metric: &'static Metric, arm: usize, which: usize) -> Option<(Named, Row)> {
@@ -216,13 +216,157 @@ impl Evaluation<'_> {
         }
     }
 
+    /// How each ratio changes with load, and with the size of the working set.
     pub(super) fn trends(&self) -> Vec<Trend> {
-        Vec::new()
+        let mut trends = Vec::new();
+        for axis in axes(self.conditions) {
+            for arm in self.candidates() {
+                for metric in METRICS {
+                    trends.extend(self.trend(metric, arm, &axis));
+                }
+            }
+        }
+        trends
     }
 
-    pub(super) fn drifts(&self) -> Vec<Drift> {
-        Vec::new()
+    fn trend(&self, metric: &Metric, arm: usize, axis: &Axis) -> Option<Trend> {
+        let place = |(at, which): &(f64, usize)| {
+            Some(Place {
+                at: *at,
+                log_ratios: self.paired(metric, arm, *which)?.log_ratios()?,
+            })
+        };
+        let places: Vec<Place> = axis.places.iter().map(place).collect::<Option<_>>()?;
+        let (first, last) = (places.first()?, places.last()?);
+        let changes = first.log_ratios.iter().zip(&last.log_ratios);
+        let changes: Vec<f64> = changes.map(|(first, last)| (last - first).exp()).collect();
+        let last_to_first = interval::mean(&changes, CONFIDENCE)?;
+        let crossing = fit::crossing(&places, self.seed);
+        let change = match crossing {
+            Some(_) => Change::Sign,
+            None if last_to_first.low > 1.0 => Change::Grows,
+            None if last_to_first.high < 1.0 => Change::Falls,
+            None => Change::Unclear,
+        };
+        let ratio = |place: &Place| {
+            let mean = place.log_ratios.iter().sum::<f64>() / place.log_ratios.len() as f64;
+            mean.exp()
+        };
+        let (baseline, candidate) = (&self.arms[0], &self.arms[arm]);
+        let told = format!(
+            "The {} of {candidate} is {:.2} times that of {baseline} at {} and {:.2} times at {}",
+            metric.title,
+            ratio(first),
+            axis.told(first.at),
+            ratio(last),
+            axis.told(last.at),
+        );
+        let what = match (change, crossing) {
+            (Change::Sign, Some(at)) => format!(
+                "the sign changes at {} (95 % CI {} to {})",
+                axis.told(at.value),
+                axis.told(at.low),
+                axis.told(at.high)
+            ),
+            (Change::Grows, _) => "the ratio grows beyond doubt".to_owned(),
+            (Change::Falls, _) => "the ratio falls beyond doubt".to_owned(),
+            _ => "no change can be told".to_owned(),
+        };
+        Some(Trend {
+            metric: metric.id.to_owned(),
+            baseline: baseline.clone(),
+            candidate: candidate.clone(),
+            axis: axis.name.to_owned(),
+            change,
+            crossing: crossing.as_ref().map(estimate),
+            last_to_first: Some(estimate(&last_to_first)),
+            reading: format!("{told}: {what}."),
+        })
     }
+
+    /// Arms whose headline metrics changed while they were measured.
+    pub(super) fn drifts(&self) -> Vec<Drift> {
+        let mut drifts = Vec::new();
+        for arm in 0..self.arms.len() {
+            for which in 0..self.conditions.len() {
+                for metric in METRICS.iter().filter(|metric| metric.headline) {
+                    let moments: Option<Vec<Vec<(f64, f64)>>> = self
+                        .windows_of(arm, which)
+                        .map(|one| Some(vec![(one.started_at_seconds, (metric.value)(&one.seen)?)]))
+                        .collect();
+                    let Some(trend) = moments.and_then(|moments| drift::trend(&moments)) else {
+                        continue;
+                    };
+                    drifts.push(Drift {
+                        arm: self.arms[arm].clone(),
+                        conditions: self.conditions[which].clone(),
+                        metric: metric.id.to_owned(),
+                        last_to_first: estimate(&trend.change),
+                        drifted: trend.is_beyond(EQUIVALENCE_MARGIN),
+                    });
+                }
+            }
+        }
+        drifts
+    }
+}
+
+fn estimate(of: &Interval) -> Estimate {
+    Estimate {
+        value: of.value,
+        low: Some(of.low),
+        high: Some(of.high),
+        supported: true,
+    }
+}
+
+/// Conditions that differ in one thing only, ascending.
+struct Axis {
+    name: &'static str,
+    /// Value on the axis, and which conditions.
+    places: Vec<(f64, usize)>,
+}
+
+impl Axis {
+    fn told(&self, at: f64) -> String {
+        match self.name {
+            "load" => format!("{at:.2} of the highest rate"),
+            _ => format!("{at:.0} logins"),
+        }
+    }
+}
+
+/// The loads of each working set and mixture, and the working sets of each load and mixture.
+fn axes(conditions: &[Conditions]) -> Vec<Axis> {
+    let load = |of: &Conditions| of.load;
+    let working_set = |of: &Conditions| Some(f64::from(of.working_set));
+    let but_load = |of: &Conditions| (of.working_set, 0, of.mix.clone());
+    let but_working_set =
+        |of: &Conditions| (0, of.rate_per_second.to_bits(), of.mix.clone());
+    let mut found = axis("load", conditions, load, but_load);
+    found.extend(axis("working_set", conditions, working_set, but_working_set));
+    found
+}
+
+fn axis<K: Ord>(
+    name: &'static str,
+    conditions: &[Conditions],
+    at: impl Fn(&Conditions) -> Option<f64>,
+    rest: impl Fn(&Conditions) -> K,
+) -> Vec<Axis> {
+    let mut groups = BTreeMap::<K, Vec<(f64, usize)>>::new();
+    for (which, one) in conditions.iter().enumerate() {
+        if let Some(at) = at(one) {
+            groups.entry(rest(one)).or_default().push((at, which));
+        }
+    }
+    let several = groups.into_values().filter(|places| places.len() > 1);
+    several
+        .map(|mut places| {
+            places.sort_by(|one, other| one.0.total_cmp(&other.0));
+            Axis { name, places }
+        })
+        .collect()
 }
 
 /// Which row it is.

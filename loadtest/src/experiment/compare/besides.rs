@@ -1,0 +1,143 @@
+//! What a comparison measures besides its windows, each in a system of its own: faults, and how long
+//! what was revoked goes on being accepted.
+
+use super::{CompareError, CompareOptions};
+use crate::{
+    experiment::{
+        coupling::{self, CouplingOptions},
+        freshness::{self, FreshnessOptions},
+    },
+    progress::Progress,
+    results::{Coupling, Freshness, RevocationKind},
+    subject::stack::StackOptions,
+};
+
+/// Rate of the faults per strategy: there it is about answers and not about load.
+const FAULT_RATE: f64 = 300.0;
+
+/// What came of it, and why what is absent was not measured.
+#[derive(Default)]
+pub(super) struct Besides {
+    pub(super) coupling: Option<Coupling>,
+    pub(super) freshness: Option<Freshness>,
+    pub(super) left_out: Vec<String>,
+}
+
+pub(super) fn measure(
+    options: &CompareOptions,
+    progress: &Progress,
+) -> Result<Besides, CompareError> {
+    let mut besides = Besides::default();
+    if options.gateway.is_some() {
+        besides.left_out.push(
+            "No faults and no revocation lags: the system was found running, and is neither ours to \
+             break nor has it tokens that are short-lived enough."
+                .to_owned(),
+        );
+        return Ok(besides);
+    }
+    if strategies(options).is_empty() {
+        besides.left_out.push(
+            "No faults and no revocation lags: no arm is a strategy with the programs and settings \
+             of this run."
+                .to_owned(),
+        );
+        return Ok(besides);
+    }
+    if options.faults {
+        match coupling::run(&faults(options), progress) {
+            Ok(coupling) => besides.coupling = Some(coupling),
+            Err(error) => besides.failed(options, "The faults", &error)?,
+        }
+    }
+    if revocations(options) > 0 {
+        match freshness::run(&lags(options), progress) {
+            Ok(freshness) => besides.freshness = Some(freshness),
+            Err(error) => besides.failed(options, "The revocation lags", &error)?,
+        }
+    }
+    Ok(besides)
+}
+
+impl Besides {
+    /// A failure is told and does not undo what was measured before.
+    fn failed(
+        &mut self,
+        options: &CompareOptions,
+        what: &str,
+        error: &dyn std::error::Error,
+    ) -> Result<(), CompareError> {
+        if options.stack.interrupt.is_cancelled() {
+            return Err(CompareError::Interrupted);
+        }
+        self.left_out
+            .push(format!("{what} could not be measured: {error}."));
+        Ok(())
+    }
+}
+
+/// For the progress bar.
+pub(super) fn expected(options: &CompareOptions) -> std::time::Duration {
+    let mut expected = std::time::Duration::ZERO;
+    if options.gateway.is_none() && !strategies(options).is_empty() {
+        if options.faults {
+            expected += faults(options).expected();
+        }
+        if revocations(options) > 0 {
+            expected += freshness::expected(&lags(options));
+        }
+    }
+    expected
+}
+
+/// The strategies among the arms that need nothing of their own, each once.
+fn strategies(options: &CompareOptions) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for arm in &options.arms {
+        if let (Some(strategy), None, false) = (arm.strategy, &arm.url, arm.is_apart())
+            && !names.iter().any(|name| name == strategy.name())
+        {
+            names.push(strategy.name().to_owned());
+        }
+    }
+    names
+}
+
+fn stack(options: &CompareOptions) -> StackOptions {
+    StackOptions {
+        strategies: strategies(options),
+        ..options.stack.clone()
+    }
+}
+
+fn faults(options: &CompareOptions) -> CouplingOptions {
+    let make = if options.quick {
+        CouplingOptions::quick
+    } else {
+        CouplingOptions::full
+    };
+    make(stack(options), FAULT_RATE, options.seed)
+}
+
+fn revocations(options: &CompareOptions) -> u32 {
+    let usual = if options.quick {
+        freshness::QUICK_REVOCATIONS
+    } else {
+        freshness::REVOCATIONS
+    };
+    options.revocations.unwrap_or(usual)
+}
+
+fn lags(options: &CompareOptions) -> FreshnessOptions {
+    FreshnessOptions {
+        stack: stack(options),
+        revocations: revocations(options),
+        kinds: if options.quick {
+            vec![RevocationKind::Logout]
+        } else {
+            RevocationKind::ALL.to_vec()
+        },
+        quick: options.quick,
+        seed: options.seed,
+    }
+}
