@@ -230,7 +230,8 @@ impl Estimate {
     }
 }
 
-fn log(value: f64) -> Option<f64> {
+/// `None` when it is not above 0.
+pub(super) fn log(value: f64) -> Option<f64> {
     (value > 0.0 && value.is_finite()).then(|| value.ln())
 }
 

@@ -1,0 +1,226 @@
+//! How sure a single figure is: a mean, a share, a quantile. Pure.
+
+use super::{
+    effect::log,
+    histogram::LatencyHistogram,
+    student::{self, Mean},
+};
+
+/// A quantile with fewer values above it says more of the machine than of the system.
+const NEEDED_ABOVE: f64 = 100.0;
+
+/// A figure, and between what it lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// The figure.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Good ones of a total, as one repetition counted them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// How many were good.
+    pub good: u64,
+    /// How many there were.
+    pub total: u64,
+}
+
+/// Geometric mean of independent values (searches, restarts, blocks), with Student's interval of the
+/// mean logarithm. `None` with fewer than two values, or when one is not above 0.
+#[must_use]
+pub fn mean(values: &[f64], confidence: f64) -> Option<Interval> {
+    let logs: Option<Vec<f64>> = values.iter().map(|value| log(*value)).collect();
+    let mean = Mean::of(&logs?)?;
+    let half = mean.half_width(1.0 - confidence);
+    Some(Interval {
+        value: mean.value.exp(),
+        low: (mean.value - half).exp(),
+        high: (mean.value + half).exp(),
+    })
+}
+
+/// Share of good ones over all repetitions, with Wilson's interval (1927). `None` without any.
+///
+/// Requests of one repetition share its fate. Where the repetitions differ by more than as many
+/// independent requests would, the interval is that of correspondingly fewer requests (Rao and Scott,
+/// 1992), with Student's quantile for the number of repetitions in place of the normal one.
+#[must_use]
+pub fn share(repetitions: &[Counted], confidence: f64) -> Option<Interval> {
+    let sum = |of: fn(&Counted) -> u64| repetitions.iter().map(of).sum::<u64>() as f64;
+    let (good, total) = (sum(|one| one.good), sum(|one| one.total));
+    if total == 0.0 {
+        return None;
+    }
+    let (value, alpha) = (good / total, 1.0 - confidence);
+    let count = repetitions.len() as f64;
+    let squares: f64 = repetitions
+        .iter()
+        .map(|one| (one.good as f64 - value * one.total as f64).powi(2))
+        .sum();
+    // Variance of the share as the repetitions show it ÷ that of independent requests.
+    let between = count / (count - 1.0) * squares / total.powi(2);
+    let inflation = between / (value * (1.0 - value) / total);
+    let (effective, critical) = if inflation.is_finite() && inflation > 1.0 {
+        (total / inflation, student::quantile(count - 1.0, alpha))
+    } else {
+        (total, student::normal_quantile(alpha))
+    };
+    let square = critical.powi(2) / effective;
+    let middle = (value + square / 2.0) / (1.0 + square);
+    let spread = value * (1.0 - value) / effective + square / effective / 4.0;
+    let half = critical * spread.sqrt() / (1.0 + square);
+    Some(Interval {
+        value,
+        // Rounding must not put the ends beyond the figure where it is 0 or 1.
+        low: (middle - half).clamp(0.0, value),
+        high: (middle + half).clamp(value, 1.0),
+    })
+}
+
+/// The latency in µs that the share `quantile` (0 to 1) of values does not exceed, with the interval
+/// that order statistics give it. `None` where there are too few values for it.
+///
+/// It takes the values for independent, and those of one window are not: it says what the *number* of
+/// requests allows. What may be said of the system is the interval over blocks.
+#[must_use]
+pub fn quantile(histogram: &LatencyHistogram, quantile: f64, confidence: f64) -> Option<Interval> {
+    let count = histogram.count();
+    if !supported(count, 1.0 - quantile) || !supported(count, quantile) {
+        return None;
+    }
+    // The number of values below the true quantile is binomial; with a hundred on either side it is
+    // as good as normal.
+    let deviation = (quantile * (1.0 - quantile) / count as f64).sqrt();
+    let reach = student::normal_quantile(1.0 - confidence) * deviation;
+    let at = |quantile: f64| histogram.quantile_us(quantile.clamp(0.0, 1.0));
+    Some(Interval {
+        value: at(quantile),
+        low: at(quantile - reach),
+        high: at(quantile + reach),
+    })
+}
+
+/// Whether `count` values are enough for a quantile that the share `above` of them exceeds.
+#[must_use]
+pub fn supported(count: u64, above: f64) -> bool {
+    // 10 000 values have 99.999… above their 99th percentile in binary.
+    count as f64 * above >= NEEDED_ABOVE - 1e-6
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::stats::random::{Random, normal};
+
+    fn covered(runs: u32, truth: f64, mut interval: impl FnMut() -> Interval) -> f64 {
+        let covers = (0..runs).filter(|_| {
+            let found = interval();
+            found.low <= truth && truth <= found.high
+        });
+        covers.count() as f64 / f64::from(runs)
+    }
+
+    #[test]
+    fn the_mean_of_three_searches_lies_in_its_interval_in_95_of_100_runs() {
+        let mut random = Random::new(6);
+        let share = covered(2_000, 20_000.0, || {
+            let search = |_| 20_000.0 * (0.1 * normal(&mut random)).exp();
+            let searches: Vec<f64> = (0..3).map(search).collect();
+            mean(&searches, 0.95).unwrap()
+        });
+        assert!((share - 0.95).abs() < 0.015, "{share}");
+        assert_eq!(mean(&[20_000.0], 0.95), None);
+        assert_eq!(mean(&[20_000.0, 0.0], 0.95), None);
+    }
+
+    /// Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I.
+    #[test]
+    fn a_share_of_one_repetition_has_the_interval_of_wilson() {
+        for (good, total, low, high) in [
+            (81, 263, 0.2553, 0.3662),
+            (15, 148, 0.0624, 0.1605),
+            (0, 20, 0.0, 0.1611),
+            (1, 29, 0.0061, 0.1718),
+        ] {
+            let found = share(&[Counted { good, total }], 0.95).unwrap();
+            assert!((found.low - low).abs() < 5e-5, "{found:?}");
+            assert!((found.high - high).abs() < 5e-5, "{found:?}");
+        }
+        let all = share(
+            &[Counted {
+                good: 500,
+                total: 500,
+            }],
+            0.95,
+        )
+        .unwrap();
+        assert!(
+            all.value == 1.0 && all.high == 1.0 && all.low > 0.99,
+            "{all:?}"
+        );
+        assert_eq!(share(&[], 0.95), None);
+    }
+
+    #[test]
+    fn repetitions_that_differ_make_the_interval_of_a_share_as_wide_as_they_do() {
+        let mut random = Random::new(12);
+        // Each repetition has a share of its own, between 0.3 and 0.7.
+        let share_of = |random: &mut Random| {
+            let repetitions = [(); 6].map(|()| {
+                let own = 0.3 + 0.4 * random.unit();
+                let good = (0..2_000).filter(|_| random.unit() < own).count() as u64;
+                Counted { good, total: 2_000 }
+            });
+            share(&repetitions, 0.95).unwrap()
+        };
+        let found = covered(400, 0.5, || share_of(&mut random));
+        assert!(found > 0.92, "{found}");
+    }
+
+    #[test]
+    fn repetitions_that_agree_are_as_good_as_one_long_one() {
+        let part = Counted {
+            good: 99,
+            total: 100,
+        };
+        let parts = share(&[part; 5], 0.95).unwrap();
+        assert_eq!(
+            Some(parts),
+            share(
+                &[Counted {
+                    good: 495,
+                    total: 500
+                }],
+                0.95
+            )
+        );
+    }
+
+    #[test]
+    fn a_quantile_lies_in_its_interval_in_95_of_100_runs() {
+        let mut random = Random::new(13);
+        // The 99th percentile of an exponential distribution with a mean of 10 ms.
+        let truth = 10_000.0 * 100f64.ln();
+        let share = covered(300, truth, || {
+            let mut histogram = LatencyHistogram::new();
+            for _ in 0..10_000 {
+                let us = -10_000.0 * (1.0 - random.unit()).ln();
+                histogram.record(Duration::from_nanos((us * 1e3) as u64));
+            }
+            quantile(&histogram, 0.99, 0.95).unwrap()
+        });
+        assert!((0.91..=0.99).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn a_quantile_needs_a_hundred_values_on_either_side() {
+        assert!(supported(10_000, 1.0 - 0.99) && !supported(9_999, 0.01));
+        assert_eq!(quantile(&LatencyHistogram::new(), 0.5, 0.95), None);
+    }
+}
