@@ -165,7 +165,6 @@ impl RunArgs {
                 warmup: self.warmup,
                 deadline: self.deadline,
                 connections,
-                max_connections: defaults.max_connections.max(connections),
                 seed: self.seed,
                 trace_ratio: self.trace_ratio,
                 ..defaults

@@ -138,11 +138,8 @@ const THOROUGH: Pace = Pace {
     capacity_window: Duration::from_secs(4),
 };
 
-/// Connections of the closed loop: enough to keep two replicas busy, few enough to keep queues short.
-const PROBE_CONNECTIONS: usize = 32;
-/// Connections that the open loop begins with and may grow to.
+/// Enough to keep two replicas busy, few enough to keep queues short.
 const CONNECTIONS: usize = 32;
-const MAX_CONNECTIONS: usize = 512;
 /// A later answer counts as failed.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Share of the slower strategy's closed-loop rate at which the strategies are compared. A closed
@@ -278,7 +275,7 @@ impl<'a> Comparison<'a> {
                 url: self.subject.url(strategy),
                 variants: self.users.log_in(credential)?,
                 load: Load::Closed {
-                    connections: PROBE_CONNECTIONS,
+                    connections: CONNECTIONS,
                 },
             })
         };
@@ -340,7 +337,6 @@ impl<'a> Comparison<'a> {
             warmup,
             deadline: DEADLINE,
             connections: CONNECTIONS,
-            max_connections: MAX_CONNECTIONS,
             seed,
             interrupt: self.options.stack.interrupt.clone(),
             ..Options::default()
@@ -377,7 +373,7 @@ impl<'a> Comparison<'a> {
                     DEFAULT_LOAD * 100.0
                 ),
             },
-            connections: MAX_CONNECTIONS as u32,
+            connections: CONNECTIONS as u32,
             users: self.pace.users as u32,
             rounds: self.pace.blocks,
             window_seconds: self.pace.window.as_secs_f64(),

@@ -60,7 +60,7 @@ pub struct Plan {
     pub rate_per_second: f64,
     /// How that rate was chosen.
     pub rate_chosen_by: String,
-    /// Connections that the generator may open.
+    /// Connections of the generator to the system.
     pub connections: u32,
     /// Users that were logged in, per strategy.
     pub users: u32,

@@ -46,7 +46,7 @@ pub(super) fn of(check: &SelfCheck, rounds: &Rounds, comparisons: &[Comparison])
             GENERATOR_CPU_PERCENT,
             "%",
         )
-        .meaning("The generator's one thread must not be the bottleneck."),
+        .meaning("The generator's threads must not be the bottleneck."),
         Gate::new(
             "achieved_rate",
             achieved,

@@ -25,7 +25,8 @@ pub(super) struct Totals {
     /// With those of the warm-up: what CPU time and Redis commands were spent on.
     requests_with_warmup: u64,
     generator_cpu: Duration,
-    elapsed: Duration,
+    /// Of the generator's threads together.
+    available: Duration,
     usage: Usage,
 }
 
@@ -47,13 +48,13 @@ impl Totals {
         self.response_bytes += arm.response_bytes;
         self.requests_with_warmup += arm.requests_with_warmup;
         self.generator_cpu += run.cpu;
-        self.elapsed += run.elapsed;
+        self.available += run.elapsed * run.threads as u32;
         self.usage.add(usage);
     }
 
-    /// Share of one CPU that the generator used, in percent.
+    /// Share of the time for which the generator's threads were busy, in percent.
     pub(super) fn generator_percent(&self) -> f64 {
-        self.generator_cpu.as_secs_f64() / self.elapsed.as_secs_f64().max(1e-9) * 100.0
+        self.generator_cpu.as_secs_f64() / self.available.as_secs_f64().max(1e-9) * 100.0
     }
 
     /// Requests without a 2xx answer, in percent.
