@@ -118,6 +118,10 @@ impl CompareArgs {
             },
             working_sets: self.working_sets,
             connections: self.connections,
+            max_connections: self.max_connections,
+            generator_threads: self
+                .generator_threads
+                .map_or(Options::default().threads, usize::from),
             faults: !self.no_faults,
             revocations: self.revocations,
             gateway: self.gateway,
@@ -219,7 +223,6 @@ impl RunArgs {
                 warmup: self.warmup,
                 deadline: self.deadline,
                 connections,
-                max_connections: defaults.max_connections.max(connections),
                 seed: self.seed,
                 trace_ratio: self.trace_ratio,
                 ..defaults

@@ -1,4 +1,4 @@
-//! The load generator: HTTP/1.1 GET requests over its own non-blocking sockets on one thread.
+//! The load generator: HTTP/1.1 requests over its own non-blocking sockets, on one thread or few.
 //!
 //! In an *open loop* each request has an intended moment of sending, fixed beforehand by a seeded
 //! schedule, and its response time is counted from that moment. A request that finds no free
@@ -13,35 +13,32 @@
 mod arm;
 mod connection;
 mod outcome;
+mod pool;
 mod reactor;
 mod request;
 mod response;
+mod running;
 mod schedule;
+mod target;
 
-use std::{
-    net::{SocketAddr, ToSocketAddrs},
-    sync::mpsc,
-    thread::JoinHandle,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use outcome::{ArmOutcome, EngineOutcome, Outcome, Slice};
 pub use request::Variant;
-pub use schedule::{Arrivals, Schedule};
-
-use reactor::Reactor;
+pub use running::{Running, run, start};
+pub use schedule::{Arrivals, Schedule, Share};
 
 /// One stream of requests. All arms of a run are driven at the same time.
 #[derive(Clone, Debug)]
 pub struct Arm {
     /// Name in the outcome.
     pub name: String,
-    /// What is requested; `http` only.
+    /// The server, and what is requested where a variant does not say otherwise; `http` only.
     pub url: Url,
-    /// Header fields, taken in turn; at least one.
+    /// Requests, taken in turn; at least one.
     pub variants: Vec<Variant>,
     /// How many and when.
     pub load: Load,
@@ -75,10 +72,15 @@ pub struct Options {
     pub deadline: Duration,
     /// How long answers are awaited after the last request was due.
     pub drain: Duration,
-    /// Open loop: connections that are opened before the first request, per arm.
+    /// Open loop: connections per arm. All are opened before the first request and opened again
+    /// when they are lost; a request that finds none free waits, and its wait counts.
     pub connections: usize,
-    /// Open loop: connections that may be open when all are busy, per arm.
-    pub max_connections: usize,
+    /// Open loop: lets the connections of an arm grow to this number, one for each request that
+    /// waits. Those used last are used first, and those at rest for a second are closed again. A
+    /// server that stalls is then met by more and more connections.
+    pub max_connections: Option<usize>,
+    /// Threads that send; they share the connections and the schedule.
+    pub threads: usize,
     /// Length of a slice of the timeline.
     pub slice: Duration,
     /// Seed of the schedule and of trace ids. The first arm's schedule depends on nothing else.
@@ -96,14 +98,22 @@ impl Default for Options {
             warmup: Duration::ZERO,
             deadline: Duration::from_secs(5),
             drain: Duration::from_secs(1),
-            connections: 16,
-            max_connections: 1024,
+            connections: 32,
+            max_connections: None,
+            threads: default_threads(),
             slice: Duration::from_millis(100),
             seed: 1,
             trace_ratio: 0.0,
             interrupt: CancellationToken::new(),
         }
     }
+}
+
+/// A second thread of the generator takes a core away from the system, if that is on the same
+/// machine; where there are few, the system needs it more.
+fn default_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores < 4 { 1 } else { 2 }
 }
 
 /// The generator could not start or go on. What the server does is never this.
@@ -130,65 +140,6 @@ pub enum EngineError {
     Panicked,
 }
 
-/// A run in progress on its own thread.
-pub struct Running {
-    /// Moment 0 of the timeline: the end of the warm-up.
-    pub measured_from: Instant,
-    thread: JoinHandle<Result<EngineOutcome, EngineError>>,
-}
-
-impl Running {
-    /// Waits for the end of the run.
-    ///
-    /// # Errors
-    ///
-    /// The operating system refused something that the run needs.
-    pub fn join(self) -> Result<EngineOutcome, EngineError> {
-        self.thread.join().map_err(|_| EngineError::Panicked)?
-    }
-}
-
-/// Starts a run on its own thread. Returns when the first connections are open, or a second has
-/// passed, and the schedule begins.
-///
-/// # Errors
-///
-/// An arm cannot be driven, or the operating system refused something that the run needs.
-pub fn start(options: Options, arms: Vec<Arm>) -> Result<Running, EngineError> {
-    let targets = arms.iter().map(check).collect::<Result<Vec<_>, _>>()?;
-    let (began, begin) = mpsc::sync_channel(1);
-    let thread = std::thread::Builder::new()
-        .name("load-engine".to_owned())
-        .spawn(move || {
-            let mut reactor = Reactor::new(options, arms, &targets)?;
-            let measured_from = reactor.open_first_connections()?;
-            // The receiver waits for exactly this.
-            let _ = began.send(measured_from);
-            reactor.run()
-        })
-        .map_err(EngineError::system("starting a thread"))?;
-    match begin.recv() {
-        Ok(measured_from) => Ok(Running {
-            measured_from,
-            thread,
-        }),
-        // The thread ended before it began: its result says why.
-        Err(_) => match thread.join() {
-            Ok(Err(error)) => Err(error),
-            _ => Err(EngineError::Panicked),
-        },
-    }
-}
-
-/// Does a whole run and waits for it.
-///
-/// # Errors
-///
-/// As [`start`] and [`Running::join`].
-pub fn run(options: Options, arms: Vec<Arm>) -> Result<EngineOutcome, EngineError> {
-    start(options, arms)?.join()
-}
-
 impl EngineError {
     fn system<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::System {
@@ -196,48 +147,4 @@ impl EngineError {
             source: source.into(),
         }
     }
-}
-
-/// Finds the address of an arm's server and everything that would make a request invalid.
-fn check(arm: &Arm) -> Result<SocketAddr, EngineError> {
-    let fault = |fault: String| EngineError::Arm {
-        arm: arm.name.clone(),
-        fault,
-    };
-    if arm.url.scheme() != "http" {
-        return Err(fault(format!(
-            "{}: only http:// URLs can be driven",
-            arm.url
-        )));
-    }
-    if arm.variants.is_empty() {
-        return Err(fault("there is no request to send".to_owned()));
-    }
-    let sound = |text: &String| text.bytes().all(|byte| byte >= b' ' && byte != 0x7f);
-    for (name, value) in arm.variants.iter().flat_map(|variant| &variant.headers) {
-        if name.is_empty() || !sound(name) || name.contains([' ', ':']) || !sound(value) {
-            return Err(fault(format!("the header {name:?} is not valid")));
-        }
-    }
-    match arm.load {
-        Load::Open { rate, .. } if !(rate > 0.0 && rate.is_finite()) => {
-            return Err(fault(format!(
-                "a rate of {rate} requests a second is not possible"
-            )));
-        }
-        Load::Closed { connections: 0 } => {
-            return Err(fault(
-                "a closed loop needs at least one connection".to_owned(),
-            ));
-        }
-        _ => {}
-    }
-    let host = arm.url.host_str().unwrap_or_default();
-    let port = arm.url.port_or_known_default().unwrap_or(80);
-    // A literal IPv6 address has brackets in a URL and none for the resolver.
-    (host.trim_matches(['[', ']']), port)
-        .to_socket_addrs()
-        .map_err(|error| fault(format!("{host}:{port} was not found: {error}")))?
-        .next()
-        .ok_or_else(|| fault(format!("{host}:{port} has no address")))
 }

@@ -107,6 +107,12 @@ pub(super) struct CompareArgs {
     /// Connections of the generator to each arm
     #[arg(long, value_name = "C", default_value_t = 32, value_parser = connections)]
     pub(super) connections: usize,
+    /// Lets them grow to this number; without it, a request that finds none free waits
+    #[arg(long, value_name = "C", value_parser = connections)]
+    pub(super) max_connections: Option<usize>,
+    /// Threads of the generator [default: 1 below four cores, else 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) generator_threads: Option<u16>,
     /// Base URL of a system that runs, in place of one that is started
     #[arg(long, value_name = "URL")]
     pub(super) gateway: Option<Url>,

@@ -65,6 +65,10 @@ pub struct CompareOptions {
     pub working_sets: Vec<u32>,
     /// Connections of the generator to each arm.
     pub connections: usize,
+    /// Connections up to which it may grow; without it, the pool is fixed.
+    pub max_connections: Option<usize>,
+    /// Threads of the generator.
+    pub generator_threads: usize,
     /// Whether parts of the system are taken away too, in a system of its own.
     pub faults: bool,
     /// Revocations per strategy whose lag is measured; without it, as many as suit the form.
@@ -409,6 +413,8 @@ impl<'a> Comparison<'a> {
             deadline: DEADLINE,
             drain: DRAIN,
             connections: self.options.connections,
+            max_connections: self.options.max_connections,
+            threads: self.options.generator_threads,
             seed,
             interrupt: self.options.stack.interrupt.clone(),
             ..Options::default()
@@ -456,8 +462,8 @@ impl<'a> Comparison<'a> {
                     .to_owned(),
             },
             connections: options.connections as u32,
-            max_connections: None,
-            generator_threads: 1,
+            max_connections: options.max_connections.map(|most| most as u32),
+            generator_threads: options.generator_threads as u32,
             blocks,
             window_seconds: self.pace.window.as_secs_f64(),
             warmup_seconds: self.pace.warmup.as_secs_f64(),

@@ -34,7 +34,7 @@ pub struct CouplingOptions {
     pub deadline: Duration,
     /// Length of a slice of the timeline.
     pub slice: Duration,
-    /// Connections per strategy that are open from the start.
+    /// Connections per strategy.
     pub connections: usize,
     /// Seed of the schedules.
     pub seed: u64,
@@ -53,7 +53,7 @@ impl CouplingOptions {
             recovery: Duration::from_millis(2_500),
             deadline: Duration::from_secs(1),
             slice: Duration::from_millis(100),
-            connections: 32,
+            connections: busy_connections(rate_per_second),
             seed,
             interrupt: CancellationToken::new(),
         }
@@ -116,6 +116,14 @@ pub fn run(
         slice_ms: millis(options.slice),
         faults,
     })
+}
+
+/// As many as are busy when each answer takes as long as a fault makes most of them take: a request
+/// of a user does not wait for the answers to others.
+fn busy_connections(rate_per_second: f64) -> usize {
+    /// What a service gives Redis, which is the longest that it makes a request wait.
+    const SLOW_ANSWER: Duration = Duration::from_millis(300);
+    (rate_per_second * SLOW_ANSWER.as_secs_f64()).clamp(32.0, 512.0) as usize
 }
 
 fn one(

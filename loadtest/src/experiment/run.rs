@@ -83,7 +83,7 @@ pub struct RunResult {
     pub response_bytes: f64,
     /// The generator's CPU time per request.
     pub generator_cpu_us_per_request: f64,
-    /// Share of one CPU that the generator used, in percent.
+    /// Share of the time for which the generator's threads were busy, in percent.
     pub generator_cpu_percent: f64,
     /// Connections that were opened.
     pub connections_opened: u64,
@@ -122,7 +122,7 @@ pub fn run(options: &RunOptions, interrupt: &CancellationToken) -> Result<RunRes
 }
 
 fn variants(options: &RunOptions) -> Result<Vec<Variant>, RunError> {
-    let mut variants = match &options.login {
+    let variants = match &options.login {
         None => vec![Variant::default()],
         Some(strategy) => {
             let credential = Credential::of(strategy)
@@ -133,10 +133,13 @@ fn variants(options: &RunOptions) -> Result<Vec<Variant>, RunError> {
             Users::register(&gateway, options.users)?.log_in(credential)?
         }
     };
-    for variant in &mut variants {
-        variant.headers.extend(options.headers.iter().cloned());
-    }
-    Ok(variants)
+    let with_headers = |variant: Variant| {
+        let headers = options.headers.iter();
+        headers.fold(variant, |variant, (name, value)| {
+            variant.header(name, value)
+        })
+    };
+    Ok(variants.into_iter().map(with_headers).collect())
 }
 
 impl RunResult {
@@ -179,8 +182,7 @@ impl RunResult {
             request_bytes: arm.request_bytes as f64 / answered,
             response_bytes: arm.response_bytes as f64 / answered,
             generator_cpu_us_per_request: run.cpu_us_per_request(),
-            generator_cpu_percent: run.cpu.as_secs_f64() / run.elapsed.as_secs_f64().max(1e-9)
-                * 100.0,
+            generator_cpu_percent: run.busy_percent(),
             connections_opened: arm.connections_opened,
             interrupted: run.interrupted,
             failed_answers: failed_answers(arm, options),

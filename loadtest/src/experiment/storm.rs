@@ -184,7 +184,6 @@ fn window(
         warmup: AHEAD + Duration::from_millis(500),
         deadline: Duration::from_secs(5),
         drain: Duration::from_secs(1),
-        connections: 16,
         seed,
         interrupt: options.stack.interrupt.clone(),
         ..Options::default()

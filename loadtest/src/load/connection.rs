@@ -15,7 +15,10 @@ use super::{
 
 /// What a connection does.
 pub(super) enum State {
-    Connecting,
+    /// When it fails, so many further addresses of the server are tried.
+    Opening {
+        addresses_left: usize,
+    },
     Idle,
     Busy(InFlight),
 }
@@ -31,6 +34,8 @@ pub(super) struct InFlight {
 /// A request that was due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
+    /// Its place in the schedule of the arm, from 0.
+    pub(super) number: u64,
     /// When it was meant to be sent.
     pub(super) due: Duration,
     /// When the generator turned to it.
@@ -46,13 +51,22 @@ pub(super) struct Connection {
 
 /// What reading brought.
 pub(super) enum Progress {
-    Waiting,
-    Answered(Answer),
+    /// All that had come is read.
+    Drained,
+    /// More may have come.
+    More,
+    /// The answer is complete.
+    Answered {
+        answer: Answer,
+        /// All that had come is read.
+        drained: bool,
+    },
+    /// The connection is of no more use.
     Failed(Outcome),
 }
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr) -> io::Result<Self> {
+    pub(super) fn open(address: SocketAddr, addresses_left: usize) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -67,7 +81,7 @@ impl Connection {
         }
         Ok(Self {
             stream: socket.into(),
-            state: State::Connecting,
+            state: State::Opening { addresses_left },
             reader: ResponseReader::default(),
             unsent: Vec::new(),
         })
@@ -78,8 +92,10 @@ impl Connection {
         !self.unsent.is_empty()
     }
 
-    /// Sends a request, or as much of it as the socket takes.
-    pub(super) fn send(&mut self, request: &[u8]) -> io::Result<()> {
+    /// Sends a request, or as much of it as the socket takes. `head_only` says that the answer has
+    /// no body whatever its head promises.
+    pub(super) fn send(&mut self, request: &[u8], head_only: bool) -> io::Result<()> {
+        self.reader.expect(head_only);
         let taken = match self.stream.write(request) {
             Ok(taken) => taken,
             Err(error) if would_block(&error) => 0,
@@ -91,35 +107,45 @@ impl Connection {
 
     /// Sends more of what is left.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        match self.stream.write(&self.unsent) {
-            Ok(taken) => {
-                self.unsent.drain(..taken);
-                Ok(())
+        while self.wants_to_write() {
+            match self.stream.write(&self.unsent) {
+                Ok(taken) => drop(self.unsent.drain(..taken)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            Err(error) if would_block(&error) => Ok(()),
-            Err(error) => Err(error),
         }
+        Ok(())
     }
 
-    /// Reads once; what is left makes the socket readable again.
-    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Progress {
+    /// Reads once. `ending` says that the peer has closed its side, so that even a short read is
+    /// followed by more: the end.
+    pub(super) fn receive(&mut self, buffer: &mut [u8], ending: bool) -> Progress {
         let count = match self.stream.read(buffer) {
             Ok(count) => count,
-            Err(error) if would_block(&error) => return Progress::Waiting,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Drained,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Progress::More,
             Err(_) => return Progress::Failed(Outcome::Reset),
         };
         if count == 0 {
             return match self.reader.closed() {
-                Some(answer) => Progress::Answered(answer),
+                Some(answer) => Progress::Answered {
+                    answer,
+                    drained: true,
+                },
                 None => Progress::Failed(Outcome::Reset),
             };
         }
-        if let State::Busy(in_flight) = &mut self.state {
-            in_flight.response_bytes += count as u64;
-        }
+        let State::Busy(in_flight) = &mut self.state else {
+            // What comes on an idle connection answers nothing.
+            return Progress::Failed(Outcome::Malformed);
+        };
+        in_flight.response_bytes += count as u64;
+        let drained = count < buffer.len() && !ending;
         match self.reader.feed(&buffer[..count]) {
-            Ok(None) => Progress::Waiting,
-            Ok(Some(answer)) => Progress::Answered(answer),
+            Ok(Some(answer)) => Progress::Answered { answer, drained },
+            Ok(None) if drained => Progress::Drained,
+            Ok(None) => Progress::More,
             Err(_) => Progress::Failed(Outcome::Malformed),
         }
     }

@@ -58,8 +58,10 @@ pub struct EngineOutcome {
     pub measured_from: Instant,
     /// From the first request, in the warm-up, to the last answer.
     pub elapsed: Duration,
-    /// CPU time of the engine's thread in `elapsed`.
+    /// CPU time of the engine's threads in `elapsed`.
     pub cpu: Duration,
+    /// Threads that sent.
+    pub threads: usize,
     /// The run was ended early.
     pub interrupted: bool,
 }
@@ -75,6 +77,25 @@ impl EngineOutcome {
     #[must_use]
     pub fn cpu_us_per_request(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.requests().max(1) as f64
+    }
+
+    /// Share of `elapsed` for which the generator's threads were busy, in percent.
+    #[must_use]
+    pub fn busy_percent(&self) -> f64 {
+        let available = self.elapsed.as_secs_f64() * self.threads.max(1) as f64;
+        self.cpu.as_secs_f64() / available.max(1e-9) * 100.0
+    }
+
+    /// Adds what another thread, or another generator with another share of the same schedule,
+    /// found: nothing is lost of either.
+    pub fn merge(&mut self, other: Self) {
+        for (arm, more) in self.arms.iter_mut().zip(other.arms) {
+            arm.merge(more);
+        }
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.cpu += other.cpu;
+        self.threads += other.threads;
+        self.interrupted |= other.interrupted;
     }
 }
 
@@ -99,6 +120,9 @@ pub struct ArmOutcome {
     /// From the intended moment to the moment when the generator turned to the request: its own
     /// lateness, whether a connection was free or not.
     pub send_lag: LatencyHistogram,
+    /// From the moment when the generator turned to the request to its sending, or to its end if it
+    /// was never sent: the wait for a free connection. Part of the response time.
+    pub connection_wait: LatencyHistogram,
     /// The same by the time for which requests were due.
     pub timeline: Vec<Slice>,
     /// Good answers that came within the measured time, whenever their requests were due.
@@ -113,8 +137,10 @@ pub struct ArmOutcome {
     pub requests_with_warmup: u64,
     /// Good answers with those of the warm-up.
     pub good_with_warmup: u64,
-    /// Connections that were opened, or tried to be.
+    /// Connections that were established.
     pub connections_opened: u64,
+    /// Connections that were established at the same time, at most; the sum of the threads' own.
+    pub connections_open: u64,
     /// When the last request that had a 2xx answer was sent, counted from the begin of the measured
     /// time.
     pub last_good_sent: Option<Duration>,
@@ -142,6 +168,13 @@ impl Slice {
         }
     }
 
+    fn merge(&mut self, other: &Self) {
+        add(&mut self.outcomes, &other.outcomes);
+        self.response_us
+            .add(&other.response_us)
+            .expect("histograms that grow as needed can be added");
+    }
+
     /// Requests that were due.
     #[must_use]
     pub fn offered(&self) -> u64 {
@@ -166,6 +199,7 @@ impl ArmOutcome {
             service_time: LatencyHistogram::new(),
             failure_time: LatencyHistogram::new(),
             send_lag: LatencyHistogram::new(),
+            connection_wait: LatencyHistogram::new(),
             timeline: Vec::new(),
             good_in_window: 0,
             window,
@@ -174,6 +208,7 @@ impl ArmOutcome {
             requests_with_warmup: 0,
             good_with_warmup: 0,
             connections_opened: 0,
+            connections_open: 0,
             last_good_sent: None,
             warmup,
             slice,
@@ -225,6 +260,9 @@ impl ArmOutcome {
         self.sent += u64::from(ended.sent.is_some());
         *self.outcomes.entry(ended.outcome).or_default() += 1;
         self.send_lag.record(ended.taken.saturating_sub(ended.due));
+        let left_queue = ended.sent.unwrap_or(ended.at);
+        self.connection_wait
+            .record(left_queue.saturating_sub(ended.taken));
         if let (true, Some(sent)) = (good, ended.sent) {
             self.last_good_sent = self.last_good_sent.max(sent.checked_sub(from));
             self.response_time.record(response);
@@ -243,6 +281,29 @@ impl ArmOutcome {
             // It grows as needed: the range cannot be exceeded.
             let _ = slice.response_us.record(micros(response).min(HIGHEST_US));
         }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.scheduled += other.scheduled;
+        self.sent += other.sent;
+        add(&mut self.outcomes, &other.outcomes);
+        self.response_time.merge(&other.response_time);
+        self.service_time.merge(&other.service_time);
+        self.failure_time.merge(&other.failure_time);
+        self.send_lag.merge(&other.send_lag);
+        self.connection_wait.merge(&other.connection_wait);
+        for slice in other.timeline {
+            self.slice_of(slice.at).merge(&slice);
+        }
+        self.good_in_window += other.good_in_window;
+        self.window = self.window.max(other.window);
+        self.request_bytes += other.request_bytes;
+        self.response_bytes += other.response_bytes;
+        self.requests_with_warmup += other.requests_with_warmup;
+        self.good_with_warmup += other.good_with_warmup;
+        self.connections_opened += other.connections_opened;
+        self.connections_open += other.connections_open;
+        self.last_good_sent = self.last_good_sent.max(other.last_good_sent);
     }
 
     fn slice_of(&mut self, due: Duration) -> &mut Slice {
@@ -272,4 +333,10 @@ fn good(outcomes: &BTreeMap<Outcome, u64>) -> u64 {
         .filter(|(outcome, _)| outcome.is_good())
         .map(|(_, count)| count)
         .sum()
+}
+
+fn add(outcomes: &mut BTreeMap<Outcome, u64>, more: &BTreeMap<Outcome, u64>) {
+    for (outcome, count) in more {
+        *outcomes.entry(*outcome).or_default() += count;
+    }
 }

@@ -1,9 +1,9 @@
-//! The loop of the engine's thread: sleeps until a request is due or a socket is ready.
+//! The loop of one of the engine's threads: sleeps until a request is due or a socket is ready.
 
 use std::{
-    net::SocketAddr,
     num::NonZeroU64,
     os::fd::OwnedFd,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -17,8 +17,8 @@ use rustix::{
 };
 
 use super::{
-    Arm, EngineError, EngineOutcome, Options,
-    arm::{RunningArm, parse_token},
+    Arm, EngineError, EngineOutcome, Options, arm::RunningArm, pool::parse_token, schedule::Share,
+    target::Target,
 };
 
 /// How soon an interrupt is noticed.
@@ -30,7 +30,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) struct Reactor {
     options: Options,
-    epoll: OwnedFd,
+    epoll: Rc<OwnedFd>,
     arms: Vec<RunningArm>,
     events: Vec<Event>,
     buffer: Vec<u8>,
@@ -41,18 +41,22 @@ pub(super) struct Reactor {
 impl Reactor {
     pub(super) fn new(
         options: Options,
-        arms: Vec<Arm>,
-        targets: &[SocketAddr],
+        arms: &[Arm],
+        targets: &[Target],
+        share: Share,
     ) -> Result<Self, EngineError> {
         // Without this the kernel rounds sleeps up by 50 µs. It is a refinement: where it is not
         // allowed, the send lag shows the effect.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-        let arms = (0..).zip(&arms).zip(targets);
+        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(EngineError::system("epoll"))?;
+        let epoll = Rc::new(epoll);
+        let arm = |((number, arm), target)| {
+            RunningArm::new(number, arm, target, &options, share, Rc::clone(&epoll))
+        };
+        let arms = (0..).zip(arms).zip(targets).map(arm).collect();
         Ok(Self {
-            epoll: epoll::create(CreateFlags::CLOEXEC).map_err(EngineError::system("epoll"))?,
-            arms: arms
-                .map(|((number, arm), target)| RunningArm::new(number, arm, *target, &options))
-                .collect(),
+            epoll,
+            arms,
             options,
             events: Vec::with_capacity(EVENTS),
             buffer: vec![0; BUFFER_BYTES],
@@ -61,37 +65,35 @@ impl Reactor {
         })
     }
 
-    /// Opens the first connections of every arm, sets the begin of the schedule, and gives the
-    /// moment from which is measured.
-    pub(super) fn open_first_connections(&mut self) -> Result<Instant, EngineError> {
-        let mut opening = std::mem::take(&mut self.arms);
-        for arm in &mut opening {
-            arm.open_first(&self.epoll, self.options.connections);
+    /// Opens the first connections of every arm.
+    pub(super) fn open_first_connections(&mut self) -> Result<(), EngineError> {
+        for arm in &mut self.arms {
+            arm.open_first();
         }
         let deadline = Instant::now() + CONNECT_PATIENCE;
-        while opening.iter().any(RunningArm::is_connecting) && Instant::now() < deadline {
+        while self.arms.iter().any(RunningArm::is_opening) && Instant::now() < deadline {
             self.wait(LONGEST_SLEEP)?;
             for event in self.events.drain(..) {
-                let (number, slot) = parse_token(event.data);
-                opening[number].settle(&self.epoll, slot, event.flags);
+                let (number, place) = parse_token(event.data);
+                self.arms[number].settle(place, event.flags);
             }
         }
-        self.arms = opening;
-        self.cpu_at_begin = thread_cpu();
-        self.began = Instant::now();
-        Ok(self.began + self.options.warmup)
+        Ok(())
     }
 
-    pub(super) fn run(mut self) -> Result<EngineOutcome, EngineError> {
+    /// Sends what is due from `began` on, which all threads have in common.
+    pub(super) fn run(mut self, began: Instant) -> Result<EngineOutcome, EngineError> {
+        self.cpu_at_begin = thread_cpu();
+        self.began = began;
         let last = self.options.warmup + self.options.duration + self.options.drain;
         let mut now = self.began.elapsed();
         loop {
             for arm in &mut self.arms {
-                arm.advance(&self.epoll, now);
+                arm.advance(now);
             }
             let done = self.arms.iter().all(|arm| arm.is_done(now));
             if done || now >= last || self.options.interrupt.is_cancelled() {
-                return Ok(self.finish(now));
+                return Ok(self.finish(Instant::now()));
             }
             let wake = self.next_wake(now).min(last);
             self.wait(wake.saturating_sub(now).min(LONGEST_SLEEP))?;
@@ -114,7 +116,7 @@ impl Reactor {
             tv_nsec: i64::from(longest.subsec_nanos()),
         };
         let spare = rustix::buffer::spare_capacity(&mut self.events);
-        match epoll::wait(&self.epoll, spare, Some(&timeout)) {
+        match epoll::wait(&*self.epoll, spare, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(EngineError::system("epoll")(error)),
         }
@@ -126,12 +128,12 @@ impl Reactor {
         let mut next_due = self.next_due();
         for index in 0..self.events.len() {
             let event = self.events[index];
-            let (number, slot) = parse_token(event.data);
-            self.arms[number].event(&self.epoll, slot, event.flags, now, &mut self.buffer);
+            let (number, place) = parse_token(event.data);
+            self.arms[number].event(place, event.flags, now, &mut self.buffer);
             now = self.began.elapsed();
             if next_due <= now {
                 for arm in &mut self.arms {
-                    arm.advance(&self.epoll, now);
+                    arm.advance(now);
                 }
                 next_due = self.next_due();
             }
@@ -147,23 +149,27 @@ impl Reactor {
             .unwrap_or(Duration::MAX)
     }
 
-    fn finish(mut self, now: Duration) -> EngineOutcome {
+    /// Ends the run; what has not ended by then has failed.
+    pub(super) fn finish(self, at: Instant) -> EngineOutcome {
         let cpu = thread_cpu().saturating_sub(self.cpu_at_begin);
+        let now = at.saturating_duration_since(self.began);
         let interrupted = self.options.interrupt.is_cancelled();
-        for arm in &mut self.arms {
-            arm.finish(now);
+        let ended = |arm: RunningArm| {
+            let mut outcome = arm.finish(now);
             if interrupted {
                 // A rate is over the time in which was measured.
                 let measured = now.saturating_sub(self.options.warmup);
-                arm.outcome.window = arm.outcome.window.min(measured);
+                outcome.window = outcome.window.min(measured);
             }
-        }
+            outcome
+        };
         EngineOutcome {
             measured_from: self.began + self.options.warmup,
             elapsed: now,
             cpu,
+            threads: 1,
             interrupted,
-            arms: self.arms.into_iter().map(|arm| arm.outcome).collect(),
+            arms: self.arms.into_iter().map(ended).collect(),
         }
     }
 }
@@ -172,4 +178,86 @@ impl Reactor {
 fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use url::Url;
+
+    use super::*;
+    use crate::load::{Arrivals, Load, Outcome, Variant};
+
+    fn answer_everybody(listener: TcpListener) {
+        use std::io::{Read, Write};
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 1024];
+                while let Ok(1..) = stream.read(&mut buffer) {
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                    if stream.write_all(answer).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+
+    fn server() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || answer_everybody(listener));
+        address
+    }
+
+    fn drive(addresses: Vec<SocketAddr>) -> crate::load::ArmOutcome {
+        let arm = Arm {
+            name: "arm".to_owned(),
+            url: Url::parse("http://name.invalid/").unwrap(),
+            variants: vec![Variant::default()],
+            load: Load::Open {
+                rate: 100.0,
+                arrivals: Arrivals::Uniform,
+            },
+        };
+        let options = Options {
+            duration: Duration::from_millis(300),
+            connections: 6,
+            ..Options::default()
+        };
+        let target = Target { addresses };
+        let mut reactor = Reactor::new(options, &[arm], &[target], Share::WHOLE).unwrap();
+        reactor.open_first_connections().unwrap();
+        let began = Instant::now();
+        reactor.run(began).unwrap().arms.remove(0)
+    }
+
+    #[test]
+    fn an_address_that_refuses_is_passed_over() {
+        let unused = TcpListener::bind("127.0.0.1:0").unwrap();
+        let refusing = unused.local_addr().unwrap();
+        drop(unused);
+        let found = drive(vec![refusing, refusing, server()]);
+        assert_eq!(
+            found.outcomes.keys().collect::<Vec<_>>(),
+            [&Outcome::Status(200)]
+        );
+        assert_eq!((found.connections_open, found.connections_opened), (6, 6));
+    }
+
+    #[test]
+    fn connections_are_spread_over_the_addresses() {
+        let listeners: Vec<TcpListener> = (0..3)
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let addresses = listeners.iter().map(|one| one.local_addr().unwrap());
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        drive(addresses);
+        for listener in listeners {
+            listener.set_nonblocking(true).unwrap();
+            let accepted = std::iter::from_fn(|| listener.accept().ok()).count();
+            assert_eq!(accepted, 2);
+        }
+    }
 }

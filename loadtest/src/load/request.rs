@@ -6,29 +6,132 @@ use url::Url;
 
 use crate::stats::random::Random;
 
-/// Header fields of one request of an arm, such as one user's credential.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// One kind of request of an arm, such as that of one user: method, path, header fields, body.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Variant {
-    /// Names and values, without line breaks.
-    pub headers: Vec<(String, String)>,
+    method: String,
+    path: Option<String>,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// A GET of the arm's URL.
+impl Default for Variant {
+    fn default() -> Self {
+        Self {
+            method: "GET".to_owned(),
+            path: None,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
 }
 
 impl Variant {
     /// A request with a bearer credential (RFC 6750 §2.1).
     #[must_use]
     pub fn bearer(credential: &str) -> Self {
-        Self {
-            headers: vec![("Authorization".to_owned(), format!("Bearer {credential}"))],
+        Self::default().header("Authorization", &format!("Bearer {credential}"))
+    }
+
+    /// With another method than GET. Case counts (RFC 9110 §9.1).
+    #[must_use]
+    pub fn method(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.method);
+        self
+    }
+
+    /// With another path, and query if any, than the URL of the arm: `/cart?page=2`.
+    #[must_use]
+    pub fn path(mut self, path: &str) -> Self {
+        self.path = Some(path.to_owned());
+        self
+    }
+
+    /// With one more header field.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With a body of this media type. `Content-Length` is added.
+    #[must_use]
+    pub fn body(self, media_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let mut request = self.header("Content-Type", media_type);
+        request.body = body.into();
+        request
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.headers
+            .iter()
+            .any(|(given, _)| given.eq_ignore_ascii_case(name))
+    }
+
+    /// What would make it an invalid request, or another one than it seems.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let method = http::Method::from_bytes(self.method.as_bytes());
+        if method.is_err() || self.method == "CONNECT" {
+            return Err(format!("the method {:?} is not possible", self.method));
         }
+        if let Some(path) = &self.path
+            && (!path.starts_with('/') || path.parse::<http::uri::PathAndQuery>().is_err())
+        {
+            return Err(format!("{path:?} is not a path"));
+        }
+        for (index, (name, value)) in self.headers.iter().enumerate() {
+            let Ok(known) = http::HeaderName::try_from(name) else {
+                return Err(format!("the header {name:?} has no valid name"));
+            };
+            if http::HeaderValue::from_str(value).is_err() {
+                // The value may be a credential.
+                return Err(format!("the value of the header {name:?} is not valid"));
+            }
+            if FRAMING.contains(&known) {
+                return Err(format!("the header {name:?} follows from the body"));
+            }
+            let earlier = &self.headers[..index];
+            if ONCE.contains(&known)
+                && earlier
+                    .iter()
+                    .any(|(given, _)| given.eq_ignore_ascii_case(name))
+            {
+                return Err(format!("the header {name:?} is given twice"));
+            }
+        }
+        Ok(())
     }
 }
+
+/// What the generator says itself.
+const FRAMING: [http::HeaderName; 2] = [
+    http::header::CONTENT_LENGTH,
+    http::header::TRANSFER_ENCODING,
+];
+/// Servers that see two of them differ in which one they believe.
+const ONCE: [http::HeaderName; 3] = [
+    http::header::HOST,
+    http::header::AUTHORIZATION,
+    http::header::CONTENT_TYPE,
+];
 
 /// Names only: values may be credentials.
 impl fmt::Debug for Variant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_list()
-            .entries(self.headers.iter().map(|(name, _)| name))
+            .debug_struct("Variant")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field(
+                "headers",
+                &self
+                    .headers
+                    .iter()
+                    .map(|(name, _)| name)
+                    .collect::<Vec<_>>(),
+            )
+            .field("body_bytes", &self.body.len())
             .finish()
     }
 }
@@ -36,6 +139,7 @@ impl fmt::Debug for Variant {
 /// The bytes of one request.
 pub(super) struct Request {
     bytes: Vec<u8>,
+    is_head: bool,
     /// Where the trace id begins, when the request has one.
     trace_at: Option<usize>,
 }
@@ -45,23 +149,27 @@ const TRACE_ID_DIGITS: usize = 32;
 const SPAN_ID_DIGITS: usize = 16;
 
 impl Request {
-    /// A GET of `url`; with a place for a W3C `traceparent` when `traced`.
+    /// A request to the server of `url`; with a place for a W3C `traceparent` when `traced`.
     pub(super) fn new(url: &Url, variant: &Variant, traced: bool) -> Self {
-        let mut text = format!("GET {}", url.path());
-        if let Some(query) = url.query() {
-            let _ = write!(text, "?{query}");
+        let path = match &variant.path {
+            Some(path) => path,
+            None => &url[url::Position::BeforePath..url::Position::AfterQuery],
+        };
+        let mut text = format!("{} {path} HTTP/1.1\r\n", variant.method);
+        if !variant.has("Host") {
+            let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+            let _ = write!(text, "Host: {host}\r\n");
         }
-        let _ = write!(
-            text,
-            " HTTP/1.1\r\nHost: {}",
-            url.host_str().unwrap_or_default()
-        );
-        if let Some(port) = url.port() {
-            let _ = write!(text, ":{port}");
+        if !variant.has("User-Agent") {
+            text.push_str("User-Agent: statewise-loadtest\r\n");
         }
-        text.push_str("\r\nUser-Agent: statewise-loadtest\r\n");
         for (name, value) in &variant.headers {
             let _ = write!(text, "{name}: {value}\r\n");
+        }
+        // RFC 9110 §8.6: methods that mean something with a body say that there is none.
+        let means_body = matches!(variant.method.as_str(), "POST" | "PUT" | "PATCH");
+        if means_body || !variant.body.is_empty() {
+            let _ = write!(text, "Content-Length: {}\r\n", variant.body.len());
         }
         let trace_at = traced.then(|| {
             text.push_str(TRACEPARENT);
@@ -70,10 +178,18 @@ impl Request {
             at
         });
         text.push_str("\r\n");
+        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(&variant.body);
         Self {
-            bytes: text.into_bytes(),
+            bytes,
+            is_head: variant.method == "HEAD",
             trace_at,
         }
+    }
+
+    /// Whether the answer has no body, whatever its head says.
+    pub(super) fn is_head(&self) -> bool {
+        self.is_head
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -152,10 +268,32 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_shows_no_credential() {
+    fn a_request_can_have_another_method_path_and_a_body() {
+        let url = Url::parse("http://127.0.0.1/a?b").unwrap();
+        let variant = Variant::default()
+            .method("PUT")
+            .path("/c?d=e")
+            .header("Host", "other")
+            .body("text/plain", "hello");
+        assert_eq!(variant.check(), Ok(()));
         assert_eq!(
-            format!("{:?}", Variant::bearer("secret")),
-            r#"["Authorization"]"#
+            text(&Request::new(&url, &variant, false)),
+            "PUT /c?d=e HTTP/1.1\r\nUser-Agent: statewise-loadtest\r\nHost: other\r\n\
+             Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
+        );
+        let empty = Variant::default().method("POST");
+        assert!(text(&Request::new(&url, &empty, false)).contains("Content-Length: 0\r\n"));
+    }
+
+    #[test]
+    fn debug_output_shows_no_credential() {
+        let shown = format!(
+            "{:?}",
+            Variant::bearer("secret").body("text/plain", "secret")
+        );
+        assert!(
+            shown.contains("Authorization") && !shown.contains("secret"),
+            "{shown}"
         );
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct ResponseReader {
     head: Vec<u8>,
     status: u16,
     close: bool,
+    /// The answer has no body (RFC 9110 §9.3.2), whatever its head says.
+    head_only: bool,
     part: Part,
 }
 
@@ -51,6 +53,11 @@ enum Chunk {
 }
 
 impl ResponseReader {
+    /// A request was sent; `head_only` when it was a HEAD.
+    pub(super) fn expect(&mut self, head_only: bool) {
+        self.head_only = head_only;
+    }
+
     /// Takes the next bytes of the connection; gives the answer when they complete it.
     ///
     /// # Errors
@@ -130,7 +137,11 @@ impl ResponseReader {
         if head.status >= 200 {
             self.status = head.status;
             self.close = head.close;
-            self.part = head.body;
+            self.part = if self.head_only {
+                Part::Sized(0)
+            } else {
+                head.body
+            };
         } else if head.status == 101 {
             return Err(Malformed);
         }

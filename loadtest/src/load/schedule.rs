@@ -13,6 +13,37 @@ pub enum Arrivals {
     Uniform,
 }
 
+/// The part of a schedule that one of several senders has: of the requests 0, 1, 2, … those whose
+/// number leaves the remainder `index` when divided by `of`. All parts together are the schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Below `of`.
+    pub index: u64,
+    /// Number of senders, from 1.
+    pub of: u64,
+}
+
+impl Share {
+    /// Everything.
+    pub const WHOLE: Self = Self { index: 0, of: 1 };
+
+    /// The share of this share that the `index`th of `of` senders has.
+    #[must_use]
+    pub fn split(self, index: u64, of: u64) -> Self {
+        Self {
+            index: self.index + self.of * index,
+            of: self.of * of,
+        }
+    }
+
+    /// How many of `count` things belong to this share.
+    #[must_use]
+    pub fn part_of(self, count: usize) -> usize {
+        let before = |index: u64| (count as u64 * index / self.of) as usize;
+        before(self.index + 1) - before(self.index)
+    }
+}
+
 /// Intended moments of sending, counted from the start of a run. Never ends by itself.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -51,6 +82,13 @@ impl Schedule {
         Duration::from_nanos(self.next_ns as u64)
     }
 
+    /// Passes so many moments.
+    pub fn advance_by(&mut self, count: u64) {
+        for _ in 0..count {
+            self.advance();
+        }
+    }
+
     /// Passes the next moment.
     pub fn advance(&mut self) {
         self.next_ns += match self.arrivals {
@@ -73,7 +111,28 @@ impl Iterator for Schedule {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn shares_have_every_request_and_every_connection_once(
+            machines in 1..5u64, threads in 1..5u64, connections in 0..100usize,
+        ) {
+            let shares = (0..machines).flat_map(|machine| {
+                let machine = Share::WHOLE.split(machine, machines);
+                (0..threads).map(move |thread| machine.split(thread, threads))
+            });
+            let shares: Vec<Share> = shares.collect();
+            let mut indices: Vec<u64> = shares.iter().map(|share| share.index).collect();
+            indices.sort_unstable();
+            prop_assert_eq!(indices, (0..machines * threads).collect::<Vec<_>>());
+            let parts = shares.iter().map(|share| share.part_of(connections));
+            prop_assert_eq!(parts.clone().sum::<usize>(), connections);
+            prop_assert!(parts.clone().max() <= parts.min().map(|least| least + 1));
+        }
+    }
 
     fn moments(rate: f64, arrivals: Arrivals, seed: u64, seconds: u64) -> Vec<Duration> {
         Schedule::new(rate, arrivals, seed)

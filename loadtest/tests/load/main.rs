@@ -5,7 +5,10 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+mod connections;
+mod requests;
 mod server;
+mod threads;
 
 use std::{
     collections::BTreeMap,
@@ -44,6 +47,15 @@ fn options(millis: u64) -> Options {
     Options {
         duration: Duration::from_millis(millis),
         ..Options::default()
+    }
+}
+
+/// Waits for something that must come about.
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < patience, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -107,7 +119,6 @@ fn a_freeze_is_seen_by_all_who_would_have_waited_and_not_by_one_request() {
     // One connection: a closed loop would send nothing during the freeze.
     let one = Options {
         connections: 1,
-        max_connections: 1,
         ..options(1_000)
     };
     let found = drive(&server, open(200.0), one);
@@ -134,31 +145,6 @@ fn a_freeze_is_seen_by_all_who_would_have_waited_and_not_by_one_request() {
         ms(&found.send_lag, 0.9) < 100.0,
         "{}",
         ms(&found.send_lag, 0.9)
-    );
-}
-
-#[test]
-fn connections_are_added_when_all_are_busy() {
-    let server = Server::start(|_| answer_after(Duration::from_millis(100)));
-    let found = drive(
-        &server,
-        open(100.0),
-        Options {
-            connections: 1,
-            ..options(500)
-        },
-    );
-    assert_eq!(found.failed(), 0);
-    // At 100 a second and 100 ms each, ten are busy at any time.
-    assert!(
-        (8..=40).contains(&found.connections_opened),
-        "{}",
-        found.connections_opened
-    );
-    assert!(
-        ms(&found.response_time, 0.5) < 150.0,
-        "{}",
-        ms(&found.response_time, 0.5)
     );
 }
 
@@ -278,7 +264,6 @@ fn a_request_that_never_found_a_connection_is_not_sent_and_not_forgotten() {
         deadline: Duration::from_secs(5),
         drain: Duration::from_millis(100),
         connections: 1,
-        max_connections: 1,
         ..options(300)
     };
     let found = drive(&server, open(100.0), one);
@@ -410,9 +395,7 @@ fn arms_of_one_run_have_their_own_rates_servers_and_users() {
         Server::start(|_| answer(200)),
         Server::start(|_| answer(200)),
     ];
-    let user = |name: &str| Variant {
-        headers: vec![("X-User".to_owned(), name.to_owned())],
-    };
+    let user = |name: &str| Variant::default().header("X-User", name);
     let arms = servers
         .iter()
         .zip([100.0, 200.0])
@@ -487,9 +470,7 @@ fn an_interrupt_ends_a_run_at_once_with_what_was_found() {
 fn an_arm_that_cannot_be_driven_is_refused_before_anything_is_sent() {
     let url = |text| Url::parse(text).unwrap();
     let good = arm(url("http://127.0.0.1:1/"), open(1.0));
-    let header = |name: &str, value: &str| Variant {
-        headers: vec![(name.to_owned(), value.to_owned())],
-    };
+    let header = |name: &str, value: &str| Variant::default().header(name, value);
     for bad in [
         Arm {
             url: url("https://127.0.0.1:1/"),

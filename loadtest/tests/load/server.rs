@@ -39,8 +39,14 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Requests that arrived.
     pub(crate) arrived: Arc<AtomicU64>,
-    /// Heads of the requests.
+    /// Requests with their bodies.
     pub(crate) heads: Arc<Mutex<Vec<String>>>,
+    /// The number of the connection of each request, as connections were accepted.
+    pub(crate) served_on: Arc<Mutex<Vec<u64>>>,
+    /// Connections that were accepted.
+    pub(crate) accepted: Arc<AtomicU64>,
+    /// Of these, still open.
+    pub(crate) open: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -51,14 +57,21 @@ impl Server {
             address: listener.local_addr().unwrap(),
             arrived: Arc::default(),
             heads: Arc::default(),
+            served_on: Arc::default(),
+            accepted: Arc::default(),
+            open: Arc::default(),
         };
-        let (arrived, heads) = (Arc::clone(&server.arrived), Arc::clone(&server.heads));
+        let shared = Arc::new(server.handle());
         let react = Arc::new(react);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (react, arrived, heads) =
-                    (Arc::clone(&react), Arc::clone(&arrived), Arc::clone(&heads));
-                std::thread::spawn(move || serve(stream, &*react, &arrived, &heads));
+                let (react, shared) = (Arc::clone(&react), Arc::clone(&shared));
+                let number = shared.accepted.fetch_add(1, Ordering::SeqCst);
+                shared.open.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || {
+                    shared.serve(stream, number, &*react);
+                    shared.open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         server
@@ -67,36 +80,52 @@ impl Server {
     pub(crate) fn url(&self) -> Url {
         Url::parse(&format!("http://{}/path", self.address)).unwrap()
     }
-}
 
-fn serve(
-    mut stream: TcpStream,
-    react: &dyn Fn(u64) -> Reaction,
-    arrived: &AtomicU64,
-    heads: &Mutex<Vec<String>>,
-) {
-    stream.set_nodelay(true).unwrap();
-    let mut head = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = stream.read(&mut buffer) {
-        head.extend_from_slice(&buffer[..count]);
-        if !head.ends_with(b"\r\n\r\n") {
-            continue;
-        }
-        heads
-            .lock()
-            .unwrap()
-            .push(String::from_utf8(std::mem::take(&mut head)).unwrap());
-        let written = match react(arrived.fetch_add(1, Ordering::SeqCst)) {
-            Reaction::Answer(bytes) => stream.write_all(&bytes),
-            Reaction::Last(bytes) => {
-                let _ = stream.write_all(&bytes);
-                return;
-            }
-            Reaction::Silence => Ok(()),
-        };
-        if written.is_err() {
-            return;
+    fn handle(&self) -> Self {
+        Self {
+            address: self.address,
+            arrived: Arc::clone(&self.arrived),
+            heads: Arc::clone(&self.heads),
+            served_on: Arc::clone(&self.served_on),
+            accepted: Arc::clone(&self.accepted),
+            open: Arc::clone(&self.open),
         }
     }
+
+    fn serve(&self, mut stream: TcpStream, number: u64, react: &dyn Fn(u64) -> Reaction) {
+        stream.set_nodelay(true).unwrap();
+        let mut request = Vec::new();
+        let mut buffer = [0; 64 * 1024];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            request.extend_from_slice(&buffer[..count]);
+            if !is_complete(&request) {
+                continue;
+            }
+            let text = String::from_utf8(std::mem::take(&mut request)).unwrap();
+            self.heads.lock().unwrap().push(text);
+            self.served_on.lock().unwrap().push(number);
+            let written = match react(self.arrived.fetch_add(1, Ordering::SeqCst)) {
+                Reaction::Answer(bytes) => stream.write_all(&bytes),
+                Reaction::Last(bytes) => {
+                    let _ = stream.write_all(&bytes);
+                    return;
+                }
+                Reaction::Silence => Ok(()),
+            };
+            if written.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn is_complete(request: &[u8]) -> bool {
+    let Some(head) = request.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return false;
+    };
+    let length = std::str::from_utf8(&request[..head])
+        .unwrap()
+        .lines()
+        .find_map(|line| line.strip_prefix("Content-Length: "));
+    request.len() - head - 4 >= length.map_or(0, |length| length.parse().unwrap())
 }

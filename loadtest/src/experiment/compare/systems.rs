@@ -9,8 +9,8 @@ use super::{ArmSpec, CompareError, CompareOptions};
 use crate::{
     load::{self, Variant},
     subject::{
-        found::{self, Subject},
-        login::{Credential, Users},
+        found::Subject,
+        login::Users,
         stack::StackOptions,
         usage::{Reading, Usage},
     },
@@ -106,8 +106,9 @@ impl Systems {
                     Users::register(&base, users)?.log_in(strategy.credential())?
                 }
             };
-            for variant in &mut variants {
-                variant.headers.extend(arm.spec.headers.iter().cloned());
+            for (name, value) in &arm.spec.headers {
+                let further = variants.into_iter();
+                variants = further.map(|variant| variant.header(name, value)).collect();
             }
             arm.variants = variants;
         }
@@ -219,14 +220,4 @@ fn reach(
         options.gateway.as_ref(),
         options.gateway_admin.as_deref(),
     )?)
-}
-
-/// What is presented for `spec`.
-pub(super) fn credential(spec: &ArmSpec) -> Option<Credential> {
-    spec.strategy.map(|strategy| strategy.credential())
-}
-
-/// The request that is compared, of a strategy.
-pub(super) fn path(pool: &str) -> String {
-    found::path(pool)
 }
