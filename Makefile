@@ -16,13 +16,7 @@ help: ## Lists the commands
 demo: toolchain ## Compares tokens and sessions on this machine, without Docker; the report is in statewise-results/
 	scripts/install.sh redis
 	cargo build --release --locked --workspace --bins
-	@# 4 is an answer as well: this machine was too noisy to tell the two apart, and the report says so.
-	@# 3 is a failure: the load generator itself was late, as on a machine that does other work, and the figures say nothing.
-	$(TARGET_DIR)/release/loadtest compare --quick --out $(RESULTS) || case $$? in \
-		4) ;; \
-		3) echo "the run is INVALID, see above; run make demo again when the machine does nothing else" >&2; exit 3 ;; \
-		*) exit 1 ;; esac
-	@echo "report: $(CURDIR)/$(RESULTS)/report.html"
+	scripts/demo.sh $(TARGET_DIR)/release/loadtest $(CURDIR)/$(RESULTS)
 
 .PHONY: test
 test: toolchain ## Runs all tests, against a real Redis and a real PostgreSQL
