@@ -30,7 +30,7 @@ use crate::{
     progress::Progress,
     report,
     results::{
-        Capacity, Conditions, Plan, ProcessMemory, Results, SCHEMA_VERSION, Tool, Validity, Verdict,
+        Capacity, Conditions, Origin, Plan, ProcessMemory, Results, SCHEMA_VERSION, Tool, Validity, Verdict,
     },
     subject::{
         found::SubjectError,
@@ -202,7 +202,10 @@ impl<'a> Comparison<'a> {
         let users = users.map_or(pace.users, |users| *users as usize);
         let progress = Progress::start(expected(options, &pace));
         let (started, started_at) = (Instant::now(), SystemTime::now());
-        let environment = environment::read(options.gateway.is_some());
+        let environment = environment::read(match options.gateway {
+            Some(_) => Origin::Found,
+            None => Origin::Started,
+        });
         progress.step("starting the system");
         // The baseline once more: what it shows against itself is no difference.
         let mut specs = options.arms.clone();

@@ -12,6 +12,7 @@ mod readiness;
 mod secrets;
 mod spawner;
 mod up;
+mod variables;
 
 use std::{
     collections::BTreeMap,

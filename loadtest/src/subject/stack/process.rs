@@ -72,6 +72,10 @@ impl Process {
         &self.spec.name
     }
 
+    pub(super) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
     pub(super) fn info(&self) -> ProcessInfo {
         ProcessInfo {
             name: self.spec.name.clone(),
