@@ -23,6 +23,8 @@ use url::Url;
 use crate::{
     instrument::{
         environment,
+        gates::{self, Evidence, PointEvidence},
+        machine::{self, MachineError, MachineReading, MachineUse},
         selfcheck::{self, SelfCheckError},
     },
     load::{EngineError, Load, Options},
@@ -30,7 +32,7 @@ use crate::{
     progress::Progress,
     report,
     results::{
-        Capacity, Conditions, Origin, Plan, ProcessMemory, Results, SCHEMA_VERSION, Tool, Validity, Verdict,
+        Capacity, Conditions, Origin, Plan, ProcessMemory, Results, SCHEMA_VERSION, SelfCheck, Tool, Validity, Verdict,
     },
     subject::{
         found::SubjectError,
@@ -130,6 +132,9 @@ pub enum CompareError {
     /// The generator could not be checked.
     #[error(transparent)]
     SelfCheck(#[from] SelfCheckError),
+    /// What else the machine does is not told.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// An arm answered nothing at all.
     #[error("{arm} answered no request with 2xx; what came was: {came}")]
     NoAnswer {
@@ -187,6 +192,10 @@ struct Comparison<'a> {
     systems: Systems,
     /// The largest working set.
     users: usize,
+    /// The machine before the run.
+    at_rest: MachineUse,
+    /// The machine in all blocks together.
+    during: Option<MachineUse>,
     /// Largest memory of each process of the first system that was seen.
     memory: BTreeMap<String, u64>,
 }
@@ -211,6 +220,7 @@ impl<'a> Comparison<'a> {
         let mut specs = options.arms.clone();
         specs.push(options.arms[0].again());
         let systems = Systems::begin(options, &specs, users)?;
+        environment.facts.extend(systems.facts());
         Ok(Self {
             options,
             pace,
@@ -220,6 +230,8 @@ impl<'a> Comparison<'a> {
             environment,
             systems,
             users,
+            at_rest,
+            during: None,
             memory: BTreeMap::new(),
         })
     }
@@ -252,7 +264,7 @@ impl<'a> Comparison<'a> {
         let unclear = comparisons
             .iter()
             .any(|one| one.headline && one.verdict == Verdict::Inconclusive);
-        let gates = Vec::new();
+        let gates = self.gates(&evaluation, &self_check);
         self.environment.redis_version = self
             .systems
             .first()
@@ -287,6 +299,34 @@ impl<'a> Comparison<'a> {
         results.findings = report::findings(&results);
         self.progress.finish();
         Ok(results)
+    }
+
+    fn gates(&self, evaluation: &Evaluation<'_>, self_check: &SelfCheck) -> Vec<Gate> {
+        let mut points = Vec::new();
+        for (which, conditions) in evaluation.conditions.iter().enumerate() {
+            for (arm, name) in evaluation.arms.iter().enumerate() {
+                let name = format!("{name} at {:.0} requests/s", conditions.rate_per_second);
+                let seen = evaluation.merged(arm, which);
+                points.extend(seen.map(|seen| PointEvidence::of(&name, &seen)));
+            }
+        }
+        gates::of(&Evidence {
+            origin: self.environment.origin,
+            self_check: Some(self_check.clone()),
+            points,
+            at_rest: Some(self.at_rest.clone()),
+            during: self.during.clone(),
+        })
+    }
+
+    /// The machine since `earlier` belongs to what was measured.
+    fn add_machine(&mut self, earlier: &MachineReading) -> Result<(), CompareError> {
+        let used = MachineReading::now()?.since(earlier);
+        match &mut self.during {
+            Some(during) => during.add(&used),
+            None => self.during = Some(used),
+        }
+        Ok(())
     }
 
     fn names(&self) -> Vec<String> {

@@ -3,6 +3,7 @@
 
 use super::{CompareError, Comparison};
 use crate::{
+    instrument::machine::MachineReading,
     load::{Arrivals, Load},
     metrics::Observation,
     results::Conditions,
@@ -42,6 +43,7 @@ pub(super) fn measure(
             0 => shuffled(conditions.len(), comparison.systems.arms.len(), &mut random),
             _ => order.into_iter().rev().collect(),
         };
+        let machine = MachineReading::now()?;
         for (place, (which, arm)) in (0..).zip(order.iter().copied()) {
             let started_at_seconds = comparison.started.elapsed().as_secs_f64();
             // All arms of a block have the same arrivals under the same conditions.
@@ -56,6 +58,7 @@ pub(super) fn measure(
                 seen: window(comparison, arm, at)?,
             });
         }
+        comparison.add_machine(&machine)?;
         block += 1;
     }
     Ok(measured)

@@ -1,12 +1,16 @@
 //! The systems behind the arms: one for all strategies, one for each build or setting of its own, and
 //! servers that are only driven.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use url::Url;
 
 use super::{ArmSpec, CompareError, CompareOptions};
 use crate::{
+    instrument::environment,
     load::{self, Variant},
     subject::{
         found::Subject,
@@ -165,6 +169,27 @@ impl Systems {
     /// Every system.
     pub(super) fn subjects(&self) -> impl Iterator<Item = &Subject> {
         self.systems.iter().map(|system| &system.subject)
+    }
+
+    /// What two runs must have in common. The facts of a system that serves one arm only have the
+    /// arm's name before them.
+    pub(super) fn facts(&self) -> BTreeMap<String, String> {
+        let mut facts = BTreeMap::new();
+        for (index, system) in self.systems.iter().enumerate() {
+            let Some(stack) = &system.subject.stack else {
+                continue;
+            };
+            let mut served = self.arms.iter().filter(|arm| arm.system == Some(index));
+            let apart = served.find(|arm| arm.spec.is_apart());
+            for (name, value) in environment::facts_of_stack(stack) {
+                let name = match apart {
+                    Some(arm) => format!("{} {name}", arm.spec.name),
+                    None => name,
+                };
+                facts.insert(name, value);
+            }
+        }
+        facts
     }
 
     /// What `arm` sends: the first `working_set` logins in turn.
