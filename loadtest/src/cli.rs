@@ -149,8 +149,8 @@ impl CompareArgs {
         };
         let mut arms: Vec<ArmSpec> = Vec::new();
         for name in strategies {
-            let strategy =
-                Strategy::named(&name).ok_or_else(|| CompareError::UnknownStrategy(name.clone()))?;
+            let strategy = Strategy::named(&name)
+                .ok_or_else(|| CompareError::UnknownStrategy(name.clone()))?;
             let mut arm = ArmSpec::of(strategy);
             let same = arms.iter().filter(|one| one.strategy == Some(strategy));
             match same.count() {

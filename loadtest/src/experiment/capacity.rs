@@ -276,15 +276,22 @@ mod tests {
             window: Duration::from_secs(1),
             ..Observation::default()
         };
-        seen.outcomes.insert(crate::load::Outcome::Status(200), 1_000);
+        seen.outcomes
+            .insert(crate::load::Outcome::Status(200), 1_000);
         let mut late = LatencyHistogram::new();
         late.record(Duration::from_millis(20));
         seen.send_lag = late;
         let criteria = Criteria::default();
         assert_eq!(criteria.verdict(&seen, 1_000.0), Verdict::Held);
         seen.good_in_window = 500;
-        assert!(matches!(criteria.verdict(&seen, 1_000.0), Verdict::Spoiled(_)));
+        assert!(matches!(
+            criteria.verdict(&seen, 1_000.0),
+            Verdict::Spoiled(_)
+        ));
         seen.send_lag = LatencyHistogram::new();
-        assert!(matches!(criteria.verdict(&seen, 1_000.0), Verdict::Failed(_)));
+        assert!(matches!(
+            criteria.verdict(&seen, 1_000.0),
+            Verdict::Failed(_)
+        ));
     }
 }

@@ -32,7 +32,8 @@ use crate::{
     progress::Progress,
     report,
     results::{
-        Capacity, Conditions, Origin, Plan, ProcessMemory, Results, SCHEMA_VERSION, SelfCheck, Tool, Validity, Verdict,
+        Capacity, Conditions, Gate, Origin, Plan, ProcessMemory, Results, SCHEMA_VERSION,
+        SelfCheck, Tool, Validity, Verdict,
     },
     subject::{
         found::SubjectError,
@@ -112,7 +113,9 @@ pub enum CompareError {
     #[error("at least one arm is needed")]
     NoArm,
     /// A running system was named together with an arm that has to be started.
-    #[error("{0:?} has a build or variables of its own, and so cannot be in a system that runs already (--gateway)")]
+    #[error(
+        "{0:?} has a build or variables of its own, and so cannot be in a system that runs already (--gateway)"
+    )]
     NotStarted(String),
     /// The stack did not start or could not be handled.
     #[error(transparent)]
@@ -211,7 +214,9 @@ impl<'a> Comparison<'a> {
         let users = users.map_or(pace.users, |users| *users as usize);
         let progress = Progress::start(expected(options, &pace));
         let (started, started_at) = (Instant::now(), SystemTime::now());
-        let environment = environment::read(match options.gateway {
+        progress.step("looking whether the machine is quiet");
+        let at_rest = machine::at_rest()?;
+        let mut environment = environment::read(match options.gateway {
             Some(_) => Origin::Found,
             None => Origin::Started,
         });

@@ -107,7 +107,8 @@ impl FromStr for ArmSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "NAME=strategy[,bin-dir=DIR][,env=K=V][,url=URL][,header=Name: value] is needed";
+        const FORM: &str =
+            "NAME=strategy[,bin-dir=DIR][,env=K=V][,url=URL][,header=Name: value] is needed";
         let (name, rest) = text.split_once('=').ok_or(FORM)?;
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if name.is_empty() || !name.bytes().all(fits) {
@@ -127,23 +128,34 @@ impl FromStr for ArmSpec {
         for part in rest.split(',').filter(|part| !part.is_empty()) {
             match part.split_once('=') {
                 None => {
-                    let known = || format!("{part:?} is not a strategy; known are {}", KNOWN_STRATEGIES.join(", "));
+                    let known = || {
+                        format!(
+                            "{part:?} is not a strategy; known are {}",
+                            KNOWN_STRATEGIES.join(", ")
+                        )
+                    };
                     arm.strategy = Some(Strategy::named(part).ok_or_else(known)?);
                 }
                 Some(("bin-dir", folder)) => arm.bin_dir = Some(PathBuf::from(folder)),
                 Some(("env", variable)) => {
-                    let (name, value) = variable.split_once('=').ok_or("env=NAME=VALUE is needed")?;
+                    let (name, value) =
+                        variable.split_once('=').ok_or("env=NAME=VALUE is needed")?;
                     arm.environment.push((name.to_owned(), value.to_owned()));
                 }
                 Some(("url", url)) => {
                     arm.url = Some(Url::parse(url).map_err(|error| format!("url {url}: {error}"))?);
                 }
                 Some(("header", field)) => {
-                    let (name, value) = field.split_once(':').ok_or("header=Name: value is needed")?;
-                    arm.headers.push((name.trim().to_owned(), value.trim().to_owned()));
+                    let (name, value) = field
+                        .split_once(':')
+                        .ok_or("header=Name: value is needed")?;
+                    arm.headers
+                        .push((name.trim().to_owned(), value.trim().to_owned()));
                 }
                 Some((other, _)) => {
-                    return Err(format!("{other:?} is not known: bin-dir, env, url and header are"));
+                    return Err(format!(
+                        "{other:?} is not known: bin-dir, env, url and header are"
+                    ));
                 }
             }
         }

@@ -27,7 +27,10 @@ pub(super) fn find(
         let mut searches = Vec::new();
         for arm in arms {
             let closed = probe(comparison, *arm)?;
-            searches.push(Search::new((closed * FIRST_STEP).max(1.0), pace.search_steps));
+            searches.push(Search::new(
+                (closed * FIRST_STEP).max(1.0),
+                pace.search_steps,
+            ));
         }
         while searches.iter().any(|search| search.next_rate().is_some()) {
             for (arm, search) in arms.iter().zip(&mut searches) {

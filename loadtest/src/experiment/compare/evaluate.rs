@@ -83,7 +83,9 @@ impl Evaluation<'_> {
             // The spread over blocks belongs around the value of all of them together.
             let spread = interval::mean(&windows?, CONFIDENCE);
             let around = |end: fn(&Interval) -> f64| {
-                spread.as_ref().map(|spread| value * end(spread) / spread.value)
+                spread
+                    .as_ref()
+                    .map(|spread| value * end(spread) / spread.value)
             };
             Some(Estimate {
                 value,
@@ -180,7 +182,9 @@ impl Evaluation<'_> {
             which,
             supported: metric.is_supported(requests(0).min(requests(arm))),
         };
-        let floor = self.floor.and_then(|floor| self.paired(metric, floor, which));
+        let floor = self
+            .floor
+            .and_then(|floor| self.paired(metric, floor, which));
         let row = Row {
             paired: self.paired(metric, arm, which)?,
             floor,
@@ -341,10 +345,14 @@ fn axes(conditions: &[Conditions]) -> Vec<Axis> {
     let load = |of: &Conditions| of.load;
     let working_set = |of: &Conditions| Some(f64::from(of.working_set));
     let but_load = |of: &Conditions| (of.working_set, 0, of.mix.clone());
-    let but_working_set =
-        |of: &Conditions| (0, of.rate_per_second.to_bits(), of.mix.clone());
+    let but_working_set = |of: &Conditions| (0, of.rate_per_second.to_bits(), of.mix.clone());
     let mut found = axis("load", conditions, load, but_load);
-    found.extend(axis("working_set", conditions, working_set, but_working_set));
+    found.extend(axis(
+        "working_set",
+        conditions,
+        working_set,
+        but_working_set,
+    ));
     found
 }
 

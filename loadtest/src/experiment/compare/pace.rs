@@ -66,7 +66,8 @@ impl Pace {
         }
         if self.searches < THOROUGH.searches {
             left_out.push(
-                "One search for each highest rate: it has no interval and is indicative.".to_owned(),
+                "One search for each highest rate: it has no interval and is indicative."
+                    .to_owned(),
             );
         }
         if !self.restarts {
@@ -103,7 +104,12 @@ mod tests {
 
     #[test]
     fn a_rate_becomes_the_nearest_preferred_number() {
-        for (rate, wanted) in [(2_300.0, 2_500.0), (9_600.0, 10_000.0), (11_000.0, 10_000.0), (3.2, 3.15)] {
+        for (rate, wanted) in [
+            (2_300.0, 2_500.0),
+            (9_600.0, 10_000.0),
+            (11_000.0, 10_000.0),
+            (3.2, 3.15),
+        ] {
             let found = preferred(rate);
             assert!((found / wanted - 1.0).abs() < 1e-9, "{found} for {rate}");
         }

@@ -214,7 +214,9 @@ impl Systems {
 /// In a system that runs, the arm that is the baseline once more is served by the baseline's pool.
 fn pool(options: &CompareOptions, spec: &ArmSpec) -> String {
     match spec.strategy {
-        Some(strategy) if options.gateway.is_some() || spec.is_apart() => strategy.name().to_owned(),
+        Some(strategy) if options.gateway.is_some() || spec.is_apart() => {
+            strategy.name().to_owned()
+        }
         _ => spec.name.clone(),
     }
 }
@@ -229,14 +231,20 @@ fn reach(
         ..options.stack.clone()
     };
     if spec.is_apart() {
-        stack.strategies = spec.strategy.iter().map(|one| one.name().to_owned()).collect();
+        stack.strategies = spec
+            .strategy
+            .iter()
+            .map(|one| one.name().to_owned())
+            .collect();
         if spec.bin_dir.is_some() {
             stack.bin_dir.clone_from(&spec.bin_dir);
         }
         stack.environment.extend(spec.variables());
         return Ok(Subject::reach(&stack, None, None)?);
     }
-    let together = all.iter().filter(|one| one.url.is_none() && !one.is_apart());
+    let together = all
+        .iter()
+        .filter(|one| one.url.is_none() && !one.is_apart());
     stack.further_pools = together
         .filter_map(|one| Some((one.name.clone(), one.strategy?)))
         .collect();
