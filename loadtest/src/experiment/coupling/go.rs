@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use reqwest::StatusCode;
 use url::Url;
 
 use super::{
@@ -23,7 +24,7 @@ use crate::{
     load::{self, Arm, Arrivals, Load, Options, Variant},
     stats::random::Random,
     subject::{
-        login::{Credential, Users},
+        login::{Credential, LoginError, Users},
         stack::Stack,
     },
 };
@@ -113,10 +114,7 @@ impl<'a> Bench<'a> {
         if outcome.interrupted {
             return Err(CouplingError::Interrupted);
         }
-        for process in go.fault.processes(&go.strategies) {
-            self.stack.wait_ready(&process)?;
-        }
-        self.stack.wait_upstreams()?;
+        self.wait_whole()?;
         if go.fault.loses_sessions() {
             self.logins = None;
         }
@@ -130,6 +128,14 @@ impl<'a> Bench<'a> {
                 strategy: arm.name,
             })
             .collect())
+    }
+
+    /// Waits until every process is ready: one that was not touched may still lack what was.
+    pub(super) fn wait_whole(&self) -> Result<(), CouplingError> {
+        for process in self.stack.processes_info() {
+            self.stack.wait_ready(&process.name)?;
+        }
+        Ok(self.stack.wait_upstreams()?)
     }
 
     /// One arm a strategy, with logged-in users.
@@ -146,7 +152,7 @@ impl<'a> Bench<'a> {
             let variants = match logins.1.get(credential.name()) {
                 Some(variants) => variants.clone(),
                 None => {
-                    let variants = self.users.log_in(credential)?;
+                    let variants = self.log_in(credential)?;
                     logins.1.insert(credential.name(), variants.clone());
                     variants
                 }
@@ -165,6 +171,21 @@ impl<'a> Bench<'a> {
         }
         self.logins = Some(logins);
         Ok(arms)
+    }
+
+    /// Whoever stores sessions may not be connected to their store again yet, and says 503 then.
+    fn log_in(&self, credential: Credential) -> Result<Vec<Variant>, CouplingError> {
+        let until = Instant::now() + SETTLED;
+        loop {
+            match self.users.log_in(credential) {
+                Err(LoginError::Refused { status, .. })
+                    if status == StatusCode::SERVICE_UNAVAILABLE && Instant::now() < until =>
+                {
+                    std::thread::sleep(LOOK);
+                }
+                logged_in => return Ok(logged_in?),
+            }
+        }
     }
 
     /// Waits until every strategy decides again: what the fault before left behind, such as a breaker

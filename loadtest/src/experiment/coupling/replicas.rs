@@ -104,8 +104,7 @@ fn starts(
             warm.push(asked.0);
             cold.push(asked.1);
         }
-        bench.stack.wait_ready(&newcomer.process)?;
-        bench.stack.wait_upstreams()?;
+        bench.wait_whole()?;
     }
     Ok(interval(&first).map(|first_good_ms| NewReplica {
         strategy: strategy.name().to_owned(),
