@@ -63,6 +63,12 @@ impl Variant {
         request
     }
 
+    /// Names and values of its header fields, which may be credentials.
+    #[must_use]
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
     fn has(&self, name: &str) -> bool {
         self.headers
             .iter()

@@ -26,7 +26,8 @@ use rustix::process::Signal;
 use tokio_util::sync::CancellationToken;
 
 use crate::subject::strategy::KNOWN_STRATEGIES;
-pub use plan::{RedisSource, Role, StackOptions};
+pub use plan::{Detour, Link, RedisSource, Role, StackOptions};
+pub(crate) use ports::Reservation;
 use process::Process;
 pub use process::ProcessInfo;
 pub use secrets::Client;

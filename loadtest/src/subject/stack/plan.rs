@@ -3,7 +3,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
+    net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -40,8 +42,24 @@ pub struct StackOptions {
     pub environment: Vec<(Role, String, String)>,
     /// How long the whole may take to become ready.
     pub start_deadline: Duration,
+    /// By which way each process reaches the auth service and a Redis of the stack's own; `None`:
+    /// directly.
+    pub detour: Option<Detour>,
     /// Cancelling it makes a start fail with [`StackError::Interrupted`].
     pub interrupt: CancellationToken,
+}
+
+/// Gives the address to use in place of that of a link's end. Called for each link before anything
+/// is started, so that all of them can lead through something from the first connection on.
+pub type Detour = Arc<dyn Fn(&Link, SocketAddr) -> std::io::Result<SocketAddr> + Send + Sync>;
+
+/// Who connects to whom, by the names of the processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Such as `api-jwt-1` or `gateway`.
+    pub from: String,
+    /// `redis` or `auth-service`.
+    pub to: &'static str,
 }
 
 /// Whose Redis a stack uses.
@@ -76,6 +94,7 @@ impl Default for StackOptions {
             auth_workers: 1,
             gateway_threads: 1,
             environment: Vec::new(),
+            detour: None,
             start_deadline: Duration::from_secs(60),
             interrupt: CancellationToken::new(),
         }
@@ -157,12 +176,12 @@ impl Plan {
             .filter(|replica| replica.strategy.is_exchanged())
             .map(|replica| replica.pool.clone())
             .collect();
-        let gateway = context.gateway(programs.gateway, (gateway, admin), &pools, &exchanged);
-        let auth = context.auth(programs.auth, auth);
+        let gateway = context.gateway(programs.gateway, (gateway, admin), &pools, &exchanged)?;
+        let auth = context.auth(programs.auth, auth)?;
         let apis = replicas
             .into_iter()
             .map(|replica| context.api(programs.api.clone(), replica))
-            .collect();
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             stages: vec![redis.into_iter().collect(), vec![auth], apis, vec![gateway]],
             gateway_url: urls.gateway,
@@ -208,7 +227,7 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn auth(&self, program: PathBuf, port: Reservation) -> Spec {
+    fn auth(&self, program: PathBuf, port: Reservation) -> Result<Spec, StackError> {
         let data = self.folder.join("auth");
         let variables = vec![
             ("AUTH_LISTEN", port.address.to_string()),
@@ -217,24 +236,18 @@ impl Context<'_> {
             ("AUTH_ISSUER", self.issuer()),
             ("AUTH_AUDIENCE", AUDIENCE.to_owned()),
             ("AUTH_EXCHANGE_AUDIENCES", EXCHANGED_AUDIENCE.to_owned()),
-            ("AUTH_REDIS_URL", self.urls.redis.clone()),
+            ("AUTH_REDIS_URL", self.way(AUTH, REDIS)?),
             ("AUTH_CLIENTS", self.secrets.auth_clients()),
             (
                 "AUTH_KEY_ENCRYPTION_KEY",
                 self.secrets.key_encryption_key.clone(),
             ),
         ];
-        self.spec(
-            Role::Auth,
-            "auth-service".to_owned(),
-            program,
-            vec![port],
-            variables,
-        )
+        Ok(self.spec(Role::Auth, AUTH.to_owned(), program, vec![port], variables))
     }
 
-    fn api(&self, program: PathBuf, replica: Replica) -> Spec {
-        let auth = &self.urls.auth;
+    fn api(&self, program: PathBuf, replica: Replica) -> Result<Spec, StackError> {
+        let auth = self.way(&replica.name, AUTH)?;
         let client = &self.secrets.api;
         let mut variables = vec![
             ("API_LISTEN", replica.port.address.to_string()),
@@ -247,16 +260,16 @@ impl Context<'_> {
             ("API_STATE_KEYS", self.secrets.state_keys()),
             ("API_ISSUER", self.issuer()),
             ("API_AUDIENCE", audience(replica.strategy).to_owned()),
-            ("API_REDIS_URL", self.urls.redis.clone()),
+            ("API_REDIS_URL", self.way(&replica.name, REDIS)?),
         ];
         variables.extend(replica.strategy.variables());
-        self.spec(
+        Ok(self.spec(
             Role::Api,
             replica.name,
             program,
             vec![replica.port],
             variables,
-        )
+        ))
     }
 
     fn gateway(
@@ -265,9 +278,10 @@ impl Context<'_> {
         (port, admin): (Reservation, Reservation),
         pools: &BTreeMap<String, Vec<String>>,
         exchanged: &BTreeSet<String>,
-    ) -> Spec {
+    ) -> Result<Spec, StackError> {
         let mut routes = vec!["/auth=auth".to_owned()];
-        let mut upstreams = vec![format!("auth={}", without_scheme(&self.urls.auth))];
+        let auth = self.way(GATEWAY, AUTH)?;
+        let mut upstreams = vec![format!("auth={}", without_scheme(&auth))];
         for (pool, replicas) in pools {
             let addresses: Vec<&str> = replicas.iter().map(|url| without_scheme(url)).collect();
             routes.push(format!("/{pool}={pool}"));
@@ -291,13 +305,34 @@ impl Context<'_> {
             ("GATEWAY_CLIENT_ID", client.id.clone()),
             ("GATEWAY_CLIENT_SECRET", client.secret.clone()),
         ];
-        self.spec(
+        Ok(self.spec(
             Role::Gateway,
-            "gateway".to_owned(),
+            GATEWAY.to_owned(),
             program,
             vec![port, admin],
             variables,
-        )
+        ))
+    }
+
+    /// The URL by which `from` reaches `to`.
+    fn way(&self, from: &str, to: &'static str) -> Result<String, StackError> {
+        let (scheme, url) = match to {
+            REDIS => ("redis", &self.urls.redis),
+            _ => ("http", &self.urls.auth),
+        };
+        let found = matches!(self.options.redis, RedisSource::Url(_)) && to == REDIS;
+        let (Some(detour), false) = (&self.options.detour, found) else {
+            return Ok(url.clone());
+        };
+        let link = Link {
+            from: from.to_owned(),
+            to,
+        };
+        let address = url.split_once("://").and_then(|(_, at)| at.parse().ok());
+        let address = address.expect("the URLs of our own processes are addresses");
+        let way = detour(&link, address)
+            .map_err(StackError::system(format!("the way from {from} to {to}")))?;
+        Ok(format!("{scheme}://{way}"))
     }
 
     fn issuer(&self) -> String {
@@ -335,6 +370,10 @@ impl Context<'_> {
     }
 }
 
+const REDIS: &str = "redis";
+const AUTH: &str = "auth-service";
+const GATEWAY: &str = "gateway";
+
 /// The audience of the access tokens of logins.
 const AUDIENCE: &str = "statewise-api";
 /// The audience of those that the gateway exchanges: whoever takes them takes no token of a login.
@@ -368,7 +407,7 @@ fn redis(options: &StackOptions, folder: &Path) -> Result<Option<Spec>, StackErr
         ("--dir", folder.display().to_string()),
     ];
     Ok(Some(Spec {
-        name: "redis".to_owned(),
+        name: REDIS.to_owned(),
         program,
         arguments: arguments
             .into_iter()

@@ -12,15 +12,15 @@ use socket2::{Domain, Socket, Type};
 /// could otherwise take the port of a killed process or even connect to itself on it. Elsewhere the
 /// port is only known to have been free.
 #[derive(Debug)]
-pub(super) struct Reservation {
+pub(crate) struct Reservation {
     /// The reserved address.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _held: Option<Socket>,
 }
 
 impl Reservation {
     /// Reserves a port that nobody uses.
-    pub(super) fn loopback() -> std::io::Result<Self> {
+    pub(crate) fn loopback() -> std::io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         // Bound before the option is set: a port that anybody else holds is not given to us.
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
