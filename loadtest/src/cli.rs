@@ -19,10 +19,7 @@ use crate::{
     load::{Arm, Arrivals, Load, Options},
     progress::Progress,
     report,
-    results::{
-        self,
-        v2::{Results, Validity},
-    },
+    results::{self, Results, Validity},
     subject::login::{Credential, Users},
     subject::stack::{RedisSource, Stack, StackError, StackOptions},
 };
@@ -110,6 +107,7 @@ impl CompareArgs {
             Err(CompareError::Interrupted) => return Ok(interrupt::exit_code()),
             Err(error) => return Err(error.into()),
         };
+        let results = Results::from(results);
         let (json, page) = report::write(&results, &self.out)?;
         print(&report::terminal(&results));
         print(&format!("{}\n{}\n", json.display(), page.display()));
@@ -120,8 +118,8 @@ impl CompareArgs {
 fn exit_code(validity: Validity) -> ExitCode {
     match validity {
         Validity::Valid => ExitCode::SUCCESS,
-        Validity::Invalid => ExitCode::from(EXIT_INVALID),
-        Validity::Inconclusive => ExitCode::from(EXIT_INCONCLUSIVE),
+        Validity::Invalid | Validity::Disturbed => ExitCode::from(EXIT_INVALID),
+        Validity::Overloaded | Validity::Inconclusive => ExitCode::from(EXIT_INCONCLUSIVE),
     }
 }
 

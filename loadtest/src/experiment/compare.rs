@@ -262,7 +262,7 @@ impl<'a> Comparison<'a> {
             gates,
             findings: Vec::new(),
         };
-        results.findings = report::findings(&results);
+        results.findings = report::findings(&results.clone().into());
         results
             .findings
             .extend(left_out.into_iter().chain(unmeasured));

@@ -1,13 +1,94 @@
 //! Each fault as a timeline: the answers of every strategy before, during and after it.
 
-use std::fmt::Write;
+use maud::{Markup, html};
 
 use super::{
+    Section,
     charts::{WIDTH, names_width},
     numbers,
-    svg::{Picture, Scale, escape},
+    svg::{Picture, Scale},
+    text,
 };
-use crate::results::v2::{Coupling, FaultEffect, FaultResult, Slice};
+use crate::results::{Coupling, FaultEffect, FaultResult, Results, Slice};
+
+pub(super) const SECTION: Section = Section {
+    title: "When a part is missing",
+    findings,
+    text: rendered_text,
+    html: rendered_html,
+};
+
+fn findings(results: &Results) -> Vec<String> {
+    let coupling = results.coupling.iter();
+    let sentences = coupling.flat_map(|coupling| {
+        let faults = coupling.faults.iter();
+        faults.map(|fault| sentence(coupling, fault))
+    });
+    sentences.collect()
+}
+
+fn sentence(coupling: &Coupling, fault: &FaultResult) -> String {
+    let effects = fault.effects.iter().map(|effect| {
+        format!(
+            "{} {} available{}",
+            effect.strategy,
+            numbers::percent(effect.availability_in_fault),
+            recovered(coupling, effect)
+        )
+    });
+    let effects: Vec<String> = effects.collect();
+    format!("{}: {}.", fault.title, effects.join("; "))
+}
+
+fn recovered(coupling: &Coupling, effect: &FaultEffect) -> String {
+    match effect.recovery.decided_ms {
+        // Within one slice of the end of the fault there was nothing to recover from.
+        Some(after) if after <= coupling.slice_ms => String::new(),
+        Some(after) => format!(" and decided again after {}", numbers::duration_ms(after)),
+        None => " and not recovered while it was watched".to_owned(),
+    }
+}
+
+fn rendered_text(results: &Results) -> String {
+    let Some(coupling) = &results.coupling else {
+        return String::new();
+    };
+    let mut out = format!(
+        "Faults under {} requests/s per strategy (good: 2xx within {})\n",
+        numbers::grouped(coupling.rate_per_second),
+        numbers::duration_ms(coupling.deadline_ms)
+    );
+    for fault in &coupling.faults {
+        let head = [
+            &fault.title,
+            "good",
+            "401",
+            "failed",
+            "decided in",
+            "good in",
+            "p99 fault",
+        ];
+        let rows: Vec<_> = fault.effects.iter().map(line).collect();
+        out += &text::table(&head.map(String::from), &rows);
+    }
+    out
+}
+
+fn line(effect: &FaultEffect) -> Vec<String> {
+    let failed = effect.errors_in_fault.iter();
+    let failed = failed.filter(|error| error.kind != "401");
+    vec![
+        effect.strategy.clone(),
+        numbers::percent(effect.availability_in_fault),
+        numbers::count(effect.unauthorized_in_fault),
+        numbers::count(failed.map(|error| error.count).sum()),
+        numbers::recovery(effect.recovery.decided_ms),
+        numbers::recovery(effect.recovery.good_ms),
+        effect
+            .p99_in_fault_us
+            .map_or_else(|| "–".to_owned(), numbers::duration_us),
+    ]
+}
 
 const RIGHT: f64 = WIDTH - 12.0;
 /// Height of one strategy's band.
@@ -23,31 +104,33 @@ const OUTCOMES: [(&str, &str); 4] = [
     ("broken", "no answer in time, or connection lost"),
 ];
 
-/// The section on faults.
-pub(super) fn section(coupling: &Coupling) -> String {
-    let mut out = String::from(r#"<p class="legend">"#);
-    for (class, label) in OUTCOMES {
-        let _ = write!(out, r#"<span><i class="swatch {class}"></i>{label}</span>"#);
+fn rendered_html(results: &Results) -> Markup {
+    html! {
+        @if let Some(coupling) = &results.coupling {
+            p {
+                "Each fault is made once, under " (numbers::grouped(coupling.rate_per_second))
+                " requests/s to every strategy at the same time. A request is good when it is answered \
+                 with 2xx within " (numbers::duration_ms(coupling.deadline_ms)) ". An answer that needs \
+                 something missing must be 503 and never 401: nobody's credential became wrong."
+            }
+            p.legend {
+                @for (class, label) in OUTCOMES { span { i class={ "swatch " (class) } {} (label) } }
+                span { i.swatch.window {} "the fault lasts" }
+            }
+            @for fault in &coupling.faults { figure {
+                figcaption { b { (fault.title) } " " (fault.action) }
+                div.scroll { (timeline(fault, coupling.slice_ms)) }
+                (table(fault))
+            } }
+        }
     }
-    out.push_str(r#"<span><i class="swatch window"></i>the fault lasts</span></p>"#);
-    for fault in &coupling.faults {
-        let _ = write!(
-            out,
-            r#"<figure><figcaption><b>{}</b> {}</figcaption>{}{}</figure>"#,
-            escape(&fault.title),
-            escape(&fault.action),
-            timeline(fault, coupling.slice_ms),
-            table(fault)
-        );
-    }
-    out
 }
 
 #[expect(
     clippy::cast_precision_loss,
     reason = "milliseconds and counts of one fault, placed on some hundred pixels"
 )]
-fn timeline(fault: &FaultResult, slice_ms: u64) -> String {
+fn timeline(fault: &FaultResult, slice_ms: u64) -> Markup {
     let slices = || fault.effects.iter().flat_map(|effect| &effect.timeline);
     let end = slices()
         .map(|slice| slice.at_ms + slice_ms)
@@ -137,26 +220,30 @@ fn described(slice: &Slice) -> String {
     )
 }
 
-fn table(fault: &FaultResult) -> String {
-    let mut out = String::from(
-        "<div class=\"wide\"><table><thead><tr><th>while it lasts</th><th>offered</th><th>good</th><th>401</th>\
-         <th>what went wrong</th><th>p99 before</th><th>p99 in the fault</th>\
-         <th>decided again after</th><th>good again after</th></tr></thead><tbody>",
-    );
-    for effect in &fault.effects {
-        row(&mut out, effect);
+fn table(fault: &FaultResult) -> Markup {
+    html! {
+        div.wide { table {
+            thead { tr {
+                th { "while it lasts" } th { "offered" } th { "good" } th { "401" }
+                th { "what went wrong" } th { "p99 before" } th { "p99 in the fault" }
+                th { "decided again after" } th { "good again after" }
+            } }
+            tbody { @for effect in &fault.effects { tr {
+                th { (effect.strategy) }
+                @for cell in cells(effect) { td { (cell) } }
+            } } }
+        } }
     }
-    out + "</tbody></table></div>"
 }
 
-fn row(out: &mut String, effect: &FaultEffect) {
+fn cells(effect: &FaultEffect) -> [String; 8] {
     let wrong: Vec<String> = effect
         .errors_in_fault
         .iter()
         .map(|error| format!("{} × {}", numbers::count(error.count), error.kind))
         .collect();
     let us = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), numbers::duration_us);
-    let cells = [
+    [
         numbers::count(effect.offered_in_fault),
         numbers::percent(effect.availability_in_fault),
         numbers::count(effect.unauthorized_in_fault),
@@ -169,12 +256,7 @@ fn row(out: &mut String, effect: &FaultEffect) {
         us(effect.p99_in_fault_us),
         numbers::recovery(effect.recovery.decided_ms),
         numbers::recovery(effect.recovery.good_ms),
-    ];
-    let _ = write!(out, "<tr><th>{}</th>", escape(&effect.strategy));
-    for cell in cells {
-        let _ = write!(out, "<td>{}</td>", escape(&cell));
-    }
-    out.push_str("</tr>");
+    ]
 }
 
 #[cfg(test)]
