@@ -95,15 +95,12 @@ pub(super) fn at(conditions: &Conditions) -> String {
     }
 }
 
-/// The same as a title: "0.2 of the knee: 1,856 requests/s".
+/// The same as a title: "0.2 of the knee: 1,856/s".
 pub(super) fn title(conditions: &Conditions) -> String {
-    let rate = format!(
-        "{} requests/s",
-        numbers::grouped(conditions.rate_per_second)
-    );
+    let rate = numbers::grouped(conditions.rate_per_second);
     match conditions.load {
-        Some(load) => format!("{} of the knee: {rate}", share(load)),
-        None => rate,
+        Some(load) => format!("{} of the knee: {rate}/s", share(load)),
+        None => format!("{rate} requests/s"),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::{Section, compared, conditions, numbers, text};
-use crate::results::{Bound, Comparison, Culprit, Gate, Results, Validity, Verdict};
+use super::{Section, conditions, numbers, text};
+use crate::results::{Bound, Culprit, Gate, MetricInfo, Results, Validity, Verdict};
 
 pub(super) const SECTION: Section = Section {
     title: "May these figures be used?",
@@ -28,7 +28,7 @@ pub(super) fn words(validity: Validity) -> (&'static str, &'static str, &'static
         ),
         Validity::Overloaded => (
             "OVERLOADED",
-            "the figures are sound, and of a system that is overloaded or fails",
+            "the figures are those of a system that is overloaded or fails",
             "inconclusive",
         ),
         Validity::Inconclusive => (
@@ -61,14 +61,27 @@ fn failed(results: &Results) -> Vec<&Gate> {
     results.gates.iter().filter(|gate| !gate.passed).collect()
 }
 
-/// Headline rows that the run cannot decide.
-fn unclear(results: &Results) -> Vec<&Comparison> {
-    let of = |one: &&Comparison| {
-        one.headline
-            && one.verdict == Verdict::Inconclusive
-            && results.plan.floor_arm.as_ref() != Some(&one.candidate)
+/// What the run cannot decide: for each headline metric the arms and their loads.
+fn unclear(results: &Results) -> Vec<String> {
+    let sentence = |metric: MetricInfo| {
+        let of = |candidate: &&str| {
+            let rows = results.comparisons.iter().filter(|one| {
+                one.headline
+                    && one.metric == metric.id
+                    && one.candidate == **candidate
+                    && one.verdict == Verdict::Inconclusive
+            });
+            let loads: Vec<String> = rows.map(|one| conditions::at(&one.conditions)).collect();
+            (!loads.is_empty()).then(|| format!("{candidate} {}", numbers::listed(&loads)))
+        };
+        let candidates = conditions::candidates(results);
+        let parts: Vec<String> = candidates.iter().filter_map(of).collect();
+        let baseline = conditions::baseline(results);
+        let parts = (!parts.is_empty()).then(|| parts.join("; "))?;
+        Some(format!("{} against {baseline}: {parts}.", metric.label))
     };
-    results.comparisons.iter().filter(of).collect()
+    let headlines = conditions::headlines(results).into_iter();
+    headlines.filter_map(sentence).collect()
 }
 
 fn rendered_text(results: &Results) -> String {
@@ -89,12 +102,8 @@ fn rendered_text(results: &Results) -> String {
         );
         out += &text::wrapped("- ", &reason);
     }
-    let unclear: Vec<String> = unclear(results)
-        .into_iter()
-        .map(|one| named(results, one))
-        .collect();
-    if !unclear.is_empty() {
-        out += &text::wrapped("- unclear: ", &(unclear.join("; ") + "."));
+    for sentence in unclear(results) {
+        out += &text::wrapped("- unclear: ", &sentence);
     }
     for sentence in &results.plan.left_out {
         out += &text::wrapped("- left out: ", sentence);
@@ -120,7 +129,7 @@ fn rendered_html(results: &Results) -> Markup {
         }
         @if !unclear.is_empty() {
             p { "This run cannot tell:" }
-            ul { @for one in unclear { li { (named(results, one)) } } }
+            ul { @for sentence in &unclear { li { (sentence) } } }
         }
         @if !results.plan.left_out.is_empty() {
             p { "Left out in this form of the run:" }
@@ -149,18 +158,6 @@ fn table(results: &Results) -> Markup {
             } } }
         } }
     }
-}
-
-fn named(results: &Results, one: &Comparison) -> String {
-    format!(
-        "{} of {} ÷ {} {} is {} {}",
-        compared::label(results, &one.metric),
-        one.candidate,
-        one.baseline,
-        conditions::at(&one.conditions),
-        numbers::short_ratio(one.ratio),
-        numbers::interval(one.ci_low, one.ci_high)
-    )
 }
 
 /// Whose fault a failure is, in a word.

@@ -31,7 +31,7 @@ fn a_file_of_version_2_is_read_as_one_of_today() {
     };
     assert_eq!(conditions.rate_per_second, 9_280.0);
     let session = results.point("session", conditions).unwrap();
-    assert_eq!(session.metrics["response_time_p99"].value, 1_003.0);
+    assert_eq!(session.metrics["response_time_p99"].value, 1_005.0);
     // The gateway's, the API's, that of Redis and the auth-service's; not the generator's.
     assert!((session.metrics["cpu_us_per_request"].value - 89.24).abs() < 0.01);
     let cpu = results

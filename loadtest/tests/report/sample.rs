@@ -15,7 +15,7 @@ use loadtest::{
 };
 
 /// The baseline once more.
-pub(crate) const FLOOR_ARM: &str = "jwt again";
+pub(crate) const FLOOR_ARM: &str = "jwt twice";
 const LOADS: [f64; 4] = [0.2, 0.4, 0.6, 0.8];
 const REQUESTS: u64 = 60_000;
 
@@ -412,6 +412,7 @@ fn capacity(index: usize, name: &str) -> Capacity {
 fn drift(arm: &str, by: f64, drifted: bool) -> Drift {
     Drift {
         arm: arm.to_owned(),
+        conditions: at(0.2),
         metric: "response_time_p50".to_owned(),
         last_to_first: Estimate {
             value: by,

@@ -29,8 +29,8 @@ fn two_arms_have_a_row_for_each_metric_at_each_load() {
     assert_has(
         &text,
         &[
-            "0.2 of the knee: 4,000 requests/s",
-            "0.8 of the knee: 16,000 requests/s",
+            "0.2 of the knee: 4,000/s",
+            "0.8 of the knee: 16,000/s",
             "CPU redis",
             "1.180 [1.146, 1.215]",
             "higher  ±2.0 %  3.0 %",
@@ -83,7 +83,7 @@ fn what_has_too_few_samples_is_in_brackets_and_has_no_verdict() {
     }
     assert_has(&text(&results), &["(706 µs)", "too few"]);
     let results = sample::nine();
-    assert_has(&text(&results), &["(too few samples)"]);
+    assert_has(&text(&results), &["(2.94 ms)"]);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_run_that_is_inconclusive_says_which_row_is_unclear() {
         &text(&results),
         &[
             "unclear: ",
-            "CPU system of session ÷ jwt at 0.2 of the knee is 1.18 [1.15, 1.22]",
+            "CPU system against jwt: session at 0.2 of the knee, at 0.4 of the knee",
             "cannot be told from jwt",
             "This run cannot tell the arms apart in anything",
             "INCONCLUSIVE",

@@ -50,7 +50,7 @@ fn alone(results: &Results, metric: &MetricInfo, candidate: &str) -> Option<Stri
     let detectable = |one: &Comparison| match one.detectable_ratio {
         Some(ratio) if one.verdict == Verdict::Inconclusive => {
             format!(
-                ", a difference of {} would have been found",
+                " (a difference of {} would have been found)",
                 numbers::distance(ratio)
             )
         }
