@@ -4,6 +4,7 @@ mod arguments;
 mod coupling;
 mod diff;
 mod freshness;
+mod metrics;
 mod storm;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -49,6 +50,10 @@ impl Cli {
             Command::LoginStorm(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Diff(args) => args.run(),
+            Command::Metrics => {
+                print(&metrics::table());
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Schema => {
                 print(&format!("{:#}\n", results::schema()));
                 Ok(ExitCode::SUCCESS)

@@ -43,6 +43,8 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// Compares two results.json of the same machine
     Diff(DiffArgs),
+    /// Lists what can be measured: ids for --fail-if and results.json, units, meaning
+    Metrics,
     /// Prints the JSON Schema of results.json
     #[command(hide = true)]
     Schema,
@@ -359,6 +361,7 @@ mod tests {
             "loadtest coupling --strategy jwt --fault redis_slow --fault auth_outlasting --repetitions 5 \
              --form alone --rate 200 --out f",
             "loadtest report results.json",
+            "loadtest metrics",
         ] {
             let parsed = Cli::try_parse_from(line.split_whitespace());
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());

@@ -44,7 +44,7 @@ pub(super) fn recovery(after_ms: Option<u64>) -> String {
 }
 
 /// Three significant digits; all digits of what is 1000 or more, in groups.
-pub(super) fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     match value.abs() {
         size if !size.is_finite() => "–".to_owned(),
         size if size >= 999.5 => grouped(value),
@@ -93,7 +93,7 @@ pub(super) fn mebibytes(bytes: u64) -> String {
 
 /// A share as a percentage that says 100 % only when nothing is missing and 0 % only when nothing
 /// is there.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let rounded = format!("{:.1}", share * 100.0);
     match rounded.as_str() {
         "100.0" if share < 1.0 => ">99.9 %".to_owned(),
@@ -105,7 +105,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// Names in a sentence: "a", "a and b", "a, b and c".
-pub(super) fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),
