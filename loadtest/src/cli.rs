@@ -25,7 +25,9 @@ use crate::{
 };
 
 pub use arguments::Cli;
-use arguments::{Command, CompareArgs, ReportArgs, RunArgs, StackCommand, SystemArgs, UpArgs};
+use arguments::{
+    Blocks, Command, CompareArgs, ReportArgs, RunArgs, StackCommand, SystemArgs, UpArgs,
+};
 
 /// A threshold did not hold.
 const EXIT_THRESHOLD: u8 = 1;
@@ -111,8 +113,8 @@ impl CompareArgs {
             rate: self.rate,
             rounds: match self.rounds {
                 None => Rounds::Usual,
-                Some(Some(count)) => Rounds::Fixed(count),
-                Some(None) => Rounds::Auto {
+                Some(Blocks::Count(count)) => Rounds::Fixed(count),
+                Some(Blocks::Auto) => Rounds::Auto {
                     detect: self.detect,
                     at_most: self.max_time,
                 },
