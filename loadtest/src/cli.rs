@@ -5,6 +5,7 @@ mod coupling;
 mod diff;
 mod freshness;
 mod storm;
+mod target;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -53,6 +54,7 @@ impl Cli {
                 print(&format!("{:#}\n", results::schema()));
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Target(args) => args.run(),
         }
     }
 }
