@@ -99,7 +99,7 @@ pub(super) struct CompareArgs {
     pub(super) rate: Option<f64>,
     /// Blocks that are measured, or "auto": until --detect can be seen [default: 10, with --quick 7]
     #[arg(long, value_name = "N|auto", value_parser = rounds)]
-    pub(super) rounds: Option<Option<u32>>,
+    pub(super) rounds: Option<Blocks>,
     /// With --rounds auto: the difference that every headline row shall be able to show
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
     pub(super) detect: f64,
@@ -296,7 +296,11 @@ fn strategy(text: &str) -> Result<String, String> {
     }
 }
 
-fn rounds(text: &str) -> Result<Option<u32>, String> {
+/// A number of blocks, or `None`: as many as it takes. The name keeps clap from reading a meaning of
+/// its own into the two `Option`s.
+type Blocks = Option<u32>;
+
+fn rounds(text: &str) -> Result<Blocks, String> {
     match text.parse::<u32>() {
         Ok(count) if (2..=1_000).contains(&count) => Ok(Some(count)),
         _ if text == "auto" => Ok(None),
