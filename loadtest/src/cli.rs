@@ -6,6 +6,7 @@ mod diff;
 mod freshness;
 mod metrics;
 mod storm;
+mod target;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -60,6 +61,7 @@ impl Cli {
                 print(&format!("{:#}\n", results::schema()));
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Target(args) => args.run(),
         }
     }
 }

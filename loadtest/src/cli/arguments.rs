@@ -48,6 +48,10 @@ pub(super) enum Command {
     /// Prints the JSON Schema of results.json
     #[command(hide = true)]
     Schema,
+    /// Serves known latencies until SIGINT or SIGTERM: what scripts/trust holds this program to.
+    /// Prints its URL at once, and at its end what serving took, as JSON
+    #[command(hide = true)]
+    Target(TargetArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -280,6 +284,13 @@ pub(super) struct DiffArgs {
     pub(super) max_ratio: Option<f64>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct TargetArgs {
+    /// Time from a request to its answer; of several, each request takes the next one, over and over
+    #[arg(long = "delay", value_name = "TIME", value_delimiter = ',', value_parser = humantime::parse_duration)]
+    pub(super) delays: Vec<Duration>,
+}
+
 fn strategy(text: &str) -> Result<String, String> {
     match Strategy::named(text) {
         Some(_) => Ok(text.to_owned()),
@@ -369,6 +380,7 @@ mod tests {
              --form alone --rate 200 --out f",
             "loadtest report results.json",
             "loadtest metrics",
+            "loadtest target --delay 500us,2ms",
         ] {
             let parsed = Cli::try_parse_from(line.split_whitespace());
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());

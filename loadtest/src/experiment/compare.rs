@@ -216,9 +216,13 @@ impl<'a> Comparison<'a> {
         let (started, started_at) = (Instant::now(), SystemTime::now());
         progress.step("looking whether the machine is quiet");
         let at_rest = machine::at_rest()?;
-        let mut environment = environment::read(match options.gateway {
-            Some(_) => Origin::Found,
-            None => Origin::Started,
+        // A server of somebody else's was found as well, whatever is started beside it: its work
+        // cannot be told from other work.
+        let found =
+            options.gateway.is_some() || options.arms.iter().any(|arm| arm.url.is_some());
+        let mut environment = environment::read(match found {
+            true => Origin::Found,
+            false => Origin::Started,
         });
         progress.step("starting the system");
         // The baseline once more: what it shows against itself is no difference.
