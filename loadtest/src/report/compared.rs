@@ -392,7 +392,7 @@ fn many_html(results: &Results, load: &Conditions) -> Markup {
                 @for (place, arm) in arms(results).iter().enumerate() {
                     tr.group[place == 0] {
                         th { @if place == 0 { (metric.label) } }
-                        th { (arm.name) }
+                        th.words { (arm.name) }
                         (value_cell(results, &arm.name, &metric, load))
                         (ratio_cells(comparison(results, &arm.name, &metric, load)))
                     }

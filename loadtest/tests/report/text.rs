@@ -125,7 +125,7 @@ fn a_run_that_is_inconclusive_says_which_row_is_unclear() {
         &text(&results),
         &[
             "unclear: ",
-            "CPU system against jwt: session at 0.2 of the knee, at 0.4 of the knee",
+            "CPU system against jwt: session at 0.2, 0.4, 0.6 and 0.8 of the knee",
             "cannot be told from jwt",
             "This run cannot tell the arms apart in anything",
             "INCONCLUSIVE",

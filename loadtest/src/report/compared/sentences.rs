@@ -1,7 +1,7 @@
 //! What the comparisons say, and how it changes with load.
 
 use super::super::{
-    conditions::{at, baseline, candidates, comparison, headlines, loads},
+    conditions::{at, at_all, baseline, candidates, comparison, headlines, loads},
     numbers,
 };
 use crate::results::{Change, Comparison, MetricInfo, Results, Trend, Verdict};
@@ -107,10 +107,11 @@ fn together(results: &Results, metric: &MetricInfo, candidates: &[&str]) -> Opti
         parts.push(part);
     }
     let (first, last) = conditions?;
-    let mut under = at(&first.conditions);
-    if first.conditions != last.conditions {
-        under = format!("{under} and {}", at(&last.conditions));
-    }
+    let under = if first.conditions == last.conditions {
+        at(&first.conditions)
+    } else {
+        at_all(&[&first.conditions, &last.conditions])
+    };
     Some(format!(
         "{} against {}, {under}: {}.",
         capital(&metric.title),
