@@ -89,16 +89,30 @@ pub(super) fn at(conditions: &Conditions) -> String {
     at_all(&[conditions])
 }
 
-/// The same of several: "at 0.2 and 0.8 of the knee".
+/// The same of several: "at 0.2 and 0.8 of the knee". Where mixes or working sets differ, each is
+/// named.
 pub(super) fn at_all(conditions: &[&Conditions]) -> String {
+    let alike: Vec<&[&Conditions]> = conditions
+        .chunk_by(|a, b| a.mix == b.mix && a.working_set == b.working_set)
+        .collect();
+    if alike.len() > 1 {
+        let parts: Vec<String> = alike
+            .into_iter()
+            .map(|part| {
+                let logins = numbers::count(part[0].working_set.into());
+                format!("{} ({}, {logins} logins)", at_all(part), part[0].mix)
+            })
+            .collect();
+        return numbers::listed(&parts);
+    }
     let shares: Option<Vec<String>> = conditions.iter().map(|one| one.load.map(share)).collect();
     if let Some(shares) = shares {
         return format!("at {} of the knee", numbers::listed(&shares));
     }
-    let rates = conditions
+    let rates: Vec<String> = conditions
         .iter()
-        .map(|one| numbers::grouped(one.rate_per_second));
-    let rates: Vec<String> = rates.collect();
+        .map(|one| numbers::grouped(one.rate_per_second))
+        .collect();
     format!("at {} requests/s", numbers::listed(&rates))
 }
 

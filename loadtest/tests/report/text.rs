@@ -134,6 +134,19 @@ fn a_run_that_is_inconclusive_says_which_row_is_unclear() {
 }
 
 #[test]
+fn what_is_unclear_with_another_mix_is_named_with_it() {
+    let mut results = sample::two();
+    let mut mixed = results.comparisons.clone();
+    for one in &mut mixed {
+        one.conditions.mix = "shop".to_owned();
+        one.verdict = Verdict::Inconclusive;
+    }
+    results.comparisons.extend(mixed);
+    let wanted = "CPU system against jwt: session at 0.6 of the knee (me, 32 logins) and at 0.2,";
+    assert_has(&text(&results), &[wanted]);
+}
+
+#[test]
 fn each_outcome_of_a_threshold_is_told() {
     let mut results = sample::two();
     results.thresholds = [

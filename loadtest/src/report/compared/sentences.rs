@@ -17,12 +17,9 @@ pub(super) fn findings(results: &Results) -> Vec<String> {
             all => together(results, metric, all),
         })
         .collect();
-    if !results.comparisons.is_empty()
-        && results
-            .comparisons
-            .iter()
-            .all(|one| one.verdict == Verdict::Inconclusive)
-    {
+    let of_an_arm = |one: &&Comparison| candidates.contains(&one.candidate.as_str());
+    let mut compared = results.comparisons.iter().filter(of_an_arm).peekable();
+    if compared.peek().is_some() && compared.all(|one| one.verdict == Verdict::Inconclusive) {
         found.push(
             "This run cannot tell the arms apart in anything: run longer, or on a quieter machine."
                 .to_owned(),
