@@ -25,6 +25,8 @@ const STRATEGIES: [&str; 6] = [
 const RATE: f64 = 25.0;
 /// Length of one run of the generator; then the newest token joins.
 const RUN: Duration = Duration::from_secs(2);
+/// As long as the services wait for one another here.
+const PATIENT: Duration = Duration::from_secs(20);
 /// Tokens in use, from the oldest that still lives to the newest.
 const TOKENS: usize = 6;
 
@@ -127,7 +129,8 @@ fn no_failure(cluster: &Cluster, tokens: &[String], session: &str) -> u64 {
     };
     let options = Options {
         duration: RUN,
-        drain: Duration::from_secs(5),
+        deadline: PATIENT,
+        drain: PATIENT,
         ..Options::default()
     };
     let running = engine::start(options, STRATEGIES.map(arm).to_vec());

@@ -7,14 +7,12 @@ use std::{
 };
 
 use crate::{
+    ON_A_BUSY_MACHINE,
     authority::{Authority, Mood, TIMEOUT},
     eventually,
     keys::join_all,
     service::{NEVER, NOW, Service},
 };
-
-/// How much later than its deadline an answer may be seen when the processors are taken.
-const ON_A_BUSY_MACHINE: Duration = Duration::from_millis(750);
 
 async fn start(authority: &Authority) -> Service {
     Service::ready(authority.strategy(Duration::ZERO)).await
