@@ -47,7 +47,6 @@ openapi: toolchain ## Renews docs/openapi/ from the services
 .PHONY: schemathesis
 schemathesis: toolchain ## Holds the services to their OpenAPI documents, three minutes
 	scripts/install.sh redis curl jq
-	cargo build --locked --workspace --bins
 	scripts/schemathesis.sh
 
 SECONDS ?= 60
