@@ -12,6 +12,8 @@ pub struct Metric {
     pub id: &'static str,
     /// Shorter id, as `--fail-if` takes it too.
     pub alias: &'static str,
+    /// As in a table: short, and without the unit.
+    pub label: &'static str,
     /// As in a sentence.
     pub title: &'static str,
     /// `µs`, `1/s`, `bytes`, `share` (0 to 1) or nothing.
@@ -32,6 +34,7 @@ pub const METRICS: &[Metric] = &[
     quantile(
         "response_time_p50",
         "p50",
+        "response time p50",
         "median of the response time",
         0.5,
         |of| of.response_time_us(0.5),
@@ -40,6 +43,7 @@ pub const METRICS: &[Metric] = &[
     quantile(
         "response_time_p90",
         "p90",
+        "response time p90",
         "90th percentile of the response time",
         0.1,
         |of| of.response_time_us(0.9),
@@ -47,6 +51,7 @@ pub const METRICS: &[Metric] = &[
     quantile(
         "response_time_p99",
         "p99",
+        "response time p99",
         "99th percentile of the response time",
         0.01,
         |of| of.response_time_us(0.99),
@@ -55,6 +60,7 @@ pub const METRICS: &[Metric] = &[
     quantile(
         "response_time_p99_9",
         "p99_9",
+        "response time p99.9",
         "99.9th percentile of the response time",
         0.001,
         |of| of.response_time_us(0.999),
@@ -62,6 +68,7 @@ pub const METRICS: &[Metric] = &[
     quantile(
         "service_time_p50",
         "service_p50",
+        "service time p50",
         "median of the service time",
         0.5,
         |of| of.service_time_us(0.5),
@@ -69,6 +76,7 @@ pub const METRICS: &[Metric] = &[
     quantile(
         "service_time_p99",
         "service_p99",
+        "service time p99",
         "99th percentile of the service time",
         0.01,
         |of| of.service_time_us(0.99),
@@ -76,6 +84,7 @@ pub const METRICS: &[Metric] = &[
     cpu(
         "cpu_us_per_request",
         "cpu",
+        "CPU system",
         "CPU time of the whole system per request",
         |of| of.system_cpu_us(),
     )
@@ -83,36 +92,42 @@ pub const METRICS: &[Metric] = &[
     cpu(
         "cpu_us_per_request_gateway",
         "cpu_gateway",
+        "CPU gateway",
         "CPU time of the gateway per request",
         |of| of.cpu_us("gateway"),
     ),
     cpu(
         "cpu_us_per_request_api",
         "cpu_api",
+        "CPU api",
         "CPU time of the API per request",
         |of| of.cpu_us("api"),
     ),
     cpu(
         "cpu_us_per_request_redis",
         "cpu_redis",
+        "CPU redis",
         "CPU time of Redis per request",
         |of| of.cpu_us("redis"),
     ),
     cpu(
         "cpu_us_per_request_auth",
         "cpu_auth",
+        "CPU auth",
         "CPU time of the auth service per request",
         |of| of.cpu_us("auth"),
     ),
     cpu(
         "cpu_us_per_request_generator",
         "cpu_generator",
+        "CPU generator",
         "CPU time of the load generator per request",
         |of| of.generator_cpu_us(),
     ),
     other(
         "redis_commands_per_request",
         "redis_commands",
+        "Redis commands",
         "Redis commands per request",
         "",
         Better::Lower,
@@ -121,12 +136,14 @@ pub const METRICS: &[Metric] = &[
     other(
         "achieved_per_second",
         "achieved",
+        "achieved",
         "rate of good answers",
         "1/s",
         Better::Higher,
         |of| Some(of.achieved_per_second()),
     ),
     other(
+        "good",
         "good",
         "good",
         "share of requests answered well",
@@ -137,6 +154,7 @@ pub const METRICS: &[Metric] = &[
     other(
         "request_bytes",
         "request_bytes",
+        "request",
         "size of a request",
         "bytes",
         Better::Lower,
@@ -145,6 +163,7 @@ pub const METRICS: &[Metric] = &[
     other(
         "response_bytes",
         "response_bytes",
+        "answer",
         "size of an answer",
         "bytes",
         Better::Lower,
@@ -153,6 +172,7 @@ pub const METRICS: &[Metric] = &[
     quantile(
         "send_lag_p99",
         "send_lag_p99",
+        "send lag p99",
         "99th percentile of the generator's send lag",
         0.01,
         |of| of.send_lag_us(0.99),
@@ -176,6 +196,7 @@ pub fn infos() -> Vec<MetricInfo> {
 const fn other(
     id: &'static str,
     alias: &'static str,
+    label: &'static str,
     title: &'static str,
     unit: &'static str,
     better: Better,
@@ -184,6 +205,7 @@ const fn other(
     Metric {
         id,
         alias,
+        label,
         title,
         unit,
         better,
@@ -196,20 +218,22 @@ const fn other(
 const fn cpu(
     id: &'static str,
     alias: &'static str,
+    label: &'static str,
     title: &'static str,
     value: fn(&Observation) -> Option<f64>,
 ) -> Metric {
-    other(id, alias, title, "µs", Better::Lower, value)
+    other(id, alias, label, title, "µs", Better::Lower, value)
 }
 
 const fn quantile(
     id: &'static str,
     alias: &'static str,
+    label: &'static str,
     title: &'static str,
     above: f64,
     value: fn(&Observation) -> Option<f64>,
 ) -> Metric {
-    let mut metric = other(id, alias, title, "µs", Better::Lower, value);
+    let mut metric = other(id, alias, label, title, "µs", Better::Lower, value);
     metric.above = Some(above);
     metric
 }
@@ -226,6 +250,7 @@ impl Metric {
         MetricInfo {
             id: self.id.to_owned(),
             alias: self.alias.to_owned(),
+            label: self.label.to_owned(),
             title: self.title.to_owned(),
             unit: self.unit.to_owned(),
             better: self.better,

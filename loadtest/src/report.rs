@@ -1,57 +1,102 @@
-//! What was found, for a reader: a table for the terminal and one self-contained HTML file.
+//! What was found, for a reader: a text for the terminal and one self-contained HTML file.
 //!
 //! Both are made from [`Results`] alone, so that `loadtest report results.json` can make them again
-//! at any time.
+//! at any time. Each section is one file with a `SECTION` in it, and a line in [`SECTIONS`].
 
+mod axes;
+mod capacity;
 mod charts;
 mod compared;
+mod conditions;
+mod cost;
+mod drift;
+mod environment;
 mod faults;
-mod faults_v2;
 mod findings;
 mod freshness;
-mod html;
+mod guide;
+mod latency;
+mod load;
+mod memory;
 mod numbers;
+mod page;
 mod svg;
-mod terminal;
+mod text;
+mod thresholds;
+mod verdict;
 
 use std::path::{Path, PathBuf};
 
-use crate::results::{
-    Coupling, Freshness,
-    v2::{Results, ResultsError},
-    write_whole,
-};
+use maud::Markup;
 
-pub use findings::findings;
+use crate::results::{Coupling, Freshness, Results, ResultsError, write_whole};
 
-/// The table for a terminal, at most 100 columns wide.
+/// One part of the report. What it has nothing to say of, it leaves empty.
+struct Section {
+    /// Its heading on the page.
+    title: &'static str,
+    /// What a reader should know first, in sentences.
+    findings: fn(&Results) -> Vec<String>,
+    /// Lines for a terminal, at most 100 columns wide.
+    text: fn(&Results) -> String,
+    /// Its body on the page.
+    html: fn(&Results) -> Markup,
+}
+
+/// Every section, in the order in which it is read.
+const SECTIONS: &[Section] = &[
+    verdict::SECTION,
+    thresholds::SECTION,
+    findings::SECTION,
+    compared::SECTION,
+    load::SECTION,
+    cost::SECTION,
+    latency::SECTION,
+    axes::SECTION,
+    capacity::SECTION,
+    freshness::SECTION,
+    faults::SECTION,
+    memory::SECTION,
+    drift::SECTION,
+    guide::SECTION,
+    environment::SECTION,
+];
+
+/// What was found, one sentence a finding. What the run cannot tell, it says so.
+#[must_use]
+pub fn findings(results: &Results) -> Vec<String> {
+    let of = |section: &Section| (section.findings)(results);
+    SECTIONS.iter().flat_map(of).collect()
+}
+
+/// The text for a terminal, at most 100 columns wide. Its last line is the verdict.
 #[must_use]
 pub fn terminal(results: &Results) -> String {
-    terminal::render(results)
+    let sections = SECTIONS.iter().map(|section| (section.text)(results));
+    let parts: Vec<String> = std::iter::once(text::heading(results))
+        .chain(sections)
+        .chain([verdict::line(results)])
+        .filter(|part| !part.is_empty())
+        .collect();
+    format!("\n{}", parts.join("\n"))
 }
 
 /// The table of revocation lags for a terminal, at most 100 columns wide.
 #[must_use]
 pub fn freshness(freshness: &Freshness) -> String {
-    freshness::terminal(freshness)
+    freshness::table(freshness)
 }
 
-/// The matrix of faults for a terminal, at most 100 columns wide for six strategies.
+/// The matrix of faults for a terminal, at most 100 columns wide.
 #[must_use]
 pub fn faults(coupling: &Coupling) -> String {
     faults::terminal(coupling)
 }
 
-/// The section of the page on faults.
-#[must_use]
-pub fn faults_section(coupling: &Coupling) -> maud::Markup {
-    faults::section(coupling)
-}
-
 /// The page: styles and plots are inside, nothing is loaded, no script runs.
 #[must_use]
 pub fn html(results: &Results) -> String {
-    html::render(results)
+    page::render(results).into_string()
 }
 
 /// Writes `results.json` and `report.html` into `folder`, which is made if needed, and returns

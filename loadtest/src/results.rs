@@ -47,7 +47,7 @@ pub struct Results {
     pub plan: Plan,
     /// What the generator measures of a target whose latency is known.
     pub self_check: Option<SelfCheck>,
-    /// What each id of a metric means.
+    /// What each id of a metric means; empty when a file of version 1 or 2 was read.
     pub metrics: Vec<MetricInfo>,
     /// Every measured window, in the order in which they ran.
     pub windows: Vec<Window>,
@@ -108,7 +108,8 @@ pub enum ResultsError {
 }
 
 impl Results {
-    /// Reads a `results.json`.
+    /// Reads a `results.json`. Versions 1 and 2 had one rate, no A/A arm, no histograms and no
+    /// intervals of values: what they lack is empty.
     ///
     /// # Errors
     ///
@@ -131,6 +132,9 @@ impl Results {
                     found,
                 })
             }
+            Some(1 | 2) => serde_json::from_value(value)
+                .map(|older: v2::Results| older.into())
+                .map_err(form),
             _ => serde_json::from_value(value).map_err(form),
         }
     }

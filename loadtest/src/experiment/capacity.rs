@@ -270,12 +270,10 @@ mod tests {
     #[test]
     fn a_late_generator_does_not_excuse_a_rate_that_was_held_nor_accuse_the_system() {
         use crate::stats::histogram::LatencyHistogram;
-        let mut seen = Observation {
-            scheduled: 1_000,
-            good_in_window: 1_000,
-            window: Duration::from_secs(1),
-            ..Observation::default()
-        };
+        let mut seen = Observation::default();
+        seen.scheduled = 1_000;
+        seen.good_in_window = 1_000;
+        seen.window = Duration::from_secs(1);
         seen.outcomes
             .insert(crate::load::Outcome::Status(200), 1_000);
         let mut late = LatencyHistogram::new();

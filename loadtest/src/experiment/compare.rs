@@ -265,7 +265,7 @@ impl<'a> Comparison<'a> {
         let comparisons = evaluation.comparisons();
         let (trends, drifts) = (evaluation.trends(), evaluation.drifts());
         let blocks = measured.iter().map(|one| one.block + 1).max().unwrap_or(0);
-        let mut plan = self.plan(conditions, blocks, names.last().cloned());
+        let mut plan = self.plan(conditions.clone(), blocks, names.last().cloned());
         let unclear = comparisons
             .iter()
             .any(|one| one.headline && one.verdict == Verdict::Inconclusive);

@@ -3,9 +3,10 @@
 
 use std::fmt::Write;
 
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::{
+    Section,
     charts::{WIDTH, names_width},
     numbers,
     svg::{Picture, Scale},
@@ -13,6 +14,13 @@ use super::{
 use crate::results::{
     Slice,
     coupling::{Cell, Coupling, FaultInfo, Form, Interval, NewReplica},
+};
+
+pub(super) const SECTION: Section = Section {
+    title: "When a part is missing",
+    findings: |results| results.coupling.as_ref().map(findings).unwrap_or_default(),
+    text: |results| results.coupling.as_ref().map(terminal).unwrap_or_default(),
+    html: |results| html! { @if let Some(coupling) = &results.coupling { (section(coupling)) } },
 };
 
 const RIGHT: f64 = WIDTH - 12.0;
@@ -289,12 +297,12 @@ fn figure(coupling: &Coupling, fault: &FaultInfo) -> Markup {
     html! {
         figure {
             figcaption { b { (fault.title) } " " (fault.action) }
-            (PreEscaped(timeline(fault, &cells, coupling.slice_ms)))
+            div.scroll { (timeline(fault, &cells, coupling.slice_ms)) }
         }
     }
 }
 
-fn timeline(fault: &FaultInfo, cells: &[&Cell], slice_ms: u64) -> String {
+fn timeline(fault: &FaultInfo, cells: &[&Cell], slice_ms: u64) -> Markup {
     let slices = || cells.iter().flat_map(|cell| &cell.timeline);
     let end = slices()
         .map(|slice| slice.at_ms + slice_ms)

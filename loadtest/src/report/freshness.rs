@@ -2,12 +2,27 @@
 
 use std::fmt::Write;
 
+use maud::{Markup, html};
+
 use super::{
+    Section,
     charts::{RIGHT, WIDTH, colour, names_width},
-    numbers,
-    svg::{Picture, Scale, escape},
+    conditions, numbers,
+    svg::{Picture, Scale},
+    text,
 };
-use crate::results::v2::{Freshness, RevocationKind, RevocationLag};
+use crate::results::{Freshness, Results, RevocationKind, RevocationLag};
+
+pub(super) const SECTION: Section = Section {
+    title: "After a revocation",
+    findings: |results| results.freshness.as_ref().map_or_else(Vec::new, sentences),
+    text: |results| results.freshness.as_ref().map_or_else(String::new, table),
+    html: |results| {
+        html! {
+            @if let Some(freshness) = &results.freshness { (section(results, freshness)) }
+        }
+    },
+};
 
 /// Height of one strategy's band.
 const BAND: f64 = 26.0;
@@ -17,46 +32,44 @@ const NEVER: f64 = 84.0;
 const SHORTEST_MS: f64 = 0.1;
 
 /// The table for a terminal, at most 100 columns wide.
-pub(super) fn terminal(freshness: &Freshness) -> String {
+pub(super) fn table(freshness: &Freshness) -> String {
     let mut out = format!(
-        "\nRevocation lag: answer to the revocation → last accepted request, on any of {} replicas\n",
+        "Revocation lag: answer to the revocation → last accepted request, on any of {} replicas\n",
         freshness.replicas
     );
     for kind in kinds(freshness) {
-        let _ = writeln!(
-            out,
-            "{:26}{:>9}{:>10}{:>11}{:>11}{:>11}{:>11}",
+        let head = [
             kind.title(),
             "measured",
             "stale",
             "p50",
             "p99",
             "max",
-            "resolution"
-        );
-        let _ = writeln!(out, "{}", "─".repeat(89));
-        for lag in of_kind(freshness, kind) {
-            let _ = writeln!(
-                out,
-                "{:26}{:>9}{:>10}{:>11}{:>11}{:>11}{:>11}",
-                lag.strategy,
-                lag.revocations,
-                stale(lag),
-                told(lag, lag.p50_ms),
-                told(lag, lag.p99_ms),
-                told(lag, lag.max_ms),
-                ms(lag.spacing_ms),
-            );
-        }
+            "resolution",
+        ];
+        let rows: Vec<Vec<String>> = of_kind(freshness, kind).map(row).collect();
+        out += &text::table(&head.map(str::to_owned), &rows);
     }
     for note in notes(freshness) {
-        let _ = writeln!(out, "{note}");
+        out += &text::wrapped("", &note);
     }
     out
 }
 
+fn row(lag: &RevocationLag) -> Vec<String> {
+    vec![
+        lag.strategy.clone(),
+        numbers::count(lag.revocations.into()),
+        stale(lag),
+        told(lag, lag.p50_ms),
+        told(lag, lag.p99_ms),
+        told(lag, lag.max_ms),
+        ms(lag.spacing_ms),
+    ]
+}
+
 /// One sentence for each kind.
-pub(super) fn findings(freshness: &Freshness) -> Vec<String> {
+fn sentences(freshness: &Freshness) -> Vec<String> {
     let sentence = |kind: RevocationKind| {
         let parts: Vec<String> = of_kind(freshness, kind).map(part).collect();
         format!("After a {}: {}.", kind.title(), parts.join("; "))
@@ -91,29 +104,37 @@ fn part(lag: &RevocationLag) -> String {
     text
 }
 
-/// The section of the page.
-pub(super) fn section(freshness: &Freshness, strategies: &[String]) -> String {
-    let mut out = format!(
-        "<p>A lag counts from the arrival of the answer to the revocation to the sending of the last request \
-         that was still accepted (2xx) by any of {} replicas, with a steady stream of requests for each \
-         credential; the true end lies within one spacing of the stream after it. Requests that were under \
-         way when the answer came may end either way and do not count.</p>",
-        freshness.replicas
-    );
-    for kind in kinds(freshness) {
-        let _ = write!(
-            out,
-            "<figure><figcaption><b>{}</b> Every revocation is one stroke; the large ones are p50 and p99. \
-             Logarithmic.</figcaption>{}{}</figure>",
-            escape(kind.title()),
-            plot(freshness, kind, strategies),
-            table(freshness, kind)
-        );
+fn section(results: &Results, freshness: &Freshness) -> Markup {
+    html! {
+        p {
+            "A lag counts from the arrival of the answer to the revocation to the sending of the last \
+             request that was still accepted (2xx) by any of " (freshness.replicas) " replicas, with a \
+             steady stream of requests for each credential; the true end lies within one spacing of the \
+             stream after it. Requests that were under way when the answer came may end either way and \
+             do not count."
+        }
+        @for kind in kinds(freshness) {
+            figure {
+                figcaption {
+                    b { (kind.title()) } " Every revocation is one stroke; the large ones are p50 and p99. \
+                    Logarithmic."
+                }
+                div.scroll { (plot(results, freshness, kind)) }
+                div.wide { table {
+                    thead { tr {
+                        th {} th { "revocations" } th { "accepted afterwards" } th { "p50" } th { "p99" }
+                        th { "max" } th { "spacing of requests" }
+                    } }
+                    tbody { @for lag in of_kind(freshness, kind) { tr {
+                        @for (place, cell) in row(lag).iter().enumerate() {
+                            @if place == 0 { th { (cell) } } @else { td { (cell) } }
+                        }
+                    } } }
+                } }
+            }
+        }
+        @for note in notes(freshness) { p.note { (note) } }
     }
-    for note in notes(freshness) {
-        let _ = write!(out, "<p class=\"note\">{}</p>", escape(&note));
-    }
-    out
 }
 
 /// What the figures depend on.
@@ -144,33 +165,11 @@ fn notes(freshness: &Freshness) -> Vec<String> {
     notes
 }
 
-fn table(freshness: &Freshness, kind: RevocationKind) -> String {
-    let mut out = String::from(
-        "<div class=\"wide\"><table><thead><tr><th></th><th>revocations</th><th>accepted afterwards</th>\
-         <th>p50</th><th>p99</th><th>max</th><th>spacing of requests</th></tr></thead><tbody>",
-    );
-    for lag in of_kind(freshness, kind) {
-        let _ = write!(out, "<tr><th>{}</th>", escape(&lag.strategy));
-        for cell in [
-            numbers::count(lag.revocations.into()),
-            stale(lag),
-            told(lag, lag.p50_ms),
-            told(lag, lag.p99_ms),
-            told(lag, lag.max_ms),
-            ms(lag.spacing_ms),
-        ] {
-            let _ = write!(out, "<td>{}</td>", escape(&cell));
-        }
-        out.push_str("</tr>");
-    }
-    out + "</tbody></table></div>"
-}
-
 #[expect(
     clippy::cast_precision_loss,
     reason = "a row number, placed on some hundred pixels"
 )]
-fn plot(freshness: &Freshness, kind: RevocationKind, strategies: &[String]) -> String {
+fn plot(results: &Results, freshness: &Freshness, kind: RevocationKind) -> Markup {
     let rows: Vec<&RevocationLag> = of_kind(freshness, kind).collect();
     let longest = rows.iter().map(|lag| lag.max_ms).fold(10.0, f64::max);
     let names = names_width(rows.iter().map(|lag| lag.strategy.as_str()));
@@ -199,8 +198,7 @@ fn plot(freshness: &Freshness, kind: RevocationKind, strategies: &[String]) -> S
     );
     for (place, lag) in rows.iter().enumerate() {
         let top = 8.0 + place as f64 * BAND;
-        let index = strategies.iter().position(|name| *name == lag.strategy);
-        let index = index.unwrap_or(place);
+        let index = conditions::place(results, &lag.strategy);
         picture.text("name", (names - 8.0, top + 15.0), "end", &lag.strategy);
         let never = lag.revocations - lag.accepted_after.min(lag.revocations);
         let share = f64::from(never) / f64::from(lag.revocations.max(1));

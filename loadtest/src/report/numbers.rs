@@ -13,6 +13,18 @@ pub(super) fn duration_us(us: f64) -> String {
     }
 }
 
+/// A value of a metric with its unit.
+pub(super) fn with_unit(value: f64, unit: &str) -> String {
+    match unit {
+        _ if !value.is_finite() => "–".to_owned(),
+        "µs" => duration_us(value),
+        "share" => percent(value),
+        "1/s" => format!("{}/s", grouped(value)),
+        "" => format!("{value:.3}"),
+        unit => format!("{} {unit}", significant(value)),
+    }
+}
+
 /// A duration given in milliseconds.
 pub(super) fn duration_ms(ms: u64) -> String {
     #[expect(
@@ -98,6 +110,32 @@ pub(super) fn listed(names: &[String]) -> String {
         [] => String::new(),
         [one] => one.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// A ratio in a sentence or a narrow cell.
+pub(super) fn short_ratio(value: f64) -> String {
+    if value.is_finite() {
+        format!("{value:.2}")
+    } else {
+        "–".to_owned()
+    }
+}
+
+/// An interval of ratios.
+pub(super) fn interval(low: f64, high: f64) -> String {
+    format!("[{}, {}]", short_ratio(low), short_ratio(high))
+}
+
+/// How far from 1 a ratio is, in either direction.
+pub(super) fn distance(ratio: f64) -> String {
+    let distance = (ratio.max(1.0 / ratio) - 1.0) * 100.0;
+    if !distance.is_finite() {
+        "–".to_owned()
+    } else if distance < 9.95 {
+        format!("{distance:.1} %")
+    } else {
+        format!("{distance:.0} %")
     }
 }
 

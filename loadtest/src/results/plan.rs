@@ -91,6 +91,8 @@ pub struct MetricInfo {
     pub id: String,
     /// Shorter id, as `--fail-if` takes it too.
     pub alias: String,
+    /// As in a table: short, and without the unit.
+    pub label: String,
     /// As in a sentence.
     pub title: String,
     /// Unit: `µs`, `1/s`, `bytes`, `share` (0 to 1) or empty.

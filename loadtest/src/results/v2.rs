@@ -3,6 +3,7 @@
 mod coupling;
 mod plan;
 mod strategy;
+mod upgrade;
 
 use std::path::Path;
 

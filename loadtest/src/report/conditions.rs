@@ -1,0 +1,111 @@
+//! What was measured, as the sections look at it: which arms, in which order, under what.
+
+use super::numbers;
+use crate::{
+    metrics,
+    results::{ArmInfo, Comparison, Conditions, Estimate, MetricInfo, Results},
+};
+
+/// The arms that are compared; the baseline, which is the first, is not shown twice.
+pub(super) fn arms(results: &Results) -> Vec<&ArmInfo> {
+    let shown = |arm: &&ArmInfo| results.plan.floor_arm.as_ref() != Some(&arm.name);
+    results.plan.arms.iter().filter(shown).collect()
+}
+
+/// The arm below every fraction line.
+pub(super) fn baseline(results: &Results) -> &str {
+    results.plan.arms.first().map_or("", |arm| &arm.name)
+}
+
+/// Every arm but the baseline.
+pub(super) fn candidates(results: &Results) -> Vec<&str> {
+    let arms = arms(results).into_iter().skip(1);
+    arms.map(|arm| arm.name.as_str()).collect()
+}
+
+/// Which arm this is, for its colour and its mark.
+pub(super) fn place(results: &Results, arm: &str) -> usize {
+    let place = arms(results).iter().position(|one| one.name == arm);
+    place.unwrap_or_default()
+}
+
+/// The loads of the first working set and mix, ascending: what most of the report is about.
+pub(super) fn loads(results: &Results) -> Vec<&Conditions> {
+    let Some(first) = results.plan.conditions.first() else {
+        return Vec::new();
+    };
+    let same = |one: &&Conditions| one.working_set == first.working_set && one.mix == first.mix;
+    let mut loads: Vec<_> = results.plan.conditions.iter().filter(same).collect();
+    loads.sort_by(|a, b| a.rate_per_second.total_cmp(&b.rate_per_second));
+    loads
+}
+
+/// What each metric means: as the run says, or, where it is of an older version, as it is today.
+pub(super) fn metrics(results: &Results) -> Vec<MetricInfo> {
+    let all = if results.metrics.is_empty() {
+        metrics::infos()
+    } else {
+        results.metrics.clone()
+    };
+    let seen = |metric: &MetricInfo| {
+        let mut points = results.points.iter();
+        points.any(|point| point.metrics.contains_key(&metric.id))
+    };
+    all.into_iter().filter(seen).collect()
+}
+
+/// The metrics that a choice rests on.
+pub(super) fn headlines(results: &Results) -> Vec<MetricInfo> {
+    let all = metrics(results).into_iter();
+    all.filter(|metric| metric.headline).collect()
+}
+
+/// The value of an arm.
+pub(super) fn value<'a>(
+    results: &'a Results,
+    arm: &str,
+    metric: &MetricInfo,
+    conditions: &Conditions,
+) -> Option<&'a Estimate> {
+    results
+        .point(arm, conditions)
+        .and_then(|point| point.metrics.get(&metric.id))
+}
+
+/// The candidate against the baseline.
+pub(super) fn comparison<'a>(
+    results: &'a Results,
+    candidate: &str,
+    metric: &MetricInfo,
+    conditions: &Conditions,
+) -> Option<&'a Comparison> {
+    results.comparisons.iter().find(|one| {
+        one.candidate == candidate && one.metric == metric.id && one.conditions == *conditions
+    })
+}
+
+/// Under what, in a sentence: "at 0.2 of the knee".
+pub(super) fn at(conditions: &Conditions) -> String {
+    match conditions.load {
+        Some(load) => format!("at {} of the knee", share(load)),
+        None => format!(
+            "at {} requests/s",
+            numbers::grouped(conditions.rate_per_second)
+        ),
+    }
+}
+
+/// The same as a title: "0.2 of the knee: 1,856/s".
+pub(super) fn title(conditions: &Conditions) -> String {
+    let rate = numbers::grouped(conditions.rate_per_second);
+    match conditions.load {
+        Some(load) => format!("{} of the knee: {rate}/s", share(load)),
+        None => format!("{rate} requests/s"),
+    }
+}
+
+/// A share of the knee.
+pub(super) fn share(load: f64) -> String {
+    let text = format!("{load:.2}");
+    text.strip_suffix('0').unwrap_or(&text).to_owned()
+}

@@ -1,0 +1,121 @@
+//! The page: its head, the figures that most readers came for, and every section.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{
+    SECTIONS, conditions,
+    conditions::{arms, headlines, loads},
+    numbers, text, verdict,
+};
+use crate::results::{Conditions, MetricInfo, Results};
+
+const STYLE: &str = include_str!("style.css");
+
+/// Renders the whole page.
+pub(super) fn render(results: &Results) -> Markup {
+    let names: Vec<String> = arms(results).iter().map(|arm| arm.name.clone()).collect();
+    let title = format!("{}, measured", numbers::listed(&names));
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { main {
+                (head(results, &title))
+                @for section in SECTIONS {
+                    @let body = (section.html)(results);
+                    @if !body.0.is_empty() {
+                        section { h2 { (section.title) } (body) }
+                    }
+                }
+                footer {
+                    (results.tool.name) " " (results.tool.version) " · results.json version "
+                    (results.schema_version) " · " (results.started_at)
+                }
+            } }
+        }
+    }
+}
+
+fn head(results: &Results, title: &str) -> Markup {
+    let (word, meaning, class) = verdict::words(results.validity);
+    let place = &results.environment;
+    html! {
+        header {
+            span class={ "badge " (class) } { (word) ": " (meaning) }
+            h1 { (title) }
+            p {
+                (text::design(results)) ". " (place.cpu_model) ", " (place.cpus) " CPUs, "
+                (place.system) "."
+            }
+        }
+        @if results.tool.build == "debug" {
+            p.alarm { "Measured with a debug build: the figures say nothing about the design." }
+        }
+        (tiles(results))
+    }
+}
+
+/// The headline metrics at the lowest and the highest load, and the highest rates where they have an
+/// interval.
+fn tiles(results: &Results) -> Markup {
+    let loads = loads(results);
+    let ends: Vec<&Conditions> = match loads.as_slice() {
+        [] => Vec::new(),
+        [only] => vec![only],
+        [first, .., last] => vec![first, last],
+    };
+    let capacities = results.capacities.iter().filter(|one| !one.indicative);
+    let capacities: Vec<_> = capacities.collect();
+    html! {
+        div.tiles {
+            @for metric in headlines(results) {
+                div.tile {
+                    h3 {
+                        (metric.label)
+                        @if let [first, last] = ends.as_slice() {
+                            span.at { (conditions::at(first)) " and " (short(last)) }
+                        }
+                    }
+                    @for arm in arms(results) {
+                        div { span { (arm.name) } b {
+                            @for (place, load) in ends.iter().enumerate() {
+                                @if place > 0 { " · " }
+                                (figure(results, &arm.name, &metric, load))
+                            }
+                        } }
+                    }
+                }
+            }
+            @if !capacities.is_empty() {
+                div.tile {
+                    h3 { "Highest rate held" }
+                    @for one in capacities {
+                        div { span { (one.arm) } b { (numbers::grouped(one.rate_per_second.value)) "/s" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn short(conditions: &Conditions) -> String {
+    match conditions.load {
+        Some(load) => conditions::share(load),
+        None => numbers::grouped(conditions.rate_per_second),
+    }
+}
+
+fn figure(results: &Results, arm: &str, metric: &MetricInfo, load: &Conditions) -> Markup {
+    let value = conditions::value(results, arm, metric, load);
+    let few = value.is_some_and(|one| !one.supported);
+    let text = value.map_or_else(
+        || "–".to_owned(),
+        |one| numbers::with_unit(one.value, &metric.unit),
+    );
+    html! { span.figure.few[few] title=[few.then_some("too few samples")] { (text) } }
+}

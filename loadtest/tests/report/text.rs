@@ -1,0 +1,180 @@
+//! The text for a terminal.
+
+use loadtest::{
+    report,
+    results::{Bound, Culprit, Gate, Results, ThresholdOutcome, Validity, Verdict},
+};
+
+use crate::sample;
+
+fn text(results: &Results) -> String {
+    let text = report::terminal(results);
+    for line in text.lines() {
+        assert!(line.chars().count() <= 100, "too wide: {line}");
+        assert_eq!(line, line.trim_end());
+    }
+    text
+}
+
+#[track_caller]
+fn assert_has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn two_arms_have_a_row_for_each_metric_at_each_load() {
+    let text = text(&sample::two());
+    assert_has(
+        &text,
+        &[
+            "0.2 of the knee: 4,000/s",
+            "0.8 of the knee: 16,000/s",
+            "CPU redis",
+            "1.180 [1.146, 1.215]",
+            "higher  ±2.0 %  3.0 %",
+            "lower",
+            "unclear",
+            "3 × timeout",
+            "20,000/s  [18,600, 21,200]",
+            "3 × p99 above 50 ms (system)",
+            "Redis killed",
+            "api-jwt-1",
+            "drifted: response time p50 of session: 1.31 ×",
+            "left out: No mix was measured.",
+            "holds   fail if p99(session) > 5ms",
+        ],
+    );
+    let metrics = loadtest::metrics::infos();
+    for metric in metrics {
+        let rows = text.lines().filter(|line| line.starts_with(&metric.label));
+        assert!(rows.count() >= 4, "{} is missing in\n{text}", metric.label);
+    }
+    assert!(text.ends_with("VALID: 2 of 2 conditions held.\n"), "{text}");
+}
+
+#[test]
+fn nine_arms_fit_too_and_none_is_cut() {
+    let results = sample::nine();
+    let text = text(&results);
+    for arm in loadtest::subject::strategy::KNOWN_STRATEGIES {
+        // At each of four loads: values in several tables, ratios; then highest rate, lags, faults.
+        let lines = text.lines().map(str::trim_start);
+        let named = lines.filter(|line| line.split_whitespace().next() == Some(arm));
+        assert!(named.count() >= 12, "{arm} is missing in\n{text}");
+    }
+    assert_has(
+        &text,
+        &["÷ jwt", "] ↑", "] ↓", "] ?", "] =", "Redis commands"],
+    );
+}
+
+#[test]
+fn what_has_too_few_samples_is_in_brackets_and_has_no_verdict() {
+    let mut results = sample::two();
+    for point in &mut results.points {
+        if let Some(p99) = point.metrics.get_mut("response_time_p99") {
+            p99.supported = false;
+        }
+    }
+    for one in &mut results.comparisons {
+        one.supported = one.metric != "response_time_p99";
+    }
+    assert_has(&text(&results), &["(706 µs)", "too few"]);
+    let results = sample::nine();
+    assert_has(&text(&results), &["(2.94 ms)"]);
+}
+
+#[test]
+fn every_culprit_is_named_with_what_to_do() {
+    for (culprit, word, validity) in [
+        (Culprit::Instrument, "INVALID", "- instrument: "),
+        (Culprit::Machine, "DISTURBED", "- machine: "),
+        (Culprit::System, "OVERLOADED", "- system: "),
+    ] {
+        let mut results = sample::two();
+        let gate = Gate::new(culprit, "some_lag", 9_000.0, Bound::AtMost, 1_000.0, "µs")
+            .meaning("It was late.", "Give it more.");
+        results.gates.push(gate);
+        results.validity = Validity::of(&results.gates, false);
+        let text = text(&results);
+        assert_has(
+            &text,
+            &[
+                validity,
+                "some lag is 9,000 µs, and must be ≤ 1,000 µs. It was late. Give it more.",
+            ],
+        );
+        let last = text.lines().last().unwrap();
+        assert!(last.starts_with(word), "{last}");
+        assert!(last.ends_with("2 of 3 conditions held."), "{last}");
+        let page = report::html(&results);
+        assert_has(&page, &[word, "It was late.", "Give it more."]);
+    }
+}
+
+#[test]
+fn a_run_that_is_inconclusive_says_which_row_is_unclear() {
+    let mut results = sample::two();
+    results.validity = Validity::Inconclusive;
+    for one in &mut results.comparisons {
+        one.verdict = Verdict::Inconclusive;
+    }
+    assert_has(
+        &text(&results),
+        &[
+            "unclear: ",
+            "CPU system against jwt: session at 0.2 of the knee, at 0.4 of the knee",
+            "cannot be told from jwt",
+            "This run cannot tell the arms apart in anything",
+            "INCONCLUSIVE",
+        ],
+    );
+}
+
+#[test]
+fn each_outcome_of_a_threshold_is_told() {
+    let mut results = sample::two();
+    results.thresholds = [
+        ThresholdOutcome::Holds,
+        ThresholdOutcome::Fails,
+        ThresholdOutcome::Unclear,
+    ]
+    .map(|outcome| sample::threshold("ratio(cpu, session, jwt) > 1.3", outcome))
+    .to_vec();
+    for text in [text(&results), report::html(&results)] {
+        assert_has(
+            &text,
+            &["holds", "FAILS", "unclear", "p99 of session is 1.02 ms"],
+        );
+    }
+}
+
+#[test]
+fn one_given_rate_and_one_arm_are_told_too() {
+    let mut results = sample::two();
+    let only = &mut results.plan.conditions;
+    only.truncate(1);
+    let before = only[0].clone();
+    only[0].load = None;
+    let after = only[0].clone();
+    results.plan.arms.truncate(1);
+    results.plan.floor_arm = None;
+    results.comparisons.clear();
+    for point in &mut results.points {
+        if point.conditions == before {
+            point.conditions = after.clone();
+        }
+    }
+    let text = text(&results);
+    assert_has(&text, &["4,000 requests/s", "response time p50"]);
+    assert!(!text.contains('÷'), "{text}");
+}
+
+#[test]
+fn results_without_the_optional_parts_are_told_too() {
+    let results = sample::bare();
+    assert_has(&text(&results), &["jwt and session"]);
+    assert!(report::html(&results).ends_with("</html>"));
+}
