@@ -36,6 +36,9 @@ const APP: [(Kind, f64); 6] = [
 const STATE: &str = "statewise-state";
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
+/// Changes of one cart in a window. When one fails, those after it name a version that never came to
+/// be: a client would look, but what the generator sends is fixed.
+const CHANGES_OF_ONE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One kind of request.
@@ -186,7 +189,8 @@ impl Mix {
             (Kind::Refresh, of.refreshing(count(Kind::Refresh))?),
         ]);
         let (reads, writes) = (count(Kind::Cart), count(Kind::PutCart));
-        let carts = of.carts(of.logins.len().min(reads + writes))?;
+        let enough = writes.div_ceil(CHANGES_OF_ONE);
+        let carts = of.carts(of.logins.len().min(reads + writes).max(enough))?;
         let reading = carts.iter().map(|cart| cart.login.clone()).collect();
         requests.insert(Kind::Cart, in_turn(reading, reads));
         requests.insert(Kind::PutCart, writing(&carts, writes));
@@ -260,8 +264,15 @@ impl MixContext<'_> {
         Ok(tokens.map(request).collect())
     }
 
-    /// A cart for each of the first logins, and its version.
+    /// A cart for each of the first logins, and of new ones where these are too few.
     fn carts(&self, count: usize) -> Result<Vec<CartOf>, LoginError> {
+        let known = self.logins.iter().take(count).cloned();
+        let missing = count.saturating_sub(self.logins.len());
+        let new = self.users.log_in_times(missing, self.credential)?;
+        let new = new
+            .into_iter()
+            .map(|login| Variant::bearer(&login.credential));
+        let logins: Vec<Variant> = known.chain(new).collect();
         let url = format!(
             "{}/{}/cart",
             self.gateway.as_str().trim_end_matches('/'),
@@ -276,7 +287,7 @@ impl MixContext<'_> {
         let client = client.map_err(unreachable)?;
         let path = self.path(&format!("/{}/cart", self.pool));
         in_parallel(count, |number| {
-            let login = &self.logins[number];
+            let login = &logins[number];
             let send = |request: reqwest::blocking::RequestBuilder| {
                 let headers = login.headers().iter();
                 let request = headers.fold(request, |request, (name, value)| {
