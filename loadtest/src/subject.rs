@@ -2,6 +2,7 @@
 
 pub mod found;
 pub mod login;
+pub mod mix;
 pub mod stack;
 pub mod strategy;
 pub mod usage;

@@ -1,7 +1,8 @@
 //! How fresh the verdicts are: how long a credential is still accepted after it was revoked.
 //!
-//! Victims log in, and requests with the credential of each are sent at a steady rate through the
-//! gateway to all replicas. At a random moment the credential is revoked (or its user banned, or the
+//! Victims log in, and requests with the credential of each are sent to every replica at a steady rate:
+//! directly, so that each replica is asked as often as is said, and through the gateway where that is
+//! part of the strategy. At a random moment the credential is revoked (or its user banned, or the
 //! role taken away), and the *lag* is the time from the arrival of that answer to the sending of the
 //! last request that was accepted. The moment of sending counts and not that of the answer: a request
 //! that was under way when the revocation was answered may end either way and accuses nobody.
@@ -13,7 +14,10 @@ mod groups;
 mod lag;
 mod victims;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use url::Url;
 
@@ -26,7 +30,7 @@ use crate::{
     subject::stack::{Role, Stack, StackError, StackOptions},
     subject::strategy::Strategy,
 };
-use groups::{Group, LEAD, LEEWAY, Lives, SPREAD, groups, until};
+use groups::{Group, LEAD, LEEWAY, Lives, SPREAD, groups, streams, until};
 use lag::{Lags, Seen};
 use victims::Administrator;
 
@@ -113,12 +117,13 @@ pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness,
         })
         .collect::<Result<Vec<_>, _>>()?;
     let lives = Lives::of(options.quick);
-    let groups = groups(&strategies, lives);
+    let groups = groups(&strategies, lives, options.stack.replicas);
     progress.step("freshness: starting a system with short-lived tokens");
     let (stack, administrator, users) = begin(options, lives, &groups)?;
     let mut measured = Measurement {
         options,
         gateway: base(&stack),
+        replicas: stack.pools.clone(),
         administrator,
         users,
         progress,
@@ -175,7 +180,8 @@ pub fn expected(options: &FreshnessOptions) -> Duration {
         (group.window() + LOGIN * u32::try_from(logins).unwrap_or(0))
             * u32::try_from(batches).unwrap_or(0)
     };
-    let all: Duration = groups(&strategies, lives).iter().map(one).sum();
+    let groups = groups(&strategies, lives, options.stack.replicas);
+    let all: Duration = groups.iter().map(one).sum();
     Duration::from_secs(4) + all.mul_f64(rounds)
 }
 
@@ -220,6 +226,8 @@ fn password() -> Result<String, FreshnessError> {
 struct Measurement<'a> {
     options: &'a FreshnessOptions,
     gateway: Url,
+    /// Base URLs by strategy.
+    replicas: BTreeMap<String, Vec<String>>,
     administrator: Administrator,
     users: Users,
     progress: &'a Progress,
@@ -263,7 +271,8 @@ impl Measurement<'_> {
         Ok(results
             .map(|(strategy, lags)| {
                 let until = until(*strategy, lives).map(|(_, why)| why);
-                lags.result(strategy.name(), kind, group.spacing(), until)
+                let fineness = (group.spacing(), group.resolution(*strategy));
+                lags.result(strategy.name(), kind, fineness, until)
             })
             .collect())
     }
@@ -293,11 +302,14 @@ impl Measurement<'_> {
         if outcome.interrupted {
             return Err(FreshnessError::Interrupted);
         }
-        for (index, (arm, (asked, acknowledged))) in outcome.arms.iter().zip(answers).enumerate() {
+        let mut arms = outcome.arms.iter();
+        for (index, (asked, acknowledged)) in answers.into_iter().enumerate() {
+            let strategy = group.strategies[index / count];
+            let own = arms.by_ref().take(streams(strategy, group.replicas));
             lags[index / count].add(&Seen {
                 asked,
                 acknowledged,
-                last_accepted: arm.last_good_sent,
+                last_accepted: own.filter_map(|arm| arm.last_good_sent).max(),
                 end: group.window(),
                 spacing: group.spacing(),
                 bound: group.bound,
@@ -334,13 +346,12 @@ impl Measurement<'_> {
         Ok(victims)
     }
 
+    /// For each victim, in their order, one for each of its streams.
     fn arms(&self, group: &Group, kind: RevocationKind, victims: &[Victim]) -> Vec<Arm> {
         let count = victims.len() / group.strategies.len();
-        let arm = |victim: &Victim| {
+        let arms = victims.iter().flat_map(|victim| {
             let strategy = group.strategies[victim.user / count];
-            let mut url = self.gateway.clone();
-            url.set_path(&victims::path(strategy.name(), kind));
-            Arm {
+            self.asked(strategy, kind).into_iter().map(move |url| Arm {
                 name: strategy.name().to_owned(),
                 url,
                 variants: vec![Variant::bearer(&victim.credential)],
@@ -348,9 +359,23 @@ impl Measurement<'_> {
                     rate: group.rate,
                     arrivals: Arrivals::Uniform,
                 },
-            }
-        };
-        victims.iter().map(arm).collect()
+            })
+        });
+        arms.collect()
+    }
+
+    /// What a victim of `strategy` requests.
+    fn asked(&self, strategy: Strategy, kind: RevocationKind) -> Vec<Url> {
+        let name = strategy.name();
+        if strategy.is_exchanged() {
+            let mut url = self.gateway.clone();
+            url.set_path(&format!("/{name}{}", victims::path(kind)));
+            return vec![url];
+        }
+        let replicas = self.replicas.get(name).into_iter().flatten();
+        let urls =
+            replicas.filter_map(|base| Url::parse(base).ok()?.join(victims::path(kind)).ok());
+        urls.collect()
     }
 
     fn load(&mut self, group: &Group) -> Options {

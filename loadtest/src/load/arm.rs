@@ -9,7 +9,7 @@ use super::{
     connection::{InFlight, Pending, Progress, State},
     outcome::{ArmOutcome, Ended, Outcome},
     pool::{ENDING, Opening, Place, Pool},
-    request::Request,
+    request::Requests,
     schedule::{Schedule, Share},
     target::Target,
 };
@@ -22,7 +22,7 @@ const GOLDEN: f64 = 0.618_033_988_749_894_9;
 const ODD: u64 = 0xA24B_AED4_963E_E407;
 
 pub(super) struct RunningArm {
-    requests: Vec<Request>,
+    requests: Requests,
     trace_ratio: f64,
     trace_seed: u64,
     /// `None` in a closed loop.
@@ -66,11 +66,7 @@ impl RunningArm {
             Load::Closed { connections } => (None, connections, connections),
         };
         Self {
-            requests: arm
-                .variants
-                .iter()
-                .map(|variant| Request::new(&arm.url, variant, traced))
-                .collect(),
+            requests: Requests::new(&arm.url, &arm.variants, traced),
             trace_ratio: options.trace_ratio,
             trace_seed: !options.seed ^ number,
             schedule,
@@ -192,8 +188,7 @@ impl RunningArm {
         let Some(connection) = self.pool.get(place) else {
             return;
         };
-        let variant = pending.number % self.requests.len() as u64;
-        let request = &mut self.requests[variant as usize];
+        let request = self.requests.numbered(pending.number);
         if self.trace_ratio > 0.0 {
             // Each request has a stream of its own, whichever thread sends it.
             let own = pending.number.wrapping_mul(ODD);

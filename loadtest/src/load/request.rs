@@ -1,14 +1,22 @@
 //! Requests as they go over the wire, built once and sent many times.
 
-use std::fmt::{self, Write as _};
+use std::{
+    collections::HashMap,
+    fmt::{self, Write as _},
+    sync::Arc,
+};
 
 use url::Url;
 
 use crate::stats::random::Random;
 
-/// One kind of request of an arm, such as that of one user: method, path, header fields, body.
+/// One kind of request of an arm, such as that of one user: method, path, header fields, body. A
+/// clone costs next to nothing, also in an arm, so that a mixture can name the same many times.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Variant(Arc<Parts>);
+
 #[derive(Clone, PartialEq, Eq)]
-pub struct Variant {
+struct Parts {
     method: String,
     path: Option<String>,
     headers: Vec<(String, String)>,
@@ -16,7 +24,7 @@ pub struct Variant {
 }
 
 /// A GET of the arm's URL.
-impl Default for Variant {
+impl Default for Parts {
     fn default() -> Self {
         Self {
             method: "GET".to_owned(),
@@ -37,21 +45,22 @@ impl Variant {
     /// With another method than GET. Case counts (RFC 9110 §9.1).
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
-        method.clone_into(&mut self.method);
+        method.clone_into(&mut Arc::make_mut(&mut self.0).method);
         self
     }
 
     /// With another path, and query if any, than the URL of the arm: `/cart?page=2`.
     #[must_use]
     pub fn path(mut self, path: &str) -> Self {
-        self.path = Some(path.to_owned());
+        Arc::make_mut(&mut self.0).path = Some(path.to_owned());
         self
     }
 
     /// With one more header field.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
+        let header = (name.to_owned(), value.to_owned());
+        Arc::make_mut(&mut self.0).headers.push(header);
         self
     }
 
@@ -59,34 +68,35 @@ impl Variant {
     #[must_use]
     pub fn body(self, media_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let mut request = self.header("Content-Type", media_type);
-        request.body = body.into();
+        Arc::make_mut(&mut request.0).body = body.into();
         request
     }
 
     /// Names and values of its header fields, which may be credentials.
     #[must_use]
     pub fn headers(&self) -> &[(String, String)] {
-        &self.headers
+        &self.0.headers
     }
 
     fn has(&self, name: &str) -> bool {
-        self.headers
+        self.0
+            .headers
             .iter()
             .any(|(given, _)| given.eq_ignore_ascii_case(name))
     }
 
     /// What would make it an invalid request, or another one than it seems.
     pub(super) fn check(&self) -> Result<(), String> {
-        let method = http::Method::from_bytes(self.method.as_bytes());
-        if method.is_err() || self.method == "CONNECT" {
-            return Err(format!("the method {:?} is not possible", self.method));
+        let method = http::Method::from_bytes(self.0.method.as_bytes());
+        if method.is_err() || self.0.method == "CONNECT" {
+            return Err(format!("the method {:?} is not possible", self.0.method));
         }
-        if let Some(path) = &self.path
+        if let Some(path) = &self.0.path
             && (!path.starts_with('/') || path.parse::<http::uri::PathAndQuery>().is_err())
         {
             return Err(format!("{path:?} is not a path"));
         }
-        for (index, (name, value)) in self.headers.iter().enumerate() {
+        for (index, (name, value)) in self.0.headers.iter().enumerate() {
             let Ok(known) = http::HeaderName::try_from(name) else {
                 return Err(format!("the header {name:?} has no valid name"));
             };
@@ -97,7 +107,7 @@ impl Variant {
             if FRAMING.contains(&known) {
                 return Err(format!("the header {name:?} follows from the body"));
             }
-            let earlier = &self.headers[..index];
+            let earlier = &self.0.headers[..index];
             if ONCE.contains(&known)
                 && earlier
                     .iter()
@@ -127,18 +137,48 @@ impl fmt::Debug for Variant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Variant")
-            .field("method", &self.method)
-            .field("path", &self.path)
+            .field("method", &self.0.method)
+            .field("path", &self.0.path)
             .field(
                 "headers",
                 &self
+                    .0
                     .headers
                     .iter()
                     .map(|(name, _)| name)
                     .collect::<Vec<_>>(),
             )
-            .field("body_bytes", &self.body.len())
+            .field("body_bytes", &self.0.body.len())
             .finish()
+    }
+}
+
+/// The requests of an arm: each that differs once, and the order in which they are sent.
+pub(super) struct Requests {
+    distinct: Vec<Request>,
+    order: Vec<u32>,
+}
+
+impl Requests {
+    /// What the clones of a variant are sent from is built once.
+    pub(super) fn new(url: &Url, variants: &[Variant], traced: bool) -> Self {
+        let mut known = HashMap::new();
+        let mut distinct = Vec::new();
+        let mut order = Vec::with_capacity(variants.len());
+        for variant in variants {
+            let index = *known.entry(Arc::as_ptr(&variant.0)).or_insert_with(|| {
+                distinct.push(Request::new(url, variant, traced));
+                (distinct.len() - 1) as u32
+            });
+            order.push(index);
+        }
+        Self { distinct, order }
+    }
+
+    /// The request of this number; after the last one the first follows.
+    pub(super) fn numbered(&mut self, number: u64) -> &mut Request {
+        let index = self.order[(number % self.order.len() as u64) as usize];
+        &mut self.distinct[index as usize]
     }
 }
 
@@ -157,11 +197,11 @@ const SPAN_ID_DIGITS: usize = 16;
 impl Request {
     /// A request to the server of `url`; with a place for a W3C `traceparent` when `traced`.
     pub(super) fn new(url: &Url, variant: &Variant, traced: bool) -> Self {
-        let path = match &variant.path {
+        let path = match &variant.0.path {
             Some(path) => path,
             None => &url[url::Position::BeforePath..url::Position::AfterQuery],
         };
-        let mut text = format!("{} {path} HTTP/1.1\r\n", variant.method);
+        let mut text = format!("{} {path} HTTP/1.1\r\n", variant.0.method);
         if !variant.has("Host") {
             let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
             let _ = write!(text, "Host: {host}\r\n");
@@ -169,13 +209,13 @@ impl Request {
         if !variant.has("User-Agent") {
             text.push_str("User-Agent: statewise-loadtest\r\n");
         }
-        for (name, value) in &variant.headers {
+        for (name, value) in &variant.0.headers {
             let _ = write!(text, "{name}: {value}\r\n");
         }
         // RFC 9110 §8.6: methods that mean something with a body say that there is none.
-        let means_body = matches!(variant.method.as_str(), "POST" | "PUT" | "PATCH");
-        if means_body || !variant.body.is_empty() {
-            let _ = write!(text, "Content-Length: {}\r\n", variant.body.len());
+        let means_body = matches!(variant.0.method.as_str(), "POST" | "PUT" | "PATCH");
+        if means_body || !variant.0.body.is_empty() {
+            let _ = write!(text, "Content-Length: {}\r\n", variant.0.body.len());
         }
         let trace_at = traced.then(|| {
             text.push_str(TRACEPARENT);
@@ -185,10 +225,10 @@ impl Request {
         });
         text.push_str("\r\n");
         let mut bytes = text.into_bytes();
-        bytes.extend_from_slice(&variant.body);
+        bytes.extend_from_slice(&variant.0.body);
         Self {
             bytes,
-            is_head: variant.method == "HEAD",
+            is_head: variant.0.method == "HEAD",
             trace_at,
         }
     }

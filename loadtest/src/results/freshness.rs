@@ -54,8 +54,18 @@ pub struct RevocationLag {
     pub unended: u32,
     /// Revocations that tell nothing: refused, or of a credential that was not accepted before.
     pub skipped: u32,
-    /// Time between two requests with the same credential: the resolution.
+    /// Time between two requests with the same credential: to each replica, where each is asked
+    /// itself, and otherwise through the gateway.
     pub spacing_ms: f64,
+    /// The resolution: a single replica that goes on accepting for so long is seen in 95 % of cases.
+    /// Where each replica is asked itself it is the spacing; where the gateway chooses the replica it
+    /// is longer. Absent in runs before it was told.
+    #[serde(default)]
+    pub resolution_ms: Option<f64>,
+    /// The share of revocations after which something is accepted is at most this, with 95 %
+    /// confidence (one-sided, Clopper and Pearson); absent when nothing was measured.
+    #[serde(default)]
+    pub stale_share_high: Option<f64>,
     /// Median.
     pub p50_ms: f64,
     /// 99th percentile.

@@ -1,6 +1,6 @@
 //! How sure a single figure is: a mean, a share, a quantile. Pure.
 
-use statrs::distribution::{Binomial, DiscreteCDF};
+use statrs::distribution::{Beta, Binomial, ContinuousCDF as _, DiscreteCDF};
 
 use super::{
     effect::log,
@@ -81,6 +81,18 @@ pub fn share(repetitions: &[Counted], confidence: f64) -> Option<Interval> {
         low: (middle - half).clamp(0.0, value),
         high: (middle + half).clamp(value, 1.0),
     })
+}
+
+/// What the share of cases is at most, with this one-sided confidence, when `seen` of `of`
+/// independent ones were of the kind (Clopper and Pearson, 1934). For none of many that is 3 ÷ `of`
+/// at 95 %, the "rule of three". `None` without any case.
+#[must_use]
+pub fn highest_share(seen: u64, of: u64, confidence: f64) -> Option<f64> {
+    if seen >= of {
+        return (of > 0).then_some(1.0);
+    }
+    let distribution = Beta::new(seen as f64 + 1.0, (of - seen) as f64).ok()?;
+    Some(distribution.inverse_cdf(confidence))
 }
 
 /// The latency in µs that the share `quantile` (0 to 1) of values does not exceed, with the interval
@@ -268,5 +280,25 @@ mod tests {
     fn a_quantile_needs_a_hundred_values_on_either_side() {
         assert!(supported(10_000, 1.0 - 0.99) && !supported(9_999, 0.01));
         assert_eq!(quantile(&LatencyHistogram::new(), 0.5, 0.95), None);
+    }
+
+    #[test]
+    fn none_of_many_leaves_a_share_of_three_divided_by_their_number() {
+        let high = highest_share(0, 200, 0.95).unwrap();
+        // 1 − 0.05 to the power of 1 ÷ 200.
+        assert!((high - 0.014_867).abs() < 1e-6, "{high}");
+        assert_eq!(highest_share(5, 5, 0.95), Some(1.0));
+        assert_eq!(highest_share(0, 0, 0.95), None);
+    }
+
+    #[test]
+    fn the_highest_share_covers_the_true_one_as_often_as_it_says() {
+        let mut random = Random::new(3);
+        let covered = (0..1_000).filter(|_| {
+            let seen = (0..60).filter(|_| random.unit() < 0.1).count() as u64;
+            highest_share(seen, 60, 0.95).is_some_and(|high| high >= 0.1)
+        });
+        // It is exact, so rather more often; three standard errors are 2 %.
+        assert!(covered.count() > 930);
     }
 }

@@ -1,15 +1,48 @@
 //! Real users: registered and logged in through the gateway, with real password hashing.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
 
 use reqwest::{StatusCode, blocking::Client};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{load::Variant, subject::strategy::Strategy};
+use crate::{
+    load::Variant,
+    subject::{
+        stack::{Role, StackOptions},
+        strategy::Strategy,
+    },
+};
 
 /// Hashing a password takes tens of milliseconds of CPU, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Requests at a time: enough to keep the auth service busy, and far fewer than it lets wait.
+const AT_A_TIME: usize = 8;
+
+/// The least work that Argon2id does: 8 KiB, one pass.
+const CHEAP_HASHING: [(&str, &str); 2] = [
+    ("AUTH_ARGON2_MEMORY_KIB", "8"),
+    ("AUTH_ARGON2_ITERATIONS", "1"),
+];
+/// What the results of a system with [`cheap_hashing`] must say.
+pub const CHEAP_HASHING_NOTE: &str = "Passwords were hashed with 8 KiB and one pass of Argon2id in \
+    place of 19 MiB and two, so that many logins are possible: a login costs tens of milliseconds of \
+    CPU less here than in production.";
+
+/// The same system with a password hash that costs next to nothing, for what needs many logins.
+#[must_use]
+pub fn cheap_hashing(stack: StackOptions) -> StackOptions {
+    CHEAP_HASHING
+        .into_iter()
+        .fold(stack, |stack, (name, value)| {
+            stack.variable(Role::Auth, name, value)
+        })
+}
 
 /// Kind of credential that a strategy is presented with, as `POST /login` spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -90,6 +123,15 @@ struct Login<'a> {
 struct Granted {
     access_token: Option<String>,
     session_id: Option<String>,
+    refresh_token: Option<String>,
+}
+
+/// What a login gave.
+pub struct LoggedIn {
+    /// Access token or session id.
+    pub credential: String,
+    /// What renews the access token, once; sessions have none.
+    pub refresh_token: Option<String>,
 }
 
 impl Users {
@@ -103,14 +145,15 @@ impl Users {
             .map(|_| Account::new())
             .collect::<Result<Vec<_>, _>>()?;
         let users = Self::of(gateway, accounts)?;
-        for account in &users.accounts {
+        in_parallel(count, |user| {
+            let account = &users.accounts[user];
             users.post(
                 "registering a user",
                 "/register",
                 account,
                 StatusCode::CREATED,
-            )?;
-        }
+            )
+        })?;
         Ok(users)
     }
 
@@ -172,10 +215,26 @@ impl Users {
     ///
     /// The auth service cannot be reached or refuses.
     pub fn log_in(&self, credential: Credential) -> Result<Vec<Variant>, LoginError> {
-        let users = 0..self.accounts.len();
-        users
-            .map(|user| Ok(Variant::bearer(&self.log_in_one(user, credential)?)))
-            .collect()
+        let logins = self.log_in_times(self.accounts.len(), credential)?;
+        let variants = logins
+            .iter()
+            .map(|login| Variant::bearer(&login.credential));
+        Ok(variants.collect())
+    }
+
+    /// Logs users in, in turn, until there are `count` logins.
+    ///
+    /// # Errors
+    ///
+    /// The auth service cannot be reached or refuses.
+    pub fn log_in_times(
+        &self,
+        count: usize,
+        credential: Credential,
+    ) -> Result<Vec<LoggedIn>, LoginError> {
+        in_parallel(count, |number| {
+            self.log_in_once(number % self.accounts.len(), credential)
+        })
     }
 
     /// Logs one user in and gives the credential.
@@ -184,6 +243,10 @@ impl Users {
     ///
     /// The auth service cannot be reached or refuses.
     pub fn log_in_one(&self, user: usize, credential: Credential) -> Result<String, LoginError> {
+        Ok(self.log_in_once(user, credential)?.credential)
+    }
+
+    fn log_in_once(&self, user: usize, credential: Credential) -> Result<LoggedIn, LoginError> {
         const WHAT: &str = "logging in";
         let login = Login {
             account: &self.accounts[user],
@@ -196,14 +259,18 @@ impl Users {
             url: url.clone(),
             source,
         })?;
-        let granted = match credential {
+        let given = match credential {
             Credential::Token => granted.access_token,
             Credential::Session => granted.session_id,
         };
-        granted.ok_or(LoginError::Refused {
+        let given = given.ok_or(LoginError::Refused {
             what: "logging in, without a credential in the answer,",
             url,
             status: StatusCode::OK,
+        })?;
+        Ok(LoggedIn {
+            credential: given,
+            refresh_token: granted.refresh_token,
         })
     }
 
@@ -227,6 +294,44 @@ impl Users {
     }
 }
 
+/// Does `work` for 0 to `count`, some at a time, and gives what came in that order, or the first
+/// failure; nothing is begun after one.
+pub(super) fn in_parallel<T: Send, E: Send>(
+    count: usize,
+    work: impl Fn(usize) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return Ok(done);
+            }
+            match work(number) {
+                Ok(one) => done.push((number, one)),
+                Err(error) => {
+                    next.store(count, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+    };
+    let parts = thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_A_TIME.min(count))
+            .map(|_| scope.spawn(worker))
+            .collect();
+        let joined = workers.into_iter().map(|worker| match worker.join() {
+            Ok(part) => part,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        joined.collect::<Result<Vec<_>, E>>()
+    })?;
+    let mut all: Vec<(usize, T)> = parts.into_iter().flatten().collect();
+    all.sort_unstable_by_key(|(number, _)| *number);
+    Ok(all.into_iter().map(|(_, one)| one).collect())
+}
+
 impl Account {
     fn new() -> Result<Self, LoginError> {
         let random = || getrandom::u64().map_err(LoginError::Random);
@@ -234,5 +339,28 @@ impl Account {
             username: format!("load-{:016x}", random()?),
             password: format!("{:016x}{:016x}", random()?, random()?),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_in_parallel_comes_in_order() {
+        let done: Result<Vec<usize>, ()> = in_parallel(1_000, Ok);
+        assert_eq!(done, Ok((0..1_000).collect()));
+        assert_eq!(in_parallel(0, Err::<(), _>), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn nothing_is_begun_after_a_failure() {
+        let begun = AtomicUsize::new(0);
+        let done = in_parallel(100_000, |number| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if number == 10 { Err(number) } else { Ok(()) }
+        });
+        assert_eq!(done, Err(10));
+        assert!(begun.load(Ordering::Relaxed) < 100_000);
     }
 }

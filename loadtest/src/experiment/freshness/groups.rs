@@ -29,8 +29,13 @@ const QUICK: Lives = Lives {
 };
 /// The smallest with which a login in the second of a ban works: its token is of the next second.
 pub(super) const LEEWAY: Duration = Duration::from_secs(2);
-/// Requests per second over all victims: a machine of two cores serves them without a queue.
-const TOTAL_RATE: f64 = 1_600.0;
+/// Requests per second over all victims: a machine of two cores serves them without a queue, most of
+/// them without the gateway.
+const TOTAL_RATE: f64 = 4_800.0;
+/// Streams of requests at the same time.
+const MOST_STREAMS: usize = 255;
+/// What the resolution is said with.
+const CONFIDENCE: f64 = 0.95;
 /// Requests are sent before the first revocation.
 pub(super) const LEAD: Duration = Duration::from_millis(250);
 /// The revocations of a batch come at random moments of such a stretch.
@@ -42,8 +47,10 @@ pub(super) struct Group {
     pub(super) strategies: Vec<Strategy>,
     /// Of each strategy, in one batch.
     pub(super) victims: usize,
-    /// Requests per second with one credential.
+    /// Requests per second of one stream.
     pub(super) rate: f64,
+    /// Replicas of each strategy.
+    pub(super) replicas: usize,
     /// How long after the last revocation acceptance may go on by design.
     pub(super) bound: Duration,
 }
@@ -56,6 +63,24 @@ impl Group {
     pub(super) fn spacing(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.rate)
     }
+
+    /// For how long one stale replica must accept to be seen in [`CONFIDENCE`] of cases. Where each
+    /// is asked itself, that is one spacing and certain. The gateway draws one of `n` for each
+    /// request, and misses it `k` times in a row with the probability (1 − 1/n)^k.
+    pub(super) fn resolution(&self, strategy: Strategy) -> Duration {
+        if streams(strategy, self.replicas) > 1 || self.replicas < 2 {
+            return self.spacing();
+        }
+        let missed = 1.0 - 1.0 / self.replicas as f64;
+        self.spacing()
+            .mul_f64((1.0 - CONFIDENCE).ln() / missed.ln())
+    }
+}
+
+/// Streams of requests with the credential of one victim: one to each replica. What the gateway does
+/// to a credential belongs to the strategy that it is exchanged for, so there it is asked, once.
+pub(super) fn streams(strategy: Strategy, replicas: usize) -> usize {
+    if strategy.is_exchanged() { 1 } else { replicas }
 }
 
 /// What ends a credential by itself, and when at the latest.
@@ -84,27 +109,41 @@ pub(super) fn until(strategy: Strategy, lives: Lives) -> Option<(Duration, Strin
 
 /// One group for what time ends, with many victims and a coarse spacing; each of the others alone,
 /// with few victims and a fine one.
-pub(super) fn groups(strategies: &[Strategy], lives: Lives) -> Vec<Group> {
+pub(super) fn groups(strategies: &[Strategy], lives: Lives, replicas: usize) -> Vec<Group> {
     const COARSE: f64 = 25.0;
-    const MOST_VICTIMS: usize = 40;
+    const MOST_SLOW: usize = 40;
     const FINE: f64 = 200.0;
+    const MOST_FAST: usize = 8;
+    // Of as many as both limits allow; with many replicas, each is asked less often.
+    let victims = |streams: usize, rate: f64, most: usize| {
+        let affordable = (TOTAL_RATE / rate) as usize / streams;
+        affordable.min(MOST_STREAMS / streams).clamp(1, most)
+    };
+    let affordable = |streams: usize, rate: f64| rate.min(TOTAL_RATE / streams as f64);
     let (slow, fast): (Vec<Strategy>, Vec<Strategy>) = strategies
         .iter()
         .partition(|strategy| until(**strategy, lives).is_some());
     let mut groups: Vec<Group> = fast
         .into_iter()
-        .map(|strategy| Group {
-            strategies: vec![strategy],
-            victims: (TOTAL_RATE / FINE) as usize,
-            rate: FINE,
-            bound: Duration::ZERO,
+        .map(|strategy| {
+            let streams = streams(strategy, replicas);
+            let victims = victims(streams, FINE, MOST_FAST);
+            Group {
+                strategies: vec![strategy],
+                victims,
+                rate: affordable(streams * victims, FINE),
+                replicas,
+                bound: Duration::ZERO,
+            }
         })
         .collect();
     if !slow.is_empty() {
-        let affordable = (TOTAL_RATE / COARSE) as usize / slow.len();
+        let streams = slow.iter().map(|one| streams(*one, replicas)).sum();
+        let victims = victims(streams, COARSE, MOST_SLOW);
         groups.push(Group {
-            victims: affordable.clamp(1, MOST_VICTIMS),
-            rate: COARSE,
+            victims,
+            rate: affordable(streams * victims, COARSE),
+            replicas,
             bound: slow
                 .iter()
                 .filter_map(|strategy| until(*strategy, lives))
@@ -122,26 +161,46 @@ mod tests {
     use super::*;
     use crate::subject::strategy::KNOWN_STRATEGIES;
 
+    fn strategy(name: &str) -> Strategy {
+        Strategy::named(name).unwrap()
+    }
+
     #[test]
     fn every_strategy_is_in_one_group_and_no_group_is_too_much_for_the_generator() {
-        let strategies: Vec<Strategy> = KNOWN_STRATEGIES
-            .into_iter()
-            .filter_map(Strategy::named)
-            .collect();
-        let groups = groups(&strategies, THOROUGH);
-        let members: usize = groups.iter().map(|group| group.strategies.len()).sum();
-        assert_eq!(members, strategies.len());
-        for group in groups {
-            let arms = group.victims * group.strategies.len();
-            assert!(arms <= 255, "the engine numbers its arms with one byte");
-            assert!(arms as f64 * group.rate <= TOTAL_RATE);
+        let strategies = KNOWN_STRATEGIES.map(strategy);
+        for replicas in [1, 2, 3, 8, 28] {
+            let groups = groups(&strategies, THOROUGH, replicas);
+            let members: usize = groups.iter().map(|group| group.strategies.len()).sum();
+            assert_eq!(members, strategies.len());
+            for group in groups {
+                let one = group.strategies.iter();
+                let one: usize = one.map(|one| streams(*one, replicas)).sum();
+                assert!(group.victims * one <= MOST_STREAMS);
+                assert!((group.victims * one) as f64 * group.rate <= TOTAL_RATE + 1e-6);
+            }
         }
     }
 
     #[test]
+    fn each_replica_is_asked_every_spacing_unless_the_gateway_chooses() {
+        let fast = &groups(&[strategy("session")], THOROUGH, 3)[0];
+        assert_eq!((fast.victims, fast.rate), (8, 200.0));
+        let resolution = fast.resolution(strategy("session"));
+        assert_eq!(resolution, Duration::from_millis(5));
+        let slow = &groups(&[strategy("phantom")], THOROUGH, 3)[0];
+        let resolution = slow.resolution(strategy("phantom"));
+        // The seventh or eighth request of 40 ms each reaches one of three with 95 %.
+        assert!(
+            (280..320).contains(&resolution.as_millis()),
+            "{resolution:?}"
+        );
+        let alone = &groups(&[strategy("phantom")], THOROUGH, 1)[0];
+        assert_eq!(alone.resolution(strategy("phantom")), alone.spacing());
+    }
+
+    #[test]
     fn what_time_ends_is_watched_until_it_has_ended() {
-        let jwt = Strategy::named("jwt").unwrap();
-        let group = &groups(&[jwt], THOROUGH)[0];
+        let group = &groups(&[strategy("jwt")], THOROUGH, 2)[0];
         assert!(group.window() > LEAD + SPREAD + THOROUGH.access_token + LEEWAY);
     }
 }

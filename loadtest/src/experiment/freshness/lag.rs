@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use crate::results::{RevocationKind, RevocationLag};
+use crate::{
+    results::{RevocationKind, RevocationLag},
+    stats::interval,
+};
 
 /// Requests without an accepted one, after which a credential counts as not accepted any more.
 const SILENT: u32 = 5;
+/// Of what is said about the share of revocations that were not seen at once.
+const CONFIDENCE: f64 = 0.95;
 /// A busy machine may hold all requests up for so long.
 const STALL: Duration = Duration::from_millis(150);
 
@@ -86,21 +91,25 @@ impl Lags {
         self,
         strategy: &str,
         kind: RevocationKind,
-        spacing: Duration,
+        (spacing, resolution): (Duration, Duration),
         until: Option<String>,
     ) -> RevocationLag {
         let unended = self.unended.len();
         let mut lags: Vec<Duration> = self.ended;
         lags.extend(self.unended);
         lags.sort_unstable();
+        let accepted_after = whole(lags.iter().filter(|lag| !lag.is_zero()).count());
+        let (seen, of) = (accepted_after.into(), lags.len() as u64);
         RevocationLag {
             strategy: strategy.to_owned(),
             kind,
             revocations: whole(lags.len()),
-            accepted_after: whole(lags.iter().filter(|lag| !lag.is_zero()).count()),
+            accepted_after,
             unended: whole(unended),
             skipped: self.skipped,
             spacing_ms: millis(spacing),
+            resolution_ms: Some(millis(resolution)),
+            stale_share_high: interval::highest_share(seen, of, CONFIDENCE),
             p50_ms: millis(quantile(&lags, 0.5)),
             p99_ms: millis(quantile(&lags, 0.99)),
             max_ms: millis(lags.last().copied().unwrap_or_default()),
@@ -188,9 +197,10 @@ mod tests {
         let result = lags.result(
             "jwt",
             RevocationKind::Logout,
-            Duration::from_millis(5),
+            (Duration::from_millis(5), Duration::from_millis(37)),
             None,
         );
+        assert_eq!((result.spacing_ms, result.resolution_ms), (5.0, Some(37.0)));
         assert_eq!(
             (result.revocations, result.skipped, result.unended),
             (201, 1, 1)
@@ -203,7 +213,9 @@ mod tests {
 
     #[test]
     fn nothing_measured_gives_zeros_and_no_panic() {
-        let result = Lags::default().result("jwt", RevocationKind::Ban, Duration::ZERO, None);
+        let nothing = (Duration::ZERO, Duration::ZERO);
+        let result = Lags::default().result("jwt", RevocationKind::Ban, nothing, None);
         assert_eq!((result.revocations, result.max_ms), (0, 0.0));
+        assert_eq!(result.stale_share_high, None);
     }
 }

@@ -46,11 +46,11 @@ impl Administrator {
     }
 }
 
-/// The path that shows whether the revoked thing is still accepted.
-pub(super) fn path(strategy: &str, kind: RevocationKind) -> String {
+/// The path of the API that shows whether the revoked thing is still accepted.
+pub(super) fn path(kind: RevocationKind) -> &'static str {
     match kind {
-        RevocationKind::Logout | RevocationKind::Ban => format!("/{strategy}/me"),
-        RevocationKind::RoleChange => format!("/{strategy}/admin"),
+        RevocationKind::Logout | RevocationKind::Ban => "/me",
+        RevocationKind::RoleChange => "/admin",
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) fn freshness(strategies: &[&str]) -> Freshness {
             unended: u32::from(index == 2),
             skipped: index,
             spacing_ms: 5.0,
+            resolution_ms: Some(5.0),
+            stale_share_high: Some(if index == 1 { 0.0149 } else { 1.0 }),
             p50_ms: lags[99],
             p99_ms: lags[197],
             max_ms: lags[199],
