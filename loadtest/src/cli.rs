@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and the exit code of each answer.
 
 mod arguments;
+mod coupling;
 mod diff;
 mod freshness;
 mod storm;
@@ -9,28 +10,23 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::{
     experiment::compare::{self, CompareError, CompareOptions},
-    experiment::coupling::{self, CouplingError, CouplingOptions},
+    experiment::coupling::CouplingError,
     experiment::run::{self, RunOptions},
     interrupt,
-    load::{Arm, Arrivals, Load, Options},
-    progress::Progress,
+    load::{Load, Options},
     report,
     results::{
         self,
         v2::{Results, Validity},
     },
-    subject::login::{Credential, Users},
-    subject::stack::{RedisSource, Stack, StackError, StackOptions},
+    subject::stack::{RedisSource, StackError, StackOptions},
 };
 
 pub use arguments::Cli;
-use arguments::{
-    Command, CompareArgs, CouplingArgs, ReportArgs, RunArgs, StackCommand, SystemArgs, UpArgs,
-};
+use arguments::{Command, CompareArgs, ReportArgs, RunArgs, StackCommand, SystemArgs, UpArgs};
 
 /// A threshold did not hold.
 const EXIT_THRESHOLD: u8 = 1;
@@ -176,65 +172,6 @@ impl RunArgs {
             max_p99: self.max_p99,
             max_error_ratio: self.max_error_ratio,
         }
-    }
-}
-
-impl CouplingArgs {
-    fn run(self) -> anyhow::Result<ExitCode> {
-        let interrupt = interrupt::on_signal().context("installing signal handlers")?;
-        let out = self.out.clone();
-        match self.measure(&interrupt) {
-            Ok(coupling) => {
-                let text = serde_json::to_string_pretty(&coupling)? + "\n";
-                match out {
-                    Some(path) => std::fs::write(&path, text)
-                        .with_context(|| format!("writing {}", path.display()))?,
-                    None => print(&text),
-                }
-                Ok(ExitCode::SUCCESS)
-            }
-            Err(_) if interrupt.is_cancelled() => Ok(interrupt::exit_code()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn measure(
-        self,
-        interrupt: &CancellationToken,
-    ) -> Result<crate::results::v2::Coupling, CompareError> {
-        const USERS: usize = 8;
-        let options = if self.quick {
-            CouplingOptions::quick(self.rate, self.seed)
-        } else {
-            CouplingOptions::thorough(self.rate, self.seed)
-        };
-        let options = CouplingOptions {
-            interrupt: interrupt.clone(),
-            ..options
-        };
-        let progress = Progress::start(options.window() * 4);
-        progress.step("starting the system");
-        let strategies = self.system.strategies.clone();
-        let stack = Stack::start(self.system.stack(interrupt.clone()))?;
-        let gateway = Url::parse(&stack.gateway_url).expect("the stack's own URL is one");
-        let users = Users::register(&gateway, USERS)?;
-        let mut arms = Vec::new();
-        for strategy in strategies {
-            let credential = Credential::of(&strategy)
-                .ok_or_else(|| CompareError::UnknownStrategy(strategy.clone()))?;
-            let mut url = gateway.clone();
-            url.set_path(&format!("/{strategy}/me"));
-            arms.push(Arm {
-                name: strategy,
-                url,
-                variants: users.log_in(credential)?,
-                load: Load::Open {
-                    rate: self.rate,
-                    arrivals: Arrivals::Poisson,
-                },
-            });
-        }
-        Ok(coupling::run(&stack, &arms, &options, &progress)?)
     }
 }
 

@@ -6,6 +6,7 @@
 mod charts;
 mod compared;
 mod faults;
+mod faults_v2;
 mod findings;
 mod freshness;
 mod html;
@@ -16,7 +17,7 @@ mod terminal;
 use std::path::{Path, PathBuf};
 
 use crate::results::{
-    Freshness,
+    Coupling, Freshness,
     v2::{Results, ResultsError},
     write_whole,
 };
@@ -33,6 +34,18 @@ pub fn terminal(results: &Results) -> String {
 #[must_use]
 pub fn freshness(freshness: &Freshness) -> String {
     freshness::terminal(freshness)
+}
+
+/// The matrix of faults for a terminal, at most 100 columns wide for six strategies.
+#[must_use]
+pub fn faults(coupling: &Coupling) -> String {
+    faults::terminal(coupling)
+}
+
+/// The section of the page on faults.
+#[must_use]
+pub fn faults_section(coupling: &Coupling) -> maud::Markup {
+    faults::section(coupling)
 }
 
 /// The page: styles and plots are inside, nothing is loaded, no script runs.

@@ -6,6 +6,7 @@
 //! when it was sent.
 
 mod comparison;
+pub mod coupling;
 mod freshness;
 mod gate;
 mod plan;
@@ -18,10 +19,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use comparison::{Capacity, Change, Comparison, Drift, Search, Step, StepEnd, Trend, Verdict};
+pub use coupling::Coupling;
 pub use freshness::{Freshness, RevocationKind, RevocationLag};
 pub use gate::{Bound, Culprit, Gate, Threshold, ThresholdOutcome, Validity};
 pub use plan::{ArmInfo, Better, Environment, MetricInfo, Origin, Plan, SelfCheck, Tool};
-pub use v2::{Coupling, ErrorCount, FaultEffect, FaultResult, Recovery, Slice, StatusCount};
+pub use v2::{ErrorCount, Slice, StatusCount};
 pub use window::{Conditions, Estimate, Latency, PercentilePoint, Point, ProcessMemory, Window};
 
 /// Version of the form of `results.json`. It goes up when a field changes its meaning or goes away;

@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use url::Url;
 
 use crate::{
+    disturb::fault::Fault,
     load::Arrivals,
-    results::RevocationKind,
+    results::{RevocationKind, coupling::Form},
     subject::strategy::{KNOWN_STRATEGIES, Strategy},
 };
 
@@ -108,16 +109,25 @@ pub(super) struct CompareArgs {
 pub(super) struct CouplingArgs {
     #[command(flatten)]
     pub(super) system: SystemArgs,
-    /// Short faults
+    /// Short faults: the usual four, once each, all strategies at once
     #[arg(long)]
     pub(super) quick: bool,
+    /// A fault; can be given several times [default: all, with --quick the usual four]
+    #[arg(long = "fault", value_name = "ID", value_parser = super::coupling::fault)]
+    pub(super) faults: Vec<&'static Fault>,
+    /// How often each fault is made, per form [default: 3, with --quick 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) repetitions: Option<u32>,
+    /// Under load at once: all strategies, or each alone; can be given twice [default: both, with --quick all]
+    #[arg(long = "form", value_name = "FORM", value_enum)]
+    pub(super) forms: Vec<Form>,
     /// Requests per second and strategy
     #[arg(long, value_name = "R", default_value_t = 500.0, value_parser = rate)]
     pub(super) rate: f64,
-    /// The same seed gives the same schedule
+    /// The same seed gives the same order and the same schedule
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
-    /// Where the result goes as JSON [default: standard output]
+    /// Where the result goes as JSON as well
     #[arg(long, value_name = "PATH")]
     pub(super) out: Option<PathBuf>,
 }
@@ -292,6 +302,8 @@ mod tests {
             "loadtest run --url http://h/ --rate 10 --duration 5s --header A:b --max-p99 5ms --max-error-ratio 0",
             "loadtest run --url http://h/ --connections 32 --login jwt --users 4 --out f",
             "loadtest coupling --quick",
+            "loadtest coupling --strategy jwt --fault redis_slow --fault auth_outlasting --repetitions 5 \
+             --form alone --rate 200 --out f",
             "loadtest report results.json",
         ] {
             let parsed = Cli::try_parse_from(line.split_whitespace());
@@ -311,6 +323,8 @@ mod tests {
             "loadtest compare --strategy cookies",
             "loadtest run --url http://h/ --rate 1 --login cookies",
             "loadtest compare --gateway-admin http://g:9901",
+            "loadtest coupling --fault rain",
+            "loadtest coupling --repetitions 0",
         ] {
             assert!(
                 Cli::try_parse_from(line.split_whitespace()).is_err(),

@@ -46,11 +46,7 @@ impl Links {
     /// # Errors
     ///
     /// The proxies have ended.
-    pub fn set(
-        &self,
-        wanted: impl Fn(&Link) -> bool,
-        condition: Condition,
-    ) -> io::Result<usize> {
+    pub fn set(&self, wanted: impl Fn(&Link) -> bool, condition: Condition) -> io::Result<usize> {
         let proxies: Vec<Proxy> = self
             .made()
             .iter()

@@ -17,15 +17,13 @@ use std::time::{Duration, Instant, SystemTime};
 use url::Url;
 
 use crate::{
-    experiment::coupling::{self, CouplingError, CouplingOptions},
+    experiment::coupling::CouplingError,
     experiment::freshness::{self, FreshnessError, FreshnessOptions},
     instrument::selfcheck::{self, SelfCheckError},
     load::{Arm, Arrivals, EngineError, Load, Options},
     progress::Progress,
     report,
-    results::v2::{
-        Coupling, Freshness, Plan, Results, RevocationKind, SCHEMA_VERSION, Tool, Validity,
-    },
+    results::v2::{Freshness, Plan, Results, RevocationKind, SCHEMA_VERSION, Tool, Validity},
     subject::login::{Credential, LoginError, Users},
     subject::stack::{StackError, StackOptions},
     subject::strategy::KNOWN_STRATEGIES,
@@ -151,8 +149,6 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// loop batches its requests and so needs less CPU for each than an open one; half of its rate
 /// overloads two cores that the generator shares with the system.
 const DEFAULT_LOAD: f64 = 0.25;
-/// Rate of the faults per strategy: there it is about answers and not about load.
-const FAULT_RATE_LIMIT: f64 = 500.0;
 
 /// Compares, and returns what was found.
 ///
@@ -234,8 +230,9 @@ impl<'a> Comparison<'a> {
         let rounds = Rounds::measure(&mut self, &arms, rate)?;
         arms = self.arms()?;
         let (highest, peak_memory) = capacities::find(&mut self, &arms, &closed_loop)?;
-        arms = self.arms()?;
-        let (coupling, left_out) = self.coupling(&arms, rate)?;
+        // Of a form of its own since version 3; this comparison still writes version 2.
+        let coupling = None;
+        let left_out = Some("Faults are made by `loadtest coupling`.".to_owned());
 
         let comparisons = differences::of(&rounds, &self.options.stack.strategies, seed);
         let gates = gates::of(&self_check, &rounds, &comparisons);
@@ -307,32 +304,6 @@ impl<'a> Comparison<'a> {
             found.push(outcome.achieved_per_second());
         }
         Ok(found)
-    }
-
-    fn coupling(
-        &mut self,
-        arms: &[Arm],
-        rate: f64,
-    ) -> Result<(Option<Coupling>, Option<String>), CompareError> {
-        let Some(stack) = &self.subject.stack else {
-            let why =
-                "No faults were made: the system was found running, and is not ours to break.";
-            return Ok((None, Some(why.to_owned())));
-        };
-        let rate = (rate / self.options.stack.strategies.len() as f64).clamp(1.0, FAULT_RATE_LIMIT);
-        let seed = self.options.seed;
-        let faults = if self.options.quick {
-            CouplingOptions::quick(rate, seed)
-        } else {
-            CouplingOptions::thorough(rate, seed)
-        };
-        let faults = CouplingOptions {
-            interrupt: self.options.stack.interrupt.clone(),
-            ..faults
-        };
-        let arms: Vec<Arm> = arms.iter().map(|arm| open(arm, rate)).collect();
-        let coupling = coupling::run(stack, &arms, &faults, &self.progress)?;
-        Ok((Some(coupling), None))
     }
 
     /// What all runs of the engine have in common.
@@ -459,11 +430,6 @@ fn expected(options: &CompareOptions, pace: &Pace) -> Duration {
     let windows = (pace.warmup + pace.window) * 2 * pace.blocks * strategies;
     let step = pace.capacity_warmup + pace.capacity_window;
     let capacities = step * pace.capacity_steps as u32 * strategies;
-    let faults = match (&options.gateway, options.quick) {
-        (Some(_), _) => Duration::ZERO,
-        (None, true) => CouplingOptions::quick(1.0, 0).window() * 4,
-        (None, false) => CouplingOptions::thorough(1.0, 0).window() * 4,
-    };
     let lags = freshness_options(options).map_or(Duration::ZERO, |one| freshness::expected(&one));
-    Duration::from_secs(8) + pace.self_check + probes + windows + capacities + faults + lags
+    Duration::from_secs(8) + pace.self_check + probes + windows + capacities + lags
 }

@@ -1,72 +1,123 @@
-//! What each strategy is coupled to: the parts of a system are taken away one after the other, under
-//! an open load on all strategies at the same time, and the answers are watched.
+//! What each strategy is coupled to: the parts of a system are broken one after the other, several
+//! times in a random order, under an open load, and the answers are watched.
+//!
+//! The system is one of its own, because every link between its parts leads through a proxy that can
+//! hold it back: what is compared elsewhere does not go that way. The fault that outlasts the tokens is
+//! made in a second one, whose tokens are short-lived.
 
-use std::time::{Duration, Instant};
+mod cells;
+mod clients;
+mod go;
+mod outlasting;
+mod predicted;
+mod replicas;
+mod window;
 
-use hdrhistogram::Histogram;
-use tokio_util::sync::CancellationToken;
-
-use crate::{
-    disturb::fault::Fault,
-    load::{self, Arm, ArmOutcome, EngineError, Options, Outcome, Slice},
-    progress::Progress,
-    results::v2::{self as results, Coupling, ErrorCount, FaultEffect, FaultResult, Recovery},
-    subject::stack::{Stack, StackError},
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-/// At least this share of requests must be well for a slice to be.
-const WELL: f64 = 0.95;
-/// How often an interruption is looked for during a wait.
-const LOOK: Duration = Duration::from_millis(20);
+use crate::{
+    disturb::{
+        fault::{Fault, FaultError, Pass},
+        links::Links,
+        proxy::{self, Proxies},
+    },
+    load::EngineError,
+    progress::Progress,
+    results::coupling::{Coupling, FaultInfo, Form, ProxyError},
+    stats::random::Random,
+    subject::{
+        login::LoginError,
+        stack::{Stack, StackError, StackOptions},
+        strategy::KNOWN_STRATEGIES,
+    },
+};
+use cells::Observation;
+use go::Bench;
+use predicted::Circumstances;
+use window::millis;
 
-/// How long and how hard.
-#[derive(Clone, Debug)]
+/// The default life of a token by exchange, as the stack has it.
+const EXCHANGE: Duration = Duration::from_secs(10);
+
+/// What is broken, how often, how long and how hard.
+#[derive(Clone)]
 pub struct CouplingOptions {
-    /// Requests per second, per strategy; only told in the results.
+    /// The system that is started. Cancelling its interrupt ends the experiment with
+    /// [`CouplingError::Interrupted`].
+    pub stack: StackOptions,
+    /// The faults to make.
+    pub faults: Vec<&'static Fault>,
+    /// How often each is made, per form.
+    pub repetitions: u32,
+    /// Whether all strategies are driven at once, or each alone as well.
+    pub forms: Vec<Form>,
+    /// Requests per second and strategy.
     pub rate_per_second: f64,
-    /// Watched before the fault.
+    /// Users who log in; their credentials are presented in turn.
+    pub users: usize,
+    /// Watched before a fault.
     pub baseline: Duration,
-    /// How long the fault lasts.
+    /// How long a fault lasts.
     pub fault: Duration,
-    /// Watched after the fault.
+    /// Watched after a fault.
     pub recovery: Duration,
-    /// A later answer counts as a timeout.
+    /// A later answer is not a good one.
     pub deadline: Duration,
     /// Length of a slice of the timeline.
     pub slice: Duration,
-    /// Connections per strategy that are open from the start.
-    pub connections: usize,
-    /// Seed of the schedules.
+    /// Starts of a process whose first answer is timed, per strategy; 0: none.
+    pub starts: u32,
+    /// Where all randomness begins.
     pub seed: u64,
-    /// Ends the pass early, with [`CouplingError::Interrupted`].
-    pub interrupt: CancellationToken,
 }
 
 impl CouplingOptions {
-    /// The short form: 6.5 s a fault.
+    /// The shortest form: the quick faults, once, all strategies at the same time.
     #[must_use]
-    pub fn quick(rate_per_second: f64, seed: u64) -> Self {
+    pub fn quick(stack: StackOptions, rate_per_second: f64, seed: u64) -> Self {
         Self {
+            stack,
+            faults: Fault::of(Pass::Quick),
+            repetitions: 1,
+            forms: vec![Form::AllAtOnce],
             rate_per_second,
-            baseline: Duration::from_millis(1_500),
-            fault: Duration::from_millis(2_500),
-            recovery: Duration::from_millis(2_500),
+            users: 8,
+            baseline: Duration::from_millis(600),
+            fault: Duration::from_millis(1_500),
+            recovery: Duration::from_millis(1_000),
             deadline: Duration::from_secs(1),
             slice: Duration::from_millis(100),
-            connections: 32,
+            starts: 0,
             seed,
-            interrupt: CancellationToken::new(),
         }
     }
 
-    /// The long form: 30 s a fault.
+    /// Within three minutes for two strategies: most faults, three times, all strategies at once.
     #[must_use]
-    pub fn thorough(rate_per_second: f64, seed: u64) -> Self {
+    pub fn full(stack: StackOptions, rate_per_second: f64, seed: u64) -> Self {
         Self {
-            baseline: Duration::from_secs(5),
-            fault: Duration::from_secs(10),
-            recovery: Duration::from_secs(15),
-            ..Self::quick(rate_per_second, seed)
+            faults: Fault::of(Pass::Full),
+            repetitions: 3,
+            starts: 3,
+            ..Self::quick(stack, rate_per_second, seed)
+        }
+    }
+
+    /// As long as needed: faults that outlast everything that is kept for seconds, all strategies at
+    /// once and each alone.
+    #[must_use]
+    pub fn thorough(stack: StackOptions, rate_per_second: f64, seed: u64) -> Self {
+        Self {
+            faults: Fault::of(Pass::Thorough),
+            forms: vec![Form::AllAtOnce, Form::Alone],
+            users: 16,
+            baseline: Duration::from_secs(1),
+            fault: Duration::from_secs(7),
+            recovery: Duration::from_secs(3),
+            ..Self::full(stack, rate_per_second, seed)
         }
     }
 
@@ -75,108 +126,243 @@ impl CouplingOptions {
     pub fn window(&self) -> Duration {
         self.baseline + self.fault + self.recovery
     }
+
+    /// How long all of it takes, about.
+    #[must_use]
+    pub fn expected(&self) -> Duration {
+        const STARTS: Duration = Duration::from_secs(2);
+        const BETWEEN: Duration = Duration::from_millis(900);
+        let strategies = u32::try_from(self.stack.strategies.len()).unwrap_or(1);
+        let per_repetition: u32 = self
+            .forms
+            .iter()
+            .map(|form| match form {
+                Form::AllAtOnce => 1,
+                Form::Alone => strategies,
+            })
+            .sum();
+        let outlasting = self.faults.iter().filter(|fault| fault.is_outlasting());
+        let outlasting = u32::try_from(outlasting.count()).unwrap_or(0);
+        let others = u32::try_from(self.faults.len()).unwrap_or(0) - outlasting;
+        STARTS
+            + (self.window() + BETWEEN) * others * self.repetitions * per_repetition
+            + (STARTS + outlasting::WINDOW * self.repetitions) * outlasting
+            + BETWEEN * self.starts * strategies
+    }
 }
 
-/// The pass could not be done. What the faults do to requests is never this.
+/// The faults could not be made. What they do to requests is never this.
 #[derive(Debug, thiserror::Error)]
 pub enum CouplingError {
-    /// A process could not be broken or mended.
+    /// Nobody knows how to log in for it.
+    #[error("{0:?} is not a strategy; known are {known}", known = KNOWN_STRATEGIES.join(", "))]
+    UnknownStrategy(String),
+    /// The system did not start, or a process could not be handled.
     #[error(transparent)]
     Stack(#[from] StackError),
+    /// Something could not be broken or mended.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    /// The proxies could not be started or measured.
+    #[error("the proxies between the parts: {0}")]
+    Proxy(std::io::Error),
+    /// No users, no load.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// The generator failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The clients that refresh their tokens could not run.
+    #[error("the clients that refresh their tokens: {0}")]
+    Clients(std::io::Error),
+    /// A process that was started anew answered nothing good.
+    #[error("{0} was started anew and gave no good answer within {1:?}")]
+    NoAnswer(String, Duration),
     /// It was ended early.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// Makes every fault that is possible in this stack. `arms` has one arm a strategy, named like it,
-/// with logged-in users; after the pass their sessions are lost.
+/// Starts a system, breaks it as asked, and tells what came of it.
 ///
 /// # Errors
 ///
-/// A process could not be broken or mended, the generator failed, or the pass was interrupted.
-pub fn run(
-    stack: &Stack,
-    arms: &[Arm],
-    options: &CouplingOptions,
-    progress: &Progress,
-) -> Result<Coupling, CouplingError> {
-    let mut faults = Vec::new();
-    for fault in Fault::ALL {
-        if fault.is_possible(stack) {
-            progress.step(&format!("fault: {}", fault.title()));
-            faults.push(one(stack, arms, options, fault)?);
-        }
+/// The system or the generator failed, or the experiment was interrupted.
+pub fn run(options: &CouplingOptions, progress: &Progress) -> Result<Coupling, CouplingError> {
+    let interrupted = || options.stack.interrupt.is_cancelled();
+    match measure(options, progress) {
+        // Whatever broke, broke because the signal reached the children too.
+        Err(_) if interrupted() => Err(CouplingError::Interrupted),
+        result => result,
     }
+}
+
+fn measure(options: &CouplingOptions, progress: &Progress) -> Result<Coupling, CouplingError> {
+    progress.step("faults: starting a system whose links can be broken");
+    let links = Links::start().map_err(CouplingError::Proxy)?;
+    let proxy = proxy_error()?;
+    let stack = start(&options.stack, &links)?;
+    let (own, outlasting): (Vec<&Fault>, Vec<&Fault>) = options
+        .faults
+        .iter()
+        .copied()
+        .filter(|fault| fault.is_possible(&stack))
+        .partition(|fault| !fault.is_outlasting());
+
+    let mut bench = Bench::new(options, stack, &links)?;
+    let mut observed = Vec::new();
+    let plan = plan(options, &own);
+    let count = plan.len();
+    for (place, go) in (0..).zip(plan) {
+        progress.step(&format!(
+            "fault {} of {count}: {}, {}",
+            place + 1,
+            go.fault.title,
+            go.strategies.join(", ")
+        ));
+        observed.extend(bench.make(go, place)?);
+    }
+    let new_replicas = replicas::measure(&mut bench, options, progress)?;
+    bench.end();
+    let short_lives = outlasting::measure(options, &outlasting, &mut observed, progress)?;
+
     Ok(Coupling {
         rate_per_second: options.rate_per_second,
         deadline_ms: millis(options.deadline),
         slice_ms: millis(options.slice),
-        faults,
-    })
-}
-
-fn one(
-    stack: &Stack,
-    arms: &[Arm],
-    options: &CouplingOptions,
-    fault: Fault,
-) -> Result<FaultResult, CouplingError> {
-    let load = Options {
-        duration: options.window(),
-        warmup: Duration::from_millis(200),
-        deadline: options.deadline,
-        drain: options.deadline,
-        connections: options.connections,
-        slice: options.slice,
+        baseline_ms: millis(options.baseline),
+        fault_ms: millis(options.fault),
+        recovery_ms: millis(options.recovery),
+        replicas: u32::try_from(options.stack.replicas).unwrap_or(u32::MAX),
+        users: u32::try_from(options.users).unwrap_or(u32::MAX),
+        repetitions: options.repetitions,
         seed: options.seed,
-        interrupt: options.interrupt.clone(),
-        ..Options::default()
-    };
-    let running = load::start(load, arms.to_vec())?;
-    let origin = running.measured_from;
-
-    wait_until(origin + options.baseline, &options.interrupt)?;
-    let began = origin.elapsed();
-    fault.begin(stack)?;
-    wait_until(
-        origin + options.baseline + options.fault,
-        &options.interrupt,
-    )?;
-    fault.end(stack)?;
-    let window = Window {
-        began,
-        ended: origin.elapsed(),
-        slice: options.slice,
-    };
-
-    let outcome = running.join()?;
-    if outcome.interrupted {
-        return Err(CouplingError::Interrupted);
-    }
-    for target in fault.targets(stack) {
-        stack.wait_ready(&target)?;
-    }
-    stack.wait_upstreams()?;
-    Ok(FaultResult {
-        fault: fault.name().to_owned(),
-        title: fault.title().to_owned(),
-        action: fault.action(stack),
-        began_ms: millis(window.began),
-        ended_ms: millis(window.ended),
-        effects: outcome
-            .arms
-            .iter()
-            .map(|arm| effect(arm, &window))
-            .collect(),
+        proxy,
+        faults: own.iter().chain(&outlasting).map(|one| info(one)).collect(),
+        cells: cells(options, &observed),
+        new_replicas,
+        short_lives,
     })
 }
 
-fn wait_until(moment: Instant, interrupt: &CancellationToken) -> Result<(), CouplingError> {
+fn start(options: &StackOptions, links: &Arc<Links>) -> Result<Stack, CouplingError> {
+    Ok(Stack::start(StackOptions {
+        detour: Some(links.detour()),
+        ..options.clone()
+    })?)
+}
+
+/// In proxies of its own, which have nothing else to do, as those of the system have when it matters.
+fn proxy_error() -> Result<ProxyError, CouplingError> {
+    const DELAY: Duration = Duration::from_millis(1);
+    const MESSAGES: usize = 100;
+    let proxies = Proxies::start().map_err(CouplingError::Proxy)?;
+    let error = proxy::check(&proxies, DELAY, MESSAGES).map_err(CouplingError::Proxy)?;
+    Ok(ProxyError {
+        round_trip_ms: DELAY.as_secs_f64() * 2e3,
+        p50_us: error.p50_us,
+        p99_us: error.p99_us,
+    })
+}
+
+/// One fault, to be made once.
+#[derive(Clone, Debug)]
+struct Go {
+    fault: &'static Fault,
+    form: Form,
+    strategies: Vec<String>,
+}
+
+/// Every fault, as often as asked and in every form, in an order that only the seed knows: what the
+/// machine does meanwhile hits no fault and no strategy more than another.
+fn plan(options: &CouplingOptions, faults: &[&'static Fault]) -> Vec<Go> {
+    let mut plan = Vec::new();
+    for &fault in faults {
+        for form in &options.forms {
+            let groups: Vec<Vec<String>> = match form {
+                Form::AllAtOnce => vec![options.stack.strategies.clone()],
+                Form::Alone => options
+                    .stack
+                    .strategies
+                    .iter()
+                    .map(|strategy| vec![strategy.clone()])
+                    .collect(),
+            };
+            for strategies in groups {
+                let go = Go {
+                    fault,
+                    form: *form,
+                    strategies,
+                };
+                plan.extend(std::iter::repeat_n(go, options.repetitions as usize));
+            }
+        }
+    }
+    let mut random = Random::new(options.seed);
+    for last in (1..plan.len()).rev() {
+        plan.swap(last, random.below(last + 1));
+    }
+    plan
+}
+
+fn info(fault: &Fault) -> FaultInfo {
+    FaultInfo {
+        id: fault.id.to_owned(),
+        title: fault.title.to_owned(),
+        kind: fault.kind.name().to_owned(),
+        target: fault.target.name().to_owned(),
+        dose: fault.kind.dose(),
+        action: fault.action(),
+    }
+}
+
+/// In the order of the faults, then of the strategies, then of the forms.
+fn cells(
+    options: &CouplingOptions,
+    observed: &[Observation],
+) -> Vec<crate::results::coupling::Cell> {
+    let mut cells = Vec::new();
+    for fault in &options.faults {
+        let at = circumstances(options, fault);
+        for strategy in &options.stack.strategies {
+            let expected = predicted::expected(fault, strategy, &at);
+            for form in [Form::AllAtOnce, Form::Alone] {
+                let of = |one: &&Observation| {
+                    one.fault.id == fault.id && one.strategy == *strategy && one.form == form
+                };
+                let of = observed.iter().filter(of).collect();
+                cells.extend(cells::cell(of, expected.as_ref(), &at));
+            }
+        }
+    }
+    cells
+}
+
+fn circumstances(options: &CouplingOptions, fault: &Fault) -> Circumstances {
+    let usual = Circumstances {
+        replicas: u32::try_from(options.stack.replicas).unwrap_or(u32::MAX),
+        fault: options.fault,
+        slice: options.slice,
+        watched: options.recovery,
+        exchange: EXCHANGE,
+        token: Duration::from_secs(15 * 60),
+        leeway: Duration::from_secs(30),
+        refresh_at: clients::REFRESH_AT,
+        pause: clients::LONGEST_PAUSE,
+    };
+    if fault.is_outlasting() {
+        outlasting::circumstances(usual)
+    } else {
+        usual
+    }
+}
+
+/// How often an interruption is looked for during a wait.
+const LOOK: Duration = Duration::from_millis(20);
+
+fn wait_until(moment: Instant, options: &CouplingOptions) -> Result<(), CouplingError> {
     loop {
-        if interrupt.is_cancelled() {
+        if options.stack.interrupt.is_cancelled() {
             return Err(CouplingError::Interrupted);
         }
         let left = moment.saturating_duration_since(Instant::now());
@@ -187,216 +373,42 @@ fn wait_until(moment: Instant, interrupt: &CancellationToken) -> Result<(), Coup
     }
 }
 
-/// When the fault was, on the timeline.
-struct Window {
-    began: Duration,
-    ended: Duration,
-    slice: Duration,
-}
-
-impl Window {
-    /// A slice belongs where its middle is: the edges of the fault lie microseconds beside those of
-    /// slices, and never exactly on them.
-    fn middle(&self, slice: &Slice) -> Duration {
-        slice.at + self.slice / 2
-    }
-
-    fn before<'a>(&'a self, timeline: &'a [Slice]) -> impl Iterator<Item = &'a Slice> {
-        let within = |slice: &&Slice| self.middle(slice) < self.began;
-        timeline.iter().filter(within)
-    }
-
-    fn during<'a>(&'a self, timeline: &'a [Slice]) -> impl Iterator<Item = &'a Slice> {
-        let within = |slice: &&Slice| (self.began..self.ended).contains(&self.middle(slice));
-        timeline.iter().filter(within)
-    }
-
-    fn after<'a>(&'a self, timeline: &'a [Slice]) -> impl DoubleEndedIterator<Item = &'a Slice> {
-        let within = |slice: &&Slice| self.middle(slice) >= self.ended;
-        timeline.iter().filter(within)
-    }
-}
-
-fn effect(arm: &ArmOutcome, window: &Window) -> FaultEffect {
-    let timeline = &arm.timeline;
-    let offered: u64 = window.during(timeline).map(Slice::offered).sum();
-    let good: u64 = window.during(timeline).map(Slice::good).sum();
-    FaultEffect {
-        strategy: arm.name.clone(),
-        offered_in_fault: offered,
-        good_in_fault: good,
-        availability_in_fault: share(good, offered),
-        unauthorized_in_fault: unauthorized(window.during(timeline)),
-        unauthorized_after_fault: unauthorized(window.after(timeline)),
-        errors_in_fault: errors(window.during(timeline)),
-        p99_before_us: p99(window.before(timeline)),
-        p99_in_fault_us: p99(window.during(timeline)),
-        recovery: Recovery {
-            decided_ms: recovered(timeline, window, decided),
-            good_ms: recovered(timeline, window, Slice::good),
-        },
-        timeline: timeline.iter().map(told).collect(),
-    }
-}
-
-/// Answered with anything that is not the system's own failure.
-fn decided(slice: &Slice) -> u64 {
-    let is_decided = |outcome: &Outcome| matches!(outcome, Outcome::Status(..=499));
-    let matching = slice
-        .outcomes
-        .iter()
-        .filter(|(outcome, _)| is_decided(outcome));
-    matching.map(|(_, count)| count).sum()
-}
-
-fn unauthorized<'a>(slices: impl Iterator<Item = &'a Slice>) -> u64 {
-    slices
-        .filter_map(|slice| slice.outcomes.get(&Outcome::Status(401)))
-        .sum()
-}
-
-fn errors<'a>(slices: impl Iterator<Item = &'a Slice>) -> Vec<ErrorCount> {
-    let mut counts = std::collections::BTreeMap::<Outcome, u64>::new();
-    for (outcome, count) in slices.flat_map(|slice| &slice.outcomes) {
-        if !outcome.is_good() {
-            *counts.entry(*outcome).or_default() += count;
-        }
-    }
-    let told = counts.into_iter().map(|(outcome, count)| ErrorCount {
-        kind: outcome.to_string(),
-        count,
-    });
-    told.collect()
-}
-
-/// Over all answers, whatever their status; `None` when there were none.
-fn p99<'a>(slices: impl Iterator<Item = &'a Slice>) -> Option<f64> {
-    let mut all: Option<Histogram<u32>> = None;
-    for slice in slices {
-        match &mut all {
-            None => all = Some(slice.response_us.clone()),
-            Some(all) => all.add(&slice.response_us).ok()?,
-        }
-    }
-    let all = all.filter(|all| !all.is_empty())?;
-    u32::try_from(all.value_at_quantile(0.99))
-        .ok()
-        .map(f64::from)
-}
-
-/// From the end of the fault to the begin of the slices that are all well, to the last one.
-fn recovered(timeline: &[Slice], window: &Window, well: fn(&Slice) -> u64) -> Option<u64> {
-    let well_from = window
-        .after(timeline)
-        .rev()
-        .take_while(|slice| share(well(slice), slice.offered()) >= WELL)
-        .last()?;
-    let first = window.after(timeline).next()?;
-    if well_from.at == first.at {
-        return Some(0);
-    }
-    Some(millis(well_from.at.saturating_sub(window.ended)))
-}
-
-/// All of nothing is everything.
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        return 1.0;
-    }
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let share = part as f64 / whole as f64;
-    share
-}
-
-fn told(slice: &Slice) -> results::Slice {
-    results::Slice {
-        at_ms: millis(slice.at),
-        answers: slice
-            .outcomes
-            .iter()
-            .map(|(outcome, count)| (outcome.to_string(), *count))
-            .collect(),
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disturb::fault::FAULTS;
 
-    fn slice(index: u32, outcomes: &[(Outcome, u64)]) -> Slice {
-        Slice {
-            at: Duration::from_millis(100) * index,
-            outcomes: outcomes.iter().copied().collect(),
-            response_us: Histogram::new(2).unwrap(),
-        }
+    fn options() -> CouplingOptions {
+        CouplingOptions::thorough(StackOptions::default(), 100.0, 7)
     }
-
-    /// One slice each: good, good, fault: 503, fault: 503, 503, 401, 401, then `last`.
-    fn timeline(last: Outcome) -> Vec<Slice> {
-        let statuses = [200, 200, 503, 503, 503, 401, 401];
-        let mut slices: Vec<Slice> = statuses
-            .iter()
-            .zip(0..)
-            .map(|(status, index)| slice(index, &[(Outcome::Status(*status), 100)]))
-            .collect();
-        slices.push(slice(7, &[(last, 100)]));
-        slices
-    }
-
-    const WINDOW: Window = Window {
-        began: Duration::from_micros(200_300),
-        ended: Duration::from_micros(400_900),
-        slice: Duration::from_millis(100),
-    };
 
     #[test]
-    fn the_fault_window_holds_the_slices_whose_middle_is_in_it() {
-        let timeline = timeline(Outcome::Status(200));
-        let at = |slices: Vec<&Slice>| -> Vec<u64> {
-            slices.into_iter().map(|slice| millis(slice.at)).collect()
+    fn each_fault_is_made_as_often_as_asked_in_each_form_and_in_a_random_order() {
+        let options = options();
+        let plan = plan(&options, &options.faults);
+        // Two strategies: once together and once each alone.
+        assert_eq!(plan.len(), FAULTS.len() * 3 * 3);
+        let of = |id: &str, form| {
+            let goes = plan.iter();
+            goes.filter(|go| go.fault.id == id && go.form == form)
+                .count()
         };
-        assert_eq!(at(WINDOW.before(&timeline).collect()), [0, 100]);
-        assert_eq!(at(WINDOW.during(&timeline).collect()), [200, 300]);
-        assert_eq!(at(WINDOW.after(&timeline).collect()), [400, 500, 600, 700]);
+        assert_eq!(of("redis_hung", Form::AllAtOnce), 3);
+        assert_eq!(of("redis_hung", Form::Alone), 6);
+        let ids = |plan: &[Go]| plan.iter().map(|go| go.fault.id).collect::<Vec<_>>();
+        let mut sorted = ids(&plan);
+        sorted.sort_unstable();
+        assert_ne!(ids(&plan), sorted);
     }
 
     #[test]
-    fn a_lost_session_is_decided_before_it_is_good_again() {
-        let timeline = timeline(Outcome::Status(200));
-        assert_eq!(recovered(&timeline, &WINDOW, decided), Some(99));
-        assert_eq!(recovered(&timeline, &WINDOW, Slice::good), Some(299));
-    }
-
-    #[test]
-    fn a_relapse_at_the_end_is_no_recovery() {
-        let timeline = timeline(Outcome::Timeout);
-        assert_eq!(recovered(&timeline, &WINDOW, decided), None);
-        assert_eq!(recovered(&timeline, &WINDOW, Slice::good), None);
-    }
-
-    #[test]
-    fn what_never_suffered_recovers_at_once() {
-        let timeline: Vec<Slice> = (0..8)
-            .map(|index| slice(index, &[(Outcome::Status(200), 100)]))
-            .collect();
-        assert_eq!(recovered(&timeline, &WINDOW, Slice::good), Some(0));
-    }
-
-    #[test]
-    fn errors_in_the_fault_are_counted_by_kind_and_good_answers_are_none() {
-        let mixed = [
-            slice(0, &[(Outcome::Status(200), 5), (Outcome::Timeout, 2)]),
-            slice(1, &[(Outcome::Timeout, 1), (Outcome::Status(503), 4)]),
-        ];
-        let found: Vec<(String, u64)> = errors(mixed.iter())
-            .into_iter()
-            .map(|error| (error.kind, error.count))
-            .collect();
-        assert_eq!(found, [("503".to_owned(), 4), ("timeout".to_owned(), 3)]);
-        assert_eq!(unauthorized(mixed.iter()), 0);
+    fn the_same_seed_gives_the_same_order() {
+        let ids = |seed| -> Vec<&str> {
+            let options = CouplingOptions { seed, ..options() };
+            let plan = plan(&options, &options.faults);
+            plan.iter().map(|go| go.fault.id).collect()
+        };
+        assert_eq!(ids(1), ids(1));
+        assert_ne!(ids(1), ids(2));
     }
 }

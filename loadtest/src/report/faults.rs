@@ -1,199 +1,407 @@
-//! Each fault as a timeline: the answers of every strategy before, during and after it.
+//! What each fault does to each strategy, beside what the design predicts: a matrix, what surprised,
+//! and every fault as a timeline.
+
+mod timeline;
 
 use std::fmt::Write;
 
-use super::{
-    charts::{WIDTH, names_width},
-    numbers,
-    svg::{Picture, Scale, escape},
-};
-use crate::results::v2::{Coupling, FaultEffect, FaultResult, Slice};
+use maud::{Markup, html};
 
-const RIGHT: f64 = WIDTH - 12.0;
-/// Height of one strategy's band.
-const BAND: f64 = 84.0;
-const GAP: f64 = 18.0;
+use super::numbers;
+use crate::results::coupling::{Cell, Coupling, FaultInfo, Form, Interval, NewReplica};
+use timeline::{OUTCOMES, figure};
 
-/// What an answer is to the caller, from the bottom of a bar to its top. The order is that of
-/// harm, and the names are those of the legend and of the style sheet.
-const OUTCOMES: [(&str, &str); 4] = [
-    ("good", "2xx in time"),
-    ("refused", "401 and other 4xx"),
-    ("undecided", "5xx: cannot be decided"),
-    ("broken", "no answer in time, or connection lost"),
-];
-
-/// The section on faults.
-pub(super) fn section(coupling: &Coupling) -> String {
-    let mut out = String::from(r#"<p class="legend">"#);
-    for (class, label) in OUTCOMES {
-        let _ = write!(out, r#"<span><i class="swatch {class}"></i>{label}</span>"#);
-    }
-    out.push_str(r#"<span><i class="swatch window"></i>the fault lasts</span></p>"#);
-    for fault in &coupling.faults {
-        let _ = write!(
+/// The matrix for a terminal.
+pub(super) fn terminal(coupling: &Coupling) -> String {
+    let mut out = String::new();
+    for form in forms(coupling) {
+        let _ = writeln!(out, "\n{}", heading(coupling, form));
+        matrix_lines(&mut out, coupling, form, &|cell| {
+            let mark = if cell.as_predicted { ' ' } else { '!' };
+            format!("{}{mark}", numbers::percent(cell.availability.mean))
+        });
+        let _ = writeln!(
             out,
-            r#"<figure><figcaption><b>{}</b> {}</figcaption>{}{}</figure>"#,
-            escape(&fault.title),
-            escape(&fault.action),
-            timeline(fault, coupling.slice_ms),
-            table(fault)
+            "\nGood again after the outage (decided, where the sessions are lost)"
         );
+        matrix_lines(&mut out, coupling, form, &|cell| {
+            format!("{} ", recovery(cell))
+        });
+    }
+    let slow: Vec<&Cell> = coupling
+        .cells
+        .iter()
+        .filter(|cell| cell.round_trips.is_some())
+        .collect();
+    if !slow.is_empty() {
+        out.push_str("\nRound trips by which the median is later\n");
+        for form in forms(coupling) {
+            let with = |fault: &&FaultInfo| slow.iter().any(|cell| cell.fault == fault.id);
+            lines(&mut out, coupling, form, with, &|cell| {
+                let trips = cell.round_trips.map(|trips| format!("{:.2} ", trips.mean));
+                trips.unwrap_or_default()
+            });
+        }
+    }
+    new_replica_lines(&mut out, &coupling.new_replicas);
+    out.push('\n');
+    for sentence in findings(coupling) {
+        let _ = writeln!(out, "- {sentence}");
     }
     out
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "milliseconds and counts of one fault, placed on some hundred pixels"
-)]
-fn timeline(fault: &FaultResult, slice_ms: u64) -> String {
-    let slices = || fault.effects.iter().flat_map(|effect| &effect.timeline);
-    let end = slices()
-        .map(|slice| slice.at_ms + slice_ms)
-        .max()
-        .unwrap_or(1);
-    let tallest = slices()
-        .map(|slice| slice.answers.values().sum())
-        .max()
-        .unwrap_or(1);
-    let left_edge = names_width(fault.effects.iter().map(|effect| effect.strategy.as_str()));
-    let bands = fault.effects.len() as f64;
-    let bottom = 8.0 + bands * (BAND + GAP);
-    let label = format!("{}: answers over time", fault.title);
-    let mut picture = Picture::new(WIDTH, bottom + 22.0, &label);
-    let x = Scale {
-        values: (0.0, end as f64),
-        pixels: (left_edge, RIGHT),
-        logarithmic: false,
-    };
-    let (from, to) = (x.at(fault.began_ms as f64), x.at(fault.ended_ms as f64));
-    picture.bar(
-        "window",
-        (from, 4.0),
-        (to - from, bottom - GAP),
-        "the fault lasts",
-    );
-    for (place, effect) in fault.effects.iter().enumerate() {
-        let base = 8.0 + place as f64 * (BAND + GAP) + BAND;
-        let y = Scale {
-            values: (0.0, tallest as f64),
-            pixels: (0.0, BAND),
-            logarithmic: false,
-        };
-        picture.text(
-            "name",
-            (left_edge - 10.0, base - BAND / 2.0 + 5.0),
-            "end",
-            &effect.strategy,
-        );
-        picture.line("axis", (left_edge, base), (RIGHT, base));
-        for slice in &effect.timeline {
-            let left = x.at(slice.at_ms as f64);
-            let width = x.at((slice.at_ms + slice_ms) as f64) - left;
-            let mut top = base;
-            for ((class, _), count) in OUTCOMES.iter().zip(outcomes(slice)) {
-                let height = y.at(count as f64);
-                top -= height;
-                if count > 0 {
-                    let size = ((width - 0.8).max(0.5), height);
-                    picture.bar(class, (left, top), size, &described(slice));
-                }
-            }
-        }
-    }
-    for tick in x.ticks() {
-        let text = format!("{} s", numbers::significant(tick / 1_000.0));
-        picture.text("tick", (x.at(tick), bottom + 8.0), "middle", &text);
-    }
-    picture.finish()
-}
-
-/// How many answers of each of [`OUTCOMES`].
-fn outcomes(slice: &Slice) -> [u64; 4] {
-    let of = |wanted: &dyn Fn(&str) -> bool| -> u64 {
-        let matching = slice.answers.iter().filter(|(kind, _)| wanted(kind));
-        matching.map(|(_, count)| count).sum()
-    };
-    let is_status = |kind: &str| kind.len() == 3 && kind.bytes().all(|byte| byte.is_ascii_digit());
-    [
-        of(&|kind| is_status(kind) && kind.starts_with('2')),
-        of(&|kind| is_status(kind) && !kind.starts_with('2') && !kind.starts_with('5')),
-        of(&|kind| is_status(kind) && kind.starts_with('5')),
-        of(&|kind| !is_status(kind)),
-    ]
-}
-
-fn described(slice: &Slice) -> String {
-    let answers: Vec<String> = slice
-        .answers
-        .iter()
-        .map(|(kind, count)| format!("{count} × {kind}"))
-        .collect();
+fn heading(coupling: &Coupling, form: Form) -> String {
     format!(
-        "at {}: {}",
-        numbers::duration_ms(slice.at_ms),
-        answers.join(", ")
+        "Available in the fault, {}: {} requests/s each, {} × {} s; good: 2xx within {}; ! not as predicted",
+        of_form(form),
+        numbers::grouped(coupling.rate_per_second),
+        coupling.repetitions,
+        numbers::significant(coupling.fault_ms as f64 / 1e3),
+        numbers::duration_ms(coupling.deadline_ms),
     )
 }
 
-fn table(fault: &FaultResult) -> String {
-    let mut out = String::from(
-        "<div class=\"wide\"><table><thead><tr><th>while it lasts</th><th>offered</th><th>good</th><th>401</th>\
-         <th>what went wrong</th><th>p99 before</th><th>p99 in the fault</th>\
-         <th>decided again after</th><th>good again after</th></tr></thead><tbody>",
-    );
-    for effect in &fault.effects {
-        row(&mut out, effect);
+fn of_form(form: Form) -> &'static str {
+    match form {
+        Form::AllAtOnce => "all strategies at once",
+        Form::Alone => "each strategy alone",
     }
-    out + "</tbody></table></div>"
 }
 
-fn row(out: &mut String, effect: &FaultEffect) {
-    let wrong: Vec<String> = effect
-        .errors_in_fault
-        .iter()
-        .map(|error| format!("{} × {}", numbers::count(error.count), error.kind))
-        .collect();
-    let us = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), numbers::duration_us);
-    let cells = [
-        numbers::count(effect.offered_in_fault),
-        numbers::percent(effect.availability_in_fault),
-        numbers::count(effect.unauthorized_in_fault),
-        if wrong.is_empty() {
-            "nothing".to_owned()
-        } else {
-            wrong.join(", ")
-        },
-        us(effect.p99_before_us),
-        us(effect.p99_in_fault_us),
-        numbers::recovery(effect.recovery.decided_ms),
-        numbers::recovery(effect.recovery.good_ms),
-    ];
-    let _ = write!(out, "<tr><th>{}</th>", escape(&effect.strategy));
-    for cell in cells {
-        let _ = write!(out, "<td>{}</td>", escape(&cell));
+fn matrix_lines(out: &mut String, coupling: &Coupling, form: Form, told: &dyn Fn(&Cell) -> String) {
+    lines(out, coupling, form, |_| true, told);
+}
+
+fn lines(
+    out: &mut String,
+    coupling: &Coupling,
+    form: Form,
+    wanted: impl Fn(&&FaultInfo) -> bool,
+    told: &dyn Fn(&Cell) -> String,
+) {
+    let strategies = strategies(coupling);
+    let _ = write!(out, "{:24}", "");
+    for strategy in &strategies {
+        let _ = write!(
+            out,
+            "{:>width$}",
+            format!("{strategy} "),
+            width = width(strategy)
+        );
     }
-    out.push_str("</tr>");
+    let all: usize = strategies.iter().map(|name| width(name)).sum();
+    let _ = writeln!(out, "\n{}", "─".repeat(24 + all));
+    for fault in coupling.faults.iter().filter(wanted) {
+        let _ = write!(out, "{:24}", fault.id);
+        for strategy in &strategies {
+            let cell = find(coupling, &fault.id, strategy, form);
+            let text = cell.map_or_else(|| "– ".to_owned(), told);
+            let _ = write!(out, "{text:>width$}", width = width(strategy));
+        }
+        out.push('\n');
+    }
+}
+
+fn width(strategy: &str) -> usize {
+    (strategy.len() + 2).max(10)
+}
+
+fn new_replica_lines(out: &mut String, found: &[NewReplica]) {
+    if found.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n{:26}{:>14}{:>20}{:>16}",
+        "A new process", "first 200", "memory filled", "cold requests"
+    );
+    let _ = writeln!(out, "{}", "─".repeat(76));
+    for one in found {
+        let ms = |found: Option<Interval>| found.map_or("–".to_owned(), |one| told_ms(&one));
+        let _ = writeln!(
+            out,
+            "{:26}{:>14}{:>20}{:>16}",
+            format!("{} ({})", one.strategy, one.process),
+            told_ms(&one.first_good_ms),
+            ms(one.warm_ms),
+            one.cold_requests
+                .map_or("–".to_owned(), |one| numbers::significant(one.mean)),
+        );
+    }
+}
+
+/// One sentence for the whole, and one for each surprise.
+pub(super) fn findings(coupling: &Coupling) -> Vec<String> {
+    let cells = &coupling.cells;
+    let surprising: Vec<&Cell> = cells.iter().filter(|cell| !cell.as_predicted).collect();
+    let undue: u64 = cells.iter().map(|cell| cell.unauthorized_in_fault).sum();
+    let mut found = vec![format!(
+        "Faults: {} of {} cells came out as the design predicts; {} × 401 while nobody could know.",
+        cells.len() - surprising.len(),
+        cells.len(),
+        numbers::count(undue)
+    )];
+    for cell in surprising {
+        found.push(format!(
+            "Not as predicted: {}, {} ({}): {}; predicted: {}.",
+            title(coupling, &cell.fault),
+            cell.strategy,
+            of_form(cell.form),
+            cell.surprises.join("; "),
+            cell.predicted
+        ));
+    }
+    found
+}
+
+/// The section of the page.
+pub(super) fn section(coupling: &Coupling) -> Markup {
+    let proxy = &coupling.proxy;
+    html! {
+        p {
+            "Each fault was made " (coupling.repetitions) " times in a random order under "
+            (numbers::grouped(coupling.rate_per_second)) " requests/s per strategy, and lasted "
+            (numbers::duration_ms(coupling.fault_ms)) ". A cell says how much was good while it lasted (2xx within "
+            (numbers::duration_ms(coupling.deadline_ms)) ", with its 95 % interval over the repetitions), what the \
+             design predicts, and whether that is what came."
+        }
+        @for form in forms(coupling) { (matrix(coupling, form)) }
+        (new_replicas(&coupling.new_replicas))
+        p.note {
+            "Links between the parts lead through a proxy in the load generator. Asked for a round trip of "
+            (numbers::significant(proxy.round_trip_ms)) " ms it took " (numbers::duration_us(proxy.p50_us))
+            " (p50) and " (numbers::duration_us(proxy.p99_us)) " (p99) more, with the sockets' own time."
+            @if let Some(lives) = &coupling.short_lives {
+                " The outage that outlasts the tokens is made in a system of its own: access tokens live for "
+                (lives.access_token_seconds) " s and " (lives.leeway_seconds) " s more, exchanged ones for "
+                (lives.exchange_seconds) " s, the outage is " (lives.outage_seconds) " s; " (lives.clients)
+                " clients per strategy send " (lives.rate_per_second) " requests/s, renew a token after "
+                (numbers::percent(lives.refresh_at)) " of its life or when it is refused, and after a failure wait "
+                (lives.first_pause_ms) " ms, twice as long each further time, at most "
+                (lives.longest_pause_ms) " ms."
+            }
+        }
+        p.legend {
+            @for (class, label) in OUTCOMES { span { i.swatch.(class) {} (label) } }
+            span { i.swatch.window {} "the fault lasts" }
+        }
+        @for fault in &coupling.faults { (figure(coupling, fault)) }
+    }
+}
+
+fn matrix(coupling: &Coupling, form: Form) -> Markup {
+    let strategies = strategies(coupling);
+    html! {
+        h3 { "Availability, " (of_form(form)) }
+        div.wide { table.matrix {
+            thead { tr { th { "fault" } @for strategy in &strategies { th { (strategy) } } } }
+            tbody {
+                @for fault in &coupling.faults { tr {
+                    th title=(fault.action) { (fault.title) }
+                    @for strategy in &strategies {
+                        @match find(coupling, &fault.id, strategy, form) {
+                            Some(cell) => { (matrix_cell(cell)) }
+                            None => { td { "–" } }
+                        }
+                    }
+                } }
+            }
+        } }
+    }
+}
+
+/// The colour says nothing that the words do not.
+fn matrix_cell(cell: &Cell) -> Markup {
+    let (class, verdict) = if cell.as_predicted {
+        ("yes", "as predicted")
+    } else {
+        ("no", "surprise")
+    };
+    let interval = &cell.availability;
+    html! {
+        td title=(cell.predicted) {
+            b { (numbers::percent(interval.mean)) }
+            " [" (numbers::percent(interval.low)) ", " (numbers::percent(interval.high)) "]"
+            br; (cell.predicted)
+            br; span.(class) { (verdict) }
+            @for surprise in &cell.surprises { br; (surprise) }
+            br; span.note { "again: " (recovery(cell)) }
+            @if let Some(trips) = &cell.round_trips {
+                br; span.note { (format!("later by {:.2} round trips", trips.mean)) }
+            }
+            @if let Some(falls) = &cell.falls_ms {
+                br; span.note { "falls after " (told_ms(falls)) }
+            }
+        }
+    }
+}
+
+fn new_replicas(found: &[NewReplica]) -> Markup {
+    html! {
+        @if !found.is_empty() {
+            h3 { "A new process" }
+            div.wide { table {
+                thead { tr { th { "strategy" } th { "started" } th { "first 200" } th { "memory filled" }
+                    th { "cold requests" } } }
+                tbody { @for one in found { tr {
+                    th { (one.strategy) } td { (one.process) } td { (told_ms(&one.first_good_ms)) }
+                    td { @match &one.warm_ms { Some(warm) => { (told_ms(warm)) } None => { "–" } } }
+                    td { @match &one.cold_requests { Some(cold) => { (numbers::significant(cold.mean)) } None => { "–" } } }
+                } } }
+            } }
+        }
+    }
+}
+
+/// When it was good again; where it never was, when it was decided.
+fn recovery(cell: &Cell) -> String {
+    match (&cell.good_ms, &cell.decided_ms) {
+        (Some(good), _) if good.count as usize == cell.repetitions.len() => told_ms(good),
+        (_, Some(decided)) => format!("({})", told_ms(decided)),
+        (_, None) => "not seen".to_owned(),
+    }
+}
+
+fn told_ms(interval: &Interval) -> String {
+    if interval.mean < 1.0 {
+        return "at once".to_owned();
+    }
+    numbers::duration_ms(interval.mean.round() as u64)
+}
+
+fn find<'a>(coupling: &'a Coupling, fault: &str, strategy: &str, form: Form) -> Option<&'a Cell> {
+    let mut cells = coupling.cells.iter();
+    cells.find(|cell| cell.fault == fault && cell.strategy == strategy && cell.form == form)
+}
+
+/// The forms that were made.
+fn forms(coupling: &Coupling) -> Vec<Form> {
+    let made = |form: &Form| coupling.cells.iter().any(|cell| cell.form == *form);
+    [Form::AllAtOnce, Form::Alone]
+        .into_iter()
+        .filter(made)
+        .collect()
+}
+
+/// In the order in which they were given.
+fn strategies(coupling: &Coupling) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for cell in &coupling.cells {
+        if !names.contains(&cell.strategy) {
+            names.push(cell.strategy.clone());
+        }
+    }
+    names
+}
+
+fn title<'a>(coupling: &'a Coupling, id: &'a str) -> &'a str {
+    let mut faults = coupling.faults.iter();
+    faults
+        .find(|fault| fault.id == id)
+        .map_or(id, |fault| fault.title.as_str())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::coupling::ProxyError;
+
+    fn cell(strategy: &str, surprises: &[&str]) -> Cell {
+        let interval = Interval {
+            mean: 0.5,
+            low: 0.4,
+            high: 0.6,
+            count: 3,
+        };
+        Cell {
+            fault: "redis_hung".to_owned(),
+            strategy: strategy.to_owned(),
+            form: Form::AllAtOnce,
+            availability: interval,
+            decided_ms: None,
+            good_ms: None,
+            falls_ms: None,
+            round_trips: None,
+            unauthorized_in_fault: 0,
+            predicted: "unaffected".to_owned(),
+            predicted_low: 0.99,
+            predicted_high: 1.0,
+            as_predicted: surprises.is_empty(),
+            surprises: surprises.iter().map(|&one| one.to_owned()).collect(),
+            repetitions: Vec::new(),
+            timeline: Vec::new(),
+        }
+    }
+
+    fn coupling() -> Coupling {
+        Coupling {
+            rate_per_second: 500.0,
+            deadline_ms: 1_000,
+            slice_ms: 100,
+            baseline_ms: 1_000,
+            fault_ms: 2_000,
+            recovery_ms: 1_000,
+            replicas: 2,
+            users: 8,
+            repetitions: 3,
+            seed: 1,
+            proxy: ProxyError {
+                round_trip_ms: 2.0,
+                p50_us: 60.0,
+                p99_us: 90.0,
+            },
+            faults: vec![FaultInfo {
+                id: "redis_hung".to_owned(),
+                title: "Redis <hung>".to_owned(),
+                kind: "hung".to_owned(),
+                target: "redis".to_owned(),
+                dose: None,
+                action: "SIGSTOP".to_owned(),
+            }],
+            cells: vec![cell("jwt", &[]), cell("session", &["half of it"])],
+            new_replicas: Vec::new(),
+            short_lives: None,
+        }
+    }
 
     #[test]
-    fn every_answer_of_a_slice_is_drawn_once_as_what_it_is_to_the_caller() {
-        let answers = [
-            ("200", 10),
-            ("204", 1),
-            ("401", 2),
-            ("503", 3),
-            ("timeout", 4),
-        ];
-        let slice = Slice {
-            at_ms: 0,
-            answers: answers.map(|(kind, count)| (kind.to_owned(), count)).into(),
-        };
-        assert_eq!(outcomes(&slice), [11, 2, 3, 4]);
+    fn a_surprise_is_told_in_words_in_the_table_the_sentences_and_the_page() {
+        let coupling = coupling();
+        let table = terminal(&coupling);
+        assert!(
+            table.contains("50.0 %!") && table.contains("50.0 % "),
+            "{table}"
+        );
+        let sentences = findings(&coupling);
+        assert_eq!(sentences.len(), 2);
+        assert!(sentences[0].contains("1 of 2 cells"), "{sentences:?}");
+        assert!(sentences[1].contains("half of it"), "{sentences:?}");
+        let page = section(&coupling).into_string();
+        for part in ["as predicted", "surprise", "half of it", "[40.0 %, 60.0 %]"] {
+            assert!(page.contains(part), "{part} is missing in {page}");
+        }
+        assert!(page.contains("Redis &lt;hung&gt;"), "not escaped: {page}");
+    }
+
+    #[test]
+    fn a_table_of_six_strategies_fits_into_a_hundred_columns() {
+        let mut coupling = coupling();
+        coupling.cells = [
+            "jwt",
+            "session",
+            "session-cached",
+            "jwt-revocable",
+            "introspection",
+            "phantom",
+        ]
+        .map(|strategy| cell(strategy, &[]))
+        .to_vec();
+        let mut out = String::new();
+        matrix_lines(&mut out, &coupling, Form::AllAtOnce, &|_| {
+            "100 % ".to_owned()
+        });
+        let widest = out.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{widest:?}:\n{out}");
     }
 }

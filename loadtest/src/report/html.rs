@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::{
     charts::{self, colour},
-    compared, faults, findings, freshness, numbers,
+    compared, faults_v2, findings, freshness, numbers,
     svg::escape,
 };
 use crate::results::v2::{Comparison, Results, Validity};
@@ -283,7 +283,7 @@ fn coupling(out: &mut String, results: &Results) {
          and never 401: nobody's credential became wrong.</p>{}",
         numbers::grouped(coupling.rate_per_second),
         numbers::duration_ms(coupling.deadline_ms),
-        faults::section(coupling)
+        faults_v2::section(coupling)
     );
     section(out, "When a part is missing", &body);
 }

@@ -50,10 +50,16 @@ impl Strategy {
     #[must_use]
     pub fn variables(self) -> Vec<(&'static str, String)> {
         let mut variables = vec![("API_STRATEGY", self.api_strategy().to_owned())];
-        if self.name.ends_with(REMEMBERED) {
+        if self.remembers() {
             variables.push(("API_REMEMBERED_TOKENS", REMEMBERED_TOKENS.to_owned()));
         }
         variables
+    }
+
+    /// Whether its replicas remember verified tokens.
+    #[must_use]
+    pub fn remembers(self) -> bool {
+        self.name.ends_with(REMEMBERED)
     }
 
     /// Whether the gateway exchanges the credential on the way.

@@ -237,7 +237,12 @@ impl Switchboard {
         listener.bind(&self.links[index].port.address.into())?;
         listener.listen(BACKLOG)?;
         let token = Token::Listener(index).data();
-        epoll::add(&self.epoll, &listener, token, EventFlags::IN | EventFlags::ET)?;
+        epoll::add(
+            &self.epoll,
+            &listener,
+            token,
+            EventFlags::IN | EventFlags::ET,
+        )?;
         Ok(listener)
     }
 
@@ -282,8 +287,18 @@ impl Switchboard {
         let number = self.next_pair;
         self.next_pair += 1;
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, client.as_fd(), Token::Client(number).data(), flags)?;
-        epoll::add(&self.epoll, there.as_fd(), Token::Target(number).data(), flags)?;
+        epoll::add(
+            &self.epoll,
+            client.as_fd(),
+            Token::Client(number).data(),
+            flags,
+        )?;
+        epoll::add(
+            &self.epoll,
+            there.as_fd(),
+            Token::Target(number).data(),
+            flags,
+        )?;
         self.pairs.insert(number, Pair::new(link, client, there));
         Ok(number)
     }

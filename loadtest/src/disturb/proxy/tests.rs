@@ -207,5 +207,8 @@ fn a_link_refuses_while_its_target_does() {
 fn the_error_of_the_delay_is_measured() {
     let proxies = Proxies::start().unwrap();
     let error = check(&proxies, Duration::from_millis(2), 50).unwrap();
-    assert!(error.p50_us >= 0.0 && error.p50_us <= error.p99_us, "{error:?}");
+    assert!(
+        error.p50_us >= 0.0 && error.p50_us <= error.p99_us,
+        "{error:?}"
+    );
 }

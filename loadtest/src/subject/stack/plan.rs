@@ -234,13 +234,7 @@ impl Context<'_> {
                 self.secrets.key_encryption_key.clone(),
             ),
         ];
-        Ok(self.spec(
-            Role::Auth,
-            AUTH.to_owned(),
-            program,
-            vec![port],
-            variables,
-        ))
+        Ok(self.spec(Role::Auth, AUTH.to_owned(), program, vec![port], variables))
     }
 
     fn api(&self, program: PathBuf, replica: Replica) -> Result<Spec, StackError> {

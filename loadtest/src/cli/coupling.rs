@@ -1,0 +1,58 @@
+//! `loadtest coupling`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use super::{arguments::CouplingArgs, print};
+use crate::{
+    disturb::fault::Fault,
+    experiment::coupling::{self, CouplingOptions},
+    interrupt,
+    progress::Progress,
+    report,
+};
+
+impl CouplingArgs {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let interrupt = interrupt::on_signal().context("installing signal handlers")?;
+        let (out, options) = (self.out.clone(), self.options(interrupt));
+        let progress = Progress::start(options.expected());
+        let found = coupling::run(&options, &progress);
+        progress.finish();
+        let found = match found {
+            Err(_) if options.stack.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
+            found => found?,
+        };
+        print(&report::faults(&found));
+        if let Some(path) = out {
+            let text = serde_json::to_string_pretty(&found)? + "\n";
+            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn options(self, interrupt: CancellationToken) -> CouplingOptions {
+        let stack = self.system.stack(interrupt);
+        let mut options = if self.quick {
+            CouplingOptions::quick(stack, self.rate, self.seed)
+        } else {
+            CouplingOptions::thorough(stack, self.rate, self.seed)
+        };
+        if !self.faults.is_empty() {
+            options.faults = self.faults;
+        }
+        if !self.forms.is_empty() {
+            options.forms = self.forms;
+        }
+        options.repetitions = self.repetitions.unwrap_or(options.repetitions);
+        options
+    }
+}
+
+/// A fault by its id.
+pub(super) fn fault(text: &str) -> Result<&'static Fault, String> {
+    let ids = crate::disturb::fault::FAULTS.map(|fault| fault.id);
+    Fault::named(text).ok_or_else(|| format!("known are {}", ids.join(", ")))
+}
