@@ -34,15 +34,6 @@ pub(super) fn duration_ms(ms: u64) -> String {
     duration_us(ms as f64 * 1_000.0)
 }
 
-/// How long after the end of a fault; `None` is longer than it was watched.
-pub(super) fn recovery(after_ms: Option<u64>) -> String {
-    match after_ms {
-        None => "not seen".to_owned(),
-        Some(0) => "at once".to_owned(),
-        Some(after) => duration_ms(after),
-    }
-}
-
 /// Three significant digits; all digits of what is 1000 or more, in groups.
 pub(crate) fn significant(value: f64) -> String {
     match value.abs() {
