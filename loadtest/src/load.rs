@@ -12,6 +12,7 @@
 
 mod arm;
 mod connection;
+mod inbox;
 mod outcome;
 mod pool;
 mod reactor;
@@ -21,7 +22,7 @@ mod running;
 mod schedule;
 mod target;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -36,7 +37,7 @@ pub use schedule::{Arrivals, Schedule, Share};
 pub struct Arm {
     /// Name in the outcome.
     pub name: String,
-    /// The server, and what is requested where a variant does not say otherwise; `http` only.
+    /// The server, and what is requested where a variant does not say otherwise.
     pub url: Url,
     /// Requests, taken in turn; at least one.
     pub variants: Vec<Variant>,
@@ -79,6 +80,12 @@ pub struct Options {
     /// waits. Those used last are used first, and those at rest for a second are closed again. A
     /// server that stalls is then met by more and more connections.
     pub max_connections: Option<usize>,
+    /// Before a request is due, the thread polls for so long and does not sleep: it sends more
+    /// punctually, and takes CPU time that only a machine with spare cores has.
+    pub busy_poll: Duration,
+    /// Certificates of the authorities that `https` servers are trusted by, as PEM; without it, those
+    /// of the system.
+    pub ca_file: Option<PathBuf>,
     /// Threads that send; they share the connections and the schedule.
     pub threads: usize,
     /// Length of a slice of the timeline.
@@ -100,6 +107,8 @@ impl Default for Options {
             drain: Duration::from_secs(1),
             connections: 32,
             max_connections: None,
+            busy_poll: Duration::ZERO,
+            ca_file: None,
             threads: default_threads(),
             slice: Duration::from_millis(100),
             seed: 1,

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hdrhistogram::{
+    Histogram,
+    serialization::{Deserializer, Serializer, V2DeflateSerializer},
+};
 
 use crate::results::{Latency, PercentilePoint};
 
@@ -10,8 +14,22 @@ use crate::results::{Latency, PercentilePoint};
 pub const HIGHEST_US: u64 = 60_000_000;
 
 /// A distribution of latencies in microseconds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LatencyHistogram(Histogram<u64>);
+
+/// A text is no histogram of latencies.
+#[derive(Debug, thiserror::Error)]
+pub enum HistogramError {
+    /// It is not base64.
+    #[error("the histogram is not base64: {0}")]
+    Base64(#[from] base64::DecodeError),
+    /// It is not HdrHistogram's V2 form, with or without compression.
+    #[error("the histogram is not in HdrHistogram's V2 form: {0}")]
+    Form(#[from] hdrhistogram::serialization::DeserializeError),
+    /// It has values beyond [`HIGHEST_US`].
+    #[error("the histogram is none of latencies up to {HIGHEST_US} µs: {0}")]
+    Range(#[from] hdrhistogram::AdditionError),
+}
 
 impl Default for LatencyHistogram {
     fn default() -> Self {
@@ -52,6 +70,30 @@ impl LatencyHistogram {
             return 0.0;
         }
         self.0.value_at_quantile(quantile) as f64
+    }
+
+    /// HdrHistogram's V2 form with compression, as base64: what its interval logs have, and what its
+    /// tools in other languages read.
+    #[must_use]
+    pub fn to_v2(&self) -> String {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(&self.0, &mut bytes)
+            .expect("counts are below 2⁶³ and a vector takes what is written");
+        BASE64_STANDARD.encode(bytes)
+    }
+
+    /// Reads what [`Self::to_v2`] wrote; nothing is lost on the way.
+    ///
+    /// # Errors
+    ///
+    /// The text is not base64, not a histogram, or has values that no latency has here.
+    pub fn from_v2(text: &str) -> Result<Self, HistogramError> {
+        let bytes = BASE64_STANDARD.decode(text)?;
+        let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice())?;
+        let mut histogram = Self::new();
+        histogram.0.add(read)?;
+        Ok(histogram)
     }
 
     /// The figures of a report; with points for a plot when `plot` is set.
@@ -111,6 +153,39 @@ mod tests {
         histogram.record(Duration::from_secs(3_600));
         assert_eq!(histogram.count(), 1);
         assert!(histogram.quantile_us(1.0) >= 60_000_000.0);
+    }
+
+    #[test]
+    fn parts_that_were_written_and_read_are_the_whole_when_they_are_merged() {
+        let mut whole = LatencyHistogram::new();
+        let mut parts = [LatencyHistogram::new(), LatencyHistogram::new()];
+        for us in (1..80_000_000u64).step_by(99_991) {
+            let latency = Duration::from_micros(us);
+            whole.record(latency);
+            parts[(us % 2) as usize].record(latency);
+        }
+        let mut merged = LatencyHistogram::new();
+        for part in parts {
+            merged.merge(&LatencyHistogram::from_v2(&part.to_v2()).unwrap());
+        }
+        assert_eq!(merged, whole);
+        assert_eq!(merged.summary(true), whole.summary(true));
+        // The begin of every compressed V2 histogram in base64, in whatever language.
+        assert!(whole.to_v2().starts_with("HISTFAAA"));
+    }
+
+    #[test]
+    fn a_text_that_is_no_histogram_is_refused() {
+        use HistogramError::{Base64, Form, Range};
+        let refused = |text: &str| LatencyHistogram::from_v2(text).unwrap_err();
+        assert!(matches!(refused("?"), Base64(_)));
+        assert!(matches!(refused("c3RhdGV3aXNl"), Form(_)));
+        let mut wide = Histogram::<u64>::new(3).unwrap();
+        wide.record(1 << 40).unwrap();
+        let mut bytes = Vec::new();
+        let mut serializer = V2DeflateSerializer::new();
+        serializer.serialize(&wide, &mut bytes).unwrap();
+        assert!(matches!(refused(&BASE64_STANDARD.encode(bytes)), Range(_)));
     }
 
     #[test]
