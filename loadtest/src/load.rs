@@ -6,9 +6,12 @@
 //! that stalls is seen as its users would see it (no "coordinated omission"). In a *closed loop*
 //! each connection sends its next request when the answer to the last one is complete.
 //!
-//! Sleeping to the nanosecond and building requests beforehand keep the moments of sending within
-//! tens of microseconds and the cost within ten microseconds of CPU a request; what is left of
-//! either is measured and reported with each run.
+//! A response time ends when the kernel received the last bytes of the answer (`SO_TIMESTAMPNS`),
+//! and not when they were read, so that the reader's own lateness is no part of it; that is told
+//! apart. It also lets answers lie for up to a millisecond until the next request is due: most of
+//! what a request costs the generator is being put to sleep and woken up, and one time is less
+//! than two. What it costs in the end, and how late it sends, is measured and reported with each
+//! run; `scripts/bench-loadtest.sh` shows both beside other generators.
 
 mod arm;
 mod connection;

@@ -40,6 +40,8 @@ fn the_result_has_what_scripts_read_and_distributions_that_can_be_added() {
         &[
             "--rate",
             "100",
+            "--arrivals",
+            "uniform",
             "--connections",
             "5",
             "--out",
