@@ -16,7 +16,7 @@ use crate::{
 /// Starts or finds a system, drives it, breaks it, compares, reports.
 ///
 /// Exit codes: 0 done · 1 a threshold failed, or the job could not be done · 2 usage · 3 invalid: the
-/// instrument was the limit · 4 inconclusive · 130 interrupted.
+/// instrument was the limit · 4 overloaded or inconclusive · 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version)]
 pub struct Cli {
@@ -214,15 +214,33 @@ pub(super) struct StormArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// What is requested, http only
+    /// What is requested; credentials in it are sent as HTTP Basic
     #[arg(long)]
     pub(super) url: Url,
+    /// With which method
+    #[arg(long, value_name = "M", default_value = "GET")]
+    pub(super) method: String,
+    /// With which body: the text itself, or @FILE
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(super) body: Option<String>,
     /// Open loop: requests per second
     #[arg(long, value_name = "R", value_parser = rate, required_unless_present = "connections")]
     pub(super) rate: Option<f64>,
-    /// Without --rate a closed loop on this many connections; with it, connections to begin with
+    /// Connections, each busy at all times without --rate; with it, requests wait for a free one [default: 32]
     #[arg(long, value_name = "C")]
     pub(super) connections: Option<usize>,
+    /// Open loop: one more connection for each request that waits, up to so many [default: no more than --connections]
+    #[arg(long, value_name = "M", requires = "rate")]
+    pub(super) max_connections: Option<usize>,
+    /// Threads that send [default: 1 below four cores, else 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) generator_threads: Option<u16>,
+    /// Polls for so long before each request is due, in place of sleeping: more punctual, more CPU time
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(super) busy_poll: Duration,
+    /// Certificates of the authorities that an https server is trusted by, as PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// Open loop: how requests arrive
     #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
     pub(super) arrivals: Arrivals,
@@ -375,6 +393,8 @@ mod tests {
             "loadtest run --url http://h/ --connections 32 --login jwt --users 4 --out f",
             "loadtest compare --arm a=jwt --arm b=jwt,env=AUTH_ALGORITHM=EdDSA --rounds auto --detect 3% --working-set 32,10000",
             "loadtest compare --strategy jwt --strategy jwt --rounds 12 --connections 8",
+            "loadtest run --url https://h/ --rate 9 --connections 4 --max-connections 8 --ca f --busy-poll 20us \
+             --generator-threads 2 --method POST --body @f --header A:b --header C:d",
             "loadtest coupling --quick",
             "loadtest coupling --strategy jwt --fault redis_slow --fault auth_outlasting --repetitions 5 \
              --form alone --rate 200 --out f",
@@ -393,6 +413,8 @@ mod tests {
             "loadtest",
             "loadtest run --url http://h/",
             "loadtest run --url http://h/ --rate 0",
+            "loadtest run --url http://h/ --connections 1 --max-connections 2",
+            "loadtest run --url http://h/ --rate 1 --generator-threads 0",
             "loadtest run --url http://h/ --rate 1 --max-error-ratio 2",
             "loadtest run --url nonsense --rate 1",
             "loadtest compare --replicas 0",
