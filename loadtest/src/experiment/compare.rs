@@ -233,8 +233,7 @@ impl<'a> Comparison<'a> {
         let at_rest = machine::at_rest()?;
         // A server of somebody else's was found as well, whatever is started beside it: its work
         // cannot be told from other work.
-        let found =
-            options.gateway.is_some() || options.arms.iter().any(|arm| arm.url.is_some());
+        let found = options.gateway.is_some() || options.arms.iter().any(|arm| arm.url.is_some());
         let mut environment = environment::read(match found {
             true => Origin::Found,
             false => Origin::Started,

@@ -171,7 +171,11 @@ fn a_ratio_can_be_asked_for_in_both_directions() {
 fn a_fault_is_asked_for_by_its_name() {
     use ThresholdOutcome::{Fails, Holds, Unclear};
     // All of 5 000: that it is never less than all cannot be shown, that it was all can.
-    check("good(redis_killed, jwt) < 100%", Holds, "100 % under load with the others, as counted");
+    check(
+        "good(redis_killed, jwt) < 100%",
+        Holds,
+        "100 % under load with the others, as counted",
+    );
     check(
         "good(redis_killed, session) < 100%",
         Fails,
