@@ -28,6 +28,7 @@ use crate::{
     results::{self, Results, ThresholdOutcome, Validity},
     subject::stack::{RedisSource, StackError, StackOptions},
     subject::strategy::Strategy,
+    thresholds::{Known, Threshold},
 };
 
 pub use arguments::Cli;
@@ -35,6 +36,8 @@ use arguments::{
     Blocks, Command, CompareArgs, ReportArgs, RunArgs, StackCommand, SystemArgs, UpArgs,
 };
 
+/// What was asked for makes no sense.
+const EXIT_USAGE: u8 = 2;
 /// A threshold did not hold.
 const EXIT_THRESHOLD: u8 = 1;
 /// The instrument, not the system, was the limit.
@@ -113,7 +116,7 @@ impl CompareArgs {
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("making the folder {}", self.out.display()))?;
         let arms = self.arms()?;
-        let options = CompareOptions {
+        let mut options = CompareOptions {
             stack: self.system.stack(interrupt),
             arms,
             quick: self.quick,
@@ -136,8 +139,16 @@ impl CompareArgs {
             revocations: self.revocations,
             gateway: self.gateway,
             gateway_admin: self.gateway_admin,
+            thresholds: Vec::new(),
             seed: self.seed,
         };
+        match thresholds(&self.fail_if, &compare::known(&options)) {
+            Ok(thresholds) => options.thresholds = thresholds,
+            Err(told) => {
+                eprintln!("loadtest: --fail-if cannot be evaluated\n{told}");
+                return Ok(ExitCode::from(EXIT_USAGE));
+            }
+        }
         let results = match compare::run(&options) {
             Ok(results) => results,
             Err(CompareError::Interrupted) => return Ok(interrupt::exit_code()),
@@ -171,6 +182,21 @@ impl CompareArgs {
         }
         arms.extend(self.arms.iter().cloned());
         Ok(arms)
+    }
+}
+
+/// All of them, or what is wrong with each that is.
+fn thresholds(expressions: &[String], known: &Known) -> Result<Vec<Threshold>, String> {
+    let (mut thresholds, mut wrong) = (Vec::new(), Vec::new());
+    for expression in expressions {
+        match Threshold::parse(expression, known) {
+            Ok(threshold) => thresholds.push(threshold),
+            Err(error) => wrong.push(error.to_string()),
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(thresholds),
+        false => Err(wrong.join("\n")),
     }
 }
 

@@ -154,8 +154,8 @@ impl Threshold {
             (Some(doubt), ..) => format!(", but {doubt}"),
             _ if self.is_absolute() => ", as counted".to_owned(),
             (None, Some(low), Some(high)) => format!(" ({} to {})", told(low), told(high)),
-            (None, Some(low), None) => format!(" (at least {})", told(low)),
-            (None, None, Some(high)) => format!(" (at most {})", told(high)),
+            (None, Some(low), None) => format!(" (at least {}, with no upper end)", told(low)),
+            (None, None, Some(high)) => format!(" (at most {}, with no lower end)", told(high)),
             (None, None, None) => ", once, which has no interval".to_owned(),
         };
         format!("{}{place}{sure}", told(found.value))

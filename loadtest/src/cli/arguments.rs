@@ -132,7 +132,11 @@ pub(super) struct CompareArgs {
     /// Revocations per strategy whose lag is measured; 0: none [default: 200, with --quick 40]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
     pub(super) revocations: Option<u32>,
-    /// Where results.json and report.html go
+    /// A condition under which the run has failed (exit code 1), such as 'p99(session) > 5ms' or
+    /// 'ratio(cpu, session, jwt) > 1.3'; can be given several times; see `loadtest metrics`
+    #[arg(long = "fail-if", value_name = "EXPR")]
+    pub(super) fail_if: Vec<String>,
+    /// Where results.json, report.html and junit.xml go
     #[arg(long, value_name = "DIR", default_value = "statewise-results")]
     pub(super) out: PathBuf,
     /// The same seed gives the same schedule
@@ -395,6 +399,7 @@ mod tests {
             "loadtest compare --strategy jwt --strategy jwt --rounds 12 --connections 8",
             "loadtest run --url https://h/ --rate 9 --connections 4 --max-connections 8 --ca f --busy-poll 20us \
              --generator-threads 2 --method POST --body @f --header A:b --header C:d",
+            "loadtest compare --fail-if p99(jwt)>5ms --fail-if cpu(jwt)>100us",
             "loadtest coupling --quick",
             "loadtest coupling --strategy jwt --fault redis_slow --fault auth_outlasting --repetitions 5 \
              --form alone --rate 200 --out f",

@@ -42,6 +42,7 @@ use crate::{
         strategy::KNOWN_STRATEGIES,
         usage::UsageError,
     },
+    thresholds::{Known, Threshold},
 };
 pub use arms::ArmSpec;
 use blocks::Measured;
@@ -80,6 +81,8 @@ pub struct CompareOptions {
     pub gateway: Option<Url>,
     /// Where the running system's gateway has `/pools` and `/metrics`.
     pub gateway_admin: Option<String>,
+    /// Conditions under which the run has failed; see [`known`].
+    pub thresholds: Vec<Threshold>,
     /// Where all randomness begins.
     pub seed: u64,
 }
@@ -184,6 +187,22 @@ pub fn run(options: &CompareOptions) -> Result<Results, CompareError> {
     }
 }
 
+/// What a comparison with these options is going to measure.
+#[must_use]
+pub fn known(options: &CompareOptions) -> Known {
+    let searched = options.rate.is_none();
+    Known {
+        arms: options.arms.iter().map(|arm| arm.name.clone()).collect(),
+        loads: match searched {
+            true => pace::of(options.quick).loads.to_vec(),
+            false => Vec::new(),
+        },
+        highest_rates: searched,
+        faults: besides::faults_made(options),
+        revocations: besides::kinds_revoked(options),
+    }
+}
+
 /// A comparison in progress.
 struct Comparison<'a> {
     options: &'a CompareOptions,
@@ -205,11 +224,7 @@ struct Comparison<'a> {
 
 impl<'a> Comparison<'a> {
     fn begin(options: &'a CompareOptions) -> Result<Self, CompareError> {
-        let pace = if options.quick {
-            pace::QUICK
-        } else {
-            pace::THOROUGH
-        };
+        let pace = pace::of(options.quick);
         let users = options.working_sets.iter().max();
         let users = users.map_or(pace.users, |users| *users as usize);
         let progress = Progress::start(expected(options, &pace));
@@ -304,6 +319,8 @@ impl<'a> Comparison<'a> {
             findings: Vec::new(),
         };
         results.duration_seconds = self.started.elapsed().as_secs_f64();
+        let thresholds = self.options.thresholds.iter();
+        results.thresholds = thresholds.map(|one| one.evaluate(&results)).collect();
         results.findings = report::findings(&results);
         self.progress.finish();
         Ok(results)
