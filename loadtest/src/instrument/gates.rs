@@ -24,7 +24,7 @@ use crate::{
 const SELF_CHECK_PERCENT: f64 = 5.0;
 /// What the generator adds to a known latency, and its median lateness, may be so much of the
 /// smallest median that it reports: a difference between two arms is told too small by that share.
-const MEDIAN_SHARE_PERCENT: f64 = 33.0;
+const MEDIAN_SHARE_PERCENT: f64 = 50.0;
 /// Lateness may be so much of the tail that is reported: more, and the tail is the generator's.
 const TAIL_SHARE_PERCENT: f64 = 50.0;
 /// Of one CPU, for each thread of the generator. Above, it queues.
