@@ -10,6 +10,10 @@ WORKDIR /build
 ENV CARGO_PROFILE_RELEASE_DEBUG=none \
     CARGO_PROFILE_RELEASE_STRIP=symbols \
     CARGO_TERM_PROGRESS_WHEN=never
+# In place of what Cargo.toml says, for whoever wants images sooner and not the fastest ones: scripts/compose-test.sh.
+ARG CARGO_PROFILE_RELEASE_LTO
+ARG CARGO_PROFILE_RELEASE_CODEGEN_UNITS
+ARG CARGO_PROFILE_RELEASE_OPT_LEVEL
 
 # The dependencies take most of the time and change seldom, so they are a layer of their own.
 COPY Cargo.toml Cargo.lock ./

@@ -47,7 +47,6 @@ openapi: toolchain ## Renews docs/openapi/ from the services
 .PHONY: schemathesis
 schemathesis: toolchain ## Holds the services to their OpenAPI documents, three minutes
 	scripts/install.sh redis curl jq
-	cargo build --locked --workspace --bins
 	scripts/schemathesis.sh
 
 SECONDS ?= 60
@@ -68,10 +67,11 @@ browser: toolchain ## Logs in with a real browser at the page of the auth-servic
 	scripts/run-python.sh browser $(SCREENSHOT)
 
 .PHONY: bench
-bench: toolchain ## Measures the gateway against nginx and HAProxy, then the benchmarks of the crates
-	scripts/install.sh redis nginx haproxy wrk
+bench: toolchain ## Measures the gateway against nginx and HAProxy, the load generator against its peers, then the crates
+	scripts/install.sh redis nginx haproxy wrk curl jq
 	cargo build --release --locked --workspace --bins
 	scripts/bench-gateway.sh
+	scripts/bench-loadtest.sh
 	cargo bench --workspace --locked
 	cargo test --release -p gateway --lib --locked cache -- --ignored --nocapture
 

@@ -9,7 +9,7 @@ fail() {
 }
 
 usage() {
-    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3-venv c++ debootstrap docker docker-compose chromium chromedriver"
+    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3-venv c++ debootstrap docker dockerd docker-compose chromium chromedriver"
 }
 
 is_there() {
@@ -21,7 +21,7 @@ is_there() {
         python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
         docker-compose) docker compose version 2>/dev/null || command -v docker-compose ;;
         # Debian's place for servers is not on everyone's PATH.
-        nginx | haproxy | debootstrap) PATH=$PATH:/usr/sbin command -v "$1" ;;
+        nginx | haproxy | debootstrap | dockerd) PATH=$PATH:/usr/sbin command -v "$1" ;;
         *) command -v "$1" ;;
     esac >/dev/null
 }
@@ -42,7 +42,9 @@ manager() {
 package() {
     case $1:$2 in
         apt-get:redis) echo redis-server ;;
-        apt-get:docker) echo docker.io ;;
+        apt-get:docker | apt-get:dockerd) echo docker.io ;;
+        dnf:dockerd) echo moby-engine ;;
+        apk:dockerd | pacman:dockerd) echo docker ;;
         apt-get:chromedriver) echo chromium-driver ;;
         apk:chromedriver) echo chromium-chromedriver ;;
         pacman:chromedriver) echo chromium ;;

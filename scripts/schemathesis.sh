@@ -3,13 +3,13 @@
 # they do not, to a stack of real processes on loopback. Bounded by examples and by time.
 #   EXAMPLES=50    cases for each operation and phase
 #   SECONDS_EACH=40  limit of each run
+#   STATEWISE_BIN_DIR  has our programs; without it they are built
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 version=4.32.5
 target=$(realpath "${CARGO_TARGET_DIR:-target}")
 config=$PWD/scripts/schemathesis.toml
-profile=${PROFILE:-debug}
 venv=$target/schemathesis-$version
 folder=$(mktemp -d)
 stack=
@@ -25,6 +25,10 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
     python3 -m venv "$venv" || { echo "python3 with venv is missing: apt-get install python3-venv" >&2; exit 1; }
     "$venv/bin/pip" install --quiet "schemathesis==$version"
 fi
+if [ -z "${STATEWISE_BIN_DIR:-}" ]; then
+    cargo build --quiet --locked --workspace --bins
+    STATEWISE_BIN_DIR=$target/debug
+fi
 
 # Limits of guessing are for attackers, which this is; they have tests of their own. Hashes cost
 # little, so that the time goes into cases.
@@ -32,7 +36,7 @@ export AUTH_ADMIN_USERNAME=root AUTH_ADMIN_PASSWORD="correct horse battery stapl
 export AUTH_LOGIN_LIMIT_ACCOUNT_AT_ADDRESS=1000000/1s AUTH_LOGIN_LIMIT_ADDRESS=1000000/1s \
     AUTH_LOGIN_LIMIT_ACCOUNT=1000000/1s
 export AUTH_ARGON2_MEMORY_KIB=64 AUTH_ARGON2_ITERATIONS=1
-"$target/$profile/loadtest" stack up --strategy jwt --strategy session --replicas 1 \
+"$STATEWISE_BIN_DIR/loadtest" stack up --strategy jwt --strategy session --replicas 1 \
     --ready-file "$folder/ready.json" >"$folder/stack.log" 2>&1 &
 stack=$!
 for _ in $(seq 300); do

@@ -4,9 +4,16 @@ mod arguments;
 mod coupling;
 mod diff;
 mod freshness;
+mod metrics;
 mod storm;
+mod target;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -21,16 +28,21 @@ use crate::{
     results::{self, Results, ThresholdOutcome, Validity},
     subject::stack::{RedisSource, StackError, StackOptions},
     subject::strategy::Strategy,
+    thresholds::{Known, Threshold},
 };
 
 pub use arguments::Cli;
-use arguments::{Command, CompareArgs, ReportArgs, RunArgs, StackCommand, SystemArgs, UpArgs};
+use arguments::{
+    Blocks, Command, CompareArgs, ReportArgs, RunArgs, StackCommand, SystemArgs, UpArgs,
+};
 
+/// What was asked for makes no sense.
+const EXIT_USAGE: u8 = 2;
 /// A threshold did not hold.
 const EXIT_THRESHOLD: u8 = 1;
 /// The instrument, not the system, was the limit.
 const EXIT_INVALID: u8 = 3;
-/// The run cannot tell.
+/// The run cannot tell, or the system was overloaded.
 const EXIT_INCONCLUSIVE: u8 = 4;
 
 impl Cli {
@@ -49,10 +61,15 @@ impl Cli {
             Command::LoginStorm(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Diff(args) => args.run(),
+            Command::Metrics => {
+                print(&metrics::table());
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Schema => {
                 print(&format!("{:#}\n", results::schema()));
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Target(args) => args.run(),
         }
     }
 }
@@ -99,15 +116,15 @@ impl CompareArgs {
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("making the folder {}", self.out.display()))?;
         let arms = self.arms()?;
-        let options = CompareOptions {
+        let mut options = CompareOptions {
             stack: self.system.stack(interrupt),
             arms,
             quick: self.quick,
             rate: self.rate,
             rounds: match self.rounds {
                 None => Rounds::Usual,
-                Some(Some(count)) => Rounds::Fixed(count),
-                Some(None) => Rounds::Auto {
+                Some(Blocks::Count(count)) => Rounds::Fixed(count),
+                Some(Blocks::Auto) => Rounds::Auto {
                     detect: self.detect,
                     at_most: self.max_time,
                 },
@@ -122,8 +139,16 @@ impl CompareArgs {
             revocations: self.revocations,
             gateway: self.gateway,
             gateway_admin: self.gateway_admin,
+            thresholds: Vec::new(),
             seed: self.seed,
         };
+        match thresholds(&self.fail_if, &compare::known(&options)) {
+            Ok(thresholds) => options.thresholds = thresholds,
+            Err(told) => {
+                eprintln!("loadtest: --fail-if cannot be evaluated\n{told}");
+                return Ok(ExitCode::from(EXIT_USAGE));
+            }
+        }
         let results = match compare::run(&options) {
             Ok(results) => results,
             Err(CompareError::Interrupted) => return Ok(interrupt::exit_code()),
@@ -160,6 +185,21 @@ impl CompareArgs {
     }
 }
 
+/// All of them, or what is wrong with each that is.
+fn thresholds(expressions: &[String], known: &Known) -> Result<Vec<Threshold>, String> {
+    let (mut thresholds, mut wrong) = (Vec::new(), Vec::new());
+    for expression in expressions {
+        match Threshold::parse(expression, known) {
+            Ok(threshold) => thresholds.push(threshold),
+            Err(error) => wrong.push(error.to_string()),
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(thresholds),
+        false => Err(wrong.join("\n")),
+    }
+}
+
 /// Precedence 3, 1, 4: a fault of the instrument or the machine excuses every threshold, and a
 /// threshold that failed is more than one that is unclear.
 fn exit_code(results: &Results) -> ExitCode {
@@ -179,31 +219,42 @@ fn exit_code(results: &Results) -> ExitCode {
 impl RunArgs {
     fn run(self) -> anyhow::Result<ExitCode> {
         let interrupt = interrupt::on_signal().context("installing signal handlers")?;
-        let out = self.out.clone();
-        let result = run::run(&self.options(), &interrupt)?;
-        print(&result.to_string());
-        if let Some(path) = out {
+        // A file that cannot be written is found before the time is spent.
+        let out = self.out.as_deref().map(open_result).transpose()?;
+        let result = run::run(&self.options()?, &interrupt)?;
+        // First, so that nobody who stops reading costs the result.
+        if let Some((path, mut file)) = out {
             let text = serde_json::to_string_pretty(&result)? + "\n";
-            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+            file.write_all(text.as_bytes())
+                .with_context(|| format!("writing {}", path.display()))?;
         }
+        print(&result.to_string());
         Ok(if result.interrupted {
             interrupt::exit_code()
-        } else if !result.failed_answers.is_empty() {
-            ExitCode::from(EXIT_THRESHOLD)
         } else if !result.instrument_faults.is_empty() {
             ExitCode::from(EXIT_INVALID)
-        } else if !result.failed_thresholds.is_empty() {
+        } else if !result.failed_answers.is_empty() || !result.failed_thresholds.is_empty() {
             ExitCode::from(EXIT_THRESHOLD)
+        } else if !result.overload.is_empty() {
+            ExitCode::from(EXIT_INCONCLUSIVE)
         } else {
             ExitCode::SUCCESS
         })
     }
 
-    fn options(self) -> RunOptions {
+    fn options(self) -> anyhow::Result<RunOptions> {
         let defaults = Options::default();
         let connections = self.connections.unwrap_or(defaults.connections);
-        RunOptions {
+        let body = match self.body {
+            None => None,
+            Some(text) => Some(match text.strip_prefix('@') {
+                Some(file) => std::fs::read(file).with_context(|| format!("reading {file}"))?,
+                None => text.into_bytes(),
+            }),
+        };
+        Ok(RunOptions {
             url: self.url,
+            method: self.method,
             load: match self.rate {
                 Some(rate) => Load::Open {
                     rate,
@@ -212,6 +263,7 @@ impl RunArgs {
                 None => Load::Closed { connections },
             },
             headers: self.headers,
+            body,
             login: self.login,
             users: self.users,
             engine: Options {
@@ -219,14 +271,24 @@ impl RunArgs {
                 warmup: self.warmup,
                 deadline: self.deadline,
                 connections,
+                max_connections: self.max_connections,
+                threads: self.generator_threads.map_or(defaults.threads, usize::from),
+                busy_poll: self.busy_poll,
+                ca_file: self.ca,
                 seed: self.seed,
                 trace_ratio: self.trace_ratio,
                 ..defaults
             },
             max_p99: self.max_p99,
             max_error_ratio: self.max_error_ratio,
-        }
+        })
     }
+}
+
+/// Makes the file that a result will be written to.
+fn open_result(path: &Path) -> anyhow::Result<(PathBuf, File)> {
+    let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
+    Ok((path.to_owned(), file))
 }
 
 impl ReportArgs {
@@ -243,12 +305,10 @@ impl ReportArgs {
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "results are the output of this program"
-)]
+/// Writes a result to standard output. Whoever reads it may stop before its end, as `head` does.
 fn print(text: &str) {
-    print!("{text}");
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Whether an error means that a signal ended the job.

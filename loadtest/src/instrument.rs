@@ -6,3 +6,4 @@ pub mod environment;
 pub mod gates;
 pub mod machine;
 pub mod selfcheck;
+pub mod target;

@@ -18,3 +18,4 @@ pub mod report;
 pub mod results;
 pub mod stats;
 pub mod subject;
+pub mod thresholds;

@@ -6,12 +6,16 @@
 //! that stalls is seen as its users would see it (no "coordinated omission"). In a *closed loop*
 //! each connection sends its next request when the answer to the last one is complete.
 //!
-//! Sleeping to the nanosecond and building requests beforehand keep the moments of sending within
-//! tens of microseconds and the cost within ten microseconds of CPU a request; what is left of
-//! either is measured and reported with each run.
+//! A response time ends when the kernel received the last bytes of the answer (`SO_TIMESTAMPNS`),
+//! and not when they were read, so that the reader's own lateness is no part of it; that is told
+//! apart. It also lets answers lie for up to a millisecond until the next request is due: most of
+//! what a request costs the generator is being put to sleep and woken up, and one time is less
+//! than two. What it costs in the end, and how late it sends, is measured and reported with each
+//! run; `scripts/bench-loadtest.sh` shows both beside other generators.
 
 mod arm;
 mod connection;
+mod inbox;
 mod outcome;
 mod pool;
 mod reactor;
@@ -21,7 +25,7 @@ mod running;
 mod schedule;
 mod target;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -36,7 +40,7 @@ pub use schedule::{Arrivals, Schedule, Share};
 pub struct Arm {
     /// Name in the outcome.
     pub name: String,
-    /// The server, and what is requested where a variant does not say otherwise; `http` only.
+    /// The server, and what is requested where a variant does not say otherwise.
     pub url: Url,
     /// Requests, taken in turn; at least one.
     pub variants: Vec<Variant>,
@@ -79,6 +83,12 @@ pub struct Options {
     /// waits. Those used last are used first, and those at rest for a second are closed again. A
     /// server that stalls is then met by more and more connections.
     pub max_connections: Option<usize>,
+    /// Before a request is due, the thread polls for so long and does not sleep: it sends more
+    /// punctually, and takes CPU time that only a machine with spare cores has.
+    pub busy_poll: Duration,
+    /// Certificates of the authorities that `https` servers are trusted by, as PEM; without it, those
+    /// of the system.
+    pub ca_file: Option<PathBuf>,
     /// Threads that send; they share the connections and the schedule.
     pub threads: usize,
     /// Length of a slice of the timeline.
@@ -100,6 +110,8 @@ impl Default for Options {
             drain: Duration::from_secs(1),
             connections: 32,
             max_connections: None,
+            busy_poll: Duration::ZERO,
+            ca_file: None,
             threads: default_threads(),
             slice: Duration::from_millis(100),
             seed: 1,

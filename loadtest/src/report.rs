@@ -15,10 +15,11 @@ mod faults;
 mod findings;
 mod freshness;
 mod guide;
+pub mod junit;
 mod latency;
 mod load;
 mod memory;
-mod numbers;
+pub(crate) mod numbers;
 mod page;
 mod svg;
 mod text;
@@ -99,8 +100,8 @@ pub fn html(results: &Results) -> String {
     page::render(results).into_string()
 }
 
-/// Writes `results.json` and `report.html` into `folder`, which is made if needed, and returns
-/// their paths.
+/// Writes `results.json`, `report.html` and `junit.xml` into `folder`, which is made if needed, and
+/// returns the paths of the first two.
 ///
 /// # Errors
 ///
@@ -109,6 +110,8 @@ pub fn write(results: &Results, folder: &Path) -> Result<(PathBuf, PathBuf), Res
     make(folder)?;
     let json = folder.join("results.json");
     results.write(&json)?;
+    let list = folder.join("junit.xml");
+    write_whole(&list, &junit::render(results)).map_err(refused(&list))?;
     Ok((json, write_page(results, folder)?))
 }
 

@@ -225,8 +225,9 @@ async fn with_redis_killed_every_call_fails_fast_and_works_again_when_it_is_back
     for _ in 0..100 {
         assert!(store.read(&id, NOW, None).await.is_err());
     }
+    // Waiting for the deadline each time would take twenty seconds; the rest is for a busy machine.
     assert!(
-        started.elapsed() < Duration::from_millis(200),
+        started.elapsed() < Duration::from_secs(2),
         "{:?}",
         started.elapsed()
     );

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use shared::{config::Secret, session::SessionId};
 use tokio::sync::Semaphore;
 
-use crate::service::NOW;
+use crate::{eventually, service::NOW};
 
 const CLIENT: &str = "statewise-api";
 const SECRET: &str = "a-secret-of-more-than-32-characters";
@@ -143,6 +143,8 @@ impl Authority {
     pub(crate) async fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop(false).await;
+            // That does not wait for the thread which answers; it has our state until it ends.
+            eventually(async || Arc::strong_count(&self.state) == 1).await;
         }
     }
 

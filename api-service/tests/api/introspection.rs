@@ -2,19 +2,17 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
 use crate::{
+    ON_A_BUSY_MACHINE,
     authority::{Authority, Mood, TIMEOUT},
     eventually,
     keys::join_all,
     service::{NEVER, NOW, Service},
 };
-
-/// How much later than its deadline an answer may be seen when the processors are taken.
-const ON_A_BUSY_MACHINE: Duration = Duration::from_millis(750);
 
 async fn start(authority: &Authority) -> Service {
     Service::ready(authority.strategy(Duration::ZERO)).await
@@ -167,27 +165,30 @@ async fn an_active_answer_is_kept_when_configured_and_never_past_the_end_of_the_
 }
 
 /// A server that closes every connection at the second request on it, without an answer.
-fn one_request_a_connection() -> std::net::SocketAddr {
+fn one_request_a_connection() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let document = format!(
-                r#"{{"active":true,"sub":"u-1","iat":{NOW},"exp":{}}}"#,
-                NOW + 900
-            );
-            // A request of this client fits into one read.
-            let _ = stream.read(&mut [0; 4_096]).and_then(|_| {
-                let length = document.len();
-                write!(
-                    stream,
-                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{document}"
-                )
-            });
-            let _ = stream.read(&mut [0; 4_096]);
+        for stream in listener.incoming().flatten() {
+            // Each on its own: the worker threads of the service have a connection each, and keep it.
+            std::thread::spawn(move || answer_once(stream));
         }
     });
     address
+}
+
+fn answer_once(mut stream: TcpStream) {
+    let until = NOW + 900;
+    let document = format!(r#"{{"active":true,"sub":"u-1","iat":{NOW},"exp":{until}}}"#);
+    // A request of this client fits into one read.
+    let _ = stream.read(&mut [0; 4_096]).and_then(|_| {
+        let length = document.len();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{document}"
+        )
+    });
+    let _ = stream.read(&mut [0; 4_096]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,8 @@ use std::{
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
 use rustix::net::{self, AddressFamily, SocketType, sockopt};
 
+use crate::eventually;
+
 /// What the issuer does when it is asked for its keys.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
@@ -78,6 +80,8 @@ impl Issuer {
     pub(crate) async fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop(false).await;
+            // That does not wait for the thread which answers; it has our state until it ends.
+            eventually(async || Arc::strong_count(&self.state) == 1).await;
         }
     }
 

@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How much later than its deadline an answer may be seen when the processors are taken.
+const ON_A_BUSY_MACHINE: Duration = Duration::from_secs(2);
 
 /// Waits for a condition, looking again every few milliseconds.
 #[track_caller]

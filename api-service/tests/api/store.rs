@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use shared::session::SessionId;
 
 use crate::{
-    eventually,
+    ON_A_BUSY_MACHINE, eventually,
     redis::{Redis, TIMEOUT},
     service::{NOW, Service, session},
     verdicts::log_in,
@@ -13,8 +13,6 @@ use crate::{
 
 /// From when Redis is back to when sessions are decided again.
 const BACK_WITHIN: Duration = Duration::from_secs(1);
-/// How much later than its deadline an answer may be seen when the processors are taken.
-const ON_A_BUSY_MACHINE: Duration = Duration::from_millis(750);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ended_session_is_refused_at_once() {

@@ -16,7 +16,7 @@ use crate::{
 /// Starts or finds a system, drives it, breaks it, compares, reports.
 ///
 /// Exit codes: 0 done · 1 a threshold failed, or the job could not be done · 2 usage · 3 invalid: the
-/// instrument was the limit · 4 inconclusive · 130 interrupted.
+/// instrument was the limit · 4 overloaded or inconclusive · 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version)]
 pub struct Cli {
@@ -43,9 +43,15 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// Compares two results.json of the same machine
     Diff(DiffArgs),
+    /// Lists what can be measured: ids for --fail-if and results.json, units, meaning
+    Metrics,
     /// Prints the JSON Schema of results.json
     #[command(hide = true)]
     Schema,
+    /// Serves known latencies until SIGINT or SIGTERM: what scripts/trust holds this program to.
+    /// Prints its URL at once, and at its end what serving took, as JSON
+    #[command(hide = true)]
+    Target(TargetArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -95,7 +101,7 @@ pub(super) struct CompareArgs {
     pub(super) rate: Option<f64>,
     /// Blocks that are measured, or "auto": until --detect can be seen [default: 10, with --quick 7]
     #[arg(long, value_name = "N|auto", value_parser = rounds)]
-    pub(super) rounds: Option<Option<u32>>,
+    pub(super) rounds: Option<Blocks>,
     /// With --rounds auto: the difference that every headline row shall be able to show
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
     pub(super) detect: f64,
@@ -126,7 +132,11 @@ pub(super) struct CompareArgs {
     /// Revocations per strategy whose lag is measured; 0: none [default: 200, with --quick 40]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=10_000))]
     pub(super) revocations: Option<u32>,
-    /// Where results.json and report.html go
+    /// A condition under which the run has failed (exit code 1), such as 'p99(session) > 5ms' or
+    /// 'ratio(cpu, session, jwt) > 1.3'; can be given several times; see `loadtest metrics`
+    #[arg(long = "fail-if", value_name = "EXPR")]
+    pub(super) fail_if: Vec<String>,
+    /// Where results.json, report.html and junit.xml go
     #[arg(long, value_name = "DIR", default_value = "statewise-results")]
     pub(super) out: PathBuf,
     /// The same seed gives the same schedule
@@ -208,15 +218,33 @@ pub(super) struct StormArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// What is requested, http only
+    /// What is requested; credentials in it are sent as HTTP Basic
     #[arg(long)]
     pub(super) url: Url,
+    /// With which method
+    #[arg(long, value_name = "M", default_value = "GET")]
+    pub(super) method: String,
+    /// With which body: the text itself, or @FILE
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(super) body: Option<String>,
     /// Open loop: requests per second
     #[arg(long, value_name = "R", value_parser = rate, required_unless_present = "connections")]
     pub(super) rate: Option<f64>,
-    /// Without --rate a closed loop on this many connections; with it, connections to begin with
+    /// Connections, each busy at all times without --rate; with it, requests wait for a free one [default: 32]
     #[arg(long, value_name = "C")]
     pub(super) connections: Option<usize>,
+    /// Open loop: one more connection for each request that waits, up to so many [default: no more than --connections]
+    #[arg(long, value_name = "M", requires = "rate")]
+    pub(super) max_connections: Option<usize>,
+    /// Threads that send [default: 1 below four cores, else 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) generator_threads: Option<u16>,
+    /// Polls for so long before each request is due, in place of sleeping: more punctual, more CPU time
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(super) busy_poll: Duration,
+    /// Certificates of the authorities that an https server is trusted by, as PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// Open loop: how requests arrive
     #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
     pub(super) arrivals: Arrivals,
@@ -279,6 +307,13 @@ pub(super) struct DiffArgs {
     pub(super) max_ratio: Option<f64>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct TargetArgs {
+    /// Time from a request to its answer; of several, each request takes the next one, over and over
+    #[arg(long = "delay", value_name = "TIME", value_delimiter = ',', value_parser = humantime::parse_duration)]
+    pub(super) delays: Vec<Duration>,
+}
+
 fn strategy(text: &str) -> Result<String, String> {
     match Strategy::named(text) {
         Some(_) => Ok(text.to_owned()),
@@ -286,10 +321,17 @@ fn strategy(text: &str) -> Result<String, String> {
     }
 }
 
-fn rounds(text: &str) -> Result<Option<u32>, String> {
+/// How many blocks `--rounds` asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Blocks {
+    Count(u32),
+    Auto,
+}
+
+fn rounds(text: &str) -> Result<Blocks, String> {
     match text.parse::<u32>() {
-        Ok(count) if (2..=1_000).contains(&count) => Ok(Some(count)),
-        _ if text == "auto" => Ok(None),
+        Ok(count) if (2..=1_000).contains(&count) => Ok(Blocks::Count(count)),
+        _ if text == "auto" => Ok(Blocks::Auto),
         _ => Err("a number from 2 to 1000, or auto, is needed".to_owned()),
     }
 }
@@ -356,10 +398,15 @@ mod tests {
             "loadtest run --url http://h/ --connections 32 --login jwt --users 4 --out f",
             "loadtest compare --arm a=jwt --arm b=jwt,env=AUTH_ALGORITHM=EdDSA --rounds auto --detect 3% --working-set 32,10000",
             "loadtest compare --strategy jwt --strategy jwt --rounds 12 --connections 8",
+            "loadtest run --url https://h/ --rate 9 --connections 4 --max-connections 8 --ca f --busy-poll 20us \
+             --generator-threads 2 --method POST --body @f --header A:b --header C:d",
+            "loadtest compare --fail-if p99(jwt)>5ms --fail-if cpu(jwt)>100us",
             "loadtest coupling --quick",
             "loadtest coupling --strategy jwt --fault redis_slow --fault auth_outlasting --repetitions 5 \
              --form alone --rate 200 --out f",
             "loadtest report results.json",
+            "loadtest metrics",
+            "loadtest target --delay 500us,2ms",
         ] {
             let parsed = Cli::try_parse_from(line.split_whitespace());
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
@@ -372,6 +419,8 @@ mod tests {
             "loadtest",
             "loadtest run --url http://h/",
             "loadtest run --url http://h/ --rate 0",
+            "loadtest run --url http://h/ --connections 1 --max-connections 2",
+            "loadtest run --url http://h/ --rate 1 --generator-threads 0",
             "loadtest run --url http://h/ --rate 1 --max-error-ratio 2",
             "loadtest run --url nonsense --rate 1",
             "loadtest compare --replicas 0",

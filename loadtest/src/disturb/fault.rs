@@ -4,7 +4,10 @@
 //! more is an entry there. What a kind does is in [`Fault::begin`] and [`Fault::end`], once for all
 //! targets.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use super::{
     links::Links,
@@ -23,8 +26,19 @@ pub struct Fault {
     pub kind: Kind,
     /// To what.
     pub target: Target,
-    /// Whether the shortest form makes it too.
-    pub quick: bool,
+    /// The shortest pass over all faults that makes it.
+    pub pass: Pass,
+}
+
+/// How many faults are made, from few to all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pass {
+    /// Those that tell most within seconds.
+    Quick,
+    /// Those that tell something of the usual strategies within seconds.
+    Full,
+    /// All.
+    Thorough,
 }
 
 /// What is done.
@@ -80,22 +94,22 @@ const DOWN: Duration = Duration::from_millis(300);
 
 /// Every fault that is made.
 pub const FAULTS: [Fault; 13] = [
-    fault("redis_hung", "Redis hung", Kind::Hung, Target::Redis).quick(),
-    fault("redis_killed", "Redis killed", Kind::Killed, Target::Redis).quick(),
+    fault("redis_hung", "Redis hung", Kind::Hung, Target::Redis).from(Pass::Quick),
+    fault("redis_killed", "Redis killed", Kind::Killed, Target::Redis).from(Pass::Quick),
     fault(
         "auth_killed",
         "Auth service killed",
         Kind::Killed,
         Target::Auth,
     )
-    .quick(),
+    .from(Pass::Quick),
     fault(
         "replica_killed",
         "API replica killed",
         Kind::Killed,
         Target::Replica,
     )
-    .quick(),
+    .from(Pass::Quick),
     fault(
         "redis_restarted_empty",
         "Redis restarted empty",
@@ -131,14 +145,18 @@ pub const FAULTS: [Fault; 13] = [
         "API replica hung",
         Kind::Hung,
         Target::Replica,
-    ),
+    )
+    // The gateway needs seconds to see it.
+    .from(Pass::Thorough),
     fault("auth_hung", "Auth service hung", Kind::Hung, Target::Auth),
     fault(
         "api_auth_slow",
         "Auth service slow for the API",
         Kind::Slow { delay: SLOW },
         Target::ApiToAuth,
-    ),
+    )
+    // Of one strategy only.
+    .from(Pass::Thorough),
     fault(
         "auth_outlasting",
         "Auth service killed for longer than a token lives",
@@ -153,7 +171,7 @@ const fn fault(id: &'static str, title: &'static str, kind: Kind, target: Target
         title,
         kind,
         target,
-        quick: false,
+        pass: Pass::Full,
     }
 }
 
@@ -179,11 +197,14 @@ pub enum FaultError {
 }
 
 impl Fault {
-    const fn quick(self) -> Self {
-        Self {
-            quick: true,
-            ..self
-        }
+    const fn from(self, pass: Pass) -> Self {
+        Self { pass, ..self }
+    }
+
+    /// Every fault that a pass makes.
+    #[must_use]
+    pub fn of(pass: Pass) -> Vec<&'static Self> {
+        FAULTS.iter().filter(|fault| fault.pass <= pass).collect()
     }
 
     /// The fault of this id; `None` when there is none.
@@ -245,12 +266,13 @@ impl Fault {
         }
     }
 
-    /// Makes the fault. With [`Kind::RestartedEmpty`] the process runs again when this returns.
+    /// Makes the fault. With [`Kind::RestartedEmpty`] the process runs again when this returns, and what
+    /// is given is the moment at which it was started.
     ///
     /// # Errors
     ///
     /// A process has ended already, or the links have.
-    pub fn begin(&self, site: &Site<'_>) -> Result<(), FaultError> {
+    pub fn begin(&self, site: &Site<'_>) -> Result<Option<Instant>, FaultError> {
         let processes = self.processes(site.strategies);
         let each = |act: &dyn Fn(&str) -> Result<(), StackError>| {
             processes.iter().try_for_each(|name| act(name))
@@ -261,13 +283,15 @@ impl Fault {
             Kind::RestartedEmpty { down } => {
                 each(&|name| site.stack.kill9(name))?;
                 std::thread::sleep(down);
+                let started = Instant::now();
                 each(&|name| site.stack.restart(name))?;
+                return Ok(Some(started));
             }
             Kind::Slow { delay } => self.set(site, delay, Passage::Open)?,
             Kind::Refusing => self.set(site, Duration::ZERO, Passage::Refused)?,
             Kind::Partitioned => self.set(site, Duration::ZERO, Passage::Stalled)?,
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Undoes the fault. Returns when the processes run, which is before they are ready.

@@ -41,6 +41,7 @@ use crate::{
         strategy::KNOWN_STRATEGIES,
         usage::UsageError,
     },
+    thresholds::{Known, Threshold},
 };
 pub use arms::ArmSpec;
 use blocks::Measured;
@@ -79,6 +80,8 @@ pub struct CompareOptions {
     pub gateway: Option<Url>,
     /// Where the running system's gateway has `/pools` and `/metrics`.
     pub gateway_admin: Option<String>,
+    /// Conditions under which the run has failed; see [`known`].
+    pub thresholds: Vec<Threshold>,
     /// Where all randomness begins.
     pub seed: u64,
 }
@@ -183,6 +186,22 @@ pub fn run(options: &CompareOptions) -> Result<Results, CompareError> {
     }
 }
 
+/// What a comparison with these options is going to measure.
+#[must_use]
+pub fn known(options: &CompareOptions) -> Known {
+    let searched = options.rate.is_none();
+    Known {
+        arms: options.arms.iter().map(|arm| arm.name.clone()).collect(),
+        loads: match searched {
+            true => pace::of(options.quick).loads.to_vec(),
+            false => Vec::new(),
+        },
+        highest_rates: searched,
+        faults: besides::faults_made(options),
+        revocations: besides::kinds_revoked(options),
+    }
+}
+
 /// A comparison in progress.
 struct Comparison<'a> {
     options: &'a CompareOptions,
@@ -204,20 +223,19 @@ struct Comparison<'a> {
 
 impl<'a> Comparison<'a> {
     fn begin(options: &'a CompareOptions) -> Result<Self, CompareError> {
-        let pace = if options.quick {
-            pace::QUICK
-        } else {
-            pace::THOROUGH
-        };
+        let pace = pace::of(options.quick);
         let users = options.working_sets.iter().max();
         let users = users.map_or(pace.users, |users| *users as usize);
         let progress = Progress::start(expected(options, &pace));
         let (started, started_at) = (Instant::now(), SystemTime::now());
         progress.step("looking whether the machine is quiet");
         let at_rest = machine::at_rest()?;
-        let mut environment = environment::read(match options.gateway {
-            Some(_) => Origin::Found,
-            None => Origin::Started,
+        // A server of somebody else's was found as well, whatever is started beside it: its work
+        // cannot be told from other work.
+        let found = options.gateway.is_some() || options.arms.iter().any(|arm| arm.url.is_some());
+        let mut environment = environment::read(match found {
+            true => Origin::Found,
+            false => Origin::Started,
         });
         progress.step("starting the system");
         // The baseline once more: what it shows against itself is no difference.
@@ -300,6 +318,8 @@ impl<'a> Comparison<'a> {
             findings: Vec::new(),
         };
         results.duration_seconds = self.started.elapsed().as_secs_f64();
+        let thresholds = self.options.thresholds.iter();
+        results.thresholds = thresholds.map(|one| one.evaluate(&results)).collect();
         results.findings = report::findings(&results);
         self.progress.finish();
         Ok(results)

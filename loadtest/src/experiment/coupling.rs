@@ -20,7 +20,7 @@ use std::{
 
 use crate::{
     disturb::{
-        fault::{FAULTS, Fault, FaultError},
+        fault::{Fault, FaultError, Pass},
         links::Links,
         proxy::{self, Proxies},
     },
@@ -48,7 +48,7 @@ pub struct CouplingOptions {
     /// The system that is started. Cancelling its interrupt ends the experiment with
     /// [`CouplingError::Interrupted`].
     pub stack: StackOptions,
-    /// The faults to make, of [`FAULTS`].
+    /// The faults to make.
     pub faults: Vec<&'static Fault>,
     /// How often each is made, per form.
     pub repetitions: u32,
@@ -80,7 +80,7 @@ impl CouplingOptions {
     pub fn quick(stack: StackOptions, rate_per_second: f64, seed: u64) -> Self {
         Self {
             stack,
-            faults: FAULTS.iter().filter(|fault| fault.quick).collect(),
+            faults: Fault::of(Pass::Quick),
             repetitions: 1,
             forms: vec![Form::AllAtOnce],
             rate_per_second,
@@ -95,11 +95,11 @@ impl CouplingOptions {
         }
     }
 
-    /// Within three minutes for two strategies: every fault, three times, all strategies at once.
+    /// Within three minutes for two strategies: most faults, three times, all strategies at once.
     #[must_use]
     pub fn full(stack: StackOptions, rate_per_second: f64, seed: u64) -> Self {
         Self {
-            faults: FAULTS.iter().collect(),
+            faults: Fault::of(Pass::Full),
             repetitions: 3,
             starts: 3,
             ..Self::quick(stack, rate_per_second, seed)
@@ -111,11 +111,12 @@ impl CouplingOptions {
     #[must_use]
     pub fn thorough(stack: StackOptions, rate_per_second: f64, seed: u64) -> Self {
         Self {
+            faults: Fault::of(Pass::Thorough),
             forms: vec![Form::AllAtOnce, Form::Alone],
             users: 16,
             baseline: Duration::from_secs(1),
             fault: Duration::from_secs(7),
-            recovery: Duration::from_secs(4),
+            recovery: Duration::from_secs(3),
             ..Self::full(stack, rate_per_second, seed)
         }
     }
@@ -375,6 +376,7 @@ fn wait_until(moment: Instant, options: &CouplingOptions) -> Result<(), Coupling
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disturb::fault::FAULTS;
 
     fn options() -> CouplingOptions {
         CouplingOptions::thorough(StackOptions::default(), 100.0, 7)

@@ -1,7 +1,9 @@
 //! `loadtest run`: one stream of requests to any URL, with thresholds.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -14,20 +16,27 @@ use crate::{
 
 /// 99th percentile of the generator's own lateness above which it was the limit.
 const SEND_LAG_LIMIT: Duration = Duration::from_millis(2);
-/// Share of one CPU, in percent, above which the generator was the limit.
+/// Share of the time, in percent, for which its threads may be busy: above, the generator was the
+/// limit.
 const GENERATOR_CPU_LIMIT: f64 = 95.0;
+/// Share of the requests that must be answered in the measured time; below, the system is overloaded.
+const ACHIEVED_SHARE: f64 = 0.99;
 /// Runs longer than this have a timeline in seconds.
 const FINE_TIMELINE: Duration = Duration::from_secs(120);
 
 /// What is driven, and what must hold.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// What is requested.
+    /// What is requested. Credentials in it become an `Authorization` header (RFC 7617).
     pub url: Url,
+    /// With which method.
+    pub method: String,
     /// How many and when.
     pub load: Load,
     /// Header fields of every request.
     pub headers: Vec<(String, String)>,
+    /// Body of every request; of no stated type unless a header names one.
+    pub body: Option<Vec<u8>>,
     /// Logs users in for this strategy, through the server of the URL.
     pub login: Option<String>,
     /// How many users.
@@ -65,7 +74,8 @@ pub struct RunResult {
     pub asked_per_second: Option<f64>,
     /// 2xx answers per second of the measured time.
     pub achieved_per_second: f64,
-    /// From the intended moment of sending to the last byte of a 2xx answer.
+    /// From the intended moment of sending to the last byte of a 2xx answer. Ends when the kernel
+    /// received it, where the kernel says so, and otherwise when it was read.
     pub response_time: Latency,
     /// From the actual moment of sending.
     pub service_time: Latency,
@@ -73,6 +83,11 @@ pub struct RunResult {
     pub failure_time: Latency,
     /// The generator's own lateness.
     pub send_lag: Latency,
+    /// The wait for a free connection, which is part of the response time.
+    pub connection_wait: Latency,
+    /// From the kernel's receiving the last byte of an answer to its being read; not part of the
+    /// response time.
+    pub receive_lateness: Latency,
     /// Answers by HTTP status.
     pub answers: Vec<StatusCount>,
     /// Requests without a 2xx answer, by kind.
@@ -85,16 +100,28 @@ pub struct RunResult {
     pub generator_cpu_us_per_request: f64,
     /// Share of the time for which the generator's threads were busy, in percent.
     pub generator_cpu_percent: f64,
+    /// Threads that sent.
+    pub generator_threads: usize,
     /// Connections that were opened.
     pub connections_opened: u64,
+    /// Connections that were open at the same time, at most.
+    pub connections_open: u64,
+    /// Why a connection could not be opened, if one could not: of the last one.
+    pub connect_fault: Option<String>,
+    /// The distributions above by their names, in µs: HdrHistogram's V2 form, compressed, in base64.
+    /// Those of several runs can be added.
+    pub histograms: BTreeMap<&'static str, String>,
     /// Ended early by a signal.
     pub interrupted: bool,
-    /// Thresholds about answers that did not hold: a generator that was late excuses none of them.
+    /// Thresholds about answers that did not hold.
     pub failed_answers: Vec<String>,
     /// Thresholds about latency that did not hold.
     pub failed_thresholds: Vec<String>,
     /// Why the generator, and not the system, was the limit; empty when it was not.
     pub instrument_faults: Vec<String>,
+    /// How the system fell short of the rate that was asked for, while the generator was in time;
+    /// empty when it did not.
+    pub overload: Vec<String>,
 }
 
 /// Drives the URL.
@@ -109,16 +136,36 @@ pub fn run(options: &RunOptions, interrupt: &CancellationToken) -> Result<RunRes
     if engine_options.duration > FINE_TIMELINE {
         engine_options.slice = Duration::from_secs(1);
     }
+    let mut options = options.clone();
+    if let Some(authorization) = take_credentials(&mut options.url) {
+        options.headers.push(authorization);
+    }
     let arm = Arm {
         name: "run".to_owned(),
         url: options.url.clone(),
-        variants: variants(options)?,
+        variants: variants(&options)?,
         load: options.load,
     };
     Ok(RunResult::of(
         &load::run(engine_options, vec![arm])?,
-        options,
+        &options,
     ))
+}
+
+/// Takes the credentials out of a URL, so that nothing prints them, and gives the header that has
+/// them (RFC 7617).
+fn take_credentials(url: &mut Url) -> Option<(String, String)> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    // They fail only for URLs that cannot have credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let value = format!("Basic {}", BASE64_STANDARD.encode(pair));
+    Some(("Authorization".to_owned(), value))
 }
 
 fn variants(options: &RunOptions) -> Result<Vec<Variant>, RunError> {
@@ -133,13 +180,17 @@ fn variants(options: &RunOptions) -> Result<Vec<Variant>, RunError> {
             Users::register(&gateway, options.users)?.log_in(credential)?
         }
     };
-    let with_headers = |variant: Variant| {
-        let headers = options.headers.iter();
-        headers.fold(variant, |variant, (name, value)| {
-            variant.header(name, value)
-        })
+    let complete = |mut variant: Variant| {
+        variant = variant.method(&options.method);
+        for (name, value) in &options.headers {
+            variant = variant.header(name, value);
+        }
+        match &options.body {
+            Some(body) => variant.body("application/octet-stream", body.clone()),
+            None => variant,
+        }
     };
-    Ok(variants.into_iter().map(with_headers).collect())
+    Ok(variants.into_iter().map(complete).collect())
 }
 
 impl RunResult {
@@ -165,6 +216,8 @@ impl RunResult {
             service_time: arm.service_time.summary(true),
             failure_time: arm.failure_time.summary(false),
             send_lag: arm.send_lag.summary(false),
+            connection_wait: arm.connection_wait.summary(false),
+            receive_lateness: arm.receive_lateness.summary(false),
             answers: arm
                 .outcomes
                 .iter()
@@ -183,13 +236,28 @@ impl RunResult {
             response_bytes: arm.response_bytes as f64 / answered,
             generator_cpu_us_per_request: run.cpu_us_per_request(),
             generator_cpu_percent: run.busy_percent(),
+            generator_threads: run.threads,
             connections_opened: arm.connections_opened,
+            connections_open: arm.connections_open,
+            connect_fault: arm.connect_fault.clone(),
+            histograms: BTreeMap::from([
+                ("response_time", arm.response_time.to_v2()),
+                ("service_time", arm.service_time.to_v2()),
+                ("failure_time", arm.failure_time.to_v2()),
+                ("send_lag", arm.send_lag.to_v2()),
+                ("connection_wait", arm.connection_wait.to_v2()),
+                ("receive_lateness", arm.receive_lateness.to_v2()),
+            ]),
             interrupted: run.interrupted,
             failed_answers: failed_answers(arm, options),
             failed_thresholds: failed_thresholds(arm, options),
             instrument_faults: Vec::new(),
+            overload: Vec::new(),
         };
         result.instrument_faults = instrument_faults(&result, options);
+        if result.instrument_faults.is_empty() && !result.interrupted {
+            result.overload = overload(arm, options);
+        }
         result
     }
 }
@@ -240,11 +308,27 @@ fn instrument_faults(result: &RunResult, options: &RunOptions) -> Vec<String> {
     }
     if result.generator_cpu_percent > GENERATOR_CPU_LIMIT {
         faults.push(format!(
-            "the generator used {:.0} % of a CPU; the limit is {GENERATOR_CPU_LIMIT:.0} %",
+            "the generator's threads were busy {:.0} % of the time; the limit is {GENERATOR_CPU_LIMIT:.0} %",
             result.generator_cpu_percent
         ));
     }
     faults
+}
+
+/// Requests were due faster than they were answered. Those in flight at the end, at most one a
+/// connection, are not missing.
+fn overload(arm: &ArmOutcome, options: &RunOptions) -> Vec<String> {
+    if matches!(options.load, Load::Closed { .. }) {
+        return Vec::new();
+    }
+    let answered = arm.good_in_window + arm.connections_open;
+    if answered as f64 >= ACHIEVED_SHARE * arm.scheduled as f64 {
+        return Vec::new();
+    }
+    vec![format!(
+        "{} of the {} requests had a good answer within the measured time, and the generator was in time",
+        arm.good_in_window, arm.scheduled
+    )]
 }
 
 /// As lines for a terminal.
@@ -264,6 +348,8 @@ impl std::fmt::Display for RunResult {
             ("response time", &self.response_time),
             ("service time", &self.service_time),
             ("send lag", &self.send_lag),
+            ("connection wait", &self.connection_wait),
+            ("read late", &self.receive_lateness),
         ] {
             let Latency {
                 p50_us,
@@ -297,13 +383,21 @@ impl std::fmt::Display for RunResult {
         writeln!(out, "errors: {}", counts(errors.collect()))?;
         writeln!(
             out,
-            "bytes/request: {:.0} sent, {:.0} received; {} connections",
-            self.request_bytes, self.response_bytes, self.connections_opened
+            "bytes/request: {:.0} sent, {:.0} received",
+            self.request_bytes, self.response_bytes
         )?;
         writeln!(
             out,
-            "generator: {:.1} µs CPU/request, {:.0} % of a CPU",
-            self.generator_cpu_us_per_request, self.generator_cpu_percent
+            "connections: {} open, {} opened",
+            self.connections_open, self.connections_opened
+        )?;
+        if let Some(fault) = &self.connect_fault {
+            writeln!(out, "a connection could not be opened: {fault}")?;
+        }
+        writeln!(
+            out,
+            "generator: {:.1} µs CPU/request, busy {:.0} % of the time, threads: {}",
+            self.generator_cpu_us_per_request, self.generator_cpu_percent, self.generator_threads
         )?;
         for threshold in self.failed_answers.iter().chain(&self.failed_thresholds) {
             writeln!(out, "FAILED: {threshold}")?;
@@ -311,6 +405,27 @@ impl std::fmt::Display for RunResult {
         for fault in &self.instrument_faults {
             writeln!(out, "INVALID: {fault}")?;
         }
+        for fault in &self.overload {
+            writeln!(out, "OVERLOADED: {fault}")?;
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_of_a_url_become_a_header_and_leave_the_url() {
+        let mut url = Url::parse("http://a%40b:p%3Aw@h/path").unwrap();
+        let (name, value) = take_credentials(&mut url).unwrap();
+        assert_eq!(url.as_str(), "http://h/path");
+        let expected = BASE64_STANDARD.encode("a@b:p:w");
+        assert_eq!(
+            (name.as_str(), value),
+            ("Authorization", format!("Basic {expected}"))
+        );
+        assert_eq!(take_credentials(&mut url), None);
     }
 }

@@ -1,17 +1,15 @@
 //! Whether the generator measures what is there: it drives a target whose latency is known.
 
-mod target;
-
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::target::Target;
 use crate::{
     load::{self, Arm, Arrivals, EngineError, EngineOutcome, Load, Options, Variant},
     results::SelfCheck,
 };
-use target::Target;
 
 /// Latency of the target. Long against the few tens of microseconds that any loopback exchange
 /// takes, which are part of what is measured and not of what is known.
@@ -74,9 +72,9 @@ pub fn run(
 }
 
 fn drive(delay: Duration, load: Load, options: Options) -> Result<EngineOutcome, SelfCheckError> {
-    let target = Target::start(delay)?;
+    let target = Target::start(vec![delay])?;
     let mut url = Url::parse("http://127.0.0.1/").expect("a constant URL");
-    url.set_port(Some(target.address.port()))
+    url.set_port(Some(target.address().port()))
         .expect("an http URL can have a port");
     let arm = Arm {
         name: "self-check".to_owned(),

@@ -7,6 +7,7 @@ use rustix::event::epoll::EventFlags;
 use super::{
     Arm, Load, Options,
     connection::{InFlight, Pending, Progress, State},
+    inbox::Inbox,
     outcome::{ArmOutcome, Ended, Outcome},
     pool::{ENDING, Opening, Place, Pool},
     request::Requests,
@@ -40,6 +41,8 @@ pub(super) struct RunningArm {
     /// Requests in flight in the order of their deadlines. May hold some that have ended.
     in_flight: VecDeque<(Duration, Place)>,
     busy: usize,
+    /// The kernel tells when it received what is read.
+    stamped: bool,
     outcome: ArmOutcome,
 }
 
@@ -78,12 +81,13 @@ impl RunningArm {
             pool: Pool::new(
                 epoll,
                 number,
-                target.addresses.clone(),
+                target.clone(),
                 share.part_of(least),
                 share.part_of(most),
             ),
             in_flight: VecDeque::new(),
             busy: 0,
+            stamped: false,
             outcome: ArmOutcome::new(&arm.name, options.warmup, options.duration, options.slice),
         }
     }
@@ -98,10 +102,10 @@ impl RunningArm {
     }
 
     /// Handles what happened to a connection before the schedule begins.
-    pub(super) fn settle(&mut self, place: Place, flags: EventFlags) {
+    pub(super) fn settle(&mut self, place: Place, flags: EventFlags, inbox: &mut Inbox) {
         match self.pool.get(place).map(|connection| &connection.state) {
             Some(State::Opening { .. }) => {
-                self.pool.advance(place, flags, Duration::ZERO);
+                self.pool.advance(place, inbox, Duration::ZERO);
             }
             Some(_) if flags.intersects(ENDING) => {
                 self.pool.close(place);
@@ -138,8 +142,18 @@ impl RunningArm {
             }
     }
 
-    /// Turns to everything that is due, sends what can be sent, gives up what is too late.
-    pub(super) fn advance(&mut self, now: Duration) {
+    /// Whether nothing is lost when answers are left in the kernel for a moment: it says when they
+    /// came, and no request waits for a connection.
+    pub(super) fn can_leave_answers(&self) -> bool {
+        self.schedule.is_some()
+            && self.stamped
+            && self.queue.is_empty()
+            && self.pool.has_free()
+            && !self.pool.is_opening()
+    }
+
+    /// Turns to everything that is due, and sends what can be sent.
+    pub(super) fn send_due(&mut self, now: Duration) {
         while let Some(due) = self.next_due().filter(|due| *due <= now) {
             let number = self.next_number();
             self.queue.push_back(Pending {
@@ -151,8 +165,12 @@ impl RunningArm {
                 schedule.advance_by(self.share.of);
             }
         }
-        self.expire(now);
         self.dispatch(now);
+    }
+
+    /// Gives up what is too late, and closes what is not needed.
+    pub(super) fn tidy(&mut self, now: Duration) {
+        self.expire(now);
         self.pool.close_rested(now);
     }
 
@@ -216,16 +234,16 @@ impl RunningArm {
         place: Place,
         flags: EventFlags,
         now: Duration,
-        buffer: &mut [u8],
+        inbox: &mut Inbox,
     ) {
         match self.pool.get(place).map(|connection| &connection.state) {
             None => return,
             Some(State::Opening { .. }) => {
-                if self.pool.advance(place, flags, now) == Opening::Refused {
+                if self.pool.advance(place, inbox, now) == Opening::Refused {
                     self.refused(now);
                 }
             }
-            Some(_) => self.transfer(place, flags, now, buffer),
+            Some(_) => self.transfer(place, flags, now, inbox),
         }
         self.dispatch(now);
     }
@@ -244,7 +262,7 @@ impl RunningArm {
     }
 
     /// Writes what is left to write and reads all that has come: there is one event for it.
-    fn transfer(&mut self, place: Place, flags: EventFlags, now: Duration, buffer: &mut [u8]) {
+    fn transfer(&mut self, place: Place, flags: EventFlags, now: Duration, inbox: &mut Inbox) {
         let ending = flags.intersects(ENDING);
         if flags.contains(EventFlags::OUT)
             && let Some(connection) = self.pool.get(place)
@@ -257,22 +275,26 @@ impl RunningArm {
             return;
         }
         while let Some(connection) = self.pool.get(place) {
-            match connection.receive(buffer, ending) {
+            match connection.receive(inbox, ending) {
                 Progress::Drained => return,
                 Progress::More => {}
                 Progress::Failed(outcome) => self.close(place, outcome, now),
                 Progress::Answered { answer, drained } => {
                     let outcome = Outcome::Status(answer.status);
+                    let at = self.received(place, now, inbox);
+                    let Some(connection) = self.pool.get(place) else {
+                        return;
+                    };
                     // An answer before the request was sent in full: the rest would be taken for
                     // the next one.
                     if !answer.reusable || connection.wants_to_write() {
-                        self.close(place, outcome, now);
+                        self.close(place, outcome, at);
                     } else if let State::Busy(in_flight) =
                         std::mem::replace(&mut connection.state, State::Idle)
                     {
                         self.busy -= 1;
                         self.pool.rest(place, now);
-                        self.ended(in_flight.pending, Some(&in_flight), outcome, now);
+                        self.ended(in_flight.pending, Some(&in_flight), outcome, at);
                         if drained {
                             return;
                         }
@@ -280,6 +302,23 @@ impl RunningArm {
                 }
             }
         }
+    }
+
+    /// When the kernel received the end of the answer on a connection, as far as it says so. Our
+    /// reading may be later, which is noted.
+    fn received(&mut self, place: Place, now: Duration, inbox: &Inbox) -> Duration {
+        let state = self.pool.get(place).map(|connection| &connection.state);
+        let (age, Some(State::Busy(in_flight))) = (inbox.age(), state) else {
+            return now;
+        };
+        self.stamped = age.is_some();
+        // Not before it was asked for: then a clock was set in between.
+        let at = age.and_then(|age| now.checked_sub(age));
+        let Some(at) = at.filter(|at| *at >= in_flight.sent) else {
+            return now;
+        };
+        self.outcome.receive_lateness.record(now - at);
+        at
     }
 
     /// Closes a connection; a request that was in flight on it ended with `outcome`.
@@ -345,6 +384,7 @@ impl RunningArm {
         }
         self.outcome.connections_opened = self.pool.opened;
         self.outcome.connections_open = self.pool.most_open;
+        self.outcome.connect_fault = self.pool.fault;
         self.outcome
     }
 }

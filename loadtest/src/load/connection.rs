@@ -6,11 +6,14 @@ use std::{
     time::Duration,
 };
 
+use rustls::ClientConnection;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
+    inbox::{Inbox, Stamped, stamp_what_is_received},
     outcome::Outcome,
     response::{Answer, ResponseReader},
+    target::Tls,
 };
 
 /// What a connection does.
@@ -45,7 +48,9 @@ pub(super) struct Pending {
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) state: State,
+    tls: Option<Box<ClientConnection>>,
     reader: ResponseReader,
+    /// What the socket would not take; `tls` keeps its own.
     unsent: Vec<u8>,
 }
 
@@ -66,7 +71,12 @@ pub(super) enum Progress {
 }
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr, addresses_left: usize) -> io::Result<Self> {
+    pub(super) fn open(
+        address: SocketAddr,
+        tls: Option<&Tls>,
+        addresses_left: usize,
+    ) -> io::Result<Self> {
+        let tls = tls.map(Tls::begin).transpose()?.map(Box::new);
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -74,6 +84,7 @@ impl Connection {
         )?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
+        stamp_what_is_received(&socket);
         match socket.connect(&address.into()) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(IN_PROGRESS) => {}
@@ -82,20 +93,46 @@ impl Connection {
         Ok(Self {
             stream: socket.into(),
             state: State::Opening { addresses_left },
+            tls,
             reader: ResponseReader::default(),
             unsent: Vec::new(),
         })
     }
 
+    /// Goes on with opening the connection, after an event; whether it is open now.
+    pub(super) fn establish(&mut self, inbox: &mut Inbox) -> io::Result<bool> {
+        if let Some(error) = self.stream.take_error()? {
+            return Err(error);
+        }
+        loop {
+            self.flush()?;
+            let Some(tls) = self.tls.as_mut().filter(|tls| tls.is_handshaking()) else {
+                return Ok(true);
+            };
+            match tls.read_tls(&mut Stamped::new(&self.stream, inbox)) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {
+                    tls.process_new_packets().map_err(io::Error::other)?;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Whether bytes are left that the socket would not take.
     pub(super) fn wants_to_write(&self) -> bool {
-        !self.unsent.is_empty()
+        !self.unsent.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
     /// Sends a request, or as much of it as the socket takes. `head_only` says that the answer has
     /// no body whatever its head promises.
     pub(super) fn send(&mut self, request: &[u8], head_only: bool) -> io::Result<()> {
         self.reader.expect(head_only);
+        if let Some(tls) = &mut self.tls {
+            tls.writer().write_all(request)?;
+            return self.flush();
+        }
         let taken = match self.stream.write(request) {
             Ok(taken) => taken,
             Err(error) if would_block(&error) => 0,
@@ -108,8 +145,13 @@ impl Connection {
     /// Sends more of what is left.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         while self.wants_to_write() {
-            match self.stream.write(&self.unsent) {
-                Ok(taken) => drop(self.unsent.drain(..taken)),
+            let written = match &mut self.tls {
+                Some(tls) => tls.write_tls(&mut self.stream),
+                None => self.stream.write(&self.unsent),
+            };
+            match written {
+                Ok(taken) if self.tls.is_none() => drop(self.unsent.drain(..taken)),
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -120,14 +162,43 @@ impl Connection {
 
     /// Reads once. `ending` says that the peer has closed its side, so that even a short read is
     /// followed by more: the end.
-    pub(super) fn receive(&mut self, buffer: &mut [u8], ending: bool) -> Progress {
-        let count = match self.stream.read(buffer) {
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Drained,
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Progress::More,
-            Err(_) => return Progress::Failed(Outcome::Reset),
+    pub(super) fn receive(&mut self, inbox: &mut Inbox, ending: bool) -> Progress {
+        let mut bytes = std::mem::take(&mut inbox.bytes);
+        let read = self.read(&mut bytes, inbox);
+        let progress = match read {
+            Ok(count) => self.feed(&bytes[..count], count < bytes.len() && !ending),
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock => Progress::Drained,
+                ErrorKind::Interrupted => Progress::More,
+                ErrorKind::InvalidData => Progress::Failed(Outcome::Malformed),
+                _ => Progress::Failed(Outcome::Reset),
+            },
         };
-        if count == 0 {
+        inbox.bytes = bytes;
+        progress
+    }
+
+    fn read(&mut self, bytes: &mut [u8], inbox: &mut Inbox) -> io::Result<usize> {
+        let mut stamped = Stamped::new(&self.stream, inbox);
+        let Some(tls) = &mut self.tls else {
+            return stamped.read(bytes);
+        };
+        loop {
+            match tls.reader().read(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            // An end without a farewell cuts off an answer without a length.
+            if tls.read_tls(&mut stamped)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            let invalid = |error| io::Error::new(ErrorKind::InvalidData, error);
+            tls.process_new_packets().map_err(invalid)?;
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8], short: bool) -> Progress {
+        if bytes.is_empty() {
             return match self.reader.closed() {
                 Some(answer) => Progress::Answered {
                     answer,
@@ -140,9 +211,10 @@ impl Connection {
             // What comes on an idle connection answers nothing.
             return Progress::Failed(Outcome::Malformed);
         };
-        in_flight.response_bytes += count as u64;
-        let drained = count < buffer.len() && !ending;
-        match self.reader.feed(&buffer[..count]) {
+        in_flight.response_bytes += bytes.len() as u64;
+        // What is left of a TLS record is not told by the socket.
+        let drained = short && self.tls.is_none();
+        match self.reader.feed(bytes) {
             Ok(Some(answer)) => Progress::Answered { answer, drained },
             Ok(None) if drained => Progress::Drained,
             Ok(None) => Progress::More,

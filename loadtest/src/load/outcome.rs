@@ -111,9 +111,10 @@ pub struct ArmOutcome {
     pub sent: u64,
     /// Requests by how they ended.
     pub outcomes: BTreeMap<Outcome, u64>,
-    /// Good requests, from the intended moment of sending to the last byte of the answer.
+    /// Good requests, from the intended moment of sending to the moment when the kernel received the
+    /// last byte of the answer, or to our reading it where the kernel does not say.
     pub response_time: LatencyHistogram,
-    /// Good requests, from the actual moment of sending to the last byte of the answer.
+    /// Good requests, from the actual moment of sending to the same end.
     pub service_time: LatencyHistogram,
     /// All other requests, from the intended moment to the moment of failure.
     pub failure_time: LatencyHistogram,
@@ -123,6 +124,9 @@ pub struct ArmOutcome {
     /// From the moment when the generator turned to the request to its sending, or to its end if it
     /// was never sent: the wait for a free connection. Part of the response time.
     pub connection_wait: LatencyHistogram,
+    /// From the moment when the kernel received the end of an answer to our reading it. The response
+    /// time does not contain it: it ends with the former. Empty where the kernel does not say.
+    pub receive_lateness: LatencyHistogram,
     /// The same by the time for which requests were due.
     pub timeline: Vec<Slice>,
     /// Good answers that came within the measured time, whenever their requests were due.
@@ -141,6 +145,8 @@ pub struct ArmOutcome {
     pub connections_opened: u64,
     /// Connections that were established at the same time, at most; the sum of the threads' own.
     pub connections_open: u64,
+    /// Why a connection could not be established, if one could not: of the last one.
+    pub connect_fault: Option<String>,
     /// When the last request that had a 2xx answer was sent, counted from the begin of the measured
     /// time.
     pub last_good_sent: Option<Duration>,
@@ -200,6 +206,7 @@ impl ArmOutcome {
             failure_time: LatencyHistogram::new(),
             send_lag: LatencyHistogram::new(),
             connection_wait: LatencyHistogram::new(),
+            receive_lateness: LatencyHistogram::new(),
             timeline: Vec::new(),
             good_in_window: 0,
             window,
@@ -209,6 +216,7 @@ impl ArmOutcome {
             good_with_warmup: 0,
             connections_opened: 0,
             connections_open: 0,
+            connect_fault: None,
             last_good_sent: None,
             warmup,
             slice,
@@ -292,6 +300,7 @@ impl ArmOutcome {
         self.failure_time.merge(&other.failure_time);
         self.send_lag.merge(&other.send_lag);
         self.connection_wait.merge(&other.connection_wait);
+        self.receive_lateness.merge(&other.receive_lateness);
         for slice in other.timeline {
             self.slice_of(slice.at).merge(&slice);
         }
@@ -303,6 +312,7 @@ impl ArmOutcome {
         self.good_with_warmup += other.good_with_warmup;
         self.connections_opened += other.connections_opened;
         self.connections_open += other.connections_open;
+        self.connect_fault = self.connect_fault.take().or(other.connect_fault);
         self.last_good_sent = self.last_good_sent.max(other.last_good_sent);
     }
 

@@ -6,11 +6,15 @@
 //! used last is used next, so that those not needed rest, and are closed when they have rested for
 //! [`REST`].
 
-use std::{collections::VecDeque, net::SocketAddr, os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{collections::VecDeque, io, os::fd::OwnedFd, rc::Rc, time::Duration};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-use super::connection::{Connection, State};
+use super::{
+    connection::{Connection, State},
+    inbox::Inbox,
+    target::Target,
+};
 
 /// How long a connection beyond the first ones may rest before it is closed.
 const REST: Duration = Duration::from_secs(1);
@@ -55,7 +59,7 @@ pub(super) enum Opening {
 pub(super) struct Pool {
     epoll: Rc<OwnedFd>,
     arm: u64,
-    addresses: Vec<SocketAddr>,
+    target: Target,
     next_address: usize,
     /// Connections that are always open.
     least: usize,
@@ -75,20 +79,22 @@ pub(super) struct Pool {
     pub(super) opened: u64,
     /// Established at the same time, at most.
     pub(super) most_open: u64,
+    /// Why a connection could not be established, of the last one.
+    pub(super) fault: Option<String>,
 }
 
 impl Pool {
     pub(super) fn new(
         epoll: Rc<OwnedFd>,
         arm: u64,
-        addresses: Vec<SocketAddr>,
+        target: Target,
         least: usize,
         most: usize,
     ) -> Self {
         Self {
             epoll,
             arm,
-            addresses,
+            target,
             next_address: 0,
             least,
             most,
@@ -101,6 +107,7 @@ impl Pool {
             reconnect_at: Duration::ZERO,
             opened: 0,
             most_open: 0,
+            fault: None,
         }
     }
 
@@ -114,6 +121,11 @@ impl Pool {
 
     pub(super) fn is_opening(&self) -> bool {
         self.opening > 0
+    }
+
+    /// Whether a request would not have to wait.
+    pub(super) fn has_free(&self) -> bool {
+        !self.resting.is_empty()
     }
 
     pub(super) fn has_established(&self) -> bool {
@@ -131,7 +143,7 @@ impl Pool {
             return;
         }
         while self.lacks(waiting) && !(self.refused && self.opening > 0) {
-            if !self.open_one(self.addresses.len() - 1) {
+            if !self.open_one(self.target.addresses.len() - 1) {
                 // Out of file descriptors or ports: requests wait on for a free connection.
                 self.reconnect_at = now + RECONNECT_PAUSE;
                 return;
@@ -196,24 +208,27 @@ impl Pool {
     }
 
     /// Goes on with opening a connection, after an event.
-    pub(super) fn advance(&mut self, place: Place, flags: EventFlags, now: Duration) -> Opening {
+    pub(super) fn advance(&mut self, place: Place, inbox: &mut Inbox, now: Duration) -> Opening {
         let Some(connection) = self.get(place) else {
             return Opening::Continues;
         };
         let State::Opening { addresses_left } = connection.state else {
             return Opening::Continues;
         };
-        let failed = flags.intersects(EventFlags::ERR | EventFlags::HUP)
-            || !matches!(connection.stream.take_error(), Ok(None));
-        if !failed {
-            connection.state = State::Idle;
-            self.opening -= 1;
-            self.opened += 1;
-            self.most_open = self.most_open.max(self.established() as u64);
-            self.refused = false;
-            self.rest(place, now);
-            return Opening::Ready;
-        }
+        let error: io::Error = match connection.establish(inbox) {
+            Ok(false) => return Opening::Continues,
+            Ok(true) => {
+                connection.state = State::Idle;
+                self.opening -= 1;
+                self.opened += 1;
+                self.most_open = self.most_open.max(self.established() as u64);
+                self.refused = false;
+                self.rest(place, now);
+                return Opening::Ready;
+            }
+            Err(error) => error,
+        };
+        self.fault = Some(error.to_string());
         self.close(place);
         if addresses_left > 0 && self.open_one(addresses_left - 1) {
             return Opening::Continues;
@@ -261,12 +276,14 @@ impl Pool {
         let generation = self.slots[index].generation;
         let token = token(self.arm, Place { index, generation });
         loop {
-            let address = self.addresses[self.next_address % self.addresses.len()];
+            let addresses = &self.target.addresses;
+            let address = addresses[self.next_address % addresses.len()];
             self.next_address = self.next_address.wrapping_add(1);
-            let opened = Connection::open(address, addresses_left).and_then(|connection| {
-                epoll::add(&*self.epoll, &connection.stream, token, WATCHED)?;
-                Ok(connection)
-            });
+            let opened = Connection::open(address, self.target.tls.as_ref(), addresses_left)
+                .and_then(|connection| {
+                    epoll::add(&*self.epoll, &connection.stream, token, WATCHED)?;
+                    Ok(connection)
+                });
             match opened {
                 Ok(connection) => {
                     self.slots[index].connection = Some(connection);
@@ -276,8 +293,9 @@ impl Pool {
                 }
                 // An address of a network that this machine is not in.
                 Err(_) if addresses_left > 0 => addresses_left -= 1,
-                Err(_) => {
+                Err(error) => {
                     self.free_slots.push(index);
+                    self.fault = Some(error.to_string());
                     return false;
                 }
             }

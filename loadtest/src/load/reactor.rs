@@ -17,23 +17,25 @@ use rustix::{
 };
 
 use super::{
-    Arm, EngineError, EngineOutcome, Options, arm::RunningArm, pool::parse_token, schedule::Share,
-    target::Target,
+    Arm, EngineError, EngineOutcome, Options, arm::RunningArm, inbox::Inbox, pool::parse_token,
+    schedule::Share, target::Target,
 };
 
 /// How soon an interrupt is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 /// How long the first connections may take; after that the schedule begins without them.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
-const EVENTS: usize = 64;
-const BUFFER_BYTES: usize = 64 * 1024;
+/// Answers may be left in the kernel for so long.
+const SOON: Duration = Duration::from_millis(1);
+/// Enough for all that can have happened at once, so that nothing is given up that was answered.
+const EVENTS: usize = 1024;
 
 pub(super) struct Reactor {
     options: Options,
     epoll: Rc<OwnedFd>,
     arms: Vec<RunningArm>,
     events: Vec<Event>,
-    buffer: Vec<u8>,
+    inbox: Inbox,
     began: Instant,
     cpu_at_begin: Duration,
 }
@@ -59,7 +61,7 @@ impl Reactor {
             arms,
             options,
             events: Vec::with_capacity(EVENTS),
-            buffer: vec![0; BUFFER_BYTES],
+            inbox: Inbox::new(),
             began: Instant::now(),
             cpu_at_begin: Duration::ZERO,
         })
@@ -75,7 +77,7 @@ impl Reactor {
             self.wait(LONGEST_SLEEP)?;
             for event in self.events.drain(..) {
                 let (number, place) = parse_token(event.data);
-                self.arms[number].settle(place, event.flags);
+                self.arms[number].settle(place, event.flags, &mut self.inbox);
             }
         }
         Ok(())
@@ -89,14 +91,16 @@ impl Reactor {
         let mut now = self.began.elapsed();
         loop {
             for arm in &mut self.arms {
-                arm.advance(now);
+                arm.tidy(now);
+                arm.send_due(now);
             }
             let done = self.arms.iter().all(|arm| arm.is_done(now));
             if done || now >= last || self.options.interrupt.is_cancelled() {
                 return Ok(self.finish(Instant::now()));
             }
             let wake = self.next_wake(now).min(last);
-            self.wait(wake.saturating_sub(now).min(LONGEST_SLEEP))?;
+            let until_due = wake.saturating_sub(now).min(LONGEST_SLEEP);
+            self.rest(until_due)?;
             now = self.handle_events();
         }
     }
@@ -107,6 +111,23 @@ impl Reactor {
             .map(|arm| arm.wake_at(now))
             .min()
             .unwrap_or(Duration::MAX)
+    }
+
+    /// Waits, and looks what has happened in the meantime. When a request is due soon, answers are
+    /// left in the kernel until then: to wake up for each would double the cost of a request, and
+    /// the kernel says when they came.
+    fn rest(&mut self, until_due: Duration) -> Result<(), EngineError> {
+        let time = until_due.saturating_sub(self.options.busy_poll);
+        let leave = until_due <= SOON && self.arms.iter().all(RunningArm::can_leave_answers);
+        if !leave || time.is_zero() {
+            return self.wait(time);
+        }
+        std::thread::sleep(time);
+        let now = self.began.elapsed();
+        for arm in &mut self.arms {
+            arm.send_due(now);
+        }
+        self.wait(Duration::ZERO)
     }
 
     fn wait(&mut self, longest: Duration) -> Result<(), EngineError> {
@@ -129,11 +150,11 @@ impl Reactor {
         for index in 0..self.events.len() {
             let event = self.events[index];
             let (number, place) = parse_token(event.data);
-            self.arms[number].event(place, event.flags, now, &mut self.buffer);
+            self.arms[number].event(place, event.flags, now, &mut self.inbox);
             now = self.began.elapsed();
             if next_due <= now {
                 for arm in &mut self.arms {
-                    arm.advance(now);
+                    arm.send_due(now);
                 }
                 next_due = self.next_due();
             }
@@ -226,7 +247,10 @@ mod tests {
             connections: 6,
             ..Options::default()
         };
-        let target = Target { addresses };
+        let target = Target {
+            addresses,
+            tls: None,
+        };
         let mut reactor = Reactor::new(options, &[arm], &[target], Share::WHOLE).unwrap();
         reactor.open_first_connections().unwrap();
         let began = Instant::now();

@@ -64,12 +64,15 @@ impl Variant {
         self
     }
 
-    /// With a body of this media type. `Content-Length` is added.
+    /// With a body of this media type, unless a header names another before. `Content-Length` is
+    /// added.
     #[must_use]
-    pub fn body(self, media_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        let mut request = self.header("Content-Type", media_type);
-        Arc::make_mut(&mut request.0).body = body.into();
-        request
+    pub fn body(mut self, media_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Arc::make_mut(&mut self.0).body = body.into();
+        if self.has("Content-Type") {
+            return self;
+        }
+        self.header("Content-Type", media_type)
     }
 
     /// Names and values of its header fields, which may be credentials.

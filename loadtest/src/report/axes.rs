@@ -36,15 +36,7 @@ impl Variation<'_> {
 
     /// What they have in common.
     fn title(&self) -> String {
-        let first = self.conditions[0];
-        let loads: Vec<String> = self.conditions.iter().map(|one| at(one)).collect();
-        let same = loads.iter().all(|one| *one == loads[0]);
-        if same {
-            format!("by {}, {}", self.axis, loads[0])
-        } else {
-            // A rate that was given as a share of another knee.
-            format!("by {}, {} and other rates", self.axis, at(first))
-        }
+        format!("by {}, {}", self.axis, at(self.conditions[0]))
     }
 }
 

@@ -133,13 +133,13 @@ fn rendered_html(results: &Results) -> Markup {
             } }
             @if results.capacities.iter().any(|one| one.indicative) { p.note { (INDICATIVE) } }
             @if let Some(plot) = plot(results) {
-                figure {
+                div.plots { figure {
                     figcaption {
                         "99th percentile of the response time at each rate that was tried. Filled: held; \
                          open: not held. Steps that the generator spoiled are left out."
                     }
                     (plot)
-                }
+                } }
             }
         }
     }

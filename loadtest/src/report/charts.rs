@@ -25,7 +25,7 @@ pub(super) fn colour(kind: &str, index: usize) -> String {
 /// Room for names at the left of horizontal bars and bands, and at the right of lines.
 pub(super) fn names_width<'a>(names: impl Iterator<Item = &'a str>) -> f64 {
     let longest = names.map(|name| name.chars().count()).max().unwrap_or(0);
-    (longest as f64 * 7.2 + 16.0).clamp(60.0, 300.0)
+    (longest as f64 * 7.2 + 20.0).clamp(60.0, 300.0)
 }
 
 /// Both ends of an interval, where there is one.

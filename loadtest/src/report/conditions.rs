@@ -86,13 +86,34 @@ pub(super) fn comparison<'a>(
 
 /// Under what, in a sentence: "at 0.2 of the knee".
 pub(super) fn at(conditions: &Conditions) -> String {
-    match conditions.load {
-        Some(load) => format!("at {} of the knee", share(load)),
-        None => format!(
-            "at {} requests/s",
-            numbers::grouped(conditions.rate_per_second)
-        ),
+    at_all(&[conditions])
+}
+
+/// The same of several: "at 0.2 and 0.8 of the knee". Where mixes or working sets differ, each is
+/// named.
+pub(super) fn at_all(conditions: &[&Conditions]) -> String {
+    let alike: Vec<&[&Conditions]> = conditions
+        .chunk_by(|a, b| a.mix == b.mix && a.working_set == b.working_set)
+        .collect();
+    if alike.len() > 1 {
+        let parts: Vec<String> = alike
+            .into_iter()
+            .map(|part| {
+                let logins = numbers::count(part[0].working_set.into());
+                format!("{} ({}, {logins} logins)", at_all(part), part[0].mix)
+            })
+            .collect();
+        return numbers::listed(&parts);
     }
+    let shares: Option<Vec<String>> = conditions.iter().map(|one| one.load.map(share)).collect();
+    if let Some(shares) = shares {
+        return format!("at {} of the knee", numbers::listed(&shares));
+    }
+    let rates: Vec<String> = conditions
+        .iter()
+        .map(|one| numbers::grouped(one.rate_per_second))
+        .collect();
+    format!("at {} requests/s", numbers::listed(&rates))
 }
 
 /// The same as a title: "0.2 of the knee: 1,856/s".
@@ -102,6 +123,12 @@ pub(super) fn title(conditions: &Conditions) -> String {
         Some(load) => format!("{} of the knee: {rate}/s", share(load)),
         None => format!("{rate} requests/s"),
     }
+}
+
+/// The load alone, as the head of a narrow column.
+pub(super) fn short(conditions: &Conditions) -> String {
+    let rate = || numbers::grouped(conditions.rate_per_second);
+    conditions.load.map_or_else(rate, share)
 }
 
 /// A share of the knee.

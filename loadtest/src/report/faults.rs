@@ -1,20 +1,15 @@
 //! What each fault does to each strategy, beside what the design predicts: a matrix, what surprised,
 //! and every fault as a timeline.
 
+mod timeline;
+
 use std::fmt::Write;
 
 use maud::{Markup, html};
 
-use super::{
-    Section,
-    charts::{WIDTH, names_width},
-    numbers,
-    svg::{Picture, Scale},
-};
-use crate::results::{
-    Slice,
-    coupling::{Cell, Coupling, FaultInfo, Form, Interval, NewReplica},
-};
+use super::{Section, numbers};
+use crate::results::coupling::{Cell, Coupling, FaultInfo, Form, Interval, NewReplica};
+use timeline::{OUTCOMES, figure};
 
 pub(super) const SECTION: Section = Section {
     title: "When a part is missing",
@@ -22,20 +17,6 @@ pub(super) const SECTION: Section = Section {
     text: |results| results.coupling.as_ref().map(terminal).unwrap_or_default(),
     html: |results| html! { @if let Some(coupling) = &results.coupling { (section(coupling)) } },
 };
-
-const RIGHT: f64 = WIDTH - 12.0;
-/// Height of one strategy's band.
-const BAND: f64 = 64.0;
-const GAP: f64 = 16.0;
-
-/// What an answer is to the caller, from the bottom of a bar to its top. The order is that of
-/// harm, and the names are those of the legend and of the style sheet.
-const OUTCOMES: [(&str, &str); 4] = [
-    ("good", "2xx in time"),
-    ("refused", "401 and other 4xx"),
-    ("undecided", "5xx: cannot be decided"),
-    ("broken", "no answer in time, or connection lost"),
-];
 
 /// The matrix for a terminal.
 pub(super) fn terminal(coupling: &Coupling) -> String {
@@ -280,117 +261,6 @@ fn new_replicas(found: &[NewReplica]) -> Markup {
     }
 }
 
-/// The first repetition of a fault, as a timeline; alone only where it was not made with all at once.
-fn figure(coupling: &Coupling, fault: &FaultInfo) -> Markup {
-    let of = |form| -> Vec<&Cell> {
-        let cells = coupling.cells.iter();
-        cells
-            .filter(|cell| cell.fault == fault.id && cell.form == form)
-            .collect()
-    };
-    let together = of(Form::AllAtOnce);
-    let cells = if together.is_empty() {
-        of(Form::Alone)
-    } else {
-        together
-    };
-    html! {
-        figure {
-            figcaption { b { (fault.title) } " " (fault.action) }
-            div.scroll { (timeline(fault, &cells, coupling.slice_ms)) }
-        }
-    }
-}
-
-fn timeline(fault: &FaultInfo, cells: &[&Cell], slice_ms: u64) -> Markup {
-    let slices = || cells.iter().flat_map(|cell| &cell.timeline);
-    let end = slices()
-        .map(|slice| slice.at_ms + slice_ms)
-        .max()
-        .unwrap_or(1);
-    let tallest = slices()
-        .map(|slice| slice.answers.values().sum())
-        .max()
-        .unwrap_or(1);
-    let left_edge = names_width(cells.iter().map(|cell| cell.strategy.as_str()));
-    let bands = cells.len() as f64;
-    let bottom = 8.0 + bands * (BAND + GAP);
-    let label = format!("{}: answers over time", fault.title);
-    let mut picture = Picture::new(WIDTH, bottom + 22.0, &label);
-    let x = Scale {
-        values: (0.0, end as f64),
-        pixels: (left_edge, RIGHT),
-        logarithmic: false,
-    };
-    if let Some(first) = cells.first().and_then(|cell| cell.repetitions.first()) {
-        let (from, to) = (x.at(first.began_ms as f64), x.at(first.ended_ms as f64));
-        let place = (from, 4.0);
-        picture.bar(
-            "window",
-            place,
-            (to - from, bottom - GAP),
-            "the fault lasts",
-        );
-    }
-    for (place, cell) in cells.iter().enumerate() {
-        let base = 8.0 + place as f64 * (BAND + GAP) + BAND;
-        let y = Scale {
-            values: (0.0, tallest as f64),
-            pixels: (0.0, BAND),
-            logarithmic: false,
-        };
-        let name = (left_edge - 10.0, base - BAND / 2.0 + 5.0);
-        picture.text("name", name, "end", &cell.strategy);
-        picture.line("axis", (left_edge, base), (RIGHT, base));
-        for slice in &cell.timeline {
-            let left = x.at(slice.at_ms as f64);
-            let width = x.at((slice.at_ms + slice_ms) as f64) - left;
-            let mut top = base;
-            for ((class, _), count) in OUTCOMES.iter().zip(outcomes(slice)) {
-                let height = y.at(count as f64);
-                top -= height;
-                if count > 0 {
-                    let size = ((width - 0.8).max(0.5), height);
-                    picture.bar(class, (left, top), size, &described(slice));
-                }
-            }
-        }
-    }
-    for tick in x.ticks() {
-        let text = format!("{} s", numbers::significant(tick / 1_000.0));
-        picture.text("tick", (x.at(tick), bottom + 8.0), "middle", &text);
-    }
-    picture.finish()
-}
-
-/// How many answers of each of [`OUTCOMES`].
-fn outcomes(slice: &Slice) -> [u64; 4] {
-    let of = |wanted: &dyn Fn(&str) -> bool| -> u64 {
-        let matching = slice.answers.iter().filter(|(kind, _)| wanted(kind));
-        matching.map(|(_, count)| count).sum()
-    };
-    let is_status = |kind: &str| kind.len() == 3 && kind.bytes().all(|byte| byte.is_ascii_digit());
-    [
-        of(&|kind| is_status(kind) && kind.starts_with('2')),
-        of(&|kind| is_status(kind) && !kind.starts_with('2') && !kind.starts_with('5')),
-        of(&|kind| is_status(kind) && kind.starts_with('5')),
-        of(&|kind| !is_status(kind)),
-    ]
-}
-
-fn described(slice: &Slice) -> String {
-    let answers: Vec<String> = slice
-        .answers
-        .iter()
-        .map(|(kind, count)| format!("{count} × {kind}"))
-        .collect();
-    format!(
-        "at {}: {}",
-        numbers::duration_ms(slice.at_ms),
-        answers.join(", ")
-    )
-}
-
 /// When it was good again; where it never was, when it was decided.
 fn recovery(cell: &Cell) -> String {
     match (&cell.good_ms, &cell.decided_ms) {
@@ -440,4 +310,105 @@ fn title<'a>(coupling: &'a Coupling, id: &'a str) -> &'a str {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::results::coupling::ProxyError;
+
+    fn cell(strategy: &str, surprises: &[&str]) -> Cell {
+        let interval = Interval {
+            mean: 0.5,
+            low: 0.4,
+            high: 0.6,
+            count: 3,
+        };
+        Cell {
+            fault: "redis_hung".to_owned(),
+            strategy: strategy.to_owned(),
+            form: Form::AllAtOnce,
+            availability: interval,
+            decided_ms: None,
+            good_ms: None,
+            falls_ms: None,
+            round_trips: None,
+            unauthorized_in_fault: 0,
+            predicted: "unaffected".to_owned(),
+            predicted_low: 0.99,
+            predicted_high: 1.0,
+            as_predicted: surprises.is_empty(),
+            surprises: surprises.iter().map(|&one| one.to_owned()).collect(),
+            repetitions: Vec::new(),
+            timeline: Vec::new(),
+        }
+    }
+
+    fn coupling() -> Coupling {
+        Coupling {
+            rate_per_second: 500.0,
+            deadline_ms: 1_000,
+            slice_ms: 100,
+            baseline_ms: 1_000,
+            fault_ms: 2_000,
+            recovery_ms: 1_000,
+            replicas: 2,
+            users: 8,
+            repetitions: 3,
+            seed: 1,
+            proxy: ProxyError {
+                round_trip_ms: 2.0,
+                p50_us: 60.0,
+                p99_us: 90.0,
+            },
+            faults: vec![FaultInfo {
+                id: "redis_hung".to_owned(),
+                title: "Redis <hung>".to_owned(),
+                kind: "hung".to_owned(),
+                target: "redis".to_owned(),
+                dose: None,
+                action: "SIGSTOP".to_owned(),
+            }],
+            cells: vec![cell("jwt", &[]), cell("session", &["half of it"])],
+            new_replicas: Vec::new(),
+            short_lives: None,
+        }
+    }
+
+    #[test]
+    fn a_surprise_is_told_in_words_in_the_table_the_sentences_and_the_page() {
+        let coupling = coupling();
+        let table = terminal(&coupling);
+        assert!(
+            table.contains("50.0 %!") && table.contains("50.0 % "),
+            "{table}"
+        );
+        let sentences = findings(&coupling);
+        assert_eq!(sentences.len(), 2);
+        assert!(sentences[0].contains("1 of 2 cells"), "{sentences:?}");
+        assert!(sentences[1].contains("half of it"), "{sentences:?}");
+        let page = section(&coupling).into_string();
+        for part in ["as predicted", "surprise", "half of it", "[40.0 %, 60.0 %]"] {
+            assert!(page.contains(part), "{part} is missing in {page}");
+        }
+        assert!(page.contains("Redis &lt;hung&gt;"), "not escaped: {page}");
+    }
+
+    #[test]
+    fn a_table_of_six_strategies_fits_into_a_hundred_columns() {
+        let mut coupling = coupling();
+        coupling.cells = [
+            "jwt",
+            "session",
+            "session-cached",
+            "jwt-revocable",
+            "introspection",
+            "phantom",
+        ]
+        .map(|strategy| cell(strategy, &[]))
+        .to_vec();
+        let mut out = String::new();
+        matrix_lines(&mut out, &coupling, Form::AllAtOnce, &|_| {
+            "100 % ".to_owned()
+        });
+        let widest = out.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{widest:?}:\n{out}");
+    }
+}

@@ -71,6 +71,7 @@ fn plot(results: &Results, load: &Conditions) -> Option<Markup> {
             title: "percentile of requests".to_owned(),
             values: (0.0, rarest),
             logarithmic: false,
+            around_one: false,
             ticks: ticks.collect(),
         },
         y: Axis::over("latency", points.map(|point| point.y), numbers::duration_us),

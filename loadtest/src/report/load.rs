@@ -68,7 +68,12 @@ pub(super) fn axis(loads: &[&Conditions]) -> Axis {
         };
         (position(one), text)
     };
-    let highest = loads.iter().map(|one| position(one)).fold(0.0, f64::max);
+    let positions = || loads.iter().map(|one| position(one));
+    let (lowest, highest) = (
+        positions().fold(f64::INFINITY, f64::min),
+        positions().fold(0.0, f64::max),
+    );
+    let span = highest - lowest;
     Axis {
         title: if shares {
             "load, as a share of the knee"
@@ -76,8 +81,9 @@ pub(super) fn axis(loads: &[&Conditions]) -> Axis {
             "requests/s"
         }
         .to_owned(),
-        values: (0.0, highest * 1.06),
+        values: (lowest - span * 0.12, highest + span * 0.06),
         logarithmic: false,
+        around_one: false,
         ticks: loads.iter().map(tick).collect(),
     }
 }
@@ -110,14 +116,10 @@ fn values(results: &Results, metric: &MetricInfo, loads: &[&Conditions]) -> Mark
             let (low, high) = point.interval.unwrap_or((point.y, point.y));
             [point.y, low, high]
         });
-    let unit = match metric.unit.as_str() {
-        "µs" => "per request",
-        other => other,
-    };
     let plot = Plot {
         label: format!("{} over load", metric.title),
         x: axis(loads),
-        y: Axis::over(&format!("{} {unit}", metric.label), values, |value| {
+        y: Axis::over(&metric.label, values, |value| {
             numbers::with_unit(value, &metric.unit)
         }),
         lines,
@@ -210,6 +212,7 @@ pub(super) fn ratio_axis(title: &str, lines: &[Line], floor: &[(f64, f64, f64)])
         title: title.to_owned(),
         values: (low, high),
         logarithmic: true,
+        around_one: true,
         ticks: ticks
             .into_iter()
             .map(|tick| (tick, tick.to_string()))

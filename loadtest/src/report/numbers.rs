@@ -34,17 +34,8 @@ pub(super) fn duration_ms(ms: u64) -> String {
     duration_us(ms as f64 * 1_000.0)
 }
 
-/// How long after the end of a fault; `None` is longer than it was watched.
-pub(super) fn recovery(after_ms: Option<u64>) -> String {
-    match after_ms {
-        None => "not seen".to_owned(),
-        Some(0) => "at once".to_owned(),
-        Some(after) => duration_ms(after),
-    }
-}
-
 /// Three significant digits; all digits of what is 1000 or more, in groups.
-pub(super) fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     match value.abs() {
         size if !size.is_finite() => "–".to_owned(),
         size if size >= 999.5 => grouped(value),
@@ -93,7 +84,7 @@ pub(super) fn mebibytes(bytes: u64) -> String {
 
 /// A share as a percentage that says 100 % only when nothing is missing and 0 % only when nothing
 /// is there.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let rounded = format!("{:.1}", share * 100.0);
     match rounded.as_str() {
         "100.0" if share < 1.0 => ">99.9 %".to_owned(),
@@ -105,7 +96,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// Names in a sentence: "a", "a and b", "a, b and c".
-pub(super) fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),

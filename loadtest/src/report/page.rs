@@ -77,36 +77,28 @@ fn tiles(results: &Results) -> Markup {
                 div.tile {
                     h3 {
                         (metric.label)
-                        @if let [first, last] = ends.as_slice() {
-                            span.at { (conditions::at(first)) " and " (short(last)) }
-                        }
+                        @if ends.len() > 1 { ", " (conditions::at_all(&ends)) }
                     }
-                    @for arm in arms(results) {
-                        div { span { (arm.name) } b {
-                            @for (place, load) in ends.iter().enumerate() {
-                                @if place > 0 { " · " }
-                                (figure(results, &arm.name, &metric, load))
-                            }
-                        } }
+                    table {
+                        @if ends.len() > 1 {
+                            thead { tr { th {} @for load in &ends { th { (conditions::short(load)) } } } }
+                        }
+                        tbody { @for arm in arms(results) { tr {
+                            th { (arm.name) }
+                            @for load in &ends { (figure(results, &arm.name, &metric, load)) }
+                        } } }
                     }
                 }
             }
             @if !capacities.is_empty() {
                 div.tile {
                     h3 { "Highest rate held" }
-                    @for one in capacities {
-                        div { span { (one.arm) } b { (numbers::grouped(one.rate_per_second.value)) "/s" } }
-                    }
+                    table { tbody { @for one in capacities { tr {
+                        th { (one.arm) } td { (numbers::grouped(one.rate_per_second.value)) "/s" }
+                    } } } }
                 }
             }
         }
-    }
-}
-
-fn short(conditions: &Conditions) -> String {
-    match conditions.load {
-        Some(load) => conditions::share(load),
-        None => numbers::grouped(conditions.rate_per_second),
     }
 }
 
@@ -117,5 +109,5 @@ fn figure(results: &Results, arm: &str, metric: &MetricInfo, load: &Conditions) 
         || "–".to_owned(),
         |one| numbers::with_unit(one.value, &metric.unit),
     );
-    html! { span.figure.few[few] title=[few.then_some("too few samples")] { (text) } }
+    html! { td.few[few] title=[few.then_some("too few samples")] { (text) } }
 }

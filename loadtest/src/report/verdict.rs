@@ -71,8 +71,8 @@ fn unclear(results: &Results) -> Vec<String> {
                     && one.candidate == **candidate
                     && one.verdict == Verdict::Inconclusive
             });
-            let loads: Vec<String> = rows.map(|one| conditions::at(&one.conditions)).collect();
-            (!loads.is_empty()).then(|| format!("{candidate} {}", numbers::listed(&loads)))
+            let loads: Vec<_> = rows.map(|one| &one.conditions).collect();
+            (!loads.is_empty()).then(|| format!("{candidate} {}", conditions::at_all(&loads)))
         };
         let candidates = conditions::candidates(results);
         let parts: Vec<String> = candidates.iter().filter_map(of).collect();
@@ -115,7 +115,11 @@ fn rendered_html(results: &Results) -> Markup {
     let (word, meaning, class) = words(results.validity);
     let unclear = unclear(results);
     html! {
-        p { b class=(class) { (word) } ": " (meaning) ". " (held(results)) }
+        p {
+            b class=(class) { (word) } ": "
+            @if results.validity != Validity::Valid { (meaning) ". " }
+            (held(results))
+        }
         @for gate in failed(results) {
             div.alarm {
                 p {

@@ -1,6 +1,6 @@
 //! How sure a single figure is: a mean, a share, a quantile. Pure.
 
-use statrs::distribution::{Beta, ContinuousCDF as _};
+use statrs::distribution::{Beta, Binomial, ContinuousCDF as _, DiscreteCDF};
 
 use super::{
     effect::log,
@@ -118,6 +118,32 @@ pub fn quantile(histogram: &LatencyHistogram, quantile: f64, confidence: f64) ->
     })
 }
 
+/// Between which of some independent values a quantile lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// Lower end; `None` where there are too few values to bound it from below.
+    pub low: Option<f64>,
+    /// Upper end; `None` where there are too few values to bound it from above.
+    pub high: Option<f64>,
+}
+
+/// The interval of a quantile (0 to 1) by the order of few independent values, which are ascending.
+/// Exact for any distribution: how many values lie below the quantile is binomial.
+#[must_use]
+pub fn between(ascending: &[f64], quantile: f64, confidence: f64) -> Bounds {
+    let tail = (1.0 - confidence) / 2.0;
+    let count = ascending.len() as u64;
+    let below = Binomial::new(quantile, count).expect("a quantile is from 0 to 1");
+    // Value number `rank`, from 1, is above the quantile when fewer values than that are below it.
+    let is_low = |rank: &u64| below.cdf(rank - 1) <= tail;
+    let is_high = |rank: &u64| below.sf(rank - 1) <= tail;
+    let value = |rank: u64| ascending[rank as usize - 1];
+    Bounds {
+        low: (1..=count).rev().find(is_low).map(value),
+        high: (1..=count).find(is_high).map(value),
+    }
+}
+
 /// Whether `count` values are enough for a quantile that the share `above` of them exceeds.
 #[must_use]
 pub fn supported(count: u64, above: f64) -> bool {
@@ -230,6 +256,24 @@ mod tests {
             quantile(&histogram, 0.99, 0.95).unwrap()
         });
         assert!((0.91..=0.99).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn few_values_bound_a_quantile_as_far_as_they_can() {
+        let values: Vec<f64> = (1..=200).map(f64::from).collect();
+        // As in tables of order statistics: ranks 86 and 115 for the median of 200.
+        let median = between(&values, 0.5, 0.95);
+        assert_eq!((median.low, median.high), (Some(86.0), Some(115.0)));
+        // 0.99²⁰⁰ is 13 %: the 99th percentile may well be above all of them.
+        let p99 = between(&values, 0.99, 0.95);
+        assert_eq!((p99.low, p99.high), (Some(195.0), None));
+        let values: Vec<f64> = (1..=368).map(f64::from).collect();
+        assert_eq!(between(&values, 0.99, 0.95).high, Some(368.0));
+        let nothing = Bounds {
+            low: None,
+            high: None,
+        };
+        assert_eq!(between(&[], 0.5, 0.95), nothing);
     }
 
     #[test]

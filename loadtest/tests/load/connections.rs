@@ -66,6 +66,16 @@ fn the_wait_for_a_connection_is_told_and_is_part_of_the_response_time() {
 }
 
 #[test]
+fn the_kernel_tells_when_each_answer_came() {
+    let server = Server::start(|_| answer(200));
+    let found = drive(&server, open(500.0), fixed(8, 500));
+    assert_eq!(found.receive_lateness.count(), found.scheduled);
+    // The end of the response time is the kernel's, so that it has no part of the lateness; both
+    // together are no longer than the time from sending to reading.
+    assert!(ms(&found.service_time, 0.0) > 0.0);
+}
+
+#[test]
 fn a_lost_connection_is_opened_again_before_a_request_needs_it() {
     let server = Server::start(|number| match number {
         0..8 => super::Reaction::Last(

@@ -5,10 +5,12 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+mod command;
 mod connections;
 mod requests;
 mod server;
 mod threads;
+mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -473,7 +475,7 @@ fn an_arm_that_cannot_be_driven_is_refused_before_anything_is_sent() {
     let header = |name: &str, value: &str| Variant::default().header(name, value);
     for bad in [
         Arm {
-            url: url("https://127.0.0.1:1/"),
+            url: url("ftp://127.0.0.1:1/"),
             ..good.clone()
         },
         Arm {

@@ -76,7 +76,7 @@ fn many_arms_have_one_sentence_a_metric() {
         panic!("{found:?}");
     };
     for part in [
-        "against jwt, at 0.2 of the knee and at 0.8 of the knee: ",
+        "against jwt, at 0.2 and 0.8 of the knee: ",
         "the sign changes at 0.56",
         "phantom 1.30 × and equal",
     ] {

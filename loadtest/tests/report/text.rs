@@ -125,12 +125,25 @@ fn a_run_that_is_inconclusive_says_which_row_is_unclear() {
         &text(&results),
         &[
             "unclear: ",
-            "CPU system against jwt: session at 0.2 of the knee, at 0.4 of the knee",
+            "CPU system against jwt: session at 0.2, 0.4, 0.6 and 0.8 of the knee",
             "cannot be told from jwt",
             "This run cannot tell the arms apart in anything",
             "INCONCLUSIVE",
         ],
     );
+}
+
+#[test]
+fn what_is_unclear_with_another_mix_is_named_with_it() {
+    let mut results = sample::two();
+    let mut mixed = results.comparisons.clone();
+    for one in &mut mixed {
+        one.conditions.mix = "shop".to_owned();
+        one.verdict = Verdict::Inconclusive;
+    }
+    results.comparisons.extend(mixed);
+    let wanted = "CPU system against jwt: session at 0.6 of the knee (me, 32 logins) and at 0.2,";
+    assert_has(&text(&results), &[wanted]);
 }
 
 #[test]

@@ -176,9 +176,9 @@ fn a_logout_is_seen_as_soon_as_the_table_says() {
 #[test]
 fn an_expired_credential_is_refused_by_every_strategy() {
     let cluster = cluster(&[
-        (Role::Auth, "AUTH_ACCESS_TOKEN_TTL", "3s"),
-        (Role::Auth, "AUTH_SESSION_IDLE_TTL", "3s"),
-        (Role::Auth, "AUTH_SESSION_ABSOLUTE_TTL", "3s"),
+        (Role::Auth, "AUTH_ACCESS_TOKEN_TTL", "8s"),
+        (Role::Auth, "AUTH_SESSION_IDLE_TTL", "8s"),
+        (Role::Auth, "AUTH_SESSION_ABSOLUTE_TTL", "8s"),
         (Role::Auth, "AUTH_SESSION_TTL_JITTER", "0"),
         (Role::Api, "API_LEEWAY", "0s"),
     ]);

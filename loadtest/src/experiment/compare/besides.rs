@@ -90,6 +90,23 @@ pub(super) fn expected(options: &CompareOptions) -> std::time::Duration {
     expected
 }
 
+/// Ids of the faults that are made.
+pub(super) fn faults_made(options: &CompareOptions) -> Vec<String> {
+    if options.gateway.is_some() || strategies(options).is_empty() || !options.faults {
+        return Vec::new();
+    }
+    let faults = faults(options).faults;
+    faults.iter().map(|fault| fault.id.to_owned()).collect()
+}
+
+/// What is revoked.
+pub(super) fn kinds_revoked(options: &CompareOptions) -> Vec<RevocationKind> {
+    if options.gateway.is_some() || strategies(options).is_empty() || revocations(options) == 0 {
+        return Vec::new();
+    }
+    lags(options).kinds
+}
+
 /// The strategies among the arms that need nothing of their own, each once.
 fn strategies(options: &CompareOptions) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();

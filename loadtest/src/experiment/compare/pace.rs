@@ -23,7 +23,7 @@ pub(super) struct Pace {
     pub(super) restarts: bool,
 }
 
-pub(super) const QUICK: Pace = Pace {
+const QUICK: Pace = Pace {
     self_check: Duration::from_secs(2),
     users: 8,
     probe: Duration::from_millis(800),
@@ -38,7 +38,7 @@ pub(super) const QUICK: Pace = Pace {
     restarts: false,
 };
 
-pub(super) const THOROUGH: Pace = Pace {
+const THOROUGH: Pace = Pace {
     self_check: Duration::from_secs(6),
     users: 32,
     probe: Duration::from_secs(2),
@@ -52,6 +52,10 @@ pub(super) const THOROUGH: Pace = Pace {
     window: Duration::from_millis(2_500),
     restarts: true,
 };
+
+pub(super) fn of(quick: bool) -> Pace {
+    if quick { QUICK } else { THOROUGH }
+}
 
 impl Pace {
     /// What this form of the run leaves out, one sentence each.

@@ -17,10 +17,7 @@ use super::{
     window::{Window, told},
 };
 use crate::{
-    disturb::{
-        fault::{Kind, Site},
-        links::Links,
-    },
+    disturb::{fault::Site, links::Links},
     load::{self, Arm, Arrivals, Load, Options, Variant},
     stats::random::Random,
     subject::{
@@ -93,19 +90,13 @@ impl<'a> Bench<'a> {
 
         wait_until(origin + options.baseline, options)?;
         let began = origin.elapsed();
-        go.fault.begin(&site)?;
-        let restarted = origin.elapsed();
-        let until = origin + began + options.fault;
-        wait_until(until, options)?;
-        go.fault.end(&site)?;
+        let started_again = go.fault.begin(&site)?;
+        wait_until(origin + began + options.fault, options)?;
         let ended = origin.elapsed();
-        let restored = match go.fault.kind {
-            Kind::RestartedEmpty { .. } => restarted,
-            _ => ended,
-        };
+        go.fault.end(&site)?;
         let window = Window {
             began,
-            restored,
+            restored: started_again.map_or(ended, |at| at.saturating_duration_since(origin)),
             ended,
             slice: options.slice,
         };

@@ -32,14 +32,14 @@ use crate::{
 const TOKEN: Duration = Duration::from_secs(3);
 const LEEWAY: Duration = Duration::from_secs(1);
 const EXCHANGE: Duration = Duration::from_secs(3);
-/// Watched before: a whole life, so that every client has renewed its token.
-const BASELINE: Duration = Duration::from_secs(3);
+/// Watched before: by then every client has renewed its token.
+const BASELINE: Duration = Duration::from_millis(2_500);
 /// Watched after.
-const RECOVERY: Duration = Duration::from_secs(5);
+const RECOVERY: Duration = Duration::from_secs(4);
 /// Two lives, as the table of faults has it.
 const OUTAGE: Duration = Duration::from_secs(8);
 /// One go.
-pub(super) const WINDOW: Duration = Duration::from_secs(16);
+pub(super) const WINDOW: Duration = Duration::from_millis(14_500);
 /// Of each strategy.
 const CLIENTS: usize = 12;
 /// Requests per second of each client.
@@ -198,8 +198,8 @@ impl Go<'_> {
         fault.begin(&site)?;
         let outage = (TOKEN + LEEWAY).mul_f64(lives);
         wait_until(origin + began + outage, self.options)?;
-        fault.end(&site)?;
         let ended = origin.elapsed();
+        fault.end(&site)?;
         Ok(Window {
             began,
             restored: ended,

@@ -4,13 +4,16 @@
 //! The rows are from `docs/verdicts.md`, `docs/redis-loss.md` and the decisions that are named in them,
 //! and were written before the first run. Where an observation moved one, the reason stands beside it.
 
+mod compare;
+mod rows;
+
 use std::time::Duration;
 
 use crate::{
     disturb::fault::{Fault, Kind, Target},
-    results::coupling::{Cell, Interval, Repetition},
     subject::strategy::Strategy,
 };
+use rows::{Hold, Need, RECONNECTED, ROWS, Row, STARTED};
 
 /// A time that the design bounds on both sides.
 type Bounds = (Duration, Duration);
@@ -18,151 +21,6 @@ type Bounds = (Duration, Duration);
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
-
-/// How a strategy depends on a part of the system.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Need {
-    /// Not while it decides.
-    None,
-    /// On each request.
-    Each {
-        /// Whether the replica itself asks; else somebody behind it does.
-        by_replica: bool,
-        /// Round trips that the median request waits for.
-        trips: (f64, f64),
-    },
-    /// What it knows is good for a while.
-    Kept {
-        by_replica: bool,
-        /// How long, when the other side is silent.
-        silent: Hold,
-        /// How long, when the connection is broken.
-        broken: Hold,
-    },
-}
-
-/// For how long what is known is used.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Hold {
-    /// These bounds.
-    For(Duration, Duration),
-    /// What is left of a token that the gateway got in exchange: it uses it until a second before its
-    /// end and asks anew from four fifths of that on (decision 10).
-    Exchanged,
-    /// Until the client's own access token ends.
-    Token,
-}
-
-/// What the design says of one strategy.
-struct Row {
-    strategy: &'static str,
-    redis: Need,
-    auth: Need,
-    /// Whether the credential is gone with Redis' data.
-    lost_with_redis: bool,
-    /// How soon after Redis is back it decides, at most.
-    back_with_redis: Duration,
-    /// How soon after the auth service is started it decides, at most.
-    back_with_auth: Duration,
-    /// How long the client's credential is good for without the auth service.
-    credential: Option<Hold>,
-}
-
-/// A connection is tried again every 100 ms, and one attempt at a silent server may take 500 ms.
-const RECONNECTED: Duration = ms(900);
-/// A service starts, and is found by those who ask.
-const STARTED: Duration = ms(1_500);
-/// The breaker of introspection tries again after a second; the attempt may have to wait for one more.
-const BREAKER: Duration = ms(2_500);
-
-const ROWS: [Row; 6] = [
-    Row {
-        strategy: "jwt",
-        redis: Need::None,
-        // Its keys are fetched ahead of need and kept while the issuer is gone.
-        auth: Need::None,
-        lost_with_redis: false,
-        back_with_redis: ms(0),
-        back_with_auth: ms(0),
-        credential: Some(Hold::Token),
-    },
-    Row {
-        strategy: "session",
-        redis: Need::Each {
-            by_replica: true,
-            trips: (1.0, 1.0),
-        },
-        auth: Need::None,
-        lost_with_redis: true,
-        back_with_redis: RECONNECTED,
-        back_with_auth: ms(0),
-        credential: None,
-    },
-    Row {
-        strategy: "session-cached",
-        redis: Need::Kept {
-            by_replica: true,
-            // Three deadlines of 250 ms after the last PING that was answered was sent; they are sent
-            // every 250 ms (decision 9).
-            silent: Hold::For(ms(450), ms(900)),
-            // Everything goes before the next connection is used.
-            broken: Hold::For(ms(0), ms(100)),
-        },
-        auth: Need::None,
-        lost_with_redis: true,
-        back_with_redis: RECONNECTED,
-        back_with_auth: ms(0),
-        credential: None,
-    },
-    Row {
-        strategy: "jwt-revocable",
-        redis: Need::Kept {
-            by_replica: true,
-            // API_REVOCATION_MAX_AGE, counted from the last answer of the feed (decision 8).
-            silent: Hold::For(ms(3_900), ms(5_100)),
-            broken: Hold::For(ms(3_900), ms(5_100)),
-        },
-        auth: Need::None,
-        lost_with_redis: false,
-        // The keeper makes a lost feed anew, once a second.
-        back_with_redis: ms(2_500),
-        back_with_auth: ms(0),
-        credential: Some(Hold::Token),
-    },
-    Row {
-        strategy: "introspection",
-        redis: Need::Each {
-            by_replica: false,
-            // Requests with an id that is being asked about wait for the rest of that call only.
-            trips: (0.5, 1.0),
-        },
-        auth: Need::Each {
-            by_replica: true,
-            trips: (0.5, 1.0),
-        },
-        lost_with_redis: true,
-        back_with_redis: BREAKER,
-        back_with_auth: Duration::from_millis(4_000),
-        credential: None,
-    },
-    Row {
-        strategy: "phantom",
-        redis: Need::Kept {
-            by_replica: false,
-            silent: Hold::Exchanged,
-            broken: Hold::Exchanged,
-        },
-        auth: Need::Kept {
-            by_replica: false,
-            silent: Hold::Exchanged,
-            broken: Hold::Exchanged,
-        },
-        lost_with_redis: true,
-        back_with_redis: RECONNECTED,
-        back_with_auth: STARTED,
-        credential: None,
-    },
-];
 
 /// In what system and for how long a fault was made.
 #[derive(Clone, Copy, Debug)]
@@ -314,7 +172,7 @@ fn part(fault: &Fault, row: &Row, need: Need, back: Duration, at: &Circumstances
     let holds = match (need, &effect) {
         (Need::None, _) => {
             return Expected {
-                trips: fault.round_trip().map(|_| (0.0, 0.0)),
+                trips: matches!(effect, Effect::Slow).then_some((0.0, 0.0)),
                 ..unaffected()
             };
         }
@@ -365,7 +223,7 @@ fn slower(need: Need) -> Expected {
         _ => (0.0, 0.0),
     };
     let text = match trips {
-        (_, most) if most == 0.0 => "unaffected".to_owned(),
+        (_, 0.0) => "unaffected".to_owned(),
         (least, most) if least == most => format!("later by {most} round trip"),
         (least, most) => format!("later by {least} to {most} round trips"),
     };
@@ -443,80 +301,6 @@ fn after(begins: Bounds) -> String {
         String::new()
     } else {
         format!(", after {}", span(begins))
-    }
-}
-
-/// How far the observed round trips may be from the predicted ones.
-const TRIPS_SLACK: f64 = 0.35;
-
-impl Expected {
-    /// Everything that was observed and not predicted, in words with figures.
-    pub(super) fn surprises(
-        &self,
-        availability: &Interval,
-        trips: Option<&Interval>,
-        repetitions: &[Repetition],
-        at: &Circumstances,
-    ) -> Vec<String> {
-        let mut found = Vec::new();
-        let percent = |share: f64| format!("{:.1} %", share * 100.0);
-        if availability.mean < self.good.0 || availability.mean > self.good.1 {
-            found.push(format!(
-                "{} available in place of {} to {}",
-                percent(availability.mean),
-                percent(self.good.0),
-                percent(self.good.1)
-            ));
-        }
-        let refused: u64 = repetitions
-            .iter()
-            .map(|one| one.unauthorized_in_fault)
-            .sum();
-        if refused > 0 {
-            found.push(format!("{refused} × 401 while nobody could know"));
-        }
-        if let (Some((least, most)), Some(trips)) = (self.trips, trips)
-            && !((least - TRIPS_SLACK)..=(most + TRIPS_SLACK)).contains(&trips.mean)
-        {
-            found.push(format!(
-                "later by {:.2} round trips in place of {least} to {most}",
-                trips.mean
-            ));
-        }
-        let late = |times: &dyn Fn(&Repetition) -> Option<u64>, limit: Duration, what: &str| {
-            // A slice is good as a whole or not, and begins up to one before the moment that counts.
-            let limit = limit + at.slice * 2;
-            let worst = repetitions
-                .iter()
-                .map(|one| times(one).unwrap_or(u64::MAX))
-                .max()?;
-            // What may take longer than was watched is not missed.
-            if limit >= at.watched && worst == u64::MAX {
-                return None;
-            }
-            (worst > u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)).then(|| match worst {
-                u64::MAX => format!("not {what} again while it was watched"),
-                worst => format!("{what} again after {worst} ms in place of {limit:?} at most"),
-            })
-        };
-        found.extend(late(&|one| one.decided_ms, self.decided, "decided"));
-        if let Some(limit) = self.good_again {
-            found.extend(late(&|one| one.good_ms, limit, "good"));
-        }
-        found
-    }
-
-    /// Writes what was predicted, and whether it was so, into a cell.
-    pub(super) fn judge(&self, cell: &mut Cell, at: &Circumstances) {
-        self.text.clone_into(&mut cell.predicted);
-        (cell.predicted_low, cell.predicted_high) = self.good;
-        cell.surprises = self.surprises(
-            &cell.availability,
-            cell.round_trips.as_ref(),
-            &cell.repetitions,
-            at,
-        );
-        cell.as_predicted = cell.surprises.is_empty();
     }
 }
 

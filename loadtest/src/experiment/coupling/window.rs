@@ -57,10 +57,13 @@ impl Window {
         self.between(timeline, self.restored, Duration::MAX)
     }
 
-    /// The slices that lie wholly in the time in which something was missing.
+    /// The slices of which every request was meant to be sent, and answered, while something was
+    /// missing: an answer that came later may know better.
     fn missing<'a>(&'a self, timeline: &'a [Slice]) -> impl Iterator<Item = &'a Slice> {
-        let within =
-            |slice: &&Slice| slice.at >= self.began && slice.at + self.slice <= self.restored;
+        let within = |slice: &&Slice| {
+            let slowest = Duration::from_micros(slice.response_us.max());
+            slice.at >= self.began && slice.at + self.slice + slowest <= self.restored
+        };
         timeline.iter().filter(within)
     }
 
@@ -263,6 +266,15 @@ mod tests {
     fn a_refusal_while_nobody_could_know_is_counted() {
         let found = WINDOW.repetition(&of(&[200, 200, 503, 401, 200, 200]), 0);
         assert_eq!(found.unauthorized_in_fault, 100);
+    }
+
+    #[test]
+    fn a_refusal_that_came_after_the_outage_is_not_held_against_anybody() {
+        let mut timeline = of(&[200, 200, 503, 401, 401, 401]);
+        timeline[3].response_us.record(500).unwrap();
+        assert_eq!(WINDOW.repetition(&timeline, 0).unauthorized_in_fault, 100);
+        timeline[3].response_us.record(2_000).unwrap();
+        assert_eq!(WINDOW.repetition(&timeline, 0).unauthorized_in_fault, 0);
     }
 
     #[test]

@@ -52,8 +52,10 @@ fn drawable(one: &Comparison) -> bool {
 
 fn forest(rows: &[(String, &Comparison)]) -> Markup {
     let all = || rows.iter().map(|(_, one)| one);
-    let low = all().map(|one| one.ci_low).fold(0.96, f64::min) / 1.03;
-    let high = all().map(|one| one.ci_high).fold(1.04, f64::max) * 1.03;
+    let lowest = |one: &&Comparison| one.ci_low.min(one.floor_low.unwrap_or(1.0));
+    let highest = |one: &&Comparison| one.ci_high.max(one.floor_high.unwrap_or(1.0));
+    let low = all().map(lowest).fold(0.96, f64::min) / 1.03;
+    let high = all().map(highest).fold(1.04, f64::max) * 1.03;
     let left = names_width(rows.iter().map(|(name, _)| name.as_str())).min(190.0);
     let bottom = 4.0 + rows.len() as f64 * ROW;
     let mut picture = Picture::new(HALF, bottom + 36.0, "Ratios with their intervals");

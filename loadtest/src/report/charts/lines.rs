@@ -9,9 +9,10 @@ use crate::{
 };
 
 const LEFT: f64 = 58.0;
-const TOP: f64 = 28.0;
-const BOTTOM: f64 = 226.0;
-const HEIGHT: f64 = 276.0;
+/// Height of the area within the axes.
+const AREA: f64 = 198.0;
+/// Room below it, for ticks of two lines and the title.
+const BELOW: f64 = 50.0;
 /// Height of a name beside a line.
 const NAME: f64 = 13.5;
 /// More lines than this have their intervals as strokes, since bands would hide each other.
@@ -41,6 +42,8 @@ pub(in crate::report) struct Axis {
     pub(in crate::report) values: (f64, f64),
     /// Equal ratios get equal distances.
     pub(in crate::report) logarithmic: bool,
+    /// Of ratios: 1 has a line of its own.
+    pub(in crate::report) around_one: bool,
     /// Values with what is written at them.
     pub(in crate::report) ticks: Vec<(f64, String)>,
 }
@@ -100,6 +103,7 @@ impl Axis {
             },
             values,
             logarithmic,
+            around_one: false,
             ticks: ticks.collect(),
         }
     }
@@ -117,15 +121,15 @@ impl Plot {
     /// Draws it.
     pub(in crate::report) fn draw(&self) -> Markup {
         let named = || self.lines.iter().filter(|line| !line.name.is_empty());
-        let right = match named().next() {
-            Some(_) => HALF - names_width(named().map(|line| line.name.as_str())).min(190.0),
-            None => HALF - 16.0,
-        };
-        let mut picture = Picture::new(HALF, HEIGHT, &self.label);
-        let (x, y) = (self.x.scale((LEFT, right)), self.y.scale((BOTTOM, TOP)));
+        let names = names_width(named().map(|line| line.name.as_str()));
+        let (x, y) = (
+            self.x.scale((LEFT, HALF - names.min(200.0))),
+            self.y.scale((self.top() + AREA, self.top())),
+        );
+        let mut picture = Picture::new(HALF, self.top() + AREA + BELOW, &self.label);
         self.floor(&mut picture, &x, &y);
-        self.axes(&mut picture, &x, &y, right);
-        self.crossings(&mut picture, &x);
+        self.axes(&mut picture, &x, &y);
+        self.crossings(&mut picture, &x, &y);
         let bands = self.lines.len() <= BANDS;
         for line in &self.lines {
             line.intervals(&mut picture, &x, &y, bands);
@@ -133,11 +137,17 @@ impl Plot {
         for line in &self.lines {
             line.draw(&mut picture, &x, &y);
         }
-        self.names(&mut picture, &y, right);
+        self.names(&mut picture, &x, &y);
         picture.finish()
     }
 
-    fn axes(&self, picture: &mut Picture, x: &Scale, y: &Scale, right: f64) {
+    /// Below the title, and a line for each place where a sign changes.
+    fn top(&self) -> f64 {
+        26.0 + self.crossings.len() as f64 * NAME
+    }
+
+    fn axes(&self, picture: &mut Picture, x: &Scale, y: &Scale) {
+        let (right, (bottom, top)) = (x.pixels.1, y.pixels);
         picture.text("tick", (4.0, 13.0), "start", &self.y.title);
         for (value, text) in &self.y.ticks {
             let at = y.at(*value);
@@ -146,15 +156,15 @@ impl Plot {
         }
         for (value, text) in &self.x.ticks {
             let at = x.at(*value);
-            picture.line("grid", (at, TOP), (at, BOTTOM));
+            picture.line("grid", (at, top), (at, bottom));
             for (text, below) in text.split('\n').zip([16.0, 29.0]) {
-                picture.text("tick", (at, BOTTOM + below), "middle", text);
+                picture.text("tick", (at, bottom + below), "middle", text);
             }
         }
-        picture.line("axis", (LEFT, BOTTOM), (right, BOTTOM));
-        let middle = f64::midpoint(LEFT, right);
-        picture.text("tick", (middle, HEIGHT - 5.0), "middle", &self.x.title);
-        if !self.floor.is_empty() || (self.y.values.0 < 1.0 && self.y.title.contains('÷')) {
+        picture.line("axis", (LEFT, bottom), (right, bottom));
+        let middle = (f64::midpoint(LEFT, right), bottom + BELOW - 5.0);
+        picture.text("tick", middle, "middle", &self.x.title);
+        if self.y.around_one {
             picture.line("one", (LEFT, y.at(1.0)), (right, y.at(1.0)));
         }
     }
@@ -174,30 +184,32 @@ impl Plot {
         }
     }
 
-    /// A stroke where the sign changes, its interval as a band, and the place in words.
-    fn crossings(&self, picture: &mut Picture, x: &Scale) {
+    /// A stroke where the sign changes, its interval as a band, and the place in words above them.
+    fn crossings(&self, picture: &mut Picture, x: &Scale, y: &Scale) {
+        let (bottom, top) = y.pixels;
         for (place, (index, crossing)) in self.crossings.iter().enumerate() {
             let at = x.at(crossing.value);
             if let Some((low, high)) = super::ends(crossing) {
                 let (from, to) = (x.at(low), x.at(high));
-                let size = (to - from, BOTTOM - TOP);
-                picture.bar(&colour("band fill", *index), (from, TOP), size, "");
+                let size = (to - from, bottom - top);
+                picture.bar(&colour("band fill", *index), (from, top), size, "");
             }
-            picture.line(&colour("crossing line", *index), (at, TOP), (at, BOTTOM));
-            let text = format!("sign changes at {:.2}", crossing.value);
-            let below = TOP + 12.0 + place as f64 * NAME;
+            let base = 26.0 + (place as f64 + 1.0) * NAME - 3.0;
+            let class = colour("crossing line", *index);
+            picture.line(&class, (at, base - 9.0), (at, bottom));
             // Beside the stroke, on the side with more room.
             let (from, anchor) = if at > f64::midpoint(x.pixels.0, x.pixels.1) {
                 (at - 5.0, "end")
             } else {
                 (at + 5.0, "start")
             };
-            picture.text(&colour("label", *index), (from, below), anchor, &text);
+            let text = format!("sign changes at {:.2}", crossing.value);
+            picture.text(&colour("label", *index), (from, base), anchor, &text);
         }
     }
 
     /// The names at the ends of the lines, moved apart where they would cover each other.
-    fn names(&self, picture: &mut Picture, y: &Scale, right: f64) {
+    fn names(&self, picture: &mut Picture, x: &Scale, y: &Scale) {
         let ends = self.lines.iter().filter(|line| !line.name.is_empty());
         let mut ends: Vec<(f64, &Line)> = ends
             .filter_map(|line| Some((y.at(line.points.last()?.y) + 4.0, line)))
@@ -208,13 +220,13 @@ impl Plot {
             *at = at.max(above + NAME);
             above = *at;
         }
-        let mut below = BOTTOM + NAME;
+        let mut below = y.pixels.0 + NAME;
         for (at, _) in ends.iter_mut().rev() {
             *at = at.min(below - NAME);
             below = *at;
         }
         for (at, line) in ends {
-            let place = (right + 9.0, at);
+            let place = (x.pixels.1 + 9.0, at);
             picture.text(&colour("label", line.index), place, "start", &line.name);
         }
     }

@@ -1,7 +1,7 @@
 //! What the comparisons say, and how it changes with load.
 
 use super::super::{
-    conditions::{at, baseline, candidates, comparison, headlines, loads},
+    conditions::{at, at_all, baseline, candidates, comparison, headlines, loads},
     numbers,
 };
 use crate::results::{Change, Comparison, MetricInfo, Results, Trend, Verdict};
@@ -17,12 +17,9 @@ pub(super) fn findings(results: &Results) -> Vec<String> {
             all => together(results, metric, all),
         })
         .collect();
-    if !results.comparisons.is_empty()
-        && results
-            .comparisons
-            .iter()
-            .all(|one| one.verdict == Verdict::Inconclusive)
-    {
+    let of_an_arm = |one: &&Comparison| candidates.contains(&one.candidate.as_str());
+    let mut compared = results.comparisons.iter().filter(of_an_arm).peekable();
+    if compared.peek().is_some() && compared.all(|one| one.verdict == Verdict::Inconclusive) {
         found.push(
             "This run cannot tell the arms apart in anything: run longer, or on a quieter machine."
                 .to_owned(),
@@ -107,10 +104,11 @@ fn together(results: &Results, metric: &MetricInfo, candidates: &[&str]) -> Opti
         parts.push(part);
     }
     let (first, last) = conditions?;
-    let mut under = at(&first.conditions);
-    if first.conditions != last.conditions {
-        under = format!("{under} and {}", at(&last.conditions));
-    }
+    let under = if first.conditions == last.conditions {
+        at(&first.conditions)
+    } else {
+        at_all(&[&first.conditions, &last.conditions])
+    };
     Some(format!(
         "{} against {}, {under}: {}.",
         capital(&metric.title),

@@ -78,3 +78,9 @@ fn gather(node: &Handle, around: &str, elements: &mut Vec<Element>) -> String {
     }
     text
 }
+
+#[test]
+#[should_panic(expected = "Unexpected")]
+fn a_tag_that_is_left_open_is_noticed() {
+    Document::parse("<!DOCTYPE html><html><body><div><p>text</body></html>");
+}

@@ -1,5 +1,9 @@
 use super::*;
-use crate::{disturb::fault::FAULTS, subject::strategy::KNOWN_STRATEGIES};
+use crate::{
+    disturb::fault::FAULTS,
+    results::coupling::{Interval, Repetition},
+    subject::strategy::KNOWN_STRATEGIES,
+};
 
 const AT: Circumstances = Circumstances {
     replicas: 2,

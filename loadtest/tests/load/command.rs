@@ -1,0 +1,174 @@
+//! `loadtest run` as scripts use it: what it writes, and how it ends.
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+use loadtest::stats::histogram::LatencyHistogram;
+use serde_json::Value;
+
+use super::server::{Server, answer, answer_after};
+
+fn loadtest(url: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command
+        .args(["run", "--url", url, "--warmup", "0s", "--duration", "500ms"])
+        .args(more)
+        .stdin(Stdio::null());
+    command
+}
+
+fn output(mut command: Command) -> Output {
+    command.output().unwrap()
+}
+
+fn written(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_result_has_what_scripts_read_and_distributions_that_can_be_added() {
+    let server = Server::start(|_| answer(200));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("result.json");
+    let url = server.url();
+    let ended = output(loadtest(
+        url.as_str(),
+        &[
+            "--rate",
+            "100",
+            "--arrivals",
+            "uniform",
+            "--connections",
+            "5",
+            "--out",
+            out.to_str().unwrap(),
+        ],
+    ));
+    let result = written(&out);
+    assert_eq!(result["requests"], 49, "{ended:?}");
+    assert!(result["response_time"]["p99_us"].as_f64() > Some(0.0));
+    assert_eq!(result["connections_opened"], 5);
+    assert_eq!(result["connections_open"], 5);
+    assert_eq!(result["connection_wait"]["count"], 49);
+    assert_eq!(result["receive_lateness"]["count"], 49);
+    let text = result["histograms"]["response_time"].as_str().unwrap();
+    let mut histogram = LatencyHistogram::from_v2(text).unwrap();
+    histogram.merge(&LatencyHistogram::from_v2(text).unwrap());
+    assert_eq!(histogram.count(), 98);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_found_before_anything_is_sent() {
+    let server = Server::start(|_| answer(200));
+    let ended = output(loadtest(
+        server.url().as_str(),
+        &["--rate", "100", "--out", "/dev/null/result.json"],
+    ));
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("/dev/null/result.json"));
+    assert_eq!(server.arrived.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn whoever_stops_reading_costs_neither_the_result_nor_the_exit_code() {
+    let server = Server::start(|_| answer(500));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("result.json");
+    let mut child = loadtest(
+        server.url().as_str(),
+        // A closed loop cannot be late, so that only the answers count.
+        &[
+            "--connections",
+            "2",
+            "--max-error-ratio",
+            "0",
+            "--out",
+            out.to_str().unwrap(),
+        ],
+    )
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    assert_eq!(written(&out)["failed_answers"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_system_that_falls_behind_is_called_overloaded_and_one_that_does_not_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("result.json");
+    for (delay, overloaded) in [(0, false), (50, true)] {
+        let server = Server::start(move |_| answer_after(Duration::from_millis(delay)));
+        let ended = output(loadtest(
+            server.url().as_str(),
+            &[
+                "--rate",
+                "200",
+                "--connections",
+                "4",
+                "--out",
+                out.to_str().unwrap(),
+            ],
+        ));
+        let result = written(&out);
+        // On a busy machine the generator may be late, and then says nothing about the system.
+        let late = !result["instrument_faults"].as_array().unwrap().is_empty();
+        let told = !result["overload"].as_array().unwrap().is_empty();
+        assert_eq!(told, overloaded && !late, "{result}");
+        let code = match (late, told) {
+            (true, _) => 3,
+            (_, true) => 4,
+            _ => 0,
+        };
+        assert_eq!(ended.status.code(), Some(code));
+    }
+}
+
+#[test]
+fn method_body_headers_and_the_credentials_of_the_url_are_sent_and_these_never_shown() {
+    let server = Server::start(|_| answer(200));
+    let folder = tempfile::tempdir().unwrap();
+    let body = folder.path().join("body");
+    std::fs::write(&body, "from a file").unwrap();
+    let url = format!("http://ada:pass%20word@{}/path", server.address);
+    let file = format!("@{}", body.display());
+    let args = [
+        "--rate", "20", "--method", "PATCH", "--body", &file, "--header",
+    ];
+    let ended = output(loadtest(
+        &url,
+        &[&args[..], &["Content-Type: text/plain"]].concat(),
+    ));
+    let heads = server.heads.lock().unwrap();
+    let sent = heads.first().unwrap();
+    assert!(sent.starts_with("PATCH /path HTTP/1.1\r\n"), "{sent}");
+    assert!(sent.ends_with("\r\n\r\nfrom a file"), "{sent}");
+    assert_eq!(sent.matches("Content-Type: ").count(), 1);
+    // printf 'ada:pass word' | base64
+    assert!(
+        sent.contains("Authorization: Basic YWRhOnBhc3Mgd29yZA==\r\n"),
+        "{sent}"
+    );
+    let shown = [ended.stdout, ended.stderr].concat();
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(
+        !shown.contains("pass") && !shown.contains("YWRh"),
+        "{shown}"
+    );
+
+    let twice = output(loadtest(
+        &url,
+        &["--rate", "20", "--header", "authorization: mine"],
+    ));
+    assert_eq!(twice.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&twice.stderr).into_owned();
+    assert!(told.contains("twice") && !told.contains("mine"), "{told}");
+}

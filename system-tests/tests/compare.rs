@@ -1,0 +1,350 @@
+//! The main job, `loadtest compare`, with every experiment in its shortest form on a real system: what
+//! it writes must make sense. Whether its figures are right is for `make trust`, on a quiet machine.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use html5ever::{parse_document, tendril::TendrilSink};
+use loadtest::{
+    results::{Capacity, Point, Results, RevocationKind, Validity, Verdict, Window},
+    stats::histogram::LatencyHistogram,
+};
+use markup5ever_rcdom::RcDom;
+use system_tests::{command, within};
+
+/// One run takes a minute at most, on a busy machine several.
+const LONGEST: Duration = Duration::from_secs(600);
+const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/results.schema.json");
+/// A search for the highest rate would take the machine from the other run.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Runs it in the quick form; its exit code and what it wrote.
+#[track_caller]
+fn compare(arguments: &[&str], out: &Path) -> (i32, Results) {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut child = command("loadtest")
+        .args(["compare", "--quick", "--out"])
+        .arg(out)
+        .args(arguments)
+        .spawn()
+        .unwrap();
+    let (_, _) = within(LONGEST, "the comparison ends", || child.try_wait().unwrap());
+    let output = child.wait_with_output().unwrap();
+    let code = output.status.code().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let read = Results::read(&out.join("results.json"));
+    (
+        code,
+        read.unwrap_or_else(|error| panic!("{error}: exit code {code}\n{said}")),
+    )
+}
+
+#[test]
+fn a_short_comparison_with_all_experiments_makes_sense() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = ["--rate", "200", "--rounds", "2", "--revocations", "8"];
+    let (code, results) = compare(&asked, folder.path());
+
+    assert_eq!(results.plan.arms.len(), 2);
+    let arms = ["jwt", "session", results.plan.floor_arm.as_deref().unwrap()];
+    assert_every_window_is_there_once(&results, &arms, 2);
+    results.windows.iter().for_each(assert_histograms_agree);
+    for arm in arms {
+        let point = results.point(arm, &results.plan.conditions[0]).unwrap();
+        assert_point_makes_sense(point);
+    }
+    assert_comparisons_make_sense(&results);
+    assert_the_verdict_follows(&results, code);
+    assert_coupling_is_complete(&results);
+    assert_freshness_is_complete(&results);
+    assert_files_are_sound(folder.path());
+}
+
+#[test]
+fn without_a_rate_the_loads_follow_from_a_search_for_the_highest_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = [
+        "--strategy",
+        "jwt",
+        "--no-faults",
+        "--revocations",
+        "0",
+        "--rounds",
+        "2",
+    ];
+    let (code, results) = compare(&asked, folder.path());
+
+    let [
+        Capacity {
+            arm,
+            searches,
+            indicative,
+            ..
+        },
+    ] = results.capacities.as_slice()
+    else {
+        panic!("{:?}", results.capacities);
+    };
+    assert_eq!(arm, "jwt");
+    assert!(indicative, "one search has no interval");
+    let [search] = searches.as_slice() else {
+        panic!("{searches:?}");
+    };
+    assert!(!search.steps.is_empty() && !search.ended_by.is_empty());
+    let loads: Vec<f64> = results
+        .plan
+        .conditions
+        .iter()
+        .filter_map(|one| one.load)
+        .collect();
+    assert!(loads.len() >= 2 && loads.is_sorted(), "{loads:?}");
+    let rates = results
+        .plan
+        .conditions
+        .iter()
+        .map(|one| one.rate_per_second);
+    assert!(rates.is_sorted(), "{:?}", results.plan.conditions);
+    let arms = ["jwt", results.plan.floor_arm.as_deref().unwrap()];
+    assert_every_window_is_there_once(&results, &arms, 2);
+    assert_the_verdict_follows(&results, code);
+    assert!(results.coupling.is_none() && results.freshness.is_none());
+    assert_files_are_sound(folder.path());
+}
+
+/// Each arm, in each block, under each of the conditions.
+#[track_caller]
+fn assert_every_window_is_there_once(results: &Results, arms: &[&str], blocks: u32) {
+    assert_eq!(results.plan.blocks, blocks);
+    let rate = |window: &Window| window.conditions.rate_per_second.to_bits();
+    let found: BTreeSet<(&str, u32, u64)> = results
+        .windows
+        .iter()
+        .map(|window| (window.arm.as_str(), window.block, rate(window)))
+        .collect();
+    let complete = arms.len() * blocks as usize * results.plan.conditions.len();
+    assert_eq!(found.len(), complete, "{found:?}");
+    assert_eq!(results.windows.len(), complete);
+    assert!(
+        found
+            .iter()
+            .all(|(arm, block, _)| arms.contains(arm) && *block < blocks)
+    );
+    assert_eq!(
+        results.points.len(),
+        arms.len() * results.plan.conditions.len()
+    );
+}
+
+/// The figures of a window are those of its distributions.
+#[track_caller]
+fn assert_histograms_agree(window: &Window) {
+    let read = |name: &str| LatencyHistogram::from_v2(&window.histograms[name]).unwrap();
+    for (name, metric, quantile) in [
+        ("response_time", "response_time_p50", 0.5),
+        ("response_time", "response_time_p99", 0.99),
+        ("service_time", "service_time_p50", 0.5),
+        ("service_time", "service_time_p99", 0.99),
+        ("send_lag", "send_lag_p99", 0.99),
+    ] {
+        assert_eq!(
+            read(name).quantile_us(quantile),
+            window.metrics[metric],
+            "{metric} of {window:?}"
+        );
+    }
+    assert_eq!(
+        read("response_time").count(),
+        window.answers["200"],
+        "{window:?}"
+    );
+}
+
+#[track_caller]
+fn assert_point_makes_sense(point: &Point) {
+    let value = |id: &str| point.metrics[id].value;
+    // A busy machine may make an answer late; no answer may be anything but 200.
+    let statuses = point
+        .answers
+        .keys()
+        .filter(|name| name.parse::<u16>().is_ok());
+    assert_eq!(statuses.collect::<Vec<_>>(), ["200"], "{point:?}");
+    assert!(value("good") > 0.5, "{point:?}");
+
+    for component in ["gateway", "api", "redis", "auth", "generator"] {
+        assert!(
+            value(&format!("cpu_us_per_request_{component}")) > 0.0,
+            "{component} of {point:?}"
+        );
+    }
+    let commands = value("redis_commands_per_request");
+    let expected = match point.arm.as_str() {
+        "session" => 0.9..1.5,
+        // Only what the services ask for whether there are requests or not.
+        _ => 0.0..0.5,
+    };
+    assert!(
+        expected.contains(&commands),
+        "{commands} Redis commands per request of {}",
+        point.arm
+    );
+
+    for latency in [&point.response_time, &point.service_time, &point.send_lag] {
+        let ordered = [
+            latency.p50_us,
+            latency.p90_us,
+            latency.p99_us,
+            latency.p99_9_us,
+            latency.max_us,
+        ];
+        assert!(ordered.is_sorted(), "{latency:?}");
+    }
+    assert!(
+        point.response_time.p50_us >= point.service_time.p50_us,
+        "{point:?}"
+    );
+    for estimate in point.metrics.values() {
+        let (low, high) = (estimate.low, estimate.high);
+        assert!(low.is_none_or(|low| low <= estimate.value), "{estimate:?}");
+        assert!(
+            high.is_none_or(|high| high >= estimate.value),
+            "{estimate:?}"
+        );
+    }
+}
+
+#[track_caller]
+fn assert_comparisons_make_sense(results: &Results) {
+    let headline: Vec<&str> = results
+        .comparisons
+        .iter()
+        .filter(|row| row.headline)
+        .map(|row| row.metric.as_str())
+        .collect();
+    assert_eq!(
+        headline,
+        [
+            "response_time_p50",
+            "response_time_p99",
+            "cpu_us_per_request"
+        ]
+    );
+    for row in &results.comparisons {
+        assert_eq!(
+            (row.baseline.as_str(), row.candidate.as_str()),
+            ("jwt", "session")
+        );
+        assert!(
+            row.ci_low <= row.ratio && row.ratio <= row.ci_high,
+            "{row:?}"
+        );
+        let floor = row.floor_low.zip(row.floor_high);
+        assert!(
+            floor.is_some_and(|(low, high)| low <= 1.0 && 1.0 <= high),
+            "{row:?}"
+        );
+        assert!(
+            row.detectable_ratio.is_some_and(|ratio| ratio >= 1.0),
+            "{row:?}"
+        );
+        assert_eq!(row.blocks, 2);
+        match row.verdict {
+            Verdict::Higher => assert!(row.ci_low > 1.0, "{row:?}"),
+            Verdict::Lower => assert!(row.ci_high < 1.0, "{row:?}"),
+            Verdict::Equivalent | Verdict::Inconclusive => {}
+        }
+        assert!(!row.reading.is_empty());
+    }
+}
+
+/// The one word that the gates and the headline rows make, and its exit code.
+#[track_caller]
+fn assert_the_verdict_follows(results: &Results, code: i32) {
+    let names: BTreeSet<&str> = results
+        .gates
+        .iter()
+        .map(|gate| gate.name.as_str())
+        .collect();
+    assert_eq!(names.len(), results.gates.len(), "{:?}", results.gates);
+    for gate in &results.gates {
+        assert!(
+            !gate.meaning.is_empty() && !gate.advice.is_empty(),
+            "{gate:?}"
+        );
+    }
+    let unclear = results
+        .comparisons
+        .iter()
+        .any(|row| row.headline && row.verdict == Verdict::Inconclusive);
+    assert_eq!(results.validity, Validity::of(&results.gates, unclear));
+    let expected = match results.validity {
+        Validity::Valid => 0,
+        Validity::Invalid | Validity::Disturbed => 3,
+        Validity::Overloaded | Validity::Inconclusive => 4,
+    };
+    assert_eq!(code, expected, "{:?}", results.validity);
+}
+
+/// Every fault has a cell for each strategy, in which something was asked.
+#[track_caller]
+fn assert_coupling_is_complete(results: &Results) {
+    let coupling = results.coupling.as_ref();
+    let coupling = coupling.unwrap_or_else(|| panic!("no faults: {:?}", results.plan.left_out));
+    assert!(!coupling.faults.is_empty());
+    for fault in &coupling.faults {
+        for strategy in ["jwt", "session"] {
+            let mut cells = coupling.cells.iter();
+            let cell = cells.find(|cell| cell.fault == fault.id && cell.strategy == strategy);
+            let cell = cell.unwrap_or_else(|| panic!("{strategy} under {}", fault.id));
+            assert!(
+                !cell.repetitions.is_empty() && !cell.predicted.is_empty(),
+                "{cell:?}"
+            );
+            let (low, high) = (cell.availability.low, cell.availability.high);
+            assert!(0.0 <= low && low <= high && high <= 1.0, "{cell:?}");
+            assert_eq!(cell.as_predicted, cell.surprises.is_empty(), "{cell:?}");
+            // What cannot be decided is no bad credential, whatever the machine does.
+            assert_eq!(cell.unauthorized_in_fault, 0, "{cell:?}");
+        }
+    }
+}
+
+#[track_caller]
+fn assert_freshness_is_complete(results: &Results) {
+    let freshness = results.freshness.as_ref();
+    let freshness = freshness.unwrap_or_else(|| panic!("no lags: {:?}", results.plan.left_out));
+    let strategies: Vec<&str> = freshness
+        .lags
+        .iter()
+        .map(|lag| lag.strategy.as_str())
+        .collect();
+    assert_eq!(strategies, ["jwt", "session"]);
+    for lag in &freshness.lags {
+        assert_eq!(lag.kind, RevocationKind::Logout);
+        assert!(
+            lag.revocations + lag.skipped == 8 && lag.accepted_after <= lag.revocations,
+            "{lag:?}"
+        );
+    }
+}
+
+/// Of the published form, and a page that a browser reads without guessing.
+#[track_caller]
+fn assert_files_are_sound(folder: &Path) {
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let schema = serde_json::from_str(&read(Path::new(SCHEMA))).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let written = serde_json::from_str(&read(&folder.join("results.json"))).unwrap();
+    let faults: Vec<String> = validator
+        .iter_errors(&written)
+        .map(|error| error.to_string())
+        .collect();
+    assert_eq!(faults, Vec::<String>::new());
+
+    let page = parse_document(RcDom::default(), Default::default());
+    let page = page.one(read(&folder.join("report.html")));
+    assert!(page.errors.borrow().is_empty(), "{:?}", page.errors);
+}
