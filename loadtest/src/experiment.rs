@@ -1,5 +1,6 @@
 //! The experiments: each turns a plan into windows.
 
+pub mod across;
 pub mod capacity;
 pub mod compare;
 pub mod coupling;

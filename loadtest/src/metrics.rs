@@ -7,6 +7,7 @@ use crate::results::{Better, MetricInfo};
 pub use observation::Observation;
 
 /// One metric.
+#[derive(Debug)]
 pub struct Metric {
     /// Id, as in `results.json`.
     pub id: &'static str,

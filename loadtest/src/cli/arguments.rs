@@ -301,7 +301,8 @@ pub(super) struct DiffArgs {
     /// Compares what was measured in different circumstances too
     #[arg(long)]
     pub(super) force: bool,
-    /// Fails (exit 1) when a latency or a CPU time is higher by more than this ratio, beyond doubt
+    /// Fails (exit 1) when a latency or a CPU time is higher by more than this ratio beyond doubt; exit 4
+    /// when it may be or not
     #[arg(long, value_name = "RATIO", value_parser = rate)]
     pub(super) max_ratio: Option<f64>,
 }

@@ -1,39 +1,56 @@
 //! `loadtest diff`.
+//!
+//! Exit codes: 0 done; 1 a ratio is above `--max-ratio` beyond doubt; 2 the runs cannot be compared, or
+//! a file is no results.json; 4 `--max-ratio` was given and a ratio may be above it or not.
 
 use std::process::ExitCode;
 
 use super::{EXIT_INCONCLUSIVE, EXIT_THRESHOLD, arguments::DiffArgs, print};
 use crate::{
-    experiment::compare::across::{self, Change},
-    results::v2::{Results, Validity, Verdict},
+    experiment::across::{self, Change, Difference},
+    results::{Better, Conditions, Results, ThresholdOutcome, Verdict},
 };
+
+/// As for arguments that make no sense together.
+const EXIT_USAGE: u8 = 2;
 
 impl DiffArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let (earlier, later) = (Results::read(&self.earlier)?, Results::read(&self.later)?);
-        let mut obstacles = across::obstacles(&earlier, &later);
-        for (path, results) in [(&self.earlier, &earlier), (&self.later, &later)] {
-            if results.validity == Validity::Invalid {
-                obstacles.push(format!("{} is INVALID", path.display()));
-            }
-        }
-        for obstacle in &obstacles {
-            print(&format!("{obstacle}\n"));
-        }
-        if !obstacles.is_empty() && !self.force {
-            print("These runs are not comparable; --force compares them nevertheless.\n");
-            return Ok(ExitCode::from(EXIT_INCONCLUSIVE));
+        let (earlier, later) = match (Results::read(&self.earlier), Results::read(&self.later)) {
+            (Ok(earlier), Ok(later)) => (earlier, later),
+            (Err(error), _) | (_, Err(error)) => return Ok(refused(&error.to_string())),
+        };
+        let differences = across::differences(&earlier, &later);
+        print(&listed(&differences));
+        if differences.iter().any(|one| one.obstacle) && !self.force {
+            return Ok(refused(
+                "These runs are not comparable: the machine or the way of measuring differs. --force \
+                 compares them nevertheless.",
+            ));
         }
         let changes = across::changes(&earlier, &later);
-        anyhow::ensure!(
-            !changes.is_empty(),
-            "the two runs have no strategy in common"
-        );
+        if changes.is_empty() {
+            return Ok(refused(&format!(
+                "The two runs have no arm under the same conditions.\nearlier: {}\nlater: {}\n\
+                 Give both the same --strategy or --arm, and the same --rate.",
+                described(&earlier),
+                described(&later)
+            )));
+        }
         print(&table(&changes));
-        let failed = changes.iter().any(|change| fails(change, self.max_ratio));
-        Ok(if failed {
+        let Some(limit) = self.max_ratio else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let outcomes: Vec<ThresholdOutcome> = changes
+            .iter()
+            .filter_map(|one| judged(one, limit))
+            .collect();
+        Ok(if outcomes.contains(&ThresholdOutcome::Fails) {
             ExitCode::from(EXIT_THRESHOLD)
-        } else if changes.iter().all(|change| change.effect.is_none()) {
+        } else if outcomes.contains(&ThresholdOutcome::Unclear) {
+            print(&format!(
+                "A ratio may be above {limit} or not: longer runs tell, or both versions in one run.\n"
+            ));
             ExitCode::from(EXIT_INCONCLUSIVE)
         } else {
             ExitCode::SUCCESS
@@ -41,42 +58,78 @@ impl DiffArgs {
     }
 }
 
-fn fails(change: &Change, limit: Option<f64>) -> bool {
-    let (Some(limit), Some(effect)) = (limit, change.effect) else {
-        return false;
-    };
-    change.quantity != "achieved rate"
-        && change.verdict() == Verdict::Higher
-        && effect.ratio > limit
+fn refused(why: &str) -> ExitCode {
+    print(&format!("{why}\n"));
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// Whether a quantity that should be low has risen by more than `limit`; `None` for others.
+fn judged(change: &Change, limit: f64) -> Option<ThresholdOutcome> {
+    if change.metric.better != Better::Lower {
+        return None;
+    }
+    Some(match change.effect {
+        Some(effect) if effect.low > limit => ThresholdOutcome::Fails,
+        Some(effect) if effect.high <= limit => ThresholdOutcome::Holds,
+        _ => ThresholdOutcome::Unclear,
+    })
+}
+
+fn listed(differences: &[Difference]) -> String {
+    if differences.is_empty() {
+        return "Nothing that was recorded differs between the runs.\n\n".to_owned();
+    }
+    let mut out =
+        "What differs between the runs (! makes them no comparison of versions)\n".to_owned();
+    for one in differences {
+        let mark = if one.obstacle { '!' } else { ' ' };
+        out += &format!("{mark} {}: {} → {}\n", one.what, one.earlier, one.later);
+    }
+    out + "\n"
+}
+
+fn described(results: &Results) -> String {
+    let arms = results.plan.arms.iter().map(|arm| arm.name.clone());
+    let conditions = results.plan.conditions.iter().map(under);
+    format!(
+        "{}; {}",
+        arms.collect::<Vec<_>>().join(", "),
+        conditions.collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn under(conditions: &Conditions) -> String {
+    let mut told = format!("{:.0}/s", conditions.rate_per_second);
+    if conditions.mix != "me" {
+        told += &format!(" {}", conditions.mix);
+    }
+    format!("{told}, {} logins", conditions.working_set)
 }
 
 fn table(changes: &[Change]) -> String {
-    let mut out = format!(
-        "{:26}{:22}{:>10}  {:18}\n",
-        "", "", "later ÷ earlier", "95 % CI"
-    );
-    let mut last = "";
+    let mut out = format!("{:58}{:>15}  {}\n", "", "later ÷ earlier", "95 % CI");
+    let mut last = String::new();
     for change in changes {
-        let name = if change.strategy == last {
-            ""
-        } else {
-            &change.strategy
-        };
-        last = &change.strategy;
+        let group = format!("{} at {}", change.arm, under(&change.conditions));
+        if group != last {
+            out += &format!("{group}\n");
+            last = group;
+        }
         let told = match change.effect {
-            None => "too few windows".to_owned(),
+            None => "too few blocks".to_owned(),
             Some(effect) => format!(
-                "{:>10.3}  [{:.3}, {:.3}] {}",
+                "{:>15.3}  [{:.3}, {:.3}] {}",
                 effect.ratio,
                 effect.low,
                 effect.high,
                 word(change.verdict())
             ),
         };
-        out += &format!("{name:26}{:22}{told}\n", change.quantity);
+        out += &format!("  {:56}{told}\n", change.metric.title);
     }
     out + "What changed on the machine between the runs is in the ratios and not in the intervals:\n\
-           below 5 % nothing is called a difference. For more, interleave both versions in one run.\n"
+           below 5 % nothing is called a difference. For more, interleave both versions in one run\n\
+           (compare --arm).\n"
 }
 
 fn word(verdict: Verdict) -> &'static str {
@@ -91,32 +144,37 @@ fn word(verdict: Verdict) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::effect;
+    use crate::{metrics, stats::effect};
 
-    fn change(quantity: &'static str, later: f64) -> Change {
+    fn change(metric: &str, later: f64) -> Change {
         let (earlier, later) = ([100.0, 101.0, 99.0], [later, later * 1.01, later * 0.99]);
         Change {
-            strategy: "jwt".to_owned(),
-            quantity,
+            arm: "jwt".to_owned(),
+            conditions: Conditions {
+                load: None,
+                rate_per_second: 2_000.0,
+                working_set: 32,
+                mix: "me".to_owned(),
+            },
+            metric: metrics::named(metric).unwrap(),
             effect: effect::unpaired(&earlier, &later),
         }
     }
 
     #[test]
-    fn only_what_is_higher_beyond_doubt_and_beyond_the_limit_fails() {
-        assert!(fails(&change("response time p99", 130.0), Some(1.2)));
-        assert!(!fails(&change("response time p99", 130.0), Some(1.5)));
-        assert!(!fails(&change("response time p99", 130.0), None));
-        assert!(!fails(&change("response time p99", 70.0), Some(1.2)));
-        assert!(!fails(&change("achieved rate", 130.0), Some(1.2)));
+    fn only_what_is_higher_than_the_limit_beyond_doubt_fails() {
+        use ThresholdOutcome::{Fails, Holds, Unclear};
+        assert_eq!(judged(&change("p99", 130.0), 1.2), Some(Fails));
+        assert_eq!(judged(&change("p99", 130.0), 1.3), Some(Unclear));
+        assert_eq!(judged(&change("p99", 130.0), 1.5), Some(Holds));
+        assert_eq!(judged(&change("p99", 70.0), 1.2), Some(Holds));
+        assert_eq!(judged(&change("achieved", 130.0), 1.2), None);
     }
 
     #[test]
     fn a_small_difference_is_not_called_one_however_sure() {
-        assert_eq!(
-            change("response time p50", 104.0).verdict(),
-            Verdict::Inconclusive
-        );
-        assert!(table(&[change("response time p50", 104.0)]).contains("unclear"));
+        let small = change("p50", 104.0);
+        assert_eq!(small.verdict(), Verdict::Inconclusive);
+        assert!(table(&[small]).contains("unclear"));
     }
 }

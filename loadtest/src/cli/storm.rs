@@ -10,6 +10,7 @@ use crate::{
     experiment::storm::{self, StormOptions, StormResult},
     interrupt,
     progress::Progress,
+    results::{ThresholdOutcome, Validity},
 };
 
 impl StormArgs {
@@ -45,21 +46,35 @@ impl StormArgs {
     }
 }
 
-/// Says what did not hold, and what that makes of the whole.
+/// Says what did not hold, and what that makes of the whole: 3 outweighs 1, and 1 outweighs 4.
 fn storm_exit_code(found: &StormResult, limit: Option<f64>) -> ExitCode {
-    let faults = found.instrument_faults();
-    let failed = limit.map(|limit| found.above(limit)).unwrap_or_default();
-    for fault in &faults {
-        print(&format!("INVALID: {fault}\n"));
+    let judged = limit.map(|limit| found.judged(limit)).unwrap_or_default();
+    for gate in found.gates.iter().filter(|gate| !gate.passed) {
+        print(&format!(
+            "{}: {} is {:.3} {}, the limit is {} {}. {} {}\n",
+            format!("{:?}", found.validity).to_uppercase(),
+            gate.name,
+            gate.value,
+            gate.unit,
+            gate.limit,
+            gate.unit,
+            gate.meaning,
+            gate.advice
+        ));
     }
-    for sentence in &failed {
-        print(&format!("FAILED: {sentence}\n"));
+    for (outcome, sentence) in &judged {
+        match outcome {
+            ThresholdOutcome::Holds => {}
+            ThresholdOutcome::Fails => print(&format!("FAILED: {sentence}\n")),
+            ThresholdOutcome::Unclear => print(&format!("UNCLEAR: {sentence}\n")),
+        }
     }
-    if !faults.is_empty() {
+    let any = |wanted| judged.iter().any(|(outcome, _)| *outcome == wanted);
+    if matches!(found.validity, Validity::Invalid | Validity::Disturbed) {
         ExitCode::from(EXIT_INVALID)
-    } else if !failed.is_empty() {
+    } else if any(ThresholdOutcome::Fails) {
         ExitCode::from(EXIT_THRESHOLD)
-    } else if !found.is_conclusive() {
+    } else if any(ThresholdOutcome::Unclear) || !found.is_conclusive() {
         ExitCode::from(EXIT_INCONCLUSIVE)
     } else {
         ExitCode::SUCCESS

@@ -4,7 +4,6 @@
 //! arm · blocks at shares of the slower arm's highest rate · faults · revocation lags. What is said
 //! of a difference rests on the blocks only, and on what the baseline shows against itself in them.
 
-pub mod across;
 mod arms;
 mod besides;
 mod blocks;

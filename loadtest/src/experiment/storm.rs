@@ -13,12 +13,17 @@ use std::time::Duration;
 use url::Url;
 
 use crate::{
-    load::{self, Arm, ArmOutcome, Arrivals, EngineError, Load, Options},
+    instrument::{
+        gates::{self, Evidence, PointEvidence},
+        machine::{self, MachineError, MachineReading, MachineUse},
+    },
+    load::{self, Arm, ArmOutcome, Arrivals, EngineError, EngineOutcome, Load, Options},
     progress::Progress,
-    results::v2::StatusCount,
+    results::{Culprit, Origin, StatusCount, Validity},
     stats::{
         effect::Paired,
         family::{Row, Settings, family},
+        histogram::LatencyHistogram,
     },
     subject::login::{Credential, LoginError, Users},
     subject::stack::{Stack, StackError, StackOptions},
@@ -71,6 +76,9 @@ pub enum StormError {
     /// The operating system refused.
     #[error("starting the logins: {0}")]
     System(#[from] std::io::Error),
+    /// The state of the machine cannot be read.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// It was ended early.
     #[error("interrupted")]
     Interrupted,
@@ -84,6 +92,10 @@ struct Windows {
     requests: u64,
     failed: u64,
     lag_us: f64,
+    /// Of all windows.
+    response_time: LatencyHistogram,
+    send_lag: LatencyHistogram,
+    generator_share: f64,
 }
 
 /// Starts a stack and measures.
@@ -92,6 +104,7 @@ struct Windows {
 ///
 /// The stack does not start or the generator fails. What the storm does is never an error.
 pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, StormError> {
+    let at_rest = machine::at_rest()?;
     progress.step("starting the system");
     let stack = Stack::start(options.stack.clone())?;
     let gateway = Url::parse(&stack.gateway_url).expect("the stack's own URL is one");
@@ -103,6 +116,7 @@ pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, S
     let before = memory()?;
     let mut windows: Vec<Windows> = arms.iter().map(|_| Windows::default()).collect();
     let mut logins = Logins::default();
+    let mut during = MachineUse::default();
     for block in 0..options.blocks {
         // Both windows of a pair have the same arrivals.
         for (storm, half) in [(false, 0), (true, 0), (true, 1), (false, 1)] {
@@ -114,16 +128,30 @@ pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, S
             ));
             let seed = options.seed.wrapping_add(2 * u64::from(block) + half);
             let bodies = if storm { bodies.as_slice() } else { &[] };
-            let outcome = window(options, &gateway, &arms, bodies, seed)?;
-            for (windows, arm) in windows.iter_mut().zip(&outcome.0) {
-                windows.add(arm, storm);
+            let began = MachineReading::now()?;
+            let (outcome, done) = window(options, &gateway, &arms, bodies, seed)?;
+            during.add(&MachineReading::now()?.since(&began));
+            let share = outcome.cpu.as_secs_f64() / outcome.elapsed.as_secs_f64().max(1e-9);
+            for (windows, arm) in windows.iter_mut().zip(&outcome.arms) {
+                windows.add(arm, storm, share);
             }
-            logins.merge(&outcome.1);
+            logins.merge(&done);
         }
     }
     let after = memory()?;
     let _ended = stack.stop(Duration::from_secs(3));
-    let strategies = options.stack.strategies.iter().zip(windows);
+    let strategies = options.stack.strategies.iter();
+    let points = strategies.clone().zip(&windows);
+    let mut gates = gates::of(&Evidence {
+        origin: Origin::Started,
+        self_check: None,
+        points: points.map(|(name, of)| of.evidence(name)).collect(),
+        at_rest: Some(at_rest),
+        during: Some(during),
+    });
+    // What the storm does to the system is what is looked for.
+    gates.retain(|gate| gate.culprit != Culprit::System);
+    let strategies = strategies.zip(windows);
     Ok(StormResult {
         concurrent_logins: options.logins,
         rate_per_second: options.rate,
@@ -142,6 +170,8 @@ pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, S
         auth_memory_before_bytes: before.resident,
         auth_memory_peak_bytes: after.peak,
         auth_memory_after_bytes: after.resident,
+        validity: Validity::of(&gates, false),
+        gates,
     })
 }
 
@@ -178,7 +208,7 @@ fn window(
     arms: &[Arm],
     bodies: &[String],
     seed: u64,
-) -> Result<(Vec<ArmOutcome>, Logins), StormError> {
+) -> Result<(EngineOutcome, Logins), StormError> {
     let load = Options {
         duration: options.window,
         warmup: AHEAD + Duration::from_millis(500),
@@ -202,11 +232,14 @@ fn window(
     if outcome.interrupted {
         return Err(StormError::Interrupted);
     }
-    Ok((outcome.arms, logins))
+    Ok((outcome, logins))
 }
 
 impl Windows {
-    fn add(&mut self, arm: &ArmOutcome, storm: bool) {
+    fn add(&mut self, arm: &ArmOutcome, storm: bool, generator_share: f64) {
+        self.response_time.merge(&arm.response_time);
+        self.send_lag.merge(&arm.send_lag);
+        self.generator_share = self.generator_share.max(generator_share);
         let p99 = arm.response_time.quantile_us(0.99);
         self.lag_us = self.lag_us.max(arm.send_lag.quantile_us(0.99));
         if storm {
@@ -215,6 +248,23 @@ impl Windows {
             self.failed += arm.failed();
         } else {
             self.quiet.push(p99);
+        }
+    }
+
+    fn evidence(&self, strategy: &str) -> PointEvidence {
+        let answered = self.response_time.count() > 0;
+        let response = |quantile| answered.then(|| self.response_time.quantile_us(quantile));
+        PointEvidence {
+            name: strategy.to_owned(),
+            response_p50_us: response(0.5),
+            response_p99_us: response(0.99),
+            send_lag_p50_us: self.send_lag.quantile_us(0.5),
+            send_lag_p99_us: self.send_lag.quantile_us(0.99),
+            receive_lateness_p99_us: None,
+            generator_share: self.generator_share,
+            due: 0,
+            good: 0,
+            good_in_window: 0,
         }
     }
 

@@ -10,6 +10,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::cgroup;
 
+/// `PF_KTHREAD`: what the kernel does for processes, the network's traffic among it.
+const KERNEL_THREAD: u32 = 0x0020_0000;
+
 /// All counters at one moment.
 #[derive(Clone, Debug)]
 pub struct MachineReading {
@@ -45,8 +48,11 @@ struct CpuSeconds {
 struct Processes {
     /// CPU seconds of this process and its children, those that ended included.
     ours: f64,
-    /// Name and CPU seconds of every other process.
-    others: HashMap<i32, (String, f64)>,
+    /// CPU seconds of all other processes, those that ended included as far as somebody waited for
+    /// them.
+    others: f64,
+    /// Name and CPU seconds of every other process that lives.
+    living: HashMap<i32, (String, f64)>,
 }
 
 /// What happened on the machine in some time.
@@ -115,8 +121,12 @@ impl MachineReading {
     #[must_use]
     pub fn since(&self, earlier: &Self) -> MachineUse {
         let elapsed = self.monotonic.saturating_sub(earlier.monotonic);
+        // Two views of the same. The kernel's sum knows of work outside of a container, and may count
+        // under interrupts what it also gives to a process; the processes' own times are exact, and
+        // lack those that cannot be seen from here. Either is too low at times and neither too high.
         let worked = self.cpu.worked - earlier.cpu.worked;
         let ours = self.processes.ours - earlier.processes.ours;
+        let others = self.processes.others - earlier.processes.others;
         let slept = |reading: &Self| reading.boot.saturating_sub(reading.monotonic);
         let suspended = slept(self).saturating_sub(slept(earlier));
         // Sleep is in the time of day and is no jump of it.
@@ -125,7 +135,7 @@ impl MachineReading {
             elapsed,
             cpu_seconds: (self.cpu.total - earlier.cpu.total).max(0.0),
             stolen_seconds: (self.cpu.stolen - earlier.cpu.stolen).max(0.0),
-            other_seconds: (worked - ours).max(0.0),
+            other_seconds: (worked - ours).max(others).max(0.0),
             busiest_other: self.processes.busiest_since(&earlier.processes),
             swapped_pages: self.swapped_pages.saturating_sub(earlier.swapped_pages),
             major_faults: self.major_faults.saturating_sub(earlier.major_faults),
@@ -209,18 +219,19 @@ impl Processes {
         for stat in all_processes()?.filter_map(|process| process.ok()?.stat().ok()) {
             if stat.pid == own || stat.ppid == own {
                 found.ours += cpu_seconds(&stat);
-            } else {
+            } else if stat.flags & KERNEL_THREAD == 0 {
+                found.others += cpu_seconds(&stat);
                 let seconds = (stat.utime + stat.stime) as f64;
                 let seconds = seconds / procfs::ticks_per_second() as f64;
-                found.others.insert(stat.pid, (stat.comm, seconds));
+                found.living.insert(stat.pid, (stat.comm, seconds));
             }
         }
         Ok(found)
     }
 
     fn busiest_since(&self, earlier: &Self) -> Option<(String, f64)> {
-        let worked = self.others.iter().filter_map(|(pid, (name, seconds))| {
-            let (_, before) = earlier.others.get(pid).filter(|(was, _)| was == name)?;
+        let worked = self.living.iter().filter_map(|(pid, (name, seconds))| {
+            let (_, before) = earlier.living.get(pid).filter(|(was, _)| was == name)?;
             Some((name.clone(), seconds - before)).filter(|(_, worked)| *worked > 0.0)
         });
         worked.max_by(|one, other| one.1.total_cmp(&other.1))
@@ -289,7 +300,7 @@ mod tests {
         let is_seen = loop {
             thread::sleep(Duration::from_millis(100));
             let now = MachineReading::now().unwrap();
-            let mut others = now.processes.others.values();
+            let mut others = now.processes.living.values();
             let named = others.any(|(name, seconds)| name == "sh" && *seconds > 0.2);
             if named && now.since(&before).other_seconds > 0.1 {
                 break true;
@@ -316,7 +327,8 @@ mod tests {
             },
             processes: Processes {
                 ours: seconds as f64 * 0.75,
-                others: HashMap::from([(7, ("make".to_owned(), seconds as f64 / 8.0))]),
+                others: seconds as f64 * 0.25,
+                living: HashMap::from([(7, ("make".to_owned(), seconds as f64 / 8.0))]),
             },
             swapped_pages: 0,
             major_faults: 0,

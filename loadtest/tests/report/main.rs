@@ -1,5 +1,6 @@
 //! What is written for readers: the file, its schema, the text and the page.
 
+mod across;
 mod older;
 mod page;
 mod sample;

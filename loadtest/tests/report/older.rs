@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use loadtest::{
-    experiment::compare::across,
+    experiment::across,
     report,
-    results::{Culprit, Results, ResultsError, SCHEMA_VERSION, Validity, Verdict, v2},
+    results::{Culprit, Results, ResultsError, SCHEMA_VERSION, Validity, Verdict},
 };
 
 fn file(name: &str) -> PathBuf {
@@ -98,18 +98,17 @@ fn a_file_without_what_its_version_has_is_refused_by_name() {
 }
 
 #[test]
-fn two_runs_are_compared_only_when_they_differ_in_nothing_but_time() {
-    let read = || v2::Results::read(&file("v2.json")).unwrap();
+fn runs_of_version_2_are_compared_unless_their_machines_differ() {
+    let read = || Results::read(&file("v2.json")).unwrap();
     let (earlier, mut later) = (read(), read());
-    assert!(across::obstacles(&earlier, &later).is_empty());
-    for round in &mut later.rounds {
-        round.p50_us *= 3.0;
+    assert_eq!(across::differences(&earlier, &later), []);
+    for window in &mut later.windows {
+        *window.metrics.get_mut("response_time_p50").unwrap() *= 3.0;
     }
     let changes = across::changes(&earlier, &later);
     let mut changes = changes.iter();
-    let found = changes.find(|one| one.strategy == "jwt" && one.quantity == "response time p50");
+    let found = changes.find(|one| one.arm == "jwt" && one.metric.id == "response_time_p50");
     assert_eq!(found.unwrap().verdict(), Verdict::Higher);
     later.environment.cpus = 64;
-    later.plan.rate_per_second *= 2.0;
-    assert_eq!(across::obstacles(&earlier, &later).len(), 2);
+    assert!(across::differences(&earlier, &later)[0].obstacle);
 }

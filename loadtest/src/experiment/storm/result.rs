@@ -2,10 +2,7 @@
 
 use serde::Serialize;
 
-use crate::results::StatusCount;
-
-/// 99th percentile of the generator's own lateness above which it was the limit.
-const SEND_LAG_LIMIT_US: f64 = 2_000.0;
+use crate::results::{Gate, StatusCount, ThresholdOutcome, Validity};
 
 /// What was found, as `--out` writes it.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +29,10 @@ pub struct StormResult {
     pub auth_memory_peak_bytes: u64,
     /// After the last storm.
     pub auth_memory_after_bytes: u64,
+    /// What must hold of the generator and the machine.
+    pub gates: Vec<Gate>,
+    /// Whether the figures may be used.
+    pub validity: Validity,
 }
 
 /// What the storm did to one strategy's `/me`.
@@ -58,43 +59,39 @@ pub struct StormEffect {
 }
 
 impl StormResult {
-    /// Strategies whose ratio is above `limit`, or has failed requests, as sentences.
+    /// What a limit of the ratio makes of each strategy, as a sentence. A request that failed in the
+    /// storm fails too; a ratio whose interval has the limit in it is unclear.
     #[must_use]
-    pub fn above(&self, limit: f64) -> Vec<String> {
-        let told = |one: &StormEffect| match one.ratio {
-            Some(ratio) if ratio > limit => Some(format!(
-                "p99 of {} is {ratio:.2} times what it is without the logins; the limit is {limit}",
-                one.strategy
-            )),
-            _ if one.storm_failed > 0 => Some(format!(
-                "{} of {} requests of {} failed in the storm",
-                one.storm_failed, one.storm_requests, one.strategy
-            )),
-            _ => None,
+    pub fn judged(&self, limit: f64) -> Vec<(ThresholdOutcome, String)> {
+        let judge = |one: &StormEffect| {
+            let name = &one.strategy;
+            let (Some(ratio), Some(low), Some(high)) = (one.ratio, one.ci_low, one.ci_high) else {
+                let sentence = format!("{name}: no ratio could be formed");
+                return (ThresholdOutcome::Unclear, sentence);
+            };
+            let told = format!(
+                "p99 of {name} is {ratio:.2} times what it is without the logins \
+                 (95 % CI {low:.2} to {high:.2}); the limit is {limit}"
+            );
+            if one.storm_failed > 0 {
+                let (failed, of) = (one.storm_failed, one.storm_requests);
+                let sentence = format!("{failed} of {of} requests of {name} failed in the storm");
+                (ThresholdOutcome::Fails, sentence)
+            } else if low > limit {
+                (ThresholdOutcome::Fails, told)
+            } else if high <= limit {
+                (ThresholdOutcome::Holds, told)
+            } else {
+                (ThresholdOutcome::Unclear, told)
+            }
         };
-        self.strategies.iter().filter_map(told).collect()
+        self.strategies.iter().map(judge).collect()
     }
 
     /// Whether a ratio could be formed for every strategy.
     #[must_use]
     pub fn is_conclusive(&self) -> bool {
         self.strategies.iter().all(|one| one.ratio.is_some())
-    }
-
-    /// Why the generator, and not the system, was the limit.
-    #[must_use]
-    pub fn instrument_faults(&self) -> Vec<String> {
-        let late = self
-            .strategies
-            .iter()
-            .filter(|one| one.send_lag_p99_us > SEND_LAG_LIMIT_US);
-        late.map(|one| {
-            format!(
-                "{}: 1 % of the requests of a window were sent {:.0} µs late or later by the generator itself; the limit is {SEND_LAG_LIMIT_US:.0} µs",
-                one.strategy, one.send_lag_p99_us
-            )
-        })
-        .collect()
     }
 }
 
@@ -183,28 +180,37 @@ mod tests {
             auth_memory_before_bytes: 1,
             auth_memory_peak_bytes: 2,
             auth_memory_after_bytes: 1,
+            gates: Vec::new(),
+            validity: Validity::Valid,
         }
     }
 
     #[test]
-    fn a_ratio_above_the_limit_and_a_failed_request_are_both_told() {
-        let worse = result(effect(Some(1.3), 0));
-        assert_eq!(worse.above(1.2).len(), 1);
-        assert!(worse.above(1.5).is_empty());
+    fn a_limit_fails_or_holds_beyond_doubt_and_is_unclear_otherwise() {
+        use ThresholdOutcome::{Fails, Holds, Unclear};
+        let outcome = |one: StormEffect, limit| result(one).judged(limit)[0].0;
+        let wide = || StormEffect {
+            ci_low: Some(1.1),
+            ci_high: Some(1.6),
+            ..effect(Some(1.3), 0)
+        };
+        assert_eq!(outcome(wide(), 1.05), Fails);
+        assert_eq!(outcome(wide(), 1.2), Unclear);
+        assert_eq!(outcome(wide(), 1.6), Holds);
+        assert_eq!(outcome(effect(None, 0), 1.2), Unclear);
+    }
+
+    #[test]
+    fn a_request_that_failed_in_the_storm_fails() {
         let failing = result(effect(Some(1.0), 1));
-        assert!(failing.above(1.2)[0].contains("failed"));
+        let (outcome, sentence) = &failing.judged(1.2)[0];
+        assert_eq!(*outcome, ThresholdOutcome::Fails);
+        assert!(sentence.contains("failed"));
         assert!(failing.is_conclusive());
     }
 
     #[test]
     fn without_pairs_nothing_is_concluded() {
         assert!(!result(effect(None, 0)).is_conclusive());
-    }
-
-    #[test]
-    fn a_late_generator_is_said_to_be_one() {
-        let mut late = effect(Some(1.0), 0);
-        late.send_lag_p99_us = 3_000.0;
-        assert_eq!(result(late).instrument_faults().len(), 1);
     }
 }
