@@ -43,9 +43,14 @@ pub(super) fn terminal(coupling: &Coupling) -> String {
     if !slow.is_empty() {
         out.push_str("\nRound trips by which the median is later\n");
         for form in forms(coupling) {
-            let with = |fault: &&FaultInfo| slow.iter().any(|cell| cell.fault == fault.id);
+            let with = |fault: &&FaultInfo| {
+                let mut slow = slow.iter();
+                slow.any(|cell| cell.fault == fault.id && cell.form == form)
+            };
             lines(&mut out, coupling, form, with, &|cell| {
-                let trips = cell.round_trips.map(|trips| format!("{:.2} ", trips.mean));
+                let trips = cell
+                    .round_trips
+                    .map(|trips| format!("{} ", told_trips(&trips)));
                 trips.unwrap_or_default()
             });
         }
@@ -77,7 +82,13 @@ fn of_form(form: Form) -> &'static str {
 }
 
 fn matrix_lines(out: &mut String, coupling: &Coupling, form: Form, told: &dyn Fn(&Cell) -> String) {
-    lines(out, coupling, form, |_| true, told);
+    lines(
+        out,
+        coupling,
+        form,
+        |fault| is_made(coupling, fault, form),
+        told,
+    );
 }
 
 fn lines(
@@ -202,9 +213,9 @@ fn matrix(coupling: &Coupling, form: Form) -> Markup {
     html! {
         h3 { "Availability, " (of_form(form)) }
         div.wide { table.matrix {
-            thead { tr { th { "fault" } @for strategy in &strategies { th { (strategy) } } } }
+            thead { tr { th { "fault" } @for strategy in &strategies { th.words { (strategy) } } } }
             tbody {
-                @for fault in &coupling.faults { tr {
+                @for fault in coupling.faults.iter().filter(|fault| is_made(coupling, fault, form)) { tr {
                     th title=(fault.action) { (fault.title) }
                     @for strategy in &strategies {
                         @match find(coupling, &fault.id, strategy, form) {
@@ -227,7 +238,7 @@ fn matrix_cell(cell: &Cell) -> Markup {
     };
     let interval = &cell.availability;
     html! {
-        td title=(cell.predicted) {
+        td.words {
             b { (numbers::percent(interval.mean)) }
             " [" (numbers::percent(interval.low)) ", " (numbers::percent(interval.high)) "]"
             br; (cell.predicted)
@@ -235,7 +246,7 @@ fn matrix_cell(cell: &Cell) -> Markup {
             @for surprise in &cell.surprises { br; (surprise) }
             br; span.note { "again: " (recovery(cell)) }
             @if let Some(trips) = &cell.round_trips {
-                br; span.note { (format!("later by {:.2} round trips", trips.mean)) }
+                br; span.note { "later by " (told_trips(trips)) " round trips" }
             }
             @if let Some(falls) = &cell.falls_ms {
                 br; span.note { "falls after " (told_ms(falls)) }
@@ -270,6 +281,12 @@ fn recovery(cell: &Cell) -> String {
     }
 }
 
+/// Nothing is not told as less than nothing: -0 + 0 is 0.
+fn told_trips(trips: &Interval) -> String {
+    let rounded = (trips.mean * 100.0).round() / 100.0 + 0.0;
+    format!("{rounded:.2}")
+}
+
 fn told_ms(interval: &Interval) -> String {
     if interval.mean < 1.0 {
         return "at once".to_owned();
@@ -280,6 +297,11 @@ fn told_ms(interval: &Interval) -> String {
 fn find<'a>(coupling: &'a Coupling, fault: &str, strategy: &str, form: Form) -> Option<&'a Cell> {
     let mut cells = coupling.cells.iter();
     cells.find(|cell| cell.fault == fault && cell.strategy == strategy && cell.form == form)
+}
+
+fn is_made(coupling: &Coupling, fault: &FaultInfo, form: Form) -> bool {
+    let mut cells = coupling.cells.iter();
+    cells.any(|cell| cell.fault == fault.id && cell.form == form)
 }
 
 /// The forms that were made.
