@@ -84,7 +84,7 @@ fn matrix_text(
             cell.map_or_else(|| "–".to_owned(), told)
         };
         let cells = strategies.iter().map(cell);
-        std::iter::once(fault.id.clone()).chain(cells).collect()
+        std::iter::once(fault.title.clone()).chain(cells).collect()
     };
     let head: Vec<String> = std::iter::once(String::new())
         .chain(strategies.iter().cloned())
