@@ -34,7 +34,8 @@ impl StormArgs {
     }
 
     fn options(self, interrupt: CancellationToken) -> StormOptions {
-        let (blocks, window) = if self.quick { (2, 3) } else { (5, 5) };
+        // With fewer blocks an interval is as good as none.
+        let (blocks, window) = if self.quick { (4, 2) } else { (6, 4) };
         StormOptions {
             stack: self.system.stack(interrupt),
             rate: self.rate,

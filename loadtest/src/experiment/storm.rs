@@ -95,6 +95,7 @@ struct Windows {
     /// Of all windows.
     response_time: LatencyHistogram,
     send_lag: LatencyHistogram,
+    receive_lateness: LatencyHistogram,
     generator_share: f64,
 }
 
@@ -239,6 +240,7 @@ impl Windows {
     fn add(&mut self, arm: &ArmOutcome, storm: bool, generator_share: f64) {
         self.response_time.merge(&arm.response_time);
         self.send_lag.merge(&arm.send_lag);
+        self.receive_lateness.merge(&arm.receive_lateness);
         self.generator_share = self.generator_share.max(generator_share);
         let p99 = arm.response_time.quantile_us(0.99);
         self.lag_us = self.lag_us.max(arm.send_lag.quantile_us(0.99));
@@ -260,7 +262,8 @@ impl Windows {
             response_p99_us: response(0.99),
             send_lag_p50_us: self.send_lag.quantile_us(0.5),
             send_lag_p99_us: self.send_lag.quantile_us(0.99),
-            receive_lateness_p99_us: None,
+            receive_lateness_p99_us: (self.receive_lateness.count() > 0)
+                .then(|| self.receive_lateness.quantile_us(0.99)),
             generator_share: self.generator_share,
             due: 0,
             good: 0,

@@ -103,7 +103,8 @@ impl PointEvidence {
             response_p99_us: response(0.99),
             send_lag_p50_us: seen.send_lag.quantile_us(0.5),
             send_lag_p99_us: seen.send_lag.quantile_us(0.99),
-            receive_lateness_p99_us: None,
+            receive_lateness_p99_us: (seen.receive_lateness.count() > 0)
+                .then(|| seen.receive_lateness.quantile_us(0.99)),
             generator_share: seen.generator_share(),
             due: seen.scheduled,
             good: seen.good(),

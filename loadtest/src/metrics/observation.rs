@@ -17,6 +17,8 @@ pub struct Observation {
     pub service_time: LatencyHistogram,
     /// The generator's own lateness.
     pub send_lag: LatencyHistogram,
+    /// From the arrival of an answer in the kernel to its being read; empty where that is not told.
+    pub receive_lateness: LatencyHistogram,
     /// Requests by how they ended.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// Requests that were due.
@@ -52,6 +54,7 @@ impl Observation {
             seen.response_time.merge(&arm.response_time);
             seen.service_time.merge(&arm.service_time);
             seen.send_lag.merge(&arm.send_lag);
+            seen.receive_lateness.merge(&arm.receive_lateness);
             for (outcome, count) in &arm.outcomes {
                 *seen.outcomes.entry(*outcome).or_default() += count;
             }
@@ -74,6 +77,7 @@ impl Observation {
         self.response_time.merge(&other.response_time);
         self.service_time.merge(&other.service_time);
         self.send_lag.merge(&other.send_lag);
+        self.receive_lateness.merge(&other.receive_lateness);
         for (outcome, count) in &other.outcomes {
             *self.outcomes.entry(*outcome).or_default() += count;
         }

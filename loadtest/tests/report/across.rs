@@ -16,7 +16,11 @@ fn difference<'a>(differences: &'a [Difference], what: &str) -> &'a Difference {
 fn scaled(mut results: Results, arm: &str, metric: &str, factor: f64) -> Results {
     for window in &mut results.windows {
         if window.arm == arm {
-            *window.metrics.get_mut(metric).expect("a sample has it") *= factor;
+            let value = window
+                .metrics
+                .get_mut(metric)
+                .expect("a sample has every metric");
+            *value *= factor;
         }
     }
     results

@@ -6,7 +6,7 @@ use super::{Stack, process::Spec};
 
 /// Beginnings of the names of inherited variables that a service reads, or that change how it runs.
 const READ: [&str; 8] = [
-    "AUTH_", "API_", "GATEWAY_", "OTEL_", "LOG_", "RUST_", "MALLOC_", "TOKIO_",
+    "AUTH_", "API_", "GATEWAY_", "OTEL_", "LOG_", "RUST_LOG", "MALLOC_", "TOKIO_",
 ];
 /// Beginnings of names that only one kind of process reads.
 const OF_ONE: [(&str, &str); 3] = [
