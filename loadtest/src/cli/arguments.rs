@@ -92,9 +92,13 @@ pub(super) struct UpArgs {
 pub(super) struct CompareArgs {
     #[command(flatten)]
     pub(super) system: SystemArgs,
-    /// A build, a setting, a server of your own: NAME=strategy[,bin-dir=DIR][,env=K=V][,url=URL][,header=Name: value];
-    /// can be given several times; the first of all arms is the baseline, strategies come first
-    #[arg(long = "arm", value_name = "ARM")]
+    /// A build, a setting, a server of one's own.
+    #[arg(
+        long = "arm",
+        value_name = "ARM",
+        help = "A build, a setting, a server of your own: NAME=strategy[,bin-dir=DIR][,env=K=V][,url=URL][,header=Name: value]; \
+                can be given several times; strategies come first, and the first of all arms is the baseline"
+    )]
     pub(super) arms: Vec<ArmSpec>,
     /// Below two minutes for two strategies, with wider intervals; the output says what is left out
     #[arg(long)]
