@@ -75,6 +75,17 @@ bench: toolchain ## Measures the gateway against nginx and HAProxy, the load gen
 	cargo bench --workspace --locked
 	cargo test --release -p gateway --lib --locked cache -- --ignored --nocapture
 
+FORM ?= full
+
+.PHONY: trust
+trust: toolchain ## Tests the load generator from outside: docs/trust.md (50 minutes, leave the machine alone; FORM=quick: 4; ONLY=ENTRY)
+	scripts/install.sh redis python3-venv $(if $(filter full,$(FORM)),wrk)
+	$(if $(STATEWISE_BIN_DIR),,cargo build --release --locked --workspace --bins)
+	$(if $(filter full,$(FORM)),$(if $(OHA)$(shell command -v oha),,cargo install oha --version 1.16.0 --locked --root $(TARGET_DIR)/bench-peers))
+	PATH="$(TARGET_DIR)/bench-peers/bin:$$PATH" PYTHONDONTWRITEBYTECODE=1 python3 scripts/trust \
+		$(or $(STATEWISE_BIN_DIR),$(TARGET_DIR)/release) --form $(FORM) $(addprefix --only ,$(ONLY)) \
+		--out $(if $(filter full,$(FORM)),docs,$(RESULTS))
+
 .PHONY: example
 example: toolchain ## Renews the README's tables, docs/example and the schema from new runs (leave the machine alone, 25 minutes)
 	scripts/install.sh redis chromium chromedriver

@@ -12,7 +12,8 @@
 //!   Then the asked rate is missed too, and that is not the system's fault: the instrument outweighs
 //!   the system (see [`crate::results::Validity::of`]).
 //! - A generator that is late on a machine that does other work was kept from running by that work.
-//!   So when a condition of the machine fails, lateness is the machine's fault.
+//!   So when a condition of the machine fails, lateness is the machine's fault, that in the self-check
+//!   included.
 
 use super::machine::MachineUse;
 use crate::{
@@ -124,16 +125,15 @@ impl PointEvidence {
 pub fn of(evidence: &Evidence) -> Vec<Gate> {
     let machine = machine(evidence);
     let disturbed = machine.iter().any(|gate| !gate.passed);
-    let mut lateness = lateness(&evidence.points);
+    let mut gates = self_check(evidence);
+    gates.extend(lateness(&evidence.points));
     if disturbed {
-        for gate in lateness.iter_mut().filter(|gate| !gate.passed) {
+        for gate in gates.iter_mut().filter(|gate| !gate.passed) {
             gate.culprit = Culprit::Machine;
             "Mend what the machine's conditions say first: other work kept the generator waiting."
                 .clone_into(&mut gate.advice);
         }
     }
-    let mut gates = self_check(evidence);
-    gates.extend(lateness);
     gates.extend(generator(evidence));
     gates.extend(machine);
     gates.extend(system(&evidence.points));

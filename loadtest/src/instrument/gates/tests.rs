@@ -156,6 +156,24 @@ fn a_machine_that_does_other_work_is_disturbed_whether_the_generator_is_late_or_
 }
 
 #[test]
+fn a_self_check_that_is_off_on_a_machine_that_does_other_work_is_the_machines_fault() {
+    let other_work = MachineUse {
+        other_seconds: 8.0,
+        ..quiet()
+    };
+    for (during, expected) in [
+        (other_work, Validity::Disturbed),
+        (quiet(), Validity::Invalid),
+    ] {
+        let mut off = evidence(point(), during);
+        let check = off.self_check.as_mut().unwrap();
+        check.p50_error_percent = 40.0;
+        check.measured_p50_us = 7_000.0;
+        assert_eq!(Validity::of(&of(&off), false), expected);
+    }
+}
+
+#[test]
 fn every_disturbance_of_the_machine_is_named() {
     for (name, disturbed) in [
         (
