@@ -76,8 +76,8 @@ bench: toolchain ## Measures the gateway against nginx and HAProxy, the load gen
 	cargo test --release -p gateway --lib --locked cache -- --ignored --nocapture
 
 .PHONY: example
-example: toolchain ## Renews the README's tables, docs/example and the schema from new runs (leave the machine alone, 25 minutes)
-	scripts/install.sh redis chromium chromedriver
+example: toolchain ## Renews the README's tables, docs/example and the schema from new runs (leave the machine alone, 40 minutes)
+	scripts/install.sh redis jq chromium chromedriver
 	cargo build --release --locked --workspace --bins
 	$(TARGET_DIR)/release/loadtest schema > docs/results.schema.json
 	scripts/renew-example.sh $(PARTS)
