@@ -75,6 +75,14 @@ bench: toolchain ## Measures the gateway against nginx and HAProxy, the load gen
 	cargo bench --workspace --locked
 	cargo test --release -p gateway --lib --locked cache -- --ignored --nocapture
 
+FORM ?= full
+
+.PHONY: trust
+trust: toolchain ## Tests the load generator from outside and writes docs/trust.md; FORM=quick is short, ONLY=freeze is one entry
+	scripts/install.sh redis wrk
+	cargo build --release --locked --workspace --bins
+	python3 scripts/trust $(TARGET_DIR)/release --form $(FORM) $(addprefix --only ,$(ONLY))
+
 .PHONY: example
 example: toolchain ## Renews the README's tables, docs/example and the schema from new runs (leave the machine alone, 40 minutes)
 	scripts/install.sh redis jq chromium chromedriver
