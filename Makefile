@@ -87,8 +87,8 @@ trust: toolchain ## Tests the load generator from outside: docs/trust.md (50 min
 		--out $(if $(filter full,$(FORM)),docs,$(RESULTS))
 
 .PHONY: example
-example: toolchain ## Renews the README's tables, docs/example and the schema from new runs (leave the machine alone, 25 minutes)
-	scripts/install.sh redis chromium chromedriver
+example: toolchain ## Renews the README's tables, docs/example and the schema from new runs (leave the machine alone, 40 minutes)
+	scripts/install.sh redis jq chromium chromedriver
 	cargo build --release --locked --workspace --bins
 	$(TARGET_DIR)/release/loadtest schema > docs/results.schema.json
 	scripts/renew-example.sh $(PARTS)

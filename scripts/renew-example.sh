@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Renews what README.md shows, all on one machine (leave it alone meanwhile, some 25 minutes):
+# Renews what README.md shows, all on one machine (leave it alone meanwhile, some 40 minutes):
 #
-#   two           tokens and sessions compared at length: the first table, docs/example/results.json and the picture
-#   strategies    nine arms in the quick form: docs/example/strategies.txt and the table of CPU times
+#   two           tokens and sessions compared at length: docs/example/results.json, compare.txt, the first table and
+#                 the picture
+#   strategies    nine arms in the quick form: docs/example/strategies.txt and the tables of CPU times
 #   freshness     200 logouts of each strategy: docs/example/freshness.txt and the table of lags
 #
 #   scripts/renew-example.sh [PART]...    these parts, all by default
 #   scripts/renew-example.sh --no-run     tables and picture of what is in docs/example
 #
-# Chromium takes the picture; without it the old one stays.
+# Chromium takes the picture; without it the old one stays. A run whose figures cannot be used (exit code 3) ends this
+# script, and nothing of it is shown.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,6 +24,7 @@ loadtest=${CARGO_TARGET_DIR:-target}/release/loadtest
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+command -v jq >/dev/null || { echo "renew-example: jq is missing: scripts/install.sh jq" >&2; exit 69; }
 
 # measure ARGUMENT...: runs the load test. 4 is an answer as well: what cannot be told apart is shown as such.
 measure() {
@@ -51,7 +54,23 @@ put() {
 
 two() {
     measure compare --out "$work" --strategy jwt --strategy session --revocations 0
-    cp "$work/results.json" $EXAMPLE/results.json
+    # The histograms of single windows are half of the file, and nothing that is shown needs them.
+    jq --compact-output '.windows[].histograms = {}' "$work/results.json" >$EXAMPLE/results.json
+}
+
+# Of the tables, one a load, the first and the last.
+first_and_last_load() {
+    awk 'NR == FNR { if ($0 ~ table) last = FNR; next }
+        $0 ~ table { tables++; hidden = tables > 1 && FNR != last }
+        /^Highest rate held/ { hidden = 0 }
+        !hidden' table='^[0-9.]+ of the knee:' "$1" "$1"
+}
+
+# Of each load, the tables of CPU times and of ratios.
+costs() {
+    awk '/ CPU system .* CPU generator$/ || /^÷ / { shown = 1; if (any++) print "" }
+        /^$/ || /^↑/ { shown = 0 }
+        shown' "$1"
 }
 
 strategies() {
@@ -93,7 +112,9 @@ case ${1:-} in
         ;;
 esac
 
-measure report $EXAMPLE/results.json --out "$work" | sed '$d' | put table
-sed -n '/ CPU generator .* CPU system$/,/^$/p' $EXAMPLE/strategies.txt | sed '$d' | put strategies
+# The last line names a file that is gone afterwards.
+measure report $EXAMPLE/results.json --out "$work" | sed '$d' >$EXAMPLE/compare.txt
+first_and_last_load $EXAMPLE/compare.txt | put table
+costs $EXAMPLE/strategies.txt | put strategies
 sed -n '/^Revocation lag:/,$p' $EXAMPLE/freshness.txt | put freshness
 picture
