@@ -77,7 +77,7 @@ EOF
 }
 start_gateway() {
     "$bin/loadtest" stack up --strategy jwt --replicas 2 --ready-file "$work/ready.json" >"$work/stack.log" 2>&1 &
-    local stack=$! gateway user password
+    local stack=$!
     pids+=("$stack")
     for _ in $(seq 300); do
         [ -s "$work/ready.json" ] && break

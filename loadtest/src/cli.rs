@@ -130,6 +130,7 @@ impl CompareArgs {
                 },
             },
             working_sets: self.working_sets,
+            mixes: self.mixes,
             connections: self.connections,
             max_connections: self.max_connections,
             generator_threads: self

@@ -46,12 +46,12 @@ fn compare(arguments: &[&str], out: &Path) -> (i32, Results) {
 #[test]
 fn a_short_comparison_with_all_experiments_makes_sense() {
     let folder = tempfile::tempdir().unwrap();
-    let asked = ["--rate", "200", "--rounds", "2", "--revocations", "8"];
+    let asked = ["--rate", "200", "--rounds", "3", "--revocations", "8"];
     let (code, results) = compare(&asked, folder.path());
 
     assert_eq!(results.plan.arms.len(), 2);
     let arms = ["jwt", "session", results.plan.floor_arm.as_deref().unwrap()];
-    assert_every_window_is_there_once(&results, &arms, 2);
+    assert_every_window_is_there_once(&results, &arms, 3);
     results.windows.iter().for_each(assert_histograms_agree);
     for arm in arms {
         let point = results.point(arm, &results.plan.conditions[0]).unwrap();
@@ -246,11 +246,12 @@ fn assert_comparisons_make_sense(results: &Results) {
             floor.is_some_and(|(low, high)| low <= 1.0 && 1.0 <= high),
             "{row:?}"
         );
+        // Of a row that varies beyond all measure none can be told.
         assert!(
-            row.detectable_ratio.is_some_and(|ratio| ratio >= 1.0),
+            row.detectable_ratio.is_none_or(|ratio| ratio >= 1.0),
             "{row:?}"
         );
-        assert_eq!(row.blocks, 2);
+        assert_eq!(row.blocks, 3);
         match row.verdict {
             Verdict::Higher => assert!(row.ci_low > 1.0, "{row:?}"),
             Verdict::Lower => assert!(row.ci_high < 1.0, "{row:?}"),
@@ -340,7 +341,8 @@ fn assert_files_are_sound(folder: &Path) {
     let written = serde_json::from_str(&read(&folder.join("results.json"))).unwrap();
     let faults: Vec<String> = validator
         .iter_errors(&written)
-        .map(|error| error.to_string())
+        // Without the value, which may be thousands of lines.
+        .map(|error| format!("{}: {}", error.instance_path(), error.schema_path()))
         .collect();
     assert_eq!(faults, Vec::<String>::new());
 

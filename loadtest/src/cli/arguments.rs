@@ -10,7 +10,10 @@ use crate::{
     experiment::compare::ArmSpec,
     load::Arrivals,
     results::{RevocationKind, coupling::Form},
-    subject::strategy::{KNOWN_STRATEGIES, Strategy},
+    subject::{
+        mix::Mix,
+        strategy::{KNOWN_STRATEGIES, Strategy},
+    },
 };
 
 /// Starts or finds a system, drives it, breaks it, compares, reports.
@@ -111,6 +114,10 @@ pub(super) struct CompareArgs {
     /// Logins whose credentials are presented in turn; several sizes are measured each [default: 32, with --quick 8]
     #[arg(long = "working-set", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) working_sets: Vec<u32>,
+    /// What is requested: me, app (80 % /me, 10 % and 5 % reads and writes of the cart, 2 % logins, 2 % refreshes, 1 % logouts),
+    /// or shares such as me=90,login=10; several are measured each
+    #[arg(long = "mix", value_name = "MIX", default_value = "me")]
+    pub(super) mixes: Vec<Mix>,
     /// Connections of the generator to each arm
     #[arg(long, value_name = "C", default_value_t = 32, value_parser = connections)]
     pub(super) connections: usize,

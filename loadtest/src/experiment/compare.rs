@@ -26,7 +26,7 @@ use crate::{
         machine::{self, MachineError, MachineReading, MachineUse},
         selfcheck::{self, SelfCheckError},
     },
-    load::{EngineError, Load, Options},
+    load::{self, EngineError, Load, Options},
     metrics::{self, Observation},
     progress::Progress,
     report,
@@ -36,7 +36,8 @@ use crate::{
     },
     subject::{
         found::SubjectError,
-        login::LoginError,
+        login::{self, LoginError},
+        mix::Mix,
         stack::{StackError, StackOptions},
         strategy::KNOWN_STRATEGIES,
         usage::UsageError,
@@ -66,6 +67,8 @@ pub struct CompareOptions {
     /// Logins whose credentials are presented in turn, each a curve of its own; empty: as suits the
     /// form.
     pub working_sets: Vec<u32>,
+    /// What is requested, each mixture a curve of its own.
+    pub mixes: Vec<Mix>,
     /// Connections of the generator to each arm.
     pub connections: usize,
     /// Connections up to which it may grow; without it, the pool is fixed.
@@ -84,6 +87,17 @@ pub struct CompareOptions {
     pub thresholds: Vec<Threshold>,
     /// Where all randomness begins.
     pub seed: u64,
+}
+
+impl CompareOptions {
+    /// Whether a usual password hash would make the many logins that are needed take too long. A
+    /// system that runs is as it is.
+    fn hashes_cheaply(&self) -> bool {
+        const MANY: u32 = 200;
+        self.gateway.is_none()
+            && (self.mixes.iter().any(Mix::logs_in)
+                || self.working_sets.iter().any(|users| *users > MANY))
+    }
 }
 
 /// How many blocks are measured.
@@ -119,6 +133,11 @@ pub enum CompareError {
         "{0:?} has a build or variables of its own, and so cannot be in a system that runs already (--gateway)"
     )]
     NotStarted(String),
+    /// Only the endpoints of our own services are known.
+    #[error(
+        "{0:?} is a server at a url, of which only GET is known: a mixture of requests needs a strategy that is started or found"
+    )]
+    NoMix(String),
     /// The stack did not start or could not be handled.
     #[error(transparent)]
     Stack(#[from] StackError),
@@ -173,6 +192,9 @@ pub fn run(options: &CompareOptions) -> Result<Results, CompareError> {
     for (index, arm) in options.arms.iter().enumerate() {
         if options.arms[..index].iter().any(|one| one.name == arm.name) {
             return Err(CompareError::Twice(arm.name.clone()));
+        }
+        if arm.url.is_some() && options.mixes.iter().any(|mix| *mix != Mix::default()) {
+            return Err(CompareError::NoMix(arm.name.clone()));
         }
         if options.gateway.is_some() && arm.is_apart() {
             return Err(CompareError::NotStarted(arm.name.clone()));
@@ -393,14 +415,16 @@ impl<'a> Comparison<'a> {
             given => given,
         };
         let mut conditions = Vec::new();
-        for working_set in working_sets {
-            for (load, rate_per_second) in &loads {
-                conditions.push(Conditions {
-                    load: *load,
-                    rate_per_second: *rate_per_second,
-                    working_set: *working_set,
-                    mix: "me".to_owned(),
-                });
+        for mix in &self.options.mixes {
+            for working_set in working_sets {
+                for (load, rate_per_second) in &loads {
+                    conditions.push(Conditions {
+                        load: *load,
+                        rate_per_second: *rate_per_second,
+                        working_set: *working_set,
+                        mix: mix.to_string(),
+                    });
+                }
             }
         }
         conditions
@@ -446,7 +470,8 @@ impl<'a> Comparison<'a> {
         (warmup, window): (Duration, Duration),
         seed: u64,
     ) -> Result<Observation, CompareError> {
-        let seen = self.drive(arm, self.users, load, (warmup, window), seed)?;
+        let request = self.systems.request(arm, self.users, load);
+        let seen = self.drive(arm, request, (warmup, window), seed)?;
         for (process, bytes) in self.read_memory()? {
             let peak = self.memory.entry(process).or_default();
             *peak = bytes.max(*peak);
@@ -463,14 +488,19 @@ impl<'a> Comparison<'a> {
         times: (Duration, Duration),
         seed: u64,
     ) -> Result<Observation, CompareError> {
-        self.drive(arm, conditions.working_set as usize, load, times, seed)
+        let mix = self.options.mixes.iter();
+        let mix = mix.clone().find(|mix| mix.to_string() == conditions.mix);
+        let time = times.0 + times.1;
+        let request = self
+            .systems
+            .mixed(arm, mix, load, conditions, (time, seed))?;
+        self.drive(arm, request, times, seed)
     }
 
     fn drive(
         &mut self,
         arm: usize,
-        working_set: usize,
-        load: Load,
+        request: load::Arm,
         (warmup, duration): (Duration, Duration),
         seed: u64,
     ) -> Result<Observation, CompareError> {
@@ -486,9 +516,8 @@ impl<'a> Comparison<'a> {
             interrupt: self.options.stack.interrupt.clone(),
             ..Options::default()
         };
-        let request = self.systems.request(arm, working_set, load);
         let before = self.systems.read(arm)?;
-        let run = crate::load::run(options, vec![request])?;
+        let run = load::run(options, vec![request])?;
         let usage = self.systems.used_since(arm, before.as_ref())?;
         self.progress.tick();
         if run.interrupted {
@@ -496,6 +525,14 @@ impl<'a> Comparison<'a> {
         }
         let pool = &self.systems.arms[arm].pool;
         Ok(Observation::of(&run, usage.as_ref(), pool))
+    }
+
+    fn left_out(&self) -> Vec<String> {
+        let mut left_out = self.pace.left_out();
+        if self.options.hashes_cheaply() {
+            left_out.push(login::CHEAP_HASHING_NOTE.to_owned());
+        }
+        left_out
     }
 
     /// Of the first system's processes.
@@ -536,7 +573,7 @@ impl<'a> Comparison<'a> {
             warmup_seconds: self.pace.warmup.as_secs_f64(),
             deadline_ms: DEADLINE.as_millis() as u64,
             restarts: self.pace.restarts,
-            left_out: self.pace.left_out(),
+            left_out: self.left_out(),
         }
     }
 }
@@ -571,7 +608,9 @@ fn expected(options: &CompareOptions, pace: &Pace) -> Duration {
         Some(_) => Duration::ZERO,
         None => pace.search() * arms * pace.searches as u32,
     };
-    let loads = options.rate.map_or(pace.loads.len(), |_| 1) * options.working_sets.len().max(1);
+    let loads = options.rate.map_or(pace.loads.len(), |_| 1)
+        * options.working_sets.len().max(1)
+        * options.mixes.len();
     let block = (pace.warmup + pace.window) * (arms + 1) * u32::try_from(loads).unwrap_or(1);
     let blocks = match options.rounds {
         Rounds::Usual => block * pace.blocks,

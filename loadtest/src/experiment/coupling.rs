@@ -220,7 +220,7 @@ fn measure(options: &CouplingOptions, progress: &Progress) -> Result<Coupling, C
             go.fault.title,
             go.strategies.join(", ")
         ));
-        observed.extend(bench.make(go, place)?);
+        observed.extend(bench.make(&go, place)?);
     }
     let new_replicas = replicas::measure(&mut bench, options, progress)?;
     bench.end();

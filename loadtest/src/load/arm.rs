@@ -308,16 +308,16 @@ impl RunningArm {
     /// reading may be later, which is noted.
     fn received(&mut self, place: Place, now: Duration, inbox: &Inbox) -> Duration {
         let state = self.pool.get(place).map(|connection| &connection.state);
-        let (age, Some(State::Busy(in_flight))) = (inbox.age(), state) else {
+        let Some(State::Busy(in_flight)) = state else {
             return now;
         };
-        self.stamped = age.is_some();
         // Not before it was asked for: then a clock was set in between.
-        let at = age.and_then(|age| now.checked_sub(age));
-        let Some(at) = at.filter(|at| *at >= in_flight.sent) else {
+        let received = inbox.received().filter(|(at, _)| *at >= in_flight.sent);
+        self.stamped = received.is_some();
+        let Some((at, age)) = received else {
             return now;
         };
-        self.outcome.receive_lateness.record(now - at);
+        self.outcome.receive_lateness.record(age);
         at
     }
 

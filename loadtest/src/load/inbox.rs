@@ -4,7 +4,7 @@ use std::{
     io::{self, IoSliceMut, Read},
     net::TcpStream,
     os::fd::AsRawFd,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
@@ -19,6 +19,8 @@ pub(super) struct Inbox {
     control: Vec<u8>,
     /// When the kernel received the last of the bytes that were read last, by the system's clock.
     received: Option<Duration>,
+    /// Begin of the schedule, from which all moments are counted.
+    pub(super) began: Instant,
 }
 
 impl Inbox {
@@ -27,14 +29,20 @@ impl Inbox {
             bytes: vec![0; BUFFER_BYTES],
             control: nix::cmsg_space!(nix::sys::time::TimeSpec),
             received: None,
+            began: Instant::now(),
         }
     }
 
-    /// How long ago the kernel received the last of the bytes that were read last; `None` where it
-    /// does not say, or its clock was set in the meantime.
-    pub(super) fn age(&self) -> Option<Duration> {
-        let now = clock_gettime(ClockId::Realtime);
-        Duration::new(now.tv_sec as u64, now.tv_nsec as u32).checked_sub(self.received?)
+    /// When the kernel received the last of the bytes that were read last, and how long ago that is;
+    /// `None` where it does not say, or its clock was set in the meantime.
+    pub(super) fn received(&self) -> Option<(Duration, Duration)> {
+        let received = self.received?;
+        // Both clocks at the same moment: whatever lies between them would falsify the result.
+        let real = clock_gettime(ClockId::Realtime);
+        let now = self.began.elapsed();
+        let real = Duration::new(real.tv_sec as u64, real.tv_nsec as u32);
+        let age = real.checked_sub(received)?;
+        Some((now.checked_sub(age)?, age))
     }
 }
 

@@ -87,6 +87,7 @@ impl Reactor {
     pub(super) fn run(mut self, began: Instant) -> Result<EngineOutcome, EngineError> {
         self.cpu_at_begin = thread_cpu();
         self.began = began;
+        self.inbox.began = began;
         let last = self.options.warmup + self.options.duration + self.options.drain;
         let mut now = self.began.elapsed();
         loop {

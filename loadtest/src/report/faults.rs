@@ -3,59 +3,54 @@
 
 mod timeline;
 
-use std::fmt::Write;
-
 use maud::{Markup, html};
 
-use super::{Section, numbers};
+use super::{Section, numbers, text};
 use crate::results::coupling::{Cell, Coupling, FaultInfo, Form, Interval, NewReplica};
 use timeline::{OUTCOMES, figure};
 
 pub(super) const SECTION: Section = Section {
     title: "When a part is missing",
     findings: |results| results.coupling.as_ref().map(findings).unwrap_or_default(),
-    text: |results| results.coupling.as_ref().map(terminal).unwrap_or_default(),
+    text: |results| results.coupling.as_ref().map(matrices).unwrap_or_default(),
     html: |results| html! { @if let Some(coupling) = &results.coupling { (section(coupling)) } },
 };
 
-/// The matrix for a terminal.
+/// The matrix for a terminal, and what it says.
 pub(super) fn terminal(coupling: &Coupling) -> String {
+    let sentences = findings(coupling);
+    let sentences = sentences
+        .iter()
+        .map(|sentence| text::wrapped("- ", sentence));
+    format!("{}\n{}", matrices(coupling), sentences.collect::<String>())
+}
+
+/// The tables for a terminal.
+fn matrices(coupling: &Coupling) -> String {
     let mut out = String::new();
     for form in forms(coupling) {
-        let _ = writeln!(out, "\n{}", heading(coupling, form));
-        matrix_lines(&mut out, coupling, form, &|cell| {
+        let made = |fault: &&FaultInfo| is_made(coupling, fault, form);
+        out += &text::wrapped("", &heading(coupling, form));
+        out += &matrix_text(coupling, form, made, &|cell| {
             let mark = if cell.as_predicted { ' ' } else { '!' };
             format!("{}{mark}", numbers::percent(cell.availability.mean))
         });
-        let _ = writeln!(
-            out,
-            "\nGood again after the outage (decided, where the sessions are lost)"
-        );
-        matrix_lines(&mut out, coupling, form, &|cell| {
-            format!("{} ", recovery(cell))
-        });
-    }
-    let slow: Vec<&Cell> = coupling
-        .cells
-        .iter()
-        .filter(|cell| cell.round_trips.is_some())
-        .collect();
-    if !slow.is_empty() {
-        out.push_str("\nRound trips by which the median is later\n");
-        for form in forms(coupling) {
-            let with = |fault: &&FaultInfo| slow.iter().any(|cell| cell.fault == fault.id);
-            lines(&mut out, coupling, form, with, &|cell| {
-                let trips = cell.round_trips.map(|trips| format!("{:.2} ", trips.mean));
-                trips.unwrap_or_default()
+        out += "\nGood again after the outage (decided, where the sessions are lost)\n";
+        out += &matrix_text(coupling, form, made, &recovery);
+        let slow = |fault: &&FaultInfo| {
+            let mut cells = coupling.cells.iter();
+            cells.any(|cell| {
+                cell.round_trips.is_some() && cell.fault == fault.id && cell.form == form
+            })
+        };
+        if coupling.faults.iter().any(|fault| slow(&fault)) {
+            out += "\nRound trips by which the median is later\n";
+            out += &matrix_text(coupling, form, slow, &|cell| {
+                cell.round_trips.as_ref().map_or("–".to_owned(), told_trips)
             });
         }
     }
-    new_replica_lines(&mut out, &coupling.new_replicas);
-    out.push('\n');
-    for sentence in findings(coupling) {
-        let _ = writeln!(out, "- {sentence}");
-    }
-    out
+    out + &new_replicas_text(&coupling.new_replicas)
 }
 
 fn heading(coupling: &Coupling, form: Form) -> String {
@@ -76,66 +71,50 @@ fn of_form(form: Form) -> &'static str {
     }
 }
 
-fn matrix_lines(out: &mut String, coupling: &Coupling, form: Form, told: &dyn Fn(&Cell) -> String) {
-    lines(out, coupling, form, |_| true, told);
-}
-
-fn lines(
-    out: &mut String,
+fn matrix_text(
     coupling: &Coupling,
     form: Form,
     wanted: impl Fn(&&FaultInfo) -> bool,
     told: &dyn Fn(&Cell) -> String,
-) {
+) -> String {
     let strategies = strategies(coupling);
-    let _ = write!(out, "{:24}", "");
-    for strategy in &strategies {
-        let _ = write!(
-            out,
-            "{:>width$}",
-            format!("{strategy} "),
-            width = width(strategy)
-        );
-    }
-    let all: usize = strategies.iter().map(|name| width(name)).sum();
-    let _ = writeln!(out, "\n{}", "─".repeat(24 + all));
-    for fault in coupling.faults.iter().filter(wanted) {
-        let _ = write!(out, "{:24}", fault.id);
-        for strategy in &strategies {
+    let row = |fault: &FaultInfo| {
+        let cell = |strategy: &String| {
             let cell = find(coupling, &fault.id, strategy, form);
-            let text = cell.map_or_else(|| "– ".to_owned(), told);
-            let _ = write!(out, "{text:>width$}", width = width(strategy));
-        }
-        out.push('\n');
-    }
+            cell.map_or_else(|| "–".to_owned(), told)
+        };
+        let cells = strategies.iter().map(cell);
+        std::iter::once(fault.title.clone()).chain(cells).collect()
+    };
+    let head: Vec<String> = std::iter::once(String::new())
+        .chain(strategies.iter().cloned())
+        .collect();
+    let rows: Vec<Vec<String>> = coupling.faults.iter().filter(wanted).map(row).collect();
+    text::tables(&head, &rows)
 }
 
-fn width(strategy: &str) -> usize {
-    (strategy.len() + 2).max(10)
-}
-
-fn new_replica_lines(out: &mut String, found: &[NewReplica]) {
+fn new_replicas_text(found: &[NewReplica]) -> String {
     if found.is_empty() {
-        return;
+        return String::new();
     }
-    let _ = writeln!(
-        out,
-        "\n{:26}{:>14}{:>20}{:>16}",
-        "A new process", "first 200", "memory filled", "cold requests"
-    );
-    let _ = writeln!(out, "{}", "─".repeat(76));
-    for one in found {
-        let ms = |found: Option<Interval>| found.map_or("–".to_owned(), |one| told_ms(&one));
-        let _ = writeln!(
-            out,
-            "{:26}{:>14}{:>20}{:>16}",
+    let row = |one: &NewReplica| {
+        let ms = |found: &Option<Interval>| found.as_ref().map_or("–".to_owned(), told_ms);
+        let cold = one.cold_requests;
+        vec![
             format!("{} ({})", one.strategy, one.process),
             told_ms(&one.first_good_ms),
-            ms(one.warm_ms),
-            one.cold_requests
-                .map_or("–".to_owned(), |one| numbers::significant(one.mean)),
-        );
-    }
+            ms(&one.warm_ms),
+            cold.map_or("–".to_owned(), |one| numbers::significant(one.mean)),
+        ]
+    };
+    let head = [
+        "A new process",
+        "first 200",
+        "memory filled",
+        "cold requests",
+    ];
+    let rows: Vec<Vec<String>> = found.iter().map(row).collect();
+    format!("\n{}", text::table(&head.map(str::to_owned), &rows))
 }
 
 /// One sentence for the whole, and one for each surprise.
@@ -202,9 +181,9 @@ fn matrix(coupling: &Coupling, form: Form) -> Markup {
     html! {
         h3 { "Availability, " (of_form(form)) }
         div.wide { table.matrix {
-            thead { tr { th { "fault" } @for strategy in &strategies { th { (strategy) } } } }
+            thead { tr { th { "fault" } @for strategy in &strategies { th.words { (strategy) } } } }
             tbody {
-                @for fault in &coupling.faults { tr {
+                @for fault in coupling.faults.iter().filter(|fault| is_made(coupling, fault, form)) { tr {
                     th title=(fault.action) { (fault.title) }
                     @for strategy in &strategies {
                         @match find(coupling, &fault.id, strategy, form) {
@@ -227,7 +206,7 @@ fn matrix_cell(cell: &Cell) -> Markup {
     };
     let interval = &cell.availability;
     html! {
-        td title=(cell.predicted) {
+        td.words {
             b { (numbers::percent(interval.mean)) }
             " [" (numbers::percent(interval.low)) ", " (numbers::percent(interval.high)) "]"
             br; (cell.predicted)
@@ -235,7 +214,7 @@ fn matrix_cell(cell: &Cell) -> Markup {
             @for surprise in &cell.surprises { br; (surprise) }
             br; span.note { "again: " (recovery(cell)) }
             @if let Some(trips) = &cell.round_trips {
-                br; span.note { (format!("later by {:.2} round trips", trips.mean)) }
+                br; span.note { "later by " (told_trips(trips)) " round trips" }
             }
             @if let Some(falls) = &cell.falls_ms {
                 br; span.note { "falls after " (told_ms(falls)) }
@@ -270,6 +249,12 @@ fn recovery(cell: &Cell) -> String {
     }
 }
 
+/// Nothing is not told as less than nothing: -0 + 0 is 0.
+fn told_trips(trips: &Interval) -> String {
+    let rounded = (trips.mean * 100.0).round() / 100.0 + 0.0;
+    format!("{rounded:.2}")
+}
+
 fn told_ms(interval: &Interval) -> String {
     if interval.mean < 1.0 {
         return "at once".to_owned();
@@ -280,6 +265,11 @@ fn told_ms(interval: &Interval) -> String {
 fn find<'a>(coupling: &'a Coupling, fault: &str, strategy: &str, form: Form) -> Option<&'a Cell> {
     let mut cells = coupling.cells.iter();
     cells.find(|cell| cell.fault == fault && cell.strategy == strategy && cell.form == form)
+}
+
+fn is_made(coupling: &Coupling, fault: &FaultInfo, form: Form) -> bool {
+    let mut cells = coupling.cells.iter();
+    cells.any(|cell| cell.fault == fault.id && cell.form == form)
 }
 
 /// The forms that were made.
@@ -404,10 +394,7 @@ mod tests {
         ]
         .map(|strategy| cell(strategy, &[]))
         .to_vec();
-        let mut out = String::new();
-        matrix_lines(&mut out, &coupling, Form::AllAtOnce, &|_| {
-            "100 % ".to_owned()
-        });
+        let out = terminal(&coupling);
         let widest = out.lines().map(|line| line.chars().count()).max();
         assert!(widest <= Some(100), "{widest:?}:\n{out}");
     }

@@ -106,10 +106,17 @@ pub(crate) fn listed(names: &[String]) -> String {
 
 /// A ratio in a sentence or a narrow cell.
 pub(super) fn short_ratio(value: f64) -> String {
-    if value.is_finite() {
-        format!("{value:.2}")
-    } else {
+    ratio_with(2, value)
+}
+
+/// Beyond a thousand, the digits say nothing.
+fn ratio_with(decimals: usize, value: f64) -> String {
+    if !value.is_finite() {
         "–".to_owned()
+    } else if value > 9_999.0 {
+        ">9999".to_owned()
+    } else {
+        format!("{value:.decimals$}")
     }
 }
 
@@ -123,6 +130,8 @@ pub(super) fn distance(ratio: f64) -> String {
     let distance = (ratio.max(1.0 / ratio) - 1.0) * 100.0;
     if !distance.is_finite() {
         "–".to_owned()
+    } else if distance > 999.0 {
+        ">999 %".to_owned()
     } else if distance < 9.95 {
         format!("{distance:.1} %")
     } else {
@@ -132,11 +141,7 @@ pub(super) fn distance(ratio: f64) -> String {
 
 /// A ratio.
 pub(super) fn ratio(value: f64) -> String {
-    if value.is_finite() {
-        format!("{value:.3}")
-    } else {
-        "–".to_owned()
-    }
+    ratio_with(3, value)
 }
 
 #[cfg(test)]

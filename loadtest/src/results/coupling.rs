@@ -25,7 +25,8 @@ pub struct Coupling {
     pub replicas: u32,
     /// Users whose credentials were presented in turn.
     pub users: u32,
-    /// How often each fault was made, per form.
+    /// How often each fault was made, per form. One that met a machine where not all was well before was
+    /// made anew, up to three times in all.
     pub repetitions: u32,
     /// Seed of the order in which the faults were made, and of the schedules.
     pub seed: u64,

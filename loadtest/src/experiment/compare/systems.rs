@@ -12,9 +12,11 @@ use super::{ArmSpec, CompareError, CompareOptions};
 use crate::{
     instrument::environment,
     load::{self, Variant},
+    results::Conditions,
     subject::{
         found::Subject,
-        login::Users,
+        login::{self, Users},
+        mix::{Mix, MixContext},
         stack::StackOptions,
         usage::{Reading, Usage},
     },
@@ -203,6 +205,34 @@ impl Systems {
         }
     }
 
+    /// What `arm` sends in one window under the given conditions, which lasts `time` with its
+    /// warm-up. Without a mixture, and of a server that is only driven, it is [`Systems::request`].
+    pub(super) fn mixed(
+        &self,
+        arm: usize,
+        mix: Option<&Mix>,
+        load: load::Load,
+        conditions: &Conditions,
+        (time, seed): (Duration, u64),
+    ) -> Result<load::Arm, CompareError> {
+        let mut request = self.request(arm, conditions.working_set as usize, load);
+        let arm = &self.arms[arm];
+        if let (Some(mix), Some(system), Some(strategy)) = (mix, arm.system, arm.spec.strategy) {
+            let system = &self.systems[system];
+            request.variants = mix.variants(&MixContext {
+                gateway: &system.subject.gateway,
+                pool: &arm.pool,
+                users: &system.users,
+                credential: strategy.credential(),
+                logins: &request.variants,
+                rate: conditions.rate_per_second,
+                time,
+                seed,
+            })?;
+        }
+        Ok(request)
+    }
+
     /// Ends what was started here.
     pub(super) fn end(self) {
         for system in self.systems {
@@ -230,6 +260,9 @@ fn reach(
         strategies: Vec::new(),
         ..options.stack.clone()
     };
+    if options.hashes_cheaply() {
+        stack = login::cheap_hashing(stack);
+    }
     if spec.is_apart() {
         stack.strategies = spec
             .strategy

@@ -118,14 +118,12 @@ impl Crowd {
         strategy: &str,
         credential: Credential,
         users: &Users,
-        seed: u64,
     ) -> io::Result<Fleet> {
         let at = |path: &str| {
             let mut url = gateway.clone();
             url.set_path(path);
             url
         };
-        let mut random = Random::new(seed);
         let mut clients = Vec::new();
         for user in 0..users.count() {
             let body = users.login_body(user, credential);
@@ -140,7 +138,7 @@ impl Crowd {
                 let answer = request.send().await?.error_for_status()?;
                 answer.json::<Granted>().await
             });
-            let login = Login::of(granted.map_err(io::Error::other)?, asked, random.unit())
+            let login = Login::of(granted.map_err(io::Error::other)?, asked)
                 .ok_or_else(|| io::Error::other("the answer to a login has no credential"))?;
             clients.push(Arc::new(Mutex::new(login)));
         }
@@ -161,6 +159,7 @@ impl Crowd {
         for fleet in &fleets {
             let log = Arc::new(Mutex::new(Log::new(course)));
             for login in &fleet.clients {
+                locked(login).spread(random.unit());
                 let client = Client {
                     http: self.http.clone(),
                     me: fleet.me.clone(),
@@ -205,9 +204,7 @@ impl Crowd {
 }
 
 impl Login {
-    /// `share` spreads the first renewals of many clients over the life of a token, as those of clients
-    /// that came one after the other are.
-    fn of(granted: Granted, obtained: Instant, share: f64) -> Option<Self> {
+    fn of(granted: Granted, obtained: Instant) -> Option<Self> {
         if let Some(session) = granted.session_id {
             return Some(Self {
                 credential: session,
@@ -221,13 +218,23 @@ impl Login {
                 refresh_token: granted.refresh_token?,
                 obtained,
                 life,
-                due_at: life.mul_f64(REFRESH_AT * share),
+                due_at: life.mul_f64(REFRESH_AT),
                 not_before: obtained,
                 pause: FIRST_PAUSE,
                 under_way: false,
                 over: false,
             }),
         })
+    }
+
+    /// Moves the first renewal to a share of the time that is left, so that those of many clients are
+    /// as far apart as if they had come one after the other. All of them logged in just before.
+    fn spread(&mut self, share: f64) {
+        if let Some(renewal) = &mut self.renewal {
+            let age = renewal.obtained.elapsed();
+            let rest = renewal.life.saturating_sub(age).min(renewal.due_at);
+            renewal.due_at = age + rest.mul_f64(share);
+        }
     }
 
     /// Whether its end may be why it was refused; times in tokens are whole seconds.

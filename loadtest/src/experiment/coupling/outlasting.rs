@@ -140,7 +140,7 @@ impl Go<'_> {
         for (strategy, credential) in strategies {
             let fleet = self
                 .crowd
-                .log_in(self.gateway, strategy, credential, self.users, seed);
+                .log_in(self.gateway, strategy, credential, self.users);
             fleets.push(fleet.map_err(CouplingError::Clients)?);
         }
         let course = Course {

@@ -67,6 +67,12 @@ impl Window {
         timeline.iter().filter(within)
     }
 
+    /// Whether all was well before the fault: what follows is the fault's only then.
+    pub(super) fn began_well(&self, timeline: &[Slice]) -> bool {
+        let sum = |count: fn(&Slice) -> u64| self.before(timeline).map(count).sum();
+        share(sum(Slice::good), sum(Slice::offered)) >= WELL
+    }
+
     /// Everything of one strategy. `place` is that of the fault among all.
     pub(super) fn repetition(&self, timeline: &[Slice], place: u32) -> Repetition {
         let p = |share| move |slices| quantile(slices, share);
@@ -237,6 +243,12 @@ mod tests {
     fn a_relapse_at_the_end_is_no_recovery() {
         let found = WINDOW.repetition(&of(&[200, 200, 503, 503, 200, 200, 503]), 0);
         assert_eq!((found.decided_ms, found.good_ms), (None, None));
+    }
+
+    #[test]
+    fn a_fault_that_meets_trouble_is_told_from_one_that_makes_it() {
+        assert!(WINDOW.began_well(&of(&[200, 200, 503, 503, 503])));
+        assert!(!WINDOW.began_well(&of(&[200, 504, 503, 503, 503])));
     }
 
     #[test]

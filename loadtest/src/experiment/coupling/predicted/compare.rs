@@ -55,7 +55,10 @@ impl Expected {
             }
             (worst > u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)).then(|| match worst {
                 u64::MAX => format!("not {what} again while it was watched"),
-                worst => format!("{what} again after {worst} ms in place of {limit:?} at most"),
+                worst => format!(
+                    "{what} again after {worst} ms in place of {} ms at most",
+                    limit.as_millis()
+                ),
             })
         };
         found.extend(late(&|one| one.decided_ms, self.decided, "decided"));
