@@ -132,7 +132,8 @@ pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, S
             let began = MachineReading::now()?;
             let (outcome, done) = window(options, &gateway, &arms, bodies, seed)?;
             during.add(&MachineReading::now()?.since(&began));
-            let share = outcome.cpu.as_secs_f64() / outcome.elapsed.as_secs_f64().max(1e-9);
+            let available = outcome.elapsed.as_secs_f64() * outcome.threads.max(1) as f64;
+            let share = outcome.cpu.as_secs_f64() / available.max(1e-9);
             for (windows, arm) in windows.iter_mut().zip(&outcome.arms) {
                 windows.add(arm, storm, share);
             }

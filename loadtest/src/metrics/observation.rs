@@ -29,8 +29,10 @@ pub struct Observation {
     pub window: Duration,
     /// Requests with those of the warm-up: what CPU time and commands were spent on.
     pub requests_with_warmup: u64,
-    /// Share of one CPU that the generator used is this ÷ `elapsed`.
+    /// CPU time of the generator in `elapsed`.
     pub generator_cpu: Duration,
+    /// Threads of the generator.
+    pub generator_threads: usize,
     /// From the first request to the last answer.
     pub elapsed: Duration,
     request_bytes: u64,
@@ -47,6 +49,7 @@ impl Observation {
     pub fn of(run: &EngineOutcome, usage: Option<&Usage>, pool: &str) -> Self {
         let mut seen = Self {
             generator_cpu: run.cpu,
+            generator_threads: run.threads,
             elapsed: run.elapsed,
             ..Self::default()
         };
@@ -86,6 +89,7 @@ impl Observation {
         self.window += other.window;
         self.requests_with_warmup += other.requests_with_warmup;
         self.generator_cpu += other.generator_cpu;
+        self.generator_threads = self.generator_threads.max(other.generator_threads);
         self.elapsed += other.elapsed;
         self.request_bytes += other.request_bytes;
         self.response_bytes += other.response_bytes;
@@ -156,10 +160,11 @@ impl Observation {
         self.good() as f64 / self.scheduled.max(1) as f64
     }
 
-    /// Share of one CPU that the generator used.
+    /// Share of its CPUs, one for each thread, that the generator used.
     #[must_use]
     pub fn generator_share(&self) -> f64 {
-        self.generator_cpu.as_secs_f64() / self.elapsed.as_secs_f64().max(1e-9)
+        let available = self.elapsed.as_secs_f64() * self.generator_threads.max(1) as f64;
+        self.generator_cpu.as_secs_f64() / available.max(1e-9)
     }
 
     /// How requests ended, as in reports.

@@ -111,12 +111,12 @@ fn a_generator_that_uses_all_of_its_cpu_is_invalid() {
 #[test]
 fn a_generator_whose_lateness_is_most_of_the_tail_is_invalid() {
     let late = PointEvidence {
-        send_lag_p99_us: 700.0,
+        send_lag_p99_us: 800.0,
         ..point()
     };
     assert_eq!(verdict(late, quiet()), Validity::Invalid);
     let unread = PointEvidence {
-        receive_lateness_p99_us: Some(700.0),
+        receive_lateness_p99_us: Some(2_500.0),
         ..point()
     };
     assert_eq!(verdict(unread, quiet()), Validity::Invalid);
@@ -125,7 +125,8 @@ fn a_generator_whose_lateness_is_most_of_the_tail_is_invalid() {
 #[test]
 fn a_self_check_error_counts_beside_the_latency_that_is_measured() {
     let fast = PointEvidence {
-        response_p50_us: Some(80.0),
+        response_p50_us: Some(45.0),
+        send_lag_p50_us: 5.0,
         ..point()
     };
     let gates = of(&evidence(fast, quiet()));
