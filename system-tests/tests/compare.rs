@@ -31,10 +31,12 @@ fn compare(arguments: &[&str], out: &Path) -> (i32, Results) {
         .arg(out)
         .args(arguments)
         .spawn()
-        .unwrap();
-    let (_, _) = within(LONGEST, "the comparison ends", || child.try_wait().unwrap());
-    let output = child.wait_with_output().unwrap();
-    let code = output.status.code().unwrap();
+        .expect("loadtest starts");
+    let (_, _) = within(LONGEST, "the comparison ends", || {
+        child.try_wait().expect("it is a child")
+    });
+    let output = child.wait_with_output().expect("its output can be read");
+    let code = output.status.code().expect("no signal ended it");
     let said = String::from_utf8_lossy(&output.stderr);
     let read = Results::read(&out.join("results.json"));
     (
@@ -50,11 +52,17 @@ fn a_short_comparison_with_all_experiments_makes_sense() {
     let (code, results) = compare(&asked, folder.path());
 
     assert_eq!(results.plan.arms.len(), 2);
-    let arms = ["jwt", "session", results.plan.floor_arm.as_deref().unwrap()];
+    let arms = [
+        "jwt",
+        "session",
+        results.plan.floor_arm.as_deref().expect("there is a floor"),
+    ];
     assert_every_window_is_there_once(&results, &arms, 3);
     results.windows.iter().for_each(assert_histograms_agree);
     for arm in arms {
-        let point = results.point(arm, &results.plan.conditions[0]).unwrap();
+        let point = results
+            .point(arm, &results.plan.conditions[0])
+            .expect("each arm has a point");
         assert_point_makes_sense(point);
     }
     assert_comparisons_make_sense(&results);
@@ -108,7 +116,10 @@ fn without_a_rate_the_loads_follow_from_a_search_for_the_highest_one() {
         .iter()
         .map(|one| one.rate_per_second);
     assert!(rates.is_sorted(), "{:?}", results.plan.conditions);
-    let arms = ["jwt", results.plan.floor_arm.as_deref().unwrap()];
+    let arms = [
+        "jwt",
+        results.plan.floor_arm.as_deref().expect("there is a floor"),
+    ];
     assert_every_window_is_there_once(&results, &arms, 2);
     assert_the_verdict_follows(&results, code);
     assert!(results.coupling.is_none() && results.freshness.is_none());
@@ -142,7 +153,8 @@ fn assert_every_window_is_there_once(results: &Results, arms: &[&str], blocks: u
 /// The figures of a window are those of its distributions.
 #[track_caller]
 fn assert_histograms_agree(window: &Window) {
-    let read = |name: &str| LatencyHistogram::from_v2(&window.histograms[name]).unwrap();
+    let read =
+        |name: &str| LatencyHistogram::from_v2(&window.histograms[name]).expect("a histogram");
     for (name, metric, quantile) in [
         ("response_time", "response_time_p50", 0.5),
         ("response_time", "response_time_p99", 0.99),
@@ -335,10 +347,11 @@ fn assert_freshness_is_complete(results: &Results) {
 /// Of the published form, and a page that a browser reads without guessing.
 #[track_caller]
 fn assert_files_are_sound(folder: &Path) {
-    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
-    let schema = serde_json::from_str(&read(Path::new(SCHEMA))).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let written = serde_json::from_str(&read(&folder.join("results.json"))).unwrap();
+    let read = |path: &Path| std::fs::read_to_string(path).expect("it was written");
+    let schema = serde_json::from_str(&read(Path::new(SCHEMA))).expect("the schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+    let written =
+        serde_json::from_str(&read(&folder.join("results.json"))).expect("results are JSON");
     let faults: Vec<String> = validator
         .iter_errors(&written)
         // Without the value, which may be thousands of lines.
