@@ -135,6 +135,15 @@ pub const METRICS: &[Metric] = &[
         |of| of.redis_commands(),
     ),
     other(
+        "memory_hits",
+        "memory_hits",
+        "memory hits",
+        "share of look-ups in memory (sessions, verified tokens, answers, exchanged tokens) that hit",
+        "share",
+        Better::Higher,
+        |of| of.hit_ratio(),
+    ),
+    other(
         "achieved_per_second",
         "achieved",
         "achieved",

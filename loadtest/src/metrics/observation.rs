@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     load::{EngineOutcome, Outcome},
     stats::histogram::LatencyHistogram,
-    subject::usage::Usage,
+    subject::usage::{Lookups, Usage},
 };
 
 /// Everything that was seen of an arm in one window. Windows can be added.
@@ -40,6 +40,7 @@ pub struct Observation {
     /// CPU seconds of the components that serve this arm, its replicas as `api`.
     cpu_seconds: BTreeMap<String, f64>,
     redis_commands: Option<u64>,
+    lookups: Lookups,
 }
 
 impl Observation {
@@ -71,6 +72,7 @@ impl Observation {
         if let Some(usage) = usage {
             seen.cpu_seconds = usage.cpu_seconds_of(pool);
             seen.redis_commands = usage.redis_commands;
+            seen.lookups = usage.lookups_of(pool);
         }
         seen
     }
@@ -99,6 +101,8 @@ impl Observation {
         if let Some(commands) = other.redis_commands {
             *self.redis_commands.get_or_insert(0) += commands;
         }
+        self.lookups.hits += other.lookups.hits;
+        self.lookups.all += other.lookups.all;
     }
 
     pub(super) fn response_time_us(&self, quantile: f64) -> Option<f64> {
@@ -129,6 +133,11 @@ impl Observation {
 
     pub(super) fn redis_commands(&self) -> Option<f64> {
         self.per_request(self.redis_commands? as f64)
+    }
+
+    /// Of the look-ups in memory, how many hit; `None` where nothing is kept in memory.
+    pub(super) fn hit_ratio(&self) -> Option<f64> {
+        (self.lookups.all > 0.0).then(|| self.lookups.hits / self.lookups.all)
     }
 
     /// 2xx answers per second of the measured time.

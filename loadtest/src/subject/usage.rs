@@ -72,6 +72,17 @@ struct ProcessReading {
     component: String,
     cpu_seconds: f64,
     resident_bytes: u64,
+    /// Of sessions, verified tokens and answers in memory.
+    lookups: Lookups,
+}
+
+/// Look-ups in a process' own memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lookups {
+    /// Those that found what they looked for.
+    pub hits: f64,
+    /// All.
+    pub all: f64,
 }
 
 /// What was used between two readings.
@@ -81,6 +92,8 @@ pub struct Usage {
     pub cpu_seconds: BTreeMap<String, f64>,
     /// Commands that Redis executed for requests; `None` when it cannot be asked.
     pub redis_commands: Option<u64>,
+    /// Look-ups in memory by component.
+    pub lookups: BTreeMap<String, Lookups>,
 }
 
 #[derive(Deserialize)]
@@ -239,6 +252,7 @@ impl Metered {
             component: self.component.clone(),
             cpu_seconds: sample("process_cpu_seconds_total")?,
             resident_bytes: sample("process_resident_memory_bytes")? as u64,
+            lookups: lookups(&text),
         })
     }
 }
@@ -250,13 +264,15 @@ impl Reading {
         let mut usage = Usage::default();
         for now in &self.processes {
             let before = earlier.processes.iter().find(|one| one.name == now.name);
-            let before = before.map_or(0.0, |one| one.cpu_seconds);
-            let used = if now.cpu_seconds >= before {
-                now.cpu_seconds - before
-            } else {
-                now.cpu_seconds
+            let used = |of: fn(&ProcessReading) -> f64| {
+                let (now, before) = (of(now), before.map_or(0.0, of));
+                if now >= before { now - before } else { now }
             };
-            *usage.cpu_seconds.entry(now.component.clone()).or_default() += used;
+            *usage.cpu_seconds.entry(now.component.clone()).or_default() +=
+                used(|one| one.cpu_seconds);
+            let lookups = usage.lookups.entry(now.component.clone()).or_default();
+            lookups.hits += used(|one| one.lookups.hits);
+            lookups.all += used(|one| one.lookups.all);
         }
         if let (Some(now), Some(before)) = (&self.redis, &earlier.redis) {
             let used = (now.cpu_seconds - before.cpu_seconds).max(0.0);
@@ -282,16 +298,6 @@ impl Reading {
 }
 
 impl Usage {
-    /// Adds what was used in another stretch of time.
-    pub fn add(&mut self, other: &Self) {
-        for (component, seconds) in &other.cpu_seconds {
-            *self.cpu_seconds.entry(component.clone()).or_default() += seconds;
-        }
-        if let Some(commands) = other.redis_commands {
-            *self.redis_commands.get_or_insert(0) += commands;
-        }
-    }
-
     /// CPU seconds of each component that serves the pool `pool`; its replicas are called `api`, and
     /// those of other pools are left out.
     #[must_use]
@@ -308,24 +314,55 @@ impl Usage {
         .collect()
     }
 
-    /// CPU time in µs per request of each component that serves `strategy`; its replicas are called
-    /// `api`, and those of other strategies are left out.
+    /// Look-ups in the memory of the replicas of a pool, and of the gateway before them.
     #[must_use]
-    pub fn cpu_us_per_request(&self, strategy: &str, requests: u64) -> Vec<(String, f64)> {
-        let api = api_component(strategy);
-        [
-            ("gateway", "gateway"),
-            ("api", api.as_str()),
-            ("redis", "redis"),
-            ("auth", "auth"),
-        ]
-        .into_iter()
-        .filter_map(|(name, component)| {
-            let seconds = self.cpu_seconds.get(component)?;
-            Some((name.to_owned(), seconds * 1e6 / requests.max(1) as f64))
+    pub fn lookups_of(&self, pool: &str) -> Lookups {
+        let api = api_component(pool);
+        let components = ["gateway", api.as_str()];
+        let found = components.iter().filter_map(|name| self.lookups.get(*name));
+        found.fold(Lookups::default(), |sum, one| Lookups {
+            hits: sum.hits + one.hits,
+            all: sum.all + one.all,
         })
-        .collect()
     }
+}
+
+/// What our services tell of their memories. A miss is every look-up that did not hit, whatever it
+/// found instead.
+fn lookups(text: &str) -> Lookups {
+    const MEMORIES: [(&str, &str, &[&str]); 4] = [
+        (
+            "statewise_session_cache_events_total",
+            "event",
+            &["hit", "stale", "miss"],
+        ),
+        (
+            "statewise_remembered_tokens_total",
+            "event",
+            &["hit", "miss"],
+        ),
+        (
+            "statewise_introspection_events_total",
+            "event",
+            &["hit", "miss"],
+        ),
+        (
+            "gateway_exchange_lookups_total",
+            "result",
+            &["hit", "miss", "joined"],
+        ),
+    ];
+    let mut lookups = Lookups::default();
+    for (name, label, values) in MEMORIES {
+        for value in values {
+            let count = metrics_text::labelled(text, name, &format!("{label}=\"{value}\""));
+            lookups.all += count;
+            if *value == "hit" {
+                lookups.hits += count;
+            }
+        }
+    }
+    lookups
 }
 
 #[cfg(test)]
@@ -341,6 +378,7 @@ mod tests {
                     component: (*component).to_owned(),
                     cpu_seconds: *cpu_seconds,
                     resident_bytes: 1,
+                    lookups: Lookups::default(),
                 })
                 .collect(),
             redis: Some(RedisReading {
@@ -373,9 +411,9 @@ mod tests {
         );
         let usage = after.since(&before);
         assert_eq!(usage.redis_commands, Some(250));
-        let cpu = usage.cpu_us_per_request("jwt", 1_000);
-        let expected = [("gateway", 500.0), ("api", 500.0), ("redis", 250.0)];
-        assert_eq!(cpu, expected.map(|(name, us)| (name.to_owned(), us)));
+        let expected = [("gateway", 0.5), ("api", 0.5), ("redis", 0.25)];
+        let expected = expected.map(|(name, seconds)| (name.to_owned(), seconds));
+        assert_eq!(usage.cpu_seconds_of("jwt"), expected.into());
     }
 
     #[test]

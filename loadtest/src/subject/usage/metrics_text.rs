@@ -9,6 +9,21 @@ pub(super) fn sample(text: &str, name: &str) -> Option<f64> {
     })
 }
 
+/// The values of all samples that are called `name` and have the label `label` (as in `a="b"`),
+/// added.
+pub(super) fn labelled(text: &str, name: &str, label: &str) -> f64 {
+    let value = |line: &str| {
+        let (labels, value) = line
+            .strip_prefix(name)?
+            .strip_prefix('{')?
+            .split_once('}')?;
+        let mut labels = labels.split(',');
+        labels.find(|found| *found == label)?;
+        value.split_ascii_whitespace().next()?.parse::<f64>().ok()
+    };
+    text.lines().filter_map(value).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +45,13 @@ with_time 4 1700000000
         assert_eq!(sample(TEXT, "process_cpu_seconds"), None);
         assert_eq!(sample(TEXT, "labelled"), None);
         assert_eq!(sample(TEXT, "absent"), None);
+    }
+
+    #[test]
+    fn samples_with_a_label_are_added() {
+        let text = "hits{event=\"hit\",of=\"a\"} 3\nhits{event=\"hit\",of=\"b\"} 4\n\
+                    hits{event=\"miss\"} 9\nhits 5\nhits_of_all{event=\"hit\"} 1\n";
+        assert_eq!(labelled(text, "hits", "event=\"hit\""), 7.0);
+        assert_eq!(labelled(text, "hits", "event=\"gone\""), 0.0);
     }
 }
