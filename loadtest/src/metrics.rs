@@ -180,6 +180,14 @@ pub const METRICS: &[Metric] = &[
         |of| of.response_bytes(),
     ),
     quantile(
+        "connection_wait_p99",
+        "wait_p99",
+        "wait p99",
+        "99th percentile of the wait for a free connection",
+        0.01,
+        |of| of.connection_wait_us(0.99),
+    ),
+    quantile(
         "send_lag_p99",
         "send_lag_p99",
         "send lag p99",

@@ -19,6 +19,8 @@ pub struct Observation {
     pub send_lag: LatencyHistogram,
     /// From the arrival of an answer in the kernel to its being read; empty where that is not told.
     pub receive_lateness: LatencyHistogram,
+    /// From the moment when the generator turned to a request to the moment when it was sent.
+    pub connection_wait: LatencyHistogram,
     /// Requests by how they ended.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// Requests that were due.
@@ -59,6 +61,7 @@ impl Observation {
             seen.service_time.merge(&arm.service_time);
             seen.send_lag.merge(&arm.send_lag);
             seen.receive_lateness.merge(&arm.receive_lateness);
+            seen.connection_wait.merge(&arm.connection_wait);
             for (outcome, count) in &arm.outcomes {
                 *seen.outcomes.entry(*outcome).or_default() += count;
             }
@@ -83,6 +86,7 @@ impl Observation {
         self.service_time.merge(&other.service_time);
         self.send_lag.merge(&other.send_lag);
         self.receive_lateness.merge(&other.receive_lateness);
+        self.connection_wait.merge(&other.connection_wait);
         for (outcome, count) in &other.outcomes {
             *self.outcomes.entry(*outcome).or_default() += count;
         }
@@ -115,6 +119,10 @@ impl Observation {
 
     pub(super) fn send_lag_us(&self, quantile: f64) -> Option<f64> {
         quantile_us(&self.send_lag, quantile)
+    }
+
+    pub(super) fn connection_wait_us(&self, quantile: f64) -> Option<f64> {
+        quantile_us(&self.connection_wait, quantile)
     }
 
     pub(super) fn cpu_us(&self, component: &str) -> Option<f64> {
@@ -191,6 +199,7 @@ impl Observation {
             ("response_time", &self.response_time),
             ("service_time", &self.service_time),
             ("send_lag", &self.send_lag),
+            ("connection_wait", &self.connection_wait),
         ]
         .into_iter()
         .map(|(name, histogram)| (name.to_owned(), histogram.to_v2()))
