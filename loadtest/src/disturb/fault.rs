@@ -93,7 +93,7 @@ const LATE: Duration = Duration::from_millis(200);
 const DOWN: Duration = Duration::from_millis(300);
 
 /// Every fault that is made.
-pub const FAULTS: [Fault; 13] = [
+pub const FAULTS: [Fault; 14] = [
     fault("redis_hung", "Redis hung", Kind::Hung, Target::Redis).from(Pass::Quick),
     fault("redis_killed", "Redis killed", Kind::Killed, Target::Redis).from(Pass::Quick),
     fault(
@@ -153,6 +153,14 @@ pub const FAULTS: [Fault; 13] = [
         "api_auth_slow",
         "Auth service slow for the API",
         Kind::Slow { delay: SLOW },
+        Target::ApiToAuth,
+    )
+    // Of one strategy only.
+    .from(Pass::Thorough),
+    fault(
+        "api_auth_partitioned",
+        "API without the auth service",
+        Kind::Partitioned,
         Target::ApiToAuth,
     )
     // Of one strategy only.
