@@ -14,6 +14,7 @@ mod environment;
 mod faults;
 mod findings;
 mod freshness;
+mod generator;
 mod guide;
 pub mod junit;
 mod latency;
@@ -59,6 +60,7 @@ const SECTIONS: &[Section] = &[
     faults::SECTION,
     memory::SECTION,
     drift::SECTION,
+    generator::SECTION,
     guide::SECTION,
     environment::SECTION,
 ];
