@@ -31,10 +31,12 @@ fn compare(arguments: &[&str], out: &Path) -> (i32, Results) {
         .arg(out)
         .args(arguments)
         .spawn()
-        .unwrap();
-    let (_, _) = within(LONGEST, "the comparison ends", || child.try_wait().unwrap());
-    let output = child.wait_with_output().unwrap();
-    let code = output.status.code().unwrap();
+        .expect("the program starts");
+    let (_, _) = within(LONGEST, "the comparison ends", || {
+        child.try_wait().expect("a child can be waited for")
+    });
+    let output = child.wait_with_output().expect("its output can be read");
+    let code = output.status.code().expect("it ended by itself");
     let said = String::from_utf8_lossy(&output.stderr);
     let read = Results::read(&out.join("results.json"));
     (
@@ -142,7 +144,8 @@ fn assert_every_window_is_there_once(results: &Results, arms: &[&str], blocks: u
 /// The figures of a window are those of its distributions.
 #[track_caller]
 fn assert_histograms_agree(window: &Window) {
-    let read = |name: &str| LatencyHistogram::from_v2(&window.histograms[name]).unwrap();
+    let read =
+        |name: &str| LatencyHistogram::from_v2(&window.histograms[name]).expect("a histogram");
     for (name, metric, quantile) in [
         ("response_time", "response_time_p50", 0.5),
         ("response_time", "response_time_p99", 0.99),
@@ -335,10 +338,10 @@ fn assert_freshness_is_complete(results: &Results) {
 /// Of the published form, and a page that a browser reads without guessing.
 #[track_caller]
 fn assert_files_are_sound(folder: &Path) {
-    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
-    let schema = serde_json::from_str(&read(Path::new(SCHEMA))).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let written = serde_json::from_str(&read(&folder.join("results.json"))).unwrap();
+    let read = |path: &Path| std::fs::read_to_string(path).expect("a file");
+    let schema = serde_json::from_str(&read(Path::new(SCHEMA))).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let written = serde_json::from_str(&read(&folder.join("results.json"))).expect("JSON");
     let faults: Vec<String> = validator
         .iter_errors(&written)
         // Without the value, which may be thousands of lines.
