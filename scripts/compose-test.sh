@@ -187,8 +187,8 @@ load_test_finds_no_error() {
     compose run --rm --no-deps -T --volume "$work/results:/results" loadtest \
         run --url "http://gateway:8080/$1/me" --login "$1" --rate 100 --duration 3s --out "/results/$1.json" \
         >"$work/run.log" 2>&1 </dev/null || code=$?
-    # 3: this machine is too busy for the latencies to count, which are not what is looked at here.
-    if [ "$code" -ne 0 ] && [ "$code" -ne 3 ]; then
+    # 3 and 4: this machine is too busy for the latencies or the rate to count, which are not what is looked at here.
+    if [ "$code" -ne 0 ] && [ "$code" -ne 3 ] && [ "$code" -ne 4 ]; then
         tail -n 20 "$work/run.log"
         return 1
     fi
