@@ -201,10 +201,16 @@ def halting(child):
 
 @contextlib.contextmanager
 def busy_loops(_child):
-    """Two processes per processor that do nothing but use it."""
-    with contextlib.ExitStack() as loops:
-        for _ in range(2 * (os.cpu_count() or 1)):
-            loops.enter_context(ended(subprocess.Popen(["sh", "-c", "while :; do :; done"])))
+    """Two processes for each processor that do nothing but use it, from the time when users are logged in."""
+
+    def work(over):
+        with contextlib.ExitStack() as loops:
+            over.wait(5)
+            for _ in range(2 * (os.cpu_count() or 1)):
+                loops.enter_context(ended(subprocess.Popen(["sh", "-c", "while :; do :; done"])))
+            over.wait()
+
+    with meanwhile(work):
         yield
 
 

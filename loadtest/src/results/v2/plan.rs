@@ -77,7 +77,7 @@ pub struct Plan {
 /// What the generator measures of a target whose latency is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SelfCheck {
-    /// The target's latency.
+    /// The target's latency: the median of what it recorded of itself.
     pub target_latency_us: f64,
     /// Requests that were sent to it.
     pub requests: u64,
