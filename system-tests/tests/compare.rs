@@ -31,12 +31,12 @@ fn compare(arguments: &[&str], out: &Path) -> (i32, Results) {
         .arg(out)
         .args(arguments)
         .spawn()
-        .expect("loadtest starts");
+        .expect("the program starts");
     let (_, _) = within(LONGEST, "the comparison ends", || {
-        child.try_wait().expect("it is a child")
+        child.try_wait().expect("a child can be waited for")
     });
     let output = child.wait_with_output().expect("its output can be read");
-    let code = output.status.code().expect("no signal ended it");
+    let code = output.status.code().expect("it ended by itself");
     let said = String::from_utf8_lossy(&output.stderr);
     let read = Results::read(&out.join("results.json"));
     (
@@ -347,11 +347,10 @@ fn assert_freshness_is_complete(results: &Results) {
 /// Of the published form, and a page that a browser reads without guessing.
 #[track_caller]
 fn assert_files_are_sound(folder: &Path) {
-    let read = |path: &Path| std::fs::read_to_string(path).expect("it was written");
-    let schema = serde_json::from_str(&read(Path::new(SCHEMA))).expect("the schema is JSON");
-    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
-    let written =
-        serde_json::from_str(&read(&folder.join("results.json"))).expect("results are JSON");
+    let read = |path: &Path| std::fs::read_to_string(path).expect("a file");
+    let schema = serde_json::from_str(&read(Path::new(SCHEMA))).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let written = serde_json::from_str(&read(&folder.join("results.json"))).expect("JSON");
     let faults: Vec<String> = validator
         .iter_errors(&written)
         // Without the value, which may be thousands of lines.
