@@ -18,8 +18,9 @@ use crate::{
 
 /// Starts or finds a system, drives it, breaks it, compares, reports.
 ///
-/// Exit codes: 0 done · 1 a threshold failed, or the job could not be done · 2 usage · 3 invalid: the
-/// instrument was the limit · 4 overloaded or inconclusive · 130 interrupted.
+/// Exit codes: 0 done · 1 a threshold failed, or the job could not be done · 2 usage · 3 INVALID or
+/// DISTURBED: the instrument or the machine was the limit · 4 OVERLOADED or INCONCLUSIVE, or a threshold
+/// is unclear · 130 interrupted. The first of 130, 2, 3, 1, 4 that applies is told.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version)]
 pub struct Cli {
