@@ -155,9 +155,14 @@ impl CompareArgs {
             Err(CompareError::Interrupted) => return Ok(interrupt::exit_code()),
             Err(error) => return Err(error.into()),
         };
-        let (json, page) = report::write(&results, &self.out)?;
+        // A terminal that is gone loses no file, and a disk that is full no text.
+        let written = report::write(&results, &self.out);
         print(&report::terminal(&results));
-        print(&format!("{}\n{}\n", json.display(), page.display()));
+        let (json, page) = written?;
+        let junit = self.out.join("junit.xml");
+        for path in [json, page, junit] {
+            print(&format!("{}\n", path.display()));
+        }
         Ok(exit_code(&results))
     }
 }

@@ -365,8 +365,9 @@ fn connections(text: &str) -> Result<usize, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
-        _ => Err("a number above 0 is needed".to_owned()),
+        // More than any generator sends; what is due and cannot be sent takes memory.
+        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
+        _ => Err("a number above 0 and up to 1000000 is needed".to_owned()),
     }
 }
 
@@ -431,6 +432,7 @@ mod tests {
             "loadtest",
             "loadtest run --url http://h/",
             "loadtest run --url http://h/ --rate 0",
+            "loadtest run --url http://h/ --rate 1e9",
             "loadtest run --url http://h/ --connections 1 --max-connections 2",
             "loadtest run --url http://h/ --rate 1 --generator-threads 0",
             "loadtest run --url http://h/ --rate 1 --max-error-ratio 2",

@@ -60,7 +60,11 @@ pub fn run(options: &CompareOptions) -> Result<Results, CompareError> {
     if options.arms.is_empty() {
         return Err(CompareError::NoArm);
     }
+    let again = options.arms[0].again().name;
     for (index, arm) in options.arms.iter().enumerate() {
+        if arm.name == again {
+            return Err(CompareError::Reserved(again));
+        }
         if options.arms[..index].iter().any(|one| one.name == arm.name) {
             return Err(CompareError::Twice(arm.name.clone()));
         }
@@ -399,7 +403,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn left_out(&self) -> Vec<String> {
-        let mut left_out = self.pace.left_out();
+        let mut left_out = self.pace.left_out(self.options.rate.is_some());
         if self.options.hashes_cheaply() {
             left_out.push(login::CHEAP_HASHING_NOTE.to_owned());
         }

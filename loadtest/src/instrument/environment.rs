@@ -25,6 +25,11 @@ const NO_SECRET: [&str; 7] = [
     "AUTH_KEY_ROTATE_EVERY",
     "AUTH_REFRESH_TOKEN_TTL",
 ];
+/// Beginnings of the names of variables whose values may be told: those that our services read. What
+/// another is for is not known here, so it may be a secret.
+const OURS: [&str; 8] = [
+    "AUTH_", "API_", "GATEWAY_", "OTEL_", "LOG_", "RUST_", "MALLOC_", "TOKIO_",
+];
 /// What stands for a value that is not told.
 const HIDDEN: &str = "(secret)";
 
@@ -132,7 +137,7 @@ pub fn algorithm_fact(auth: &str) -> Option<(String, String)> {
 #[must_use]
 pub fn shown(name: &str, value: &str) -> String {
     let is_secret = SECRET.iter().any(|part| name.contains(part)) && !NO_SECRET.contains(&name);
-    if is_secret {
+    if is_secret || !OURS.iter().any(|ours| name.starts_with(ours)) {
         return HIDDEN.to_owned();
     }
     let Some((scheme, rest)) = value.split_once("://") else {

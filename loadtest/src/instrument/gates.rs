@@ -33,7 +33,7 @@ const MEDIAN_SHARE_PERCENT: f64 = 33.0;
 const TAIL_SHARE_PERCENT: f64 = 67.0;
 /// Response times end when the kernel has the answer, so that unread answers falsify none; but they
 /// hold connections that others may wait for.
-const UNREAD_PERCENT: f64 = 200.0;
+const UNREAD_PERCENT: f64 = 1_000.0;
 /// Of one CPU, for each thread of the generator. Above, it queues.
 const GENERATOR_CPU_PERCENT: f64 = 80.0;
 /// Of all CPUs' time: twice what an idle machine's own services need.

@@ -94,6 +94,9 @@ pub enum CompareError {
     /// Two arms cannot be told apart by their names.
     #[error("two arms are called {0:?}; give each a name of its own")]
     Twice(String),
+    /// It would be taken for the repetition of the baseline.
+    #[error("{0:?} is what the repetition of the baseline is called; the arm needs another name")]
+    Reserved(String),
     /// There is nothing to compare.
     #[error("at least one arm is needed")]
     NoArm,

@@ -58,17 +58,18 @@ pub(super) fn of(quick: bool) -> Pace {
 }
 
 impl Pace {
-    /// What this form of the run leaves out, one sentence each.
-    pub(super) fn left_out(&self) -> Vec<String> {
+    /// What this form of the run leaves out, one sentence each. Whoever gives a rate leaves loads and
+    /// searches out by that.
+    pub(super) fn left_out(&self, rate_is_given: bool) -> Vec<String> {
         let mut left_out = Vec::new();
-        if self.loads.len() < THOROUGH.loads.len() {
+        if !rate_is_given && self.loads.len() < THOROUGH.loads.len() {
             left_out.push(format!(
                 "{} loads in place of {}.",
                 self.loads.len(),
                 THOROUGH.loads.len()
             ));
         }
-        if self.searches < THOROUGH.searches {
+        if !rate_is_given && self.searches < THOROUGH.searches {
             left_out.push(
                 "One search for each highest rate: it has no interval and is indicative."
                     .to_owned(),

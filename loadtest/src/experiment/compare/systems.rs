@@ -18,7 +18,7 @@ use crate::{
         login::{self, Users},
         mix::{Mix, MixContext},
         stack::StackOptions,
-        usage::{Reading, Usage},
+        usage::{Meter, Reading, Usage},
     },
 };
 
@@ -133,9 +133,11 @@ impl Systems {
     /// Restarts every process of every system that was started here, and logs in anew.
     pub(super) fn restart(&mut self, users: usize) -> Result<(), CompareError> {
         let mut any = false;
-        for system in &self.systems {
+        for system in &mut self.systems {
             if let Some(stack) = &system.subject.stack {
                 stack.restart_all()?;
+                // Its connection to Redis ended with that.
+                system.subject.meter = Meter::of_stack(stack)?;
                 any = true;
             }
         }
