@@ -116,7 +116,7 @@ fn a_generator_whose_lateness_is_most_of_the_tail_is_invalid() {
     };
     assert_eq!(verdict(late, quiet()), Validity::Invalid);
     let unread = PointEvidence {
-        receive_lateness_p99_us: Some(2_500.0),
+        receive_lateness_p99_us: Some(25_000.0),
         ..point()
     };
     assert_eq!(verdict(unread, quiet()), Validity::Invalid);
