@@ -45,7 +45,9 @@ def machine():
     with open("/proc/cpuinfo") as file:
         models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
     model = models[0] if models else platform.machine()
-    return f"{model}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}"
+    # What stands behind the version may name a machine or its owner.
+    kernel = platform.release().split("-")[0]
+    return f"{model}, {os.cpu_count()} CPUs, {platform.system()} {kernel}"
 
 
 def measure(entry, programs, form):
