@@ -52,7 +52,7 @@ pub struct CompareOptions {
     pub gateway: Option<Url>,
     /// Where the running system's gateway has `/pools` and `/metrics`.
     pub gateway_admin: Option<String>,
-    /// Conditions under which the run has failed; see [`known`].
+    /// Conditions under which the run has failed; see [`super::known`].
     pub thresholds: Vec<Threshold>,
     /// Where all randomness begins.
     pub seed: u64,
