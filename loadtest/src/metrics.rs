@@ -3,7 +3,10 @@
 
 mod observation;
 
-use crate::results::{Better, MetricInfo};
+use crate::{
+    results::{Better, MetricInfo},
+    stats::interval,
+};
 pub use observation::Observation;
 
 /// One metric.
@@ -279,9 +282,8 @@ impl Metric {
     /// Whether `requests` are enough for it.
     #[must_use]
     pub fn is_supported(&self, requests: u64) -> bool {
-        const NEEDED_ABOVE: f64 = 100.0;
         self.above
-            .is_none_or(|above| requests as f64 * above >= NEEDED_ABOVE)
+            .is_none_or(|above| interval::supported(requests, above))
     }
 }
 

@@ -8,7 +8,7 @@ mod upgrade;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use super::{Freshness, ProcessMemory, RevocationKind, RevocationLag, Verdict};
+pub use super::{Bound, Freshness, ProcessMemory, RevocationKind, RevocationLag, Verdict};
 pub use coupling::{Coupling, FaultEffect, FaultResult, Recovery, Slice};
 pub use plan::{Environment, Origin, Plan, SelfCheck, Tool};
 pub use strategy::{
@@ -106,16 +106,6 @@ pub struct Gate {
     pub on_failure: Validity,
     /// What it means, for a reader who meets it for the first time.
     pub meaning: String,
-}
-
-/// On which side of its limit a gate's value must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Bound {
-    /// value ≤ limit.
-    AtMost,
-    /// value ≥ limit.
-    AtLeast,
 }
 
 /// Whether the figures may be used.

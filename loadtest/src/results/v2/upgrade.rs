@@ -288,10 +288,7 @@ fn gate(old: super::Gate) -> v3::Gate {
         value: old.value,
         limit: old.limit,
         unit: old.unit,
-        bound: match old.bound {
-            super::Bound::AtMost => v3::Bound::AtMost,
-            super::Bound::AtLeast => v3::Bound::AtLeast,
-        },
+        bound: old.bound,
         passed: old.passed,
         // Version 2 held the instrument to be at fault in all that made a run invalid.
         culprit: match old.on_failure {
