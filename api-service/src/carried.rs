@@ -15,10 +15,14 @@ pub(crate) const HEADER: &str = "statewise-state";
 const COOKIE: &str = "__Host-cart";
 
 /// A state that a request carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
 pub(crate) struct Carried<'a> {
+    /// The sealed state that the client carries; a browser sends it as the cookie __Host-cart
+    #[param(rename = "Statewise-State", value_type = String, required = false)]
     pub(crate) text: &'a str,
     /// Whether the cookie is one of its ways.
+    #[param(ignore)]
     pub(crate) by_cookie: bool,
 }
 

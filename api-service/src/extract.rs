@@ -1,6 +1,7 @@
 //! From a request to its principal: the only way a handler learns who is calling.
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     rc::Rc,
     time::{Duration, Instant},
@@ -9,6 +10,10 @@ use std::{
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use serde::Serialize;
 use shared::{clock::Clock, problem::Problem, server::trace_of, telemetry::trace::SpanKind};
+use utoipa::{
+    IntoResponses,
+    openapi::{RefOr, Response},
+};
 
 use crate::{
     error::Refusal,
@@ -102,6 +107,25 @@ impl FromRequest for Authenticated {
                 .ok_or_else(Problem::internal)?;
             Ok(Self(gate.judge(&request).await?))
         })
+    }
+}
+
+/// What a route that needs a credential may answer besides its own.
+impl IntoResponses for Authenticated {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        [
+            (
+                "400",
+                "The request is not understood, or which of several credentials or states is meant",
+            ),
+            ("401", "The credential is missing or not valid"),
+            (
+                "503",
+                "Whether the credential is valid cannot be decided now",
+            ),
+        ]
+        .map(|(status, description)| (status.to_owned(), Response::new(description).into()))
+        .into()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The list of routes, and their handlers, which are small.
 
-mod cart;
+pub(crate) mod cart;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, middleware::from_fn, web};
 use serde::Serialize;
@@ -38,7 +38,7 @@ pub(crate) fn configure(routes: &mut web::ServiceConfig, gates: &Gates, meaningl
 }
 
 fn list(routes: &mut web::ServiceConfig, gates: &Gates) {
-    serve_document(routes, openapi::document().to_json());
+    serve_document(routes, openapi::document());
     let at = |path: &'static str, allow| resource(path, allow).app_data(gates.of(path));
     routes
         .service(
@@ -66,7 +66,7 @@ fn list(routes: &mut web::ServiceConfig, gates: &Gates) {
 
 /// Who is calling, and who answers.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Description<'a> {
+struct Description<'a> {
     #[serde(flatten)]
     principal: &'a Principal,
     /// How the caller is known.
@@ -78,13 +78,18 @@ pub(crate) struct Description<'a> {
 
 /// What anybody may read.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Greeting<'a> {
+struct Greeting<'a> {
     message: &'static str,
     strategy: &'static str,
     replica: &'a str,
 }
 
-/// `GET /public`: no credential is looked at.
+/// What anybody may read.
+#[utoipa::path(
+    get,
+    path = PUBLIC,
+    responses((status = 200, description = "No credential was looked at", body = Greeting<'static>))
+)]
 async fn public(gate: web::Data<Gate>) -> HttpResponse {
     HttpResponse::Ok().json(Greeting {
         message: "anybody may read this",
@@ -93,7 +98,16 @@ async fn public(gate: web::Data<Gate>) -> HttpResponse {
     })
 }
 
-/// `GET /me`: who the caller is, and who answers.
+/// Who is calling, and who answers.
+#[utoipa::path(
+    get,
+    path = ME,
+    security(("bearer" = []), ("session" = [])),
+    responses(
+        Authenticated,
+        (status = 200, description = "The caller is known", body = Description<'static>),
+    )
+)]
 async fn me(
     request: HttpRequest,
     gate: web::Data<Gate>,
@@ -102,7 +116,17 @@ async fn me(
     describe(&request, &gate, &principal)
 }
 
-/// `GET /admin`: the same, for administrators.
+/// The same, for administrators.
+#[utoipa::path(
+    get,
+    path = ADMIN,
+    security(("bearer" = []), ("session" = [])),
+    responses(
+        Authenticated,
+        (status = 200, description = "The caller is an administrator", body = Description<'static>),
+        (status = 403, description = "The role admin is required"),
+    )
+)]
 async fn admin(
     request: HttpRequest,
     gate: web::Data<Gate>,

@@ -11,13 +11,36 @@ use actix_web::{
 };
 use shared::{problem::Problem, server::trace_of};
 
+use super::CART;
 use crate::{
-    carried,
+    carried::{self, Carried},
     cart::{CART_LIMIT_BYTES, Cart},
     extract::{Authenticated, Gate},
     keep::{Held, KeepError, Owner},
 };
 
+/// The cart of the login.
+#[utoipa::path(
+    get,
+    path = CART,
+    operation_id = "readCart",
+    security(("bearer" = []), ("session" = [])),
+    params(Carried<'static>),
+    responses(
+        Authenticated,
+        (
+            status = 200,
+            description = "The cart; that of a new login is empty",
+            body = Cart,
+            headers(
+                ("etag", description = "The version"),
+                ("statewise-state", description = "Only when there is something new to carry: the sealed state"),
+                ("set-cookie", description = "The same for browsers, as __Host-cart"),
+            )
+        ),
+        (status = 403, description = "The credential belongs to no login"),
+    )
+)]
 pub(super) async fn read(
     request: HttpRequest,
     gate: web::Data<Gate>,
@@ -32,6 +55,42 @@ pub(super) async fn read(
     Ok(answer(&gate, gate.keeper.read(owner).await?))
 }
 
+/// Replaces the cart of the login.
+#[utoipa::path(
+    put,
+    path = CART,
+    operation_id = "writeCart",
+    security(("bearer" = []), ("session" = [])),
+    params(
+        Carried<'static>,
+        (
+            "If-Match" = String,
+            Header,
+            description = "The version that the change was made from, as the ETag of a cart says it",
+            // RFC 9110 §8.8.3 and §13.1.1, without `*`, which names no version.
+            pattern = r#"^(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*$"#,
+        ),
+    ),
+    request_body = Cart,
+    responses(
+        Authenticated,
+        (
+            status = 200,
+            description = "The cart as it is now",
+            body = Cart,
+            headers(
+                ("etag", description = "The version"),
+                ("statewise-state", description = "Only when there is something new to carry: the sealed state"),
+                ("set-cookie", description = "The same for browsers, as __Host-cart"),
+            )
+        ),
+        (status = 403, description = "The credential belongs to no login"),
+        (status = 412, description = "The cart is at another version by now"),
+        (status = 413, description = "The body or the sealed state is too large"),
+        (status = 415, description = "The body is not JSON"),
+        (status = 428, description = "If-Match is missing or names no version"),
+    )
+)]
 pub(super) async fn write(
     request: HttpRequest,
     gate: web::Data<Gate>,
