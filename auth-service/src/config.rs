@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use shared::{
-    config::{Faults, Secret, load},
+    config::{Faults, Given, Secret, load},
     server::ServerSettings,
     session::StoreSettings,
     telemetry::{TelemetryArgs, TelemetrySettings},
@@ -143,11 +143,11 @@ pub struct Args {
         default_value = "redis://127.0.0.1:6379",
         hide_env_values = true
     )]
-    redis_url: Secret<String>,
+    redis_url: Given<Secret<String>>,
 
     /// How long one call to Redis may take.
     #[arg(long, env = "AUTH_REDIS_TIMEOUT", default_value = "250ms")]
-    redis_timeout: String,
+    redis_timeout: Given<Duration>,
 
     /// Memory of one Argon2id run in KiB.
     #[arg(long, env = "AUTH_ARGON2_MEMORY_KIB", default_value = "19456")]

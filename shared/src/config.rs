@@ -1,7 +1,11 @@
 //! Configuration from the environment: read once, checked whole, every fault reported together.
 //!
-//! Each binary declares its variables with clap, so `--help` is the reference, and checks the raw
-//! text in one function that collects [`Faults`]. Nothing else reads the environment.
+//! Each binary declares its variables with clap, so `--help` is the reference. A field of type
+//! [`Given`] has the variable's name from clap, its type, and what is wrong with its text; one
+//! function makes the configuration of the fields and collects [`Faults`]. Nothing else reads the
+//! environment.
+
+mod given;
 
 use std::{
     fmt::{self, Display},
@@ -10,6 +14,8 @@ use std::{
 };
 
 use clap::Parser;
+
+pub use self::given::{Given, GivenParser, Setting, Threads};
 
 /// `EX_USAGE` of `sysexits.h`: the command was used incorrectly. Every Statewise service ends with
 /// it when its configuration is wrong.
@@ -98,20 +104,9 @@ impl Faults {
         self.check(variable, parsed)
     }
 
-    /// An absolute URL with one of the given schemes and a host.
+    /// As [`url`], noting the fault.
     pub fn url(&mut self, variable: &str, text: &str, schemes: &[&str]) -> Option<url::Url> {
-        let parsed = url::Url::parse(text)
-            .map_err(|error| format!("not a URL ({error})"))
-            .and_then(|url| {
-                if !schemes.contains(&url.scheme()) {
-                    Err(format!("its scheme must be one of {}", schemes.join(", ")))
-                } else if url.host().is_none() && url.scheme() != "redis+unix" {
-                    Err("it names no host".to_owned())
-                } else {
-                    Ok(url)
-                }
-            });
-        self.check(variable, parsed)
+        self.check(variable, url(text, schemes))
     }
 
     /// Whether anything was wrong so far.
@@ -127,6 +122,22 @@ impl Display for Faults {
             writeln!(f, "  {fault}")?;
         }
         Ok(())
+    }
+}
+
+/// An absolute URL with one of the given schemes and a host.
+///
+/// # Errors
+///
+/// What is not so.
+pub fn url(text: &str, schemes: &[&str]) -> Result<url::Url, String> {
+    let url = url::Url::parse(text).map_err(|error| format!("not a URL ({error})"))?;
+    if !schemes.contains(&url.scheme()) {
+        Err(format!("its scheme must be one of {}", schemes.join(", ")))
+    } else if url.host().is_none() && url.scheme() != "redis+unix" {
+        Err("it names no host".to_owned())
+    } else {
+        Ok(url)
     }
 }
 

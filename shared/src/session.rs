@@ -37,7 +37,7 @@ pub use self::{
     store::{Creation, SessionStore},
     tracking::{CacheCounters, CacheSettings, CachedSessions, TRUST_TIMEOUTS},
 };
-use crate::config::{Faults, Secret};
+use crate::config::{Faults, Given, Secret};
 
 const KEY_PREFIX: &str = "statewise:session:";
 const ID_BYTES: usize = 32;
@@ -181,19 +181,16 @@ pub struct StoreSettings {
 impl StoreSettings {
     /// Checks both values, noting every fault. The URL is never repeated: it may hold a password.
     pub fn check(
+        url: &Given<Secret<String>>,
+        timeout: &Given<Duration>,
         faults: &mut Faults,
-        url_variable: &str,
-        url: &str,
-        timeout_variable: &str,
-        timeout: &str,
     ) -> Option<Self> {
-        let url = faults.check(
-            url_variable,
-            redis::Client::open(url)
-                .map(|_| Secret::new(url.to_owned()))
-                .map_err(|_| "not a Redis URL such as redis://127.0.0.1:6379"),
-        );
-        let timeout = faults.positive_duration(timeout_variable, timeout);
+        let url = url.checked(faults, |url| {
+            redis::Client::open(url.expose().as_str())
+                .map(|_| url)
+                .map_err(|_| "not a Redis URL such as redis://127.0.0.1:6379")
+        });
+        let timeout = timeout.positive(faults);
         Some(Self {
             url: url?,
             timeout: timeout?,

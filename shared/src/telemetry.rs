@@ -12,7 +12,7 @@ pub mod trace;
 
 use clap::Args;
 
-use crate::config::Faults;
+use crate::config::{Faults, Given, url};
 
 /// Who is speaking: becomes the OpenTelemetry resource and the `target_info` of the metrics.
 #[derive(Clone, Debug)]
@@ -34,19 +34,29 @@ pub struct Identity {
 pub struct TelemetryArgs {
     /// Form of the log lines on standard error: human or json.
     #[arg(long, env = "LOG_FORMAT", default_value = "human")]
-    pub log_format: String,
+    log_format: Given<String>,
 
     /// Which log events are written: a level, or directives such as info,gateway=debug.
     #[arg(long, env = "RUST_LOG", default_value = "info")]
-    pub log_filter: String,
+    log_filter: Given<String>,
 
     /// Where spans go, OTLP over HTTP, such as http://127.0.0.1:4318. Unset: no spans are made.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
-    pub otlp_endpoint: Option<String>,
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    otlp_endpoint: Given<Option<String>>,
 
     /// The full URL for spans alone, such as http://127.0.0.1:4318/v1/traces.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")]
-    pub otlp_traces_endpoint: Option<String>,
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    otlp_traces_endpoint: Given<Option<String>>,
 
     /// OTLP transport; http/protobuf is the one that is built in.
     #[arg(
@@ -54,7 +64,7 @@ pub struct TelemetryArgs {
         env = "OTEL_EXPORTER_OTLP_PROTOCOL",
         default_value = "http/protobuf"
     )]
-    pub otlp_protocol: String,
+    otlp_protocol: Given<String>,
 
     /// Which requests are traced: always_on, always_off, traceidratio, or one of these with the
     /// prefix parentbased_.
@@ -63,15 +73,15 @@ pub struct TelemetryArgs {
         env = "OTEL_TRACES_SAMPLER",
         default_value = "parentbased_always_on"
     )]
-    pub traces_sampler: String,
+    traces_sampler: Given<String>,
 
     /// The share of traces kept by a ratio sampler, 0 to 1.
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1")]
-    pub traces_sampler_arg: String,
+    traces_sampler_arg: Given<String>,
 
     /// true: no spans are made, whatever else is set.
     #[arg(long, env = "OTEL_SDK_DISABLED", default_value = "false")]
-    pub otel_disabled: String,
+    otel_disabled: Given<String>,
 }
 
 /// Checked [`TelemetryArgs`].
@@ -86,46 +96,37 @@ pub struct TelemetrySettings {
 impl TelemetryArgs {
     /// Checks the values, noting every fault.
     pub fn check(&self, faults: &mut Faults) -> TelemetrySettings {
-        let mut tracing = None;
-        for (variable, endpoint) in [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", &self.otlp_endpoint),
-            (
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-                &self.otlp_traces_endpoint,
-            ),
-        ] {
-            // The specification has an empty variable mean an unset one.
-            if let Some(endpoint) = endpoint.as_deref().filter(|text| !text.is_empty()) {
-                faults.url(variable, endpoint, &["http", "https"]);
-                tracing = Some(());
-            }
-        }
-        let disabled = self.otel_disabled.eq_ignore_ascii_case("true");
-        let sampler = faults.check(
-            "OTEL_TRACES_SAMPLER",
-            trace::Sampling::parse(&self.traces_sampler, &self.traces_sampler_arg),
-        );
-        if self.otlp_protocol != "http/protobuf" {
-            faults.add(
-                "OTEL_EXPORTER_OTLP_PROTOCOL",
-                format!(
-                    "{:?} is not built in; use http/protobuf",
-                    self.otlp_protocol
-                ),
-            );
-        }
+        let endpoints = [&self.otlp_endpoint, &self.otlp_traces_endpoint].map(|endpoint| {
+            endpoint.checked(faults, |text| {
+                text.map(|text| url(&text, &["http", "https"])).transpose()
+            })
+        });
+        let exported = endpoints.into_iter().flatten().flatten().next().is_some();
+        // The specification has any other text mean false.
+        let disabled = self.otel_disabled.value(faults);
+        let disabled = disabled.is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        let argument = self.traces_sampler_arg.value(faults).unwrap_or_default();
+        let sampling = self
+            .traces_sampler
+            .checked(faults, |name| trace::Sampling::parse(&name, &argument));
+        self.otlp_protocol
+            .checked(faults, |protocol| match protocol.as_str() {
+                "http/protobuf" => Ok(()),
+                _ => Err(format!("{protocol:?} is not built in; use http/protobuf")),
+            });
         TelemetrySettings {
             logs: logs::LogSettings {
-                json: faults
-                    .check("LOG_FORMAT", logs::parse_format(&self.log_format))
+                json: self
+                    .log_format
+                    .checked(faults, |format| logs::parse_format(&format))
                     .unwrap_or_default(),
-                filter: faults
-                    .check("RUST_LOG", logs::parse_filter(&self.log_filter))
+                filter: self
+                    .log_filter
+                    .checked(faults, |filter| logs::parse_filter(&filter))
                     .unwrap_or_default(),
             },
-            tracing: tracing
-                .filter(|()| !disabled)
-                .and(sampler)
+            tracing: sampling
+                .filter(|_| exported && !disabled)
                 .map(|sampling| trace::TraceSettings { sampling }),
         }
     }

@@ -42,13 +42,7 @@ pub(super) fn check(args: Args, faults: &mut Faults) -> Option<Config> {
     let keys = keys(&args, tokens.as_ref(), faults);
     let clients = clients(&args, faults);
     let sessions = sessions(&args, faults);
-    let session_store = StoreSettings::check(
-        faults,
-        "AUTH_REDIS_URL",
-        args.redis_url.expose(),
-        "AUTH_REDIS_TIMEOUT",
-        &args.redis_timeout,
-    );
+    let session_store = StoreSettings::check(&args.redis_url, &args.redis_timeout, faults);
     let hashing = hashing(&args, faults);
     let login_limits = login_limits(&args, faults);
     let trusted_proxies = faults.check("AUTH_TRUSTED_PROXIES", args.trusted_proxies.parse());

@@ -3,7 +3,7 @@
 use std::{cell::OnceCell, time::Duration};
 
 use shared::{
-    config::{Faults, Secret},
+    config::{Faults, Given, Secret},
     revocation::{FollowerSettings, WhenStale},
     session::{CacheSettings, StoreSettings},
     token::AccessTokenProfile,
@@ -80,11 +80,11 @@ pub(in crate::config) struct StrategyArgs {
         default_value = "redis://127.0.0.1:6379",
         hide_env_values = true
     )]
-    redis_url: String,
+    redis_url: Given<Secret<String>>,
 
     /// Sessions: deadline of each call to Redis.
     #[arg(long, env = "API_REDIS_TIMEOUT", default_value = "250ms")]
-    redis_timeout: String,
+    redis_timeout: Given<Duration>,
 
     /// session-cached: the most sessions each worker thread keeps in memory.
     #[arg(long, env = "API_SESSION_CACHE", default_value = "10000")]
@@ -229,13 +229,7 @@ fn revocable(checked: &Checked<'_>, faults: &mut Faults) -> Option<RevocableToke
 }
 
 fn store(args: &StrategyArgs, faults: &mut Faults) -> Option<StoreSettings> {
-    StoreSettings::check(
-        faults,
-        "API_REDIS_URL",
-        &args.redis_url,
-        "API_REDIS_TIMEOUT",
-        &args.redis_timeout,
-    )
+    StoreSettings::check(&args.redis_url, &args.redis_timeout, faults)
 }
 
 fn cached(checked: &Checked<'_>, faults: &mut Faults) -> Option<CachedSessionSettings> {
