@@ -12,6 +12,7 @@
 #
 # usage: scripts/bench-loadtest.sh
 #   ROUNDS=3  SECONDS_EACH=5  CONNECTIONS=32  RATES="2000 8000 16000"  TARGETS="nginx gateway"
+#   STRATEGY=jwt   what the gateway's API checks: jwt or session
 #   BIN_DIR=dir    the release binaries          (default: target/release)
 #   WRK2=program   https://github.com/giltene/wrk2, built by hand; without it its rows are left out
 #   OHA=program    oha                           (default: cargo install, into the target folder)
@@ -25,6 +26,7 @@ seconds=${SECONDS_EACH:-5}
 connections=${CONNECTIONS:-32}
 rates=${RATES:-2000 8000 16000}
 targets=${TARGETS:-nginx gateway}
+strategy=${STRATEGY:-jwt}
 limit=${LIMIT-5}
 bin=${BIN_DIR:-${CARGO_TARGET_DIR:-target}/release}
 oha_version=1.16.0
@@ -76,7 +78,7 @@ EOF
     url[nginx]=http://127.0.0.1:$nginx_port/
 }
 start_gateway() {
-    "$bin/loadtest" stack up --strategy jwt --replicas 2 --ready-file "$work/ready.json" >"$work/stack.log" 2>&1 &
+    "$bin/loadtest" stack up --strategy "$strategy" --replicas 2 --ready-file "$work/ready.json" >"$work/stack.log" 2>&1 &
     local stack=$!
     pids+=("$stack")
     for _ in $(seq 300); do
@@ -86,12 +88,14 @@ start_gateway() {
     done
     gateway=$(jq -er .gateway "$work/ready.json")
     user="bench-$$-$(date +%s)"
+    credential=token
+    if [ "$strategy" = session ]; then credential=session; fi
     password="$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')"
     post() { curl -sS --fail-with-body -H 'content-type: application/json' -d "$2" "$gateway/auth/$1"; }
     post register "{\"username\":\"$user\",\"password\":\"$password\"}" >/dev/null
-    url[gateway]=$gateway/jwt/me
+    url[gateway]=$gateway/$strategy/me
     # Tokens are short-lived: each target's runs begin with a new one.
-    log_in() { token=$(post login "{\"username\":\"$user\",\"password\":\"$password\",\"credential\":\"token\"}" | jq -er .access_token); }
+    log_in() { token=$(post login "{\"username\":\"$user\",\"password\":\"$password\",\"credential\":\"$credential\"}" | jq -er '.access_token // .session_id'); }
 }
 
 # Established connections to the port of a URL, seen from the client.

@@ -10,12 +10,14 @@ mod target;
 
 use std::{
     fs::File,
-    io::Write,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -36,6 +38,10 @@ use arguments::{
     Blocks, Command, CompareArgs, ReportArgs, RunArgs, StackCommand, SystemArgs, UpArgs,
 };
 
+/// Of `--rounds auto`: the ratio that every headline row shall be able to show.
+const DETECT: f64 = 1.05;
+/// Of `--rounds auto`: time for the blocks.
+const MAX_TIME: Duration = Duration::from_secs(15 * 60);
 /// What was asked for makes no sense.
 const EXIT_USAGE: u8 = 2;
 /// A threshold did not hold.
@@ -62,11 +68,11 @@ impl Cli {
             Command::Report(args) => args.run(),
             Command::Diff(args) => args.run(),
             Command::Metrics => {
-                print(&metrics::table());
+                print(&metrics::table())?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Schema => {
-                print(&format!("{:#}\n", results::schema()));
+                print(&format!("{:#}\n", results::schema()))?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Target(args) => args.run(),
@@ -116,19 +122,14 @@ impl CompareArgs {
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("making the folder {}", self.out.display()))?;
         let arms = self.arms()?;
+        growth(Some(self.connections), self.max_connections)?;
+        let rounds = self.rounds()?;
         let mut options = CompareOptions {
             stack: self.system.stack(interrupt),
             arms,
             quick: self.quick,
             rate: self.rate,
-            rounds: match self.rounds {
-                None => Rounds::Usual,
-                Some(Blocks::Count(count)) => Rounds::Fixed(count),
-                Some(Blocks::Auto) => Rounds::Auto {
-                    detect: self.detect,
-                    at_most: self.max_time,
-                },
-            },
+            rounds,
             working_sets: self.working_sets,
             mixes: self.mixes,
             connections: self.connections,
@@ -150,24 +151,34 @@ impl CompareArgs {
                 return Ok(ExitCode::from(EXIT_USAGE));
             }
         }
-        let results = match compare::run(&options) {
-            Ok(results) => results,
-            Err(CompareError::Interrupted) => return Ok(interrupt::exit_code()),
-            Err(error) => return Err(error.into()),
-        };
+        let results = compare::run(&options)?;
         // A terminal that is gone loses no file, and a disk that is full no text.
         let written = report::write(&results, &self.out);
-        print(&report::terminal(&results));
+        print(&report::terminal(&results))?;
         let (json, page) = written?;
         let junit = self.out.join("junit.xml");
         for path in [json, page, junit] {
-            print(&format!("{}\n", path.display()));
+            print(&format!("{}\n", path.display()))?;
         }
         Ok(exit_code(&results))
     }
 }
 
 impl CompareArgs {
+    fn rounds(&self) -> anyhow::Result<Rounds> {
+        match self.rounds {
+            Some(Blocks::Auto) => Ok(Rounds::Auto {
+                detect: self.detect.unwrap_or(DETECT),
+                at_most: self.max_time.unwrap_or(MAX_TIME),
+            }),
+            _ if self.detect.is_some() || self.max_time.is_some() => {
+                Err(Usage("--detect and --max-time need --rounds auto".to_owned()).into())
+            }
+            None => Ok(Rounds::Usual),
+            Some(Blocks::Count(count)) => Ok(Rounds::Fixed(count)),
+        }
+    }
+
     /// Strategies in their order, then the arms. A strategy that was named twice is two arms.
     fn arms(&self) -> anyhow::Result<Vec<ArmSpec>> {
         let strategies = match self.arms.is_empty() {
@@ -225,16 +236,13 @@ fn exit_code(results: &Results) -> ExitCode {
 impl RunArgs {
     fn run(self) -> anyhow::Result<ExitCode> {
         let interrupt = interrupt::on_signal().context("installing signal handlers")?;
-        // A file that cannot be written is found before the time is spent.
-        let out = self.out.as_deref().map(open_result).transpose()?;
+        let out = self.out.as_deref().map(ResultFile::create).transpose()?;
         let result = run::run(&self.options()?, &interrupt)?;
         // First, so that nobody who stops reading costs the result.
-        if let Some((path, mut file)) = out {
-            let text = serde_json::to_string_pretty(&result)? + "\n";
-            file.write_all(text.as_bytes())
-                .with_context(|| format!("writing {}", path.display()))?;
+        if let Some(out) = out {
+            out.write(&result)?;
         }
-        print(&result.to_string());
+        print(&result.to_string())?;
         Ok(if result.interrupted {
             interrupt::exit_code()
         } else if !result.instrument_faults.is_empty() {
@@ -250,6 +258,7 @@ impl RunArgs {
 
     fn options(self) -> anyhow::Result<RunOptions> {
         let defaults = Options::default();
+        growth(self.connections, self.max_connections)?;
         let connections = self.connections.unwrap_or(defaults.connections);
         let body = match self.body {
             None => None,
@@ -291,10 +300,27 @@ impl RunArgs {
     }
 }
 
-/// Makes the file that a result will be written to.
-fn open_result(path: &Path) -> anyhow::Result<(PathBuf, File)> {
-    let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
-    Ok((path.to_owned(), file))
+/// The file that a result will be written to. It is made before anything is measured, so that one
+/// that cannot be written costs no time.
+struct ResultFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl ResultFile {
+    fn create(path: &Path) -> anyhow::Result<Self> {
+        let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    fn write(mut self, result: &impl Serialize) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(result)? + "\n";
+        let written = self.file.write_all(text.as_bytes());
+        written.with_context(|| format!("writing {}", self.path.display()))
+    }
 }
 
 impl ReportArgs {
@@ -305,21 +331,52 @@ impl ReportArgs {
             .or_else(|| self.results.parent().map(PathBuf::from))
             .unwrap_or_default();
         let page = report::write_page(&results, &folder)?;
-        print(&report::terminal(&results));
-        print(&format!("{}\n", page.display()));
+        print(&report::terminal(&results))?;
+        print(&format!("{}\n", page.display()))?;
         Ok(exit_code(&results))
     }
 }
 
 /// Writes a result to standard output. Whoever reads it may stop before its end, as `head` does.
-fn print(text: &str) {
+fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Whether an error means that a signal ended the job.
+/// Arguments that are right each by itself and make no sense together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// A pool that grows begins with fewer connections than it may have.
+fn growth(connections: Option<usize>, most: Option<usize>) -> Result<(), Usage> {
+    match (connections, most) {
+        (Some(connections), Some(most)) if most < connections => Err(Usage(format!(
+            "--max-connections {most} is less than --connections {connections}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The exit code of a job that could not be done, after saying why on standard error.
 #[must_use]
-pub fn is_interrupt(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(StackError::Interrupted))
+pub fn failed(error: &anyhow::Error) -> ExitCode {
+    let interrupted = matches!(error.downcast_ref(), Some(StackError::Interrupted))
         || matches!(error.downcast_ref(), Some(CouplingError::Interrupted))
+        || matches!(error.downcast_ref(), Some(CompareError::Interrupted));
+    if interrupted {
+        return interrupt::exit_code();
+    }
+    eprintln!("loadtest: {error:#}");
+    let compare = error.downcast_ref::<CompareError>();
+    if error.is::<Usage>() || compare.is_some_and(CompareError::is_usage) {
+        ExitCode::from(EXIT_USAGE)
+    } else {
+        ExitCode::FAILURE
+    }
 }

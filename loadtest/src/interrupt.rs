@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the first ends a job in order, the second at once.
+//! Ctrl-C, SIGTERM, and SIGHUP of a terminal that is closed: the first ends a job in order, the
+//! second at once.
 
 use std::process::ExitCode;
 
@@ -20,11 +21,12 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
-    let (mut interrupt, mut terminate) = {
+    let (mut interrupt, mut terminate, mut hang_up) = {
         let _context = runtime.enter();
         (
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
         )
     };
     std::thread::Builder::new()
@@ -35,6 +37,7 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
                     tokio::select! {
                         _ = interrupt.recv() => {}
                         _ = terminate.recv() => {}
+                        _ = hang_up.recv() => {}
                     }
                     if second {
                         std::process::exit(i32::from(EXIT_INTERRUPTED));

@@ -4,15 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use loadtest::{cli, interrupt};
+use loadtest::cli;
 
 fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(code) => code,
-        Err(error) if cli::is_interrupt(&error) => interrupt::exit_code(),
-        Err(error) => {
-            eprintln!("loadtest: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => cli::failed(&error),
     }
 }

@@ -3,7 +3,9 @@
 
 use std::{
     collections::BTreeSet,
+    io::{BufRead as _, BufReader},
     path::Path,
+    process::Child,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -14,6 +16,7 @@ use loadtest::{
     stats::histogram::LatencyHistogram,
 };
 use markup5ever_rcdom::RcDom;
+use rustix::process::{Pid, Signal, kill_process};
 use system_tests::{command, within};
 
 /// One run takes a minute at most, on a busy machine several.
@@ -22,16 +25,27 @@ const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/results.schem
 /// A search for the highest rate would take the machine from the other run.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// Neither faults nor revocation lags.
+const NOTHING_BESIDE: [&str; 3] = ["--no-faults", "--revocations", "0"];
+
 /// Runs it in the quick form; its exit code and what it wrote.
 #[track_caller]
 fn compare(arguments: &[&str], out: &Path) -> (i32, Results) {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut child = command("loadtest")
-        .args(["compare", "--quick", "--out"])
+    ends(start(&[&["--quick"], arguments].concat(), out), out)
+}
+
+fn start(arguments: &[&str], out: &Path) -> Child {
+    command("loadtest")
+        .args(["compare", "--out"])
         .arg(out)
         .args(arguments)
         .spawn()
-        .expect("the program starts");
+        .expect("the program starts")
+}
+
+#[track_caller]
+fn ends(mut child: Child, out: &Path) -> (i32, Results) {
     let (_, _) = within(LONGEST, "the comparison ends", || {
         child.try_wait().expect("a child can be waited for")
     });
@@ -124,6 +138,69 @@ fn without_a_rate_the_loads_follow_from_a_search_for_the_highest_one() {
     assert_the_verdict_follows(&results, code);
     assert!(results.coupling.is_none() && results.freshness.is_none());
     assert_files_are_sound(folder.path());
+}
+
+#[test]
+fn the_full_form_goes_on_after_each_restart_of_all_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = ["--rate", "200", "--rounds", "3", "--strategy", "jwt"];
+    let asked = [&asked[..], &NOTHING_BESIDE].concat();
+    let (code, results) = ends(start(&asked, folder.path()), folder.path());
+
+    assert!(results.plan.restarts && !results.plan.quick);
+    let arms = [
+        "jwt",
+        results.plan.floor_arm.as_deref().expect("there is a floor"),
+    ];
+    assert_every_window_is_there_once(&results, &arms, 3);
+    assert_the_verdict_follows(&results, code);
+}
+
+#[test]
+fn when_the_system_dies_in_the_middle_the_whole_blocks_before_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = [
+        "--quick",
+        "--rate",
+        "200",
+        "--rounds",
+        "30",
+        "--strategy",
+        "jwt",
+    ];
+    let mut child = start(&[&asked[..], &NOTHING_BESIDE].concat(), folder.path());
+    let progress = BufReader::new(child.stderr.take().expect("it is read here"));
+    let mut lines = progress.lines().map_while(Result::ok);
+    assert!(
+        lines.any(|line| line.contains("block 4:")),
+        "it ended before"
+    );
+    let replicas = children(child.id(), "api-service");
+    assert!(!replicas.is_empty());
+    for pid in replicas {
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    // What nobody reads would stop it.
+    let said: Vec<String> = lines.collect();
+    let (code, results) = ends(child, folder.path());
+
+    let gate = results.gates.iter().find(|gate| gate.name == "ended_early");
+    let gate = gate.unwrap_or_else(|| panic!("no such gate after {said:?}"));
+    assert!(!gate.passed && !gate.meaning.is_empty());
+    assert_ne!(results.validity, Validity::Valid);
+    assert_the_verdict_follows(&results, code);
+    assert_every_window_is_there_once(&results, &["jwt", "jwt-again"], results.plan.blocks);
+    assert!((2..30).contains(&results.plan.blocks));
+}
+
+/// Processes of this name that another started.
+fn children(parent: u32, name: &str) -> Vec<Pid> {
+    let processes = procfs::process::all_processes().expect("/proc can be read");
+    let stats = processes.filter_map(|one| one.ok()?.stat().ok());
+    stats
+        .filter(|stat| stat.ppid == parent.cast_signed() && stat.comm == name)
+        .filter_map(|stat| Pid::from_raw(stat.pid))
+        .collect()
 }
 
 /// Each arm, in each block, under each of the conditions.

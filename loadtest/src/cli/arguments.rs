@@ -110,12 +110,12 @@ pub(super) struct CompareArgs {
     /// Blocks that are measured, or "auto": until --detect can be seen [default: 10, with --quick 7]
     #[arg(long, value_name = "N|auto", value_parser = rounds)]
     pub(super) rounds: Option<Blocks>,
-    /// With --rounds auto: the difference that every headline row shall be able to show
-    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
-    pub(super) detect: f64,
-    /// With --rounds auto: time for the blocks
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
-    pub(super) max_time: Duration,
+    /// With --rounds auto: the difference that every headline row shall be able to show [default: 5%]
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(super) detect: Option<f64>,
+    /// With --rounds auto: time for the blocks [default: 15m]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(super) max_time: Option<Duration>,
     /// Logins whose credentials are presented in turn; several sizes are measured each [default: 32, with --quick 8]
     #[arg(long = "working-set", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) working_sets: Vec<u32>,

@@ -18,26 +18,26 @@ impl DiffArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let (earlier, later) = match (Results::read(&self.earlier), Results::read(&self.later)) {
             (Ok(earlier), Ok(later)) => (earlier, later),
-            (Err(error), _) | (_, Err(error)) => return Ok(refused(&error.to_string())),
+            (Err(error), _) | (_, Err(error)) => return refused(&error.to_string()),
         };
         let differences = across::differences(&earlier, &later);
-        print(&listed(&differences));
+        print(&listed(&differences))?;
         if differences.iter().any(|one| one.obstacle) && !self.force {
-            return Ok(refused(
+            return refused(
                 "These runs are not comparable: the machine or the way of measuring differs. --force \
                  compares them nevertheless.",
-            ));
+            );
         }
         let changes = across::changes(&earlier, &later);
         if changes.is_empty() {
-            return Ok(refused(&format!(
+            return refused(&format!(
                 "The two runs have no arm under the same conditions.\nearlier: {}\nlater: {}\n\
                  Give both the same --strategy or --arm, and the same --rate.",
                 described(&earlier),
                 described(&later)
-            )));
+            ));
         }
-        print(&table(&changes));
+        print(&table(&changes))?;
         let Some(limit) = self.max_ratio else {
             return Ok(ExitCode::SUCCESS);
         };
@@ -50,7 +50,7 @@ impl DiffArgs {
         } else if outcomes.contains(&ThresholdOutcome::Unclear) {
             print(&format!(
                 "A ratio may be above {limit} or not: longer runs tell, or both versions in one run.\n"
-            ));
+            ))?;
             ExitCode::from(EXIT_INCONCLUSIVE)
         } else {
             ExitCode::SUCCESS
@@ -58,9 +58,9 @@ impl DiffArgs {
     }
 }
 
-fn refused(why: &str) -> ExitCode {
-    print(&format!("{why}\n"));
-    ExitCode::from(EXIT_USAGE)
+fn refused(why: &str) -> anyhow::Result<ExitCode> {
+    print(&format!("{why}\n"))?;
+    Ok(ExitCode::from(EXIT_USAGE))
 }
 
 /// Whether a quantity that should be low has risen by more than `limit`; `None` for others.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_INCONCLUSIVE, arguments::FreshnessArgs, print};
+use super::{EXIT_INCONCLUSIVE, ResultFile, arguments::FreshnessArgs, print};
 use crate::{
     experiment::freshness::{self, FreshnessOptions},
     interrupt,
@@ -17,7 +17,8 @@ use crate::{
 impl FreshnessArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let interrupt = interrupt::on_signal().context("installing signal handlers")?;
-        let (out, options) = (self.out.clone(), self.options(interrupt));
+        let out = self.out.as_deref().map(ResultFile::create).transpose()?;
+        let options = self.options(interrupt);
         let progress = Progress::start(freshness::expected(&options));
         let found = freshness::run(&options, &progress);
         progress.finish();
@@ -25,11 +26,11 @@ impl FreshnessArgs {
             Err(_) if options.stack.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
             found => found?,
         };
-        print(&report::freshness(&found));
-        if let Some(path) = out {
-            let text = serde_json::to_string_pretty(&found)? + "\n";
-            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        // First, so that nobody who stops reading costs the result.
+        if let Some(out) = out {
+            out.write(&found)?;
         }
+        print(&report::freshness(&found))?;
         let enough = found.lags.iter().all(|lag| lag.revocations > 0);
         Ok(if enough {
             ExitCode::SUCCESS

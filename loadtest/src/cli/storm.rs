@@ -5,7 +5,9 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_INCONCLUSIVE, EXIT_INVALID, EXIT_THRESHOLD, arguments::StormArgs, print};
+use super::{
+    EXIT_INCONCLUSIVE, EXIT_INVALID, EXIT_THRESHOLD, ResultFile, arguments::StormArgs, print,
+};
 use crate::{
     experiment::storm::{self, StormOptions, StormResult},
     interrupt,
@@ -16,7 +18,8 @@ use crate::{
 impl StormArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let interrupt = interrupt::on_signal().context("installing signal handlers")?;
-        let (out, limit, options) = (self.out.clone(), self.max_ratio, self.options(interrupt));
+        let out = self.out.as_deref().map(ResultFile::create).transpose()?;
+        let (limit, options) = (self.max_ratio, self.options(interrupt));
         let windows = (options.window + Duration::from_secs(2)) * 4 * options.blocks;
         let progress = Progress::start(Duration::from_secs(20) + windows);
         let found = storm::run(&options, &progress);
@@ -25,12 +28,11 @@ impl StormArgs {
             Err(_) if options.stack.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
             found => found?,
         };
-        print(&found.to_string());
-        if let Some(path) = out {
-            let text = serde_json::to_string_pretty(&found)? + "\n";
-            std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        if let Some(out) = out {
+            out.write(&found)?;
         }
-        Ok(storm_exit_code(&found, limit))
+        print(&found.to_string())?;
+        storm_exit_code(&found, limit)
     }
 
     fn options(self, interrupt: CancellationToken) -> StormOptions {
@@ -48,7 +50,7 @@ impl StormArgs {
 }
 
 /// Says what did not hold, and what that makes of the whole: 3 outweighs 1, and 1 outweighs 4.
-fn storm_exit_code(found: &StormResult, limit: Option<f64>) -> ExitCode {
+fn storm_exit_code(found: &StormResult, limit: Option<f64>) -> anyhow::Result<ExitCode> {
     let judged = limit.map(|limit| found.judged(limit)).unwrap_or_default();
     for gate in found.gates.iter().filter(|gate| !gate.passed) {
         print(&format!(
@@ -61,23 +63,25 @@ fn storm_exit_code(found: &StormResult, limit: Option<f64>) -> ExitCode {
             gate.unit,
             gate.meaning,
             gate.advice
-        ));
+        ))?;
     }
     for (outcome, sentence) in &judged {
         match outcome {
             ThresholdOutcome::Holds => {}
-            ThresholdOutcome::Fails => print(&format!("FAILED: {sentence}\n")),
-            ThresholdOutcome::Unclear => print(&format!("UNCLEAR: {sentence}\n")),
+            ThresholdOutcome::Fails => print(&format!("FAILED: {sentence}\n"))?,
+            ThresholdOutcome::Unclear => print(&format!("UNCLEAR: {sentence}\n"))?,
         }
     }
     let any = |wanted| judged.iter().any(|(outcome, _)| *outcome == wanted);
-    if matches!(found.validity, Validity::Invalid | Validity::Disturbed) {
-        ExitCode::from(EXIT_INVALID)
-    } else if any(ThresholdOutcome::Fails) {
-        ExitCode::from(EXIT_THRESHOLD)
-    } else if any(ThresholdOutcome::Unclear) || !found.is_conclusive() {
-        ExitCode::from(EXIT_INCONCLUSIVE)
-    } else {
-        ExitCode::SUCCESS
-    }
+    Ok(
+        if matches!(found.validity, Validity::Invalid | Validity::Disturbed) {
+            ExitCode::from(EXIT_INVALID)
+        } else if any(ThresholdOutcome::Fails) {
+            ExitCode::from(EXIT_THRESHOLD)
+        } else if any(ThresholdOutcome::Unclear) || !found.is_conclusive() {
+            ExitCode::from(EXIT_INCONCLUSIVE)
+        } else {
+            ExitCode::SUCCESS
+        },
+    )
 }

@@ -15,13 +15,13 @@ impl TargetArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let interrupt = interrupt::on_signal().context("installing signal handlers")?;
         let target = Target::start(self.delays).context("starting the target")?;
-        print(&format!("http://{}/\n", target.address()));
+        print(&format!("http://{}/\n", target.address()))?;
         std::io::stdout().flush().context("telling the URL")?;
         while !interrupt.is_cancelled() {
             std::thread::sleep(POLL);
         }
         let took = serde_json::to_string(&target.took().summary(true))?;
-        print(&format!("{took}\n"));
+        print(&format!("{took}\n"))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -37,7 +37,8 @@ use crate::{
     thresholds::Known,
 };
 pub use arms::ArmSpec;
-use blocks::Measured;
+use besides::Besides;
+use blocks::{Blocks, Measured};
 use evaluate::Evaluation;
 pub use options::{CompareError, CompareOptions, Rounds};
 use pace::Pace;
@@ -171,7 +172,10 @@ impl<'a> Comparison<'a> {
         };
         let peak_memory = self.memory.clone();
         let conditions = self.conditions(&capacities);
-        let measured = self.blocks(&conditions)?;
+        let Blocks { measured, ended_by } = self.blocks(&conditions)?;
+        if self.options.stack.interrupt.is_cancelled() {
+            return Err(CompareError::Interrupted);
+        }
 
         let names = self.names();
         let evaluation = self.evaluation(&names, &conditions, &measured);
@@ -183,13 +187,16 @@ impl<'a> Comparison<'a> {
         let unclear = comparisons
             .iter()
             .any(|one| one.headline && one.verdict == Verdict::Inconclusive);
-        let gates = self.gates(&evaluation, &self_check);
+        let gates = self.gates(&evaluation, &self_check, ended_by.as_ref());
         self.environment.redis_version = self
             .systems
             .first()
             .and_then(|subject| subject.meter.redis_version());
         self.systems.end();
-        let besides = besides::measure(self.options, &self.progress)?;
+        let besides = match &ended_by {
+            None => besides::measure(self.options, &self.progress)?,
+            Some(_) => Besides::default(),
+        };
         plan.left_out.extend(besides.left_out);
         let mut results = Results {
             schema_version: SCHEMA_VERSION,
@@ -222,7 +229,12 @@ impl<'a> Comparison<'a> {
         Ok(results)
     }
 
-    fn gates(&self, evaluation: &Evaluation<'_>, self_check: &SelfCheck) -> Vec<Gate> {
+    fn gates(
+        &self,
+        evaluation: &Evaluation<'_>,
+        self_check: &SelfCheck,
+        ended_by: Option<&CompareError>,
+    ) -> Vec<Gate> {
         let mut points = Vec::new();
         for (which, conditions) in evaluation.conditions.iter().enumerate() {
             for (arm, name) in evaluation.arms.iter().enumerate() {
@@ -237,6 +249,7 @@ impl<'a> Comparison<'a> {
             points,
             at_rest: Some(self.at_rest.clone()),
             during: self.during.clone(),
+            ended_by: ended_by.map(ToString::to_string),
         })
     }
 
@@ -305,7 +318,7 @@ impl<'a> Comparison<'a> {
         conditions
     }
 
-    fn blocks(&mut self, conditions: &[Conditions]) -> Result<Vec<Measured>, CompareError> {
+    fn blocks(&mut self, conditions: &[Conditions]) -> Result<Blocks, CompareError> {
         let names = self.names();
         let floor = Some(names.len() - 1);
         let (rounds, usual, seed) = (self.options.rounds, self.pace.blocks, self.options.seed);

@@ -150,6 +150,7 @@ pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, S
         points: points.map(|(name, of)| of.evidence(name)).collect(),
         at_rest: Some(at_rest),
         during: Some(during),
+        ended_by: None,
     });
     // What the storm does to the system is what is looked for.
     gates.retain(|gate| gate.culprit != Culprit::System);

@@ -69,6 +69,8 @@ pub struct Evidence {
     pub at_rest: Option<MachineUse>,
     /// The machine in all windows together.
     pub during: Option<MachineUse>,
+    /// What ended the run before its time, in a sentence.
+    pub ended_by: Option<String>,
 }
 
 /// What is known of one arm under the same conditions.
@@ -143,7 +145,24 @@ pub fn of(evidence: &Evidence) -> Vec<Gate> {
     gates.extend(generator(evidence));
     gates.extend(machine);
     gates.extend(system(&evidence.points));
+    gates.extend(evidence.ended_by.as_deref().map(ended));
     gates
+}
+
+/// What was measured until then is told, and it is not all.
+fn ended(by: &str) -> Gate {
+    Gate::new(
+        Culprit::System,
+        "ended_early",
+        1.0,
+        Bound::AtMost,
+        0.0,
+        "times",
+    )
+    .meaning(
+        &format!("The system broke while it was measured, and only whole blocks count: {by}."),
+        "Read the log of the process that ended, and run again.",
+    )
 }
 
 fn self_check(evidence: &Evidence) -> Vec<Gate> {

@@ -14,6 +14,22 @@ use crate::{
     },
 };
 
+/// Variables that make processes one system, with the strategy that the arm says.
+const MAKE_THE_SYSTEM: [&str; 13] = [
+    "API_AUDIENCE",
+    "API_INTROSPECTION_URL",
+    "API_ISSUER",
+    "API_JWKS_URL",
+    "API_LISTEN",
+    "API_STRATEGY",
+    "AUTH_AUDIENCE",
+    "AUTH_ISSUER",
+    "AUTH_LISTEN",
+    "GATEWAY_ADMIN_LISTEN",
+    "GATEWAY_LISTEN",
+    "GATEWAY_POOLS",
+    "GATEWAY_ROUTES",
+];
 /// Ending of the name of the arm that is the baseline once more.
 const AGAIN: &str = "-again";
 
@@ -140,6 +156,12 @@ impl FromStr for ArmSpec {
                 Some(("env", variable)) => {
                     let (name, value) =
                         variable.split_once('=').ok_or("env=NAME=VALUE is needed")?;
+                    if MAKE_THE_SYSTEM.contains(&name) {
+                        return Err(format!(
+                            "env={name} is not possible: the load test sets it to connect the \
+                             parts of the system; a strategy is named by NAME=strategy"
+                        ));
+                    }
                     arm.environment.push((name.to_owned(), value.to_owned()));
                 }
                 Some(("url", url)) => {
@@ -213,6 +235,10 @@ mod tests {
             ("a=url=http://h/,env=A=b", "cannot be set"),
             ("a=url=nonsense", "relative URL"),
             ("a=jwt,env=A", "env=NAME=VALUE"),
+            (
+                "a=jwt,env=API_STRATEGY=session",
+                "API_STRATEGY is not possible",
+            ),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(hint), "{text}: {error}");

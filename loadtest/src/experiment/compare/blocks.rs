@@ -22,45 +22,86 @@ pub(super) struct Measured {
     pub(super) seen: Observation,
 }
 
-/// Measures one block after the other until `enough` of what was measured so far.
+/// The blocks that were measured whole, and what ended them early.
+pub(super) struct Blocks {
+    pub(super) measured: Vec<Measured>,
+    pub(super) ended_by: Option<CompareError>,
+}
+
+/// Measures one block after the other until `enough` of what was measured so far. When something
+/// breaks, the whole blocks before it remain.
+///
+/// # Errors
+///
+/// It broke before there were two blocks, the fewest that tell of a spread.
 pub(super) fn measure(
     comparison: &mut Comparison<'_>,
     conditions: &[Conditions],
     mut enough: impl FnMut(u32, &[Measured]) -> bool,
-) -> Result<Vec<Measured>, CompareError> {
+) -> Result<Blocks, CompareError> {
     let seed = comparison.options.seed;
     let mut random = Random::new(seed);
     let mut measured = Vec::new();
     let mut order = Vec::new();
     let mut block = 0;
     while !enough(block, &measured) {
-        if block > 0 && comparison.pace.restarts {
-            comparison.restart()?;
-        } else {
-            comparison.keep_logged_in()?;
+        match one(
+            comparison,
+            conditions,
+            (block, seed),
+            &mut order,
+            &mut random,
+        ) {
+            Ok(windows) => measured.extend(windows),
+            Err(error) if block < 2 => return Err(error),
+            Err(error) => {
+                return Ok(Blocks {
+                    measured,
+                    ended_by: Some(error),
+                });
+            }
         }
-        order = match block % 2 {
-            0 => shuffled(conditions.len(), comparison.systems.arms.len(), &mut random),
-            _ => order.into_iter().rev().collect(),
-        };
-        let machine = MachineReading::now()?;
-        for (place, (which, arm)) in (0..).zip(order.iter().copied()) {
-            let started_at_seconds = comparison.started.elapsed().as_secs_f64();
-            // All arms of a block have the same arrivals under the same conditions.
-            let window_seed = seed.wrapping_add((u64::from(block) << 16) + which as u64);
-            let at = (&conditions[which], block, window_seed);
-            measured.push(Measured {
-                arm,
-                conditions: which,
-                block,
-                place,
-                started_at_seconds,
-                seen: window(comparison, arm, at)?,
-            });
-        }
-        comparison.add_machine(&machine)?;
         block += 1;
     }
+    Ok(Blocks {
+        measured,
+        ended_by: None,
+    })
+}
+
+fn one(
+    comparison: &mut Comparison<'_>,
+    conditions: &[Conditions],
+    (block, seed): (u32, u64),
+    order: &mut Vec<(usize, usize)>,
+    random: &mut Random,
+) -> Result<Vec<Measured>, CompareError> {
+    if block > 0 && comparison.pace.restarts {
+        comparison.restart()?;
+    } else {
+        comparison.keep_logged_in()?;
+    }
+    match block % 2 {
+        0 => *order = shuffled(conditions.len(), comparison.systems.arms.len(), random),
+        _ => order.reverse(),
+    }
+    let mut measured = Vec::new();
+    let machine = MachineReading::now()?;
+    for (place, (which, arm)) in (0..).zip(order.iter().copied()) {
+        let started_at_seconds = comparison.started.elapsed().as_secs_f64();
+        // All arms of a block have the same arrivals under the same conditions.
+        let window_seed = seed.wrapping_add((u64::from(block) << 16) + which as u64);
+        let at = (&conditions[which], block, window_seed);
+        measured.push(Measured {
+            arm,
+            conditions: which,
+            block,
+            place,
+            started_at_seconds,
+            seen: window(comparison, arm, at)?,
+        });
+    }
+    comparison.add_machine(&machine)?;
     Ok(measured)
 }
 

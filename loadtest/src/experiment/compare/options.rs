@@ -143,3 +143,20 @@ pub enum CompareError {
     #[error("interrupted")]
     Interrupted,
 }
+
+impl CompareError {
+    /// Whether what was asked for makes no sense, so that nothing was measured.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownStrategy(_)
+                | Self::Twice(_)
+                | Self::Reserved(_)
+                | Self::NoArm
+                | Self::NotStarted(_)
+                | Self::NoMix(_)
+                | Self::Stack(StackError::MissingProgram { .. })
+        )
+    }
+}

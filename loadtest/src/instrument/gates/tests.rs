@@ -45,6 +45,7 @@ fn evidence(point: PointEvidence, during: MachineUse) -> Evidence {
         points: vec![point],
         at_rest: Some(quiet()),
         during: Some(during),
+        ended_by: None,
     }
 }
 
