@@ -12,8 +12,8 @@ use std::sync::Arc;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use sha2::{Digest, Sha256};
 
-pub use self::public::{PublicClient, PublicClients, PublicClientsError};
-use crate::config::entries;
+pub use self::public::{CLIENT_ID, PAGE_PATH, PublicClient, PublicClients, PublicClientsError};
+use crate::list::entries;
 
 /// A shorter secret could be guessed.
 const SECRET_MINIMUM: usize = 32;
@@ -201,8 +201,6 @@ fn is_plain(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use crate::issuer::CLIENT_ID;
 
     const SECRET: &str = "0123456789-abcdefghijklmnopqrs_tu";
 

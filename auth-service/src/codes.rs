@@ -9,8 +9,8 @@ use std::time::Duration;
 use shared::{config::Secret, telemetry::trace::TraceHandle};
 
 use crate::{
-    database::{Database, DatabaseError, Operation, on_database},
     random,
+    storage::{Database, DatabaseError, Operation, on_database},
     users::{User, seconds, unsigned},
 };
 

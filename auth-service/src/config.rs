@@ -15,10 +15,12 @@ use shared::{
 use crate::{
     clients::Clients,
     credentials::{Password, Username},
-    database::DatabaseSettings,
+    http::TrustedProxies,
+    issuer::{SessionSettings, TokenSettings},
     keys::{Algorithm, KeySource},
-    limits::{LimitSettings, TrustedProxies},
+    limits::LimitSettings,
     passwords::HashSettings,
+    storage::DatabaseSettings,
 };
 
 /// Users, logins, access tokens, sessions and the key set of Statewise.
@@ -249,45 +251,6 @@ pub struct Config {
     pub telemetry: TelemetrySettings,
 }
 
-/// What is said in every token.
-#[derive(Clone, Debug)]
-pub struct TokenSettings {
-    /// `iss`, byte for byte as configured.
-    pub issuer: String,
-    /// `aud`.
-    pub audience: String,
-    /// From `iat` to `exp`.
-    pub access_ttl: Duration,
-    /// From the login to the end of its family of refresh tokens.
-    pub refresh_ttl: Duration,
-    /// From the use of a refresh token to the time when presenting it again is theft.
-    pub refresh_grace: Duration,
-    /// The longest life of a token by exchange.
-    pub exchange_ttl: Duration,
-    /// Values of `aud` that only exchanged tokens can have.
-    pub exchange_audiences: Vec<String>,
-}
-
-/// The two limits of a session.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionSettings {
-    /// Without a request for so long it is over.
-    pub idle: Duration,
-    /// After so long it is over.
-    pub absolute: Duration,
-    /// Up to this fraction is taken from both.
-    pub jitter: f64,
-}
-
-impl SessionSettings {
-    /// What is left of the limits of one session: between `1 - jitter` and 1.
-    pub(crate) fn share(&self) -> f64 {
-        // Without randomness sessions end together, which is a pity and no fault.
-        let random = getrandom::u32().unwrap_or_default();
-        1.0 - self.jitter * f64::from(random) / f64::from(u32::MAX)
-    }
-}
-
 /// The administrator to make at the start.
 #[derive(Clone, Debug)]
 pub struct Admin {
@@ -295,13 +258,6 @@ pub struct Admin {
     pub username: Username,
     /// The password to log in with.
     pub password: Password,
-}
-
-/// The entries of a list that are separated by commas; empty ones do not count.
-pub(crate) fn entries(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
 }
 
 impl Config {

@@ -10,17 +10,52 @@ use shared::{
 };
 
 use crate::{
-    config::{SessionSettings, TokenSettings},
     keys::{KeyRing, KeysUnknown},
     random,
     users::User,
 };
 
-/// The client of logins by `POST /login`: the service's own, which needs no registration.
-pub const CLIENT_ID: &str = "statewise-login";
-
 /// How far `iat` may lie ahead: a login after an end of all logins bears a later second than it.
 const ISSUED_AHEAD: Duration = Duration::from_secs(60);
+
+/// What is said in every token.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    /// `iss`, byte for byte as configured.
+    pub issuer: String,
+    /// `aud`.
+    pub audience: String,
+    /// From `iat` to `exp`.
+    pub access_ttl: Duration,
+    /// From the login to the end of its family of refresh tokens.
+    pub refresh_ttl: Duration,
+    /// From the use of a refresh token to the time when presenting it again is theft.
+    pub refresh_grace: Duration,
+    /// The longest life of a token by exchange.
+    pub exchange_ttl: Duration,
+    /// Values of `aud` that only exchanged tokens can have.
+    pub exchange_audiences: Vec<String>,
+}
+
+/// The two limits of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionSettings {
+    /// Without a request for so long it is over.
+    pub idle: Duration,
+    /// After so long it is over.
+    pub absolute: Duration,
+    /// Up to this fraction is taken from both.
+    pub jitter: f64,
+}
+
+impl SessionSettings {
+    /// What is left of the limits of one session: between `1 - jitter` and 1.
+    pub(crate) fn share(&self) -> f64 {
+        // Without randomness sessions end together, which is a pity and no fault.
+        let random = getrandom::u32().unwrap_or_default();
+        1.0 - self.jitter * f64::from(random) / f64::from(u32::MAX)
+    }
+}
 
 /// Signs tokens and begins sessions. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -37,7 +37,7 @@ pub use self::{
     life::{LEEWAY, Lifetimes, Stage},
     seal::SealingKeys,
 };
-use crate::database::Database;
+use crate::storage::Database;
 
 /// How often a replica looks at what the others have made. A key is announced for longer.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);

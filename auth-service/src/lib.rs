@@ -8,29 +8,28 @@
 //! | [`config`] | the variables, checked whole |
 //! | [`clients`] | who may use the endpoints of OAuth for more than a login of its own |
 //! | [`credentials`] | what a username and a password may be |
-//! | [`database`], [`users`], [`refresh`], [`codes`] | SQLite or PostgreSQL; users; refresh tokens; authorization codes |
+//! | [`storage`], [`users`], [`refresh`], [`codes`] | SQLite or PostgreSQL; users; refresh tokens; authorization codes |
 //! | [`limits`] | what limits guessing of passwords |
 //! | [`revocations`] | what was taken back before its time |
 //! | [`passwords`] | Argon2id, off the async threads, a bounded number at a time |
 //! | [`keys`], [`issuer`] | signing keys; the only signer of tokens and maker of sessions |
-//! | `routes`, [`error`] | HTTP: the handlers, and what their failures look like |
+//! | [`http`] | the handlers, and what their failures look like |
 
 pub mod clients;
 pub mod codes;
 pub mod config;
 pub mod credentials;
-pub mod database;
-pub mod error;
+pub mod http;
 pub mod issuer;
 pub mod keys;
 pub mod limits;
+mod list;
 pub mod metrics;
-mod openapi;
 pub mod passwords;
 mod random;
 pub mod refresh;
 pub mod revocations;
-mod routes;
+pub mod storage;
 pub mod users;
 
 use std::{net::TcpListener, rc::Rc, time::Duration};
@@ -51,7 +50,6 @@ pub use self::config::Config;
 use self::{
     codes::AuthorizationCodes,
     config::Admin,
-    database::{Database, DatabaseError, OpenError},
     issuer::Issuer,
     keys::{KeyError, KeyRing},
     limits::LoginLimits,
@@ -59,6 +57,7 @@ use self::{
     passwords::{HashError, Passwords},
     refresh::RefreshTokens,
     revocations::{Keeper, Revocations},
+    storage::{Database, DatabaseError, OpenError},
     users::Users,
 };
 
@@ -163,7 +162,7 @@ pub async fn run(
     database.serve();
     let closing = database.clone();
     let worker = move || {
-        let state = routes::State {
+        let state = http::State {
             users: users.clone(),
             revocations: revocations.clone(),
             refresh_tokens: refresh_tokens.clone(),
@@ -178,7 +177,7 @@ pub async fn run(
         };
         let (database, issuer) = (database.clone(), issuer.clone());
         Worker {
-            routes: Box::new(move |routes| routes::configure(routes, state)),
+            routes: Box::new(move |routes| http::configure(routes, state)),
             readiness: Rc::new(move || Box::pin(missing(database.clone(), issuer.clone()))),
         }
     };

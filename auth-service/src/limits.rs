@@ -12,17 +12,15 @@
 //!
 //! Everything is the same for names that exist and names that do not.
 
-mod address;
 mod budget;
+mod network;
 mod store;
 
 use shared::telemetry::trace::TraceHandle;
 
-pub use self::address::TrustedProxies;
-pub(crate) use self::address::client_address;
 pub use self::budget::Budget;
 use self::store::Store;
-use crate::database::{Database, DatabaseError};
+use crate::storage::{Database, DatabaseError};
 
 /// The budgets, and how long an address is known.
 #[derive(Clone, Copy, Debug)]
@@ -226,7 +224,7 @@ impl LoginLimits {
 
 impl Keys {
     fn of(account: &str, address: std::net::IpAddr) -> Self {
-        let network = address::network(address);
+        let network = network::of(address);
         let key = |kind: &str, parts: [&str; 2]| store::key(kind, parts);
         Self {
             account_at_address: key(ACCOUNT_AT_ADDRESS, [account, &network]),

@@ -13,8 +13,8 @@ use shared::{config::Secret, telemetry::trace::TraceHandle};
 
 use crate::{
     codes::{self, Code},
-    database::{Database, DatabaseError, Operation, on_database},
     random::{self, digest},
+    storage::{Database, DatabaseError, Operation, on_database},
     users::{User, seconds, unsigned},
 };
 

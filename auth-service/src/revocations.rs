@@ -6,7 +6,7 @@
 //! between, is carried out by the keeper; carrying out twice changes nothing.
 
 mod carry_out;
-mod keeper;
+mod reconciler;
 mod rows;
 
 use std::{sync::Arc, time::Duration};
@@ -18,9 +18,9 @@ use shared::{
 };
 use tokio::sync::Notify;
 
-pub use self::{carry_out::Push, keeper::Keeper};
+pub use self::{carry_out::Push, reconciler::Keeper};
 use crate::{
-    database::{Database, DatabaseError, Operation, on_database},
+    storage::{Database, DatabaseError, Operation, on_database},
     users::{seconds, split_roles, unsigned},
 };
 

@@ -4,8 +4,8 @@ use shared::telemetry::trace::TraceHandle;
 
 use crate::{
     credentials::Username,
-    database::{Database, DatabaseError, Operation, on_database},
     random,
+    storage::{Database, DatabaseError, Operation, on_database},
 };
 
 const INSERT: &str = "INSERT INTO users (id, username, username_key, password_hash, roles, created_at) \

@@ -6,8 +6,11 @@ use std::{str::FromStr, sync::Arc};
 use url::{Host, Url};
 
 use super::{is_id, read_list};
-use crate::issuer::CLIENT_ID;
 
+/// The `client_id` of logins by `POST /login`: the service's own, which needs no registration.
+pub const CLIENT_ID: &str = "statewise-login";
+/// Where this service's own page is, below the issuer: the redirect URI of its client.
+pub const PAGE_PATH: &str = "/page";
 /// The `client_id` of this service's own page.
 const PAGE_ID: &str = "statewise-page";
 

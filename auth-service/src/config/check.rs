@@ -9,15 +9,16 @@ use shared::{
     shutdown::Drain,
 };
 
-use super::{Admin, Args, Config, SessionSettings, TokenSettings, entries};
+use super::{Admin, Args, Config};
 use crate::{
-    clients::{Clients, PublicClient, PublicClients},
+    clients::{Clients, PAGE_PATH, PublicClient, PublicClients},
     credentials::{Password, Username},
-    database::DatabaseSettings,
+    issuer::{SessionSettings, TokenSettings},
     keys::{Algorithm, KeySource, LEEWAY, Lifetimes, SealingKeys, SealingSource},
     limits::LimitSettings,
+    list::entries,
     passwords::HashSettings,
-    routes::PAGE_PATH,
+    storage::DatabaseSettings,
 };
 
 /// Name of the SQLite database in the data folder.

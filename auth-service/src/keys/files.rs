@@ -11,7 +11,7 @@ use std::{
 use shared::sealed::KEY_BYTES;
 
 use super::{Algorithm, pair::KeyPair, seal::SealingKeys};
-use crate::{database::DatabaseError, random};
+use crate::{random, storage::DatabaseError};
 
 const PEM_TAG: &str = "PRIVATE KEY";
 const OWNER_ONLY: u32 = 0o600;

@@ -1,7 +1,7 @@
 //! The table of signing keys that all replicas share.
 
 use crate::{
-    database::{Database, DatabaseError, Operation, on_database},
+    storage::{Database, DatabaseError, Operation, on_database},
     users::seconds,
 };
 

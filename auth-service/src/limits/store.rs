@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use shared::telemetry::trace::TraceHandle;
 
 use super::budget::Budget;
-use crate::database::{Database, DatabaseError, Operation, on_database};
+use crate::storage::{Database, DatabaseError, Operation, on_database};
 
 const READ: &str = "SELECT bucket, until FROM login_limits WHERE bucket IN ($1, $2, $3, $4)";
 /// From now or from when it would have been full, whichever is later: one statement, so two

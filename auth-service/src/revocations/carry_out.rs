@@ -7,7 +7,7 @@ use shared::{
 };
 
 use super::Revocations;
-use crate::database::DatabaseError;
+use crate::storage::DatabaseError;
 
 /// How far an end has come when its caller is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

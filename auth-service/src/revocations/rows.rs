@@ -7,7 +7,7 @@ use shared::{
 
 use super::{Revocations, operation, split_roles};
 use crate::{
-    database::{DatabaseError, on_database},
+    storage::{DatabaseError, on_database},
     users::{seconds, unsigned},
 };
 

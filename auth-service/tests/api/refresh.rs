@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use auth_service::{database::Database, refresh::RefreshTokens};
+use auth_service::{refresh::RefreshTokens, storage::Database};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use auth_service::{
     credentials::Username,
-    database::Database,
     refresh::{Beginning, RefreshTokens},
     revocations::Revocations,
+    storage::Database,
     users::{User, Users},
 };
 use serde_json::{Value, json};

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use auth_service::{
-    database::Database,
     keys::{Algorithm, KeyRing, KeySource, Lifetimes, SealingKeys, SealingSource},
+    storage::Database,
 };
 use serde_json::{Value, json};
 

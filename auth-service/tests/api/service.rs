@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use auth_service::{Config, Error, config::Args, database::DatabaseSettings, run};
+use auth_service::{Config, Error, config::Args, run, storage::DatabaseSettings};
 use clap::Parser;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! The authorization endpoint and the code that it gives, with PKCE.
 
-use auth_service::{database::Database, revocations::Revocations};
+use auth_service::{revocations::Revocations, storage::Database};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{RequestBuilder, Response, redirect::Policy};
 use serde_json::{Value, json};

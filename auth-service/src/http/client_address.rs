@@ -1,0 +1,109 @@
+//! Who sent a request: the address that login limits count by.
+
+use std::{net::IpAddr, str::FromStr};
+
+use actix_web::HttpRequest;
+use ipnet::IpNet;
+
+use crate::list::entries;
+
+/// The proxies whose word about their client is taken. Cheap enough to clone for each worker.
+#[derive(Clone, Debug)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl FromStr for TrustedProxies {
+    type Err = String;
+
+    /// Networks such as `10.0.0.0/8` and single addresses, separated by commas; empty for none.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let networks: Result<Vec<IpNet>, &str> = entries(text)
+            .map(|name| {
+                let network = name.parse::<IpNet>();
+                let single = || name.parse::<IpAddr>().map(IpNet::from);
+                network.or_else(|_| single()).map_err(|_| name)
+            })
+            .collect();
+        networks.map(Self).map_err(|name| {
+            format!("{name:?} is neither a network such as 10.0.0.0/8 nor an address")
+        })
+    }
+}
+
+/// The sender of a request: the peer, or, when that is a trusted proxy, whom it names last in
+/// `X-Forwarded-For`. What stands before the last element was written by the client.
+pub(crate) fn client_address(request: &HttpRequest, trusted: &TrustedProxies) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip().to_canonical();
+    if !trusted.contains(peer) {
+        return Some(peer);
+    }
+    let named = request
+        .headers()
+        .get_all("x-forwarded-for")
+        .last()
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.rsplit(',').next())
+        .and_then(|element| element.trim().parse::<IpAddr>().ok());
+    Some(named.map_or(peer, |address| address.to_canonical()))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn seen(peer: &str, forwarded: &[&str], trusted: &str) -> String {
+        let mut request = TestRequest::default().peer_addr(peer.parse().unwrap());
+        for value in forwarded {
+            request = request.append_header(("x-forwarded-for", *value));
+        }
+        let trusted = trusted.parse().unwrap();
+        client_address(&request.to_http_request(), &trusted)
+            .unwrap()
+            .to_string()
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed_and_only_its_last_word() {
+        let trusted = "127.0.0.0/8, ::1, 10.1.2.3";
+        assert_eq!(seen("192.0.2.1:9", &["198.51.100.7"], trusted), "192.0.2.1");
+        assert_eq!(
+            seen("127.0.0.1:9", &["198.51.100.7"], trusted),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            seen("[::1]:9", &["1.1.1.1, 2001:db8::1"], trusted),
+            "2001:db8::1"
+        );
+        assert_eq!(
+            seen("10.1.2.3:9", &["1.1.1.1", "2.2.2.2"], trusted),
+            "2.2.2.2"
+        );
+        assert_eq!(
+            seen("[::ffff:127.0.0.1]:9", &["::ffff:192.0.2.9"], trusted),
+            "192.0.2.9"
+        );
+        assert_eq!(seen("127.0.0.1:9", &["198.51.100.7"], ""), "127.0.0.1");
+        for unusable in [&[][..], &["unknown"], &["1.1.1.1, "], &["1.1.1.1:80"]] {
+            assert_eq!(
+                seen("127.0.0.1:9", unusable, trusted),
+                "127.0.0.1",
+                "{unusable:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_network_that_is_none_is_named() {
+        let error = "10.0.0.0/8,10.0.0.0/33"
+            .parse::<TrustedProxies>()
+            .unwrap_err();
+        assert!(error.contains("10.0.0.0/33"), "{error}");
+    }
+}

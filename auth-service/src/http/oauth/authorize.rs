@@ -1,0 +1,174 @@
+//! `/oauth/authorize`: a user logs in with a browser and the client gets a code, RFC 6749 §4.1 with
+//! PKCE (RFC 7636).
+//!
+//! Who asks is not asked for consent: the clients are those of the configuration. Every
+//! authorization asks for the password, because no session of this service begins here.
+
+mod form;
+mod request;
+
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    error::{InternalError, UrlencodedError},
+    http::{StatusCode, header},
+    web,
+};
+use shared::{
+    config::Secret,
+    server::{JSON_LIMIT_BYTES, trace_of},
+};
+use url::Url;
+
+use self::request::{Authorization, Refusal};
+use super::form::Parameters;
+use crate::{
+    http::{
+        error::Error,
+        password::{self, Presented},
+        rate_limit, signed_in,
+        state::State,
+    },
+    limits::Standing,
+};
+
+/// Shows the form.
+pub(crate) async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    let parameters: Parameters = url::form_urlencoded::parse(request.query_string().as_bytes())
+        .into_owned()
+        .collect();
+    match request::read(&parameters, &state.clients) {
+        Ok(authorization) => form::response(&authorization, "", None),
+        Err(refusal) => refuse(&state, refusal),
+    }
+}
+
+/// Takes the form: the parameters once more, a name and a password.
+pub(crate) async fn submit(
+    request: HttpRequest,
+    state: web::Data<State>,
+    form: web::Form<Parameters>,
+) -> HttpResponse {
+    // Only our own form may try a password, or another site could log its visitor in as somebody.
+    if signed_in::foreign(&request) {
+        return form::refused(StatusCode::FORBIDDEN, "Another site sent this form.");
+    }
+    let parameters = form.into_inner();
+    let authorization = match request::read(&parameters, &state.clients) {
+        Ok(authorization) => authorization,
+        Err(refusal) => return refuse(&state, refusal),
+    };
+    let field = |name| request::given(&parameters, name).unwrap_or_default();
+    let username = field("username");
+    let presented = Presented::new(username, Secret::new(field("password").to_owned()));
+    let (outcome, standing) = logged_in(&request, &state, &authorization, presented).await;
+    state
+        .metrics
+        .login("code", password::outcome_name(&outcome));
+    match outcome {
+        Ok(code) => redirect(
+            &state,
+            &authorization.purpose.redirect_uri,
+            authorization.state.as_deref(),
+            &[("code", code.expose())],
+        ),
+        Err(error) => again(&state, &authorization, username, &error, standing),
+    }
+}
+
+/// Forms that cannot be read are answered as a page.
+pub(crate) fn form_config() -> web::FormConfig {
+    web::FormConfig::default()
+        .limit(JSON_LIMIT_BYTES)
+        .error_handler(|error, _| {
+            let status = match &error {
+                UrlencodedError::Overflow { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            let response = form::refused(status, "The form could not be read.");
+            InternalError::from_response(error, response).into()
+        })
+}
+
+async fn logged_in(
+    request: &HttpRequest,
+    state: &State,
+    authorization: &Authorization,
+    presented: Presented,
+) -> (Result<Secret<String>, Error>, Option<Standing>) {
+    let trace = trace_of(request);
+    let (user, standing) = password::check(request, state, presented, trace.as_ref()).await;
+    let code = match user {
+        Ok(user) => {
+            let issued = state
+                .codes
+                .issue(&authorization.purpose, &user, trace.as_ref());
+            issued.await.map_err(Error::from)
+        }
+        Err(error) => Err(error),
+    };
+    (code, standing)
+}
+
+/// The form once more with what went wrong, under the status and the header fields that `POST
+/// /login` would answer with.
+fn again(
+    state: &State,
+    authorization: &Authorization,
+    username: &str,
+    error: &Error,
+    standing: Option<Standing>,
+) -> HttpResponse {
+    let answer = error.error_response();
+    let mut response = form::response(authorization, username, Some(error));
+    *response.status_mut() = answer.status();
+    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+        if let Some(value) = answer.headers().get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    if let Some(standing) = standing {
+        rate_limit::add(response.headers_mut(), &state.limits, standing);
+    }
+    response
+}
+
+/// RFC 6749 §4.1.2.1: who cannot be sent anywhere safely is told here, others at the client.
+fn refuse(state: &State, refusal: Refusal) -> HttpResponse {
+    match refusal {
+        Refusal::Here(reason) => form::refused(StatusCode::BAD_REQUEST, reason),
+        Refusal::AtClient {
+            redirect_uri,
+            state: opaque,
+            error,
+            reason,
+        } => redirect(
+            state,
+            &redirect_uri,
+            opaque.as_deref(),
+            &[("error", error), ("error_description", reason)],
+        ),
+    }
+}
+
+/// RFC 6749 §4.1.2, with `iss` (RFC 9207 §2) and as 303, so that no password is sent on (RFC 9700
+/// §4.12).
+fn redirect(
+    state: &State,
+    redirect_uri: &str,
+    opaque: Option<&str>,
+    answer: &[(&str, &str)],
+) -> HttpResponse {
+    let Ok(mut url) = Url::parse(redirect_uri) else {
+        // The configuration lets none through that cannot be read.
+        return form::refused(StatusCode::BAD_REQUEST, request::UNKNOWN_URI);
+    };
+    url.query_pairs_mut()
+        .extend_pairs(answer)
+        .extend_pairs(opaque.map(|opaque| ("state", opaque)))
+        .append_pair("iss", state.issuer.name());
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, url.as_str()))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .finish()
+}

@@ -1,0 +1,258 @@
+//! What a client asks the authorization endpoint for, RFC 6749 §4.1.1 and RFC 7636 §4.3.
+
+use crate::{clients::Clients, codes::Purpose, http::oauth::form::Parameters};
+
+/// Parameters that are looked at after it is known where to send the answer.
+const ONCE: [&str; 7] = [
+    "response_type",
+    "response_mode",
+    "scope",
+    "code_challenge",
+    "code_challenge_method",
+    "username",
+    "password",
+];
+pub(super) const UNKNOWN_URI: &str =
+    "redirect_uri must be one of those that AUTH_PUBLIC_CLIENTS lists for the client.";
+
+/// RFC 7636 §4.2: a SHA-256 in base64url.
+const CHALLENGE_CHARACTERS: usize = 43;
+/// Of `state`, which the client gets back: more would not fit into a URL everywhere.
+const STATE_LIMIT: usize = 1024;
+
+/// A request that can be granted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Authorization {
+    pub(super) purpose: Purpose,
+    /// The client's own, given back as it came.
+    pub(super) state: Option<String>,
+}
+
+/// A request that is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// To the user, because the client is unknown or the browser must not be sent there.
+    Here(&'static str),
+    /// To the client.
+    AtClient {
+        redirect_uri: String,
+        state: Option<String>,
+        error: &'static str,
+        reason: &'static str,
+    },
+}
+
+pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authorization, Refusal> {
+    let client_id = single(parameters, "client_id")
+        .map_err(Refusal::Here)?
+        .ok_or(Refusal::Here("client_id is missing."))?;
+    let client = clients.public(client_id).ok_or(Refusal::Here(
+        "client_id must be one of AUTH_PUBLIC_CLIENTS.",
+    ))?;
+    let redirect_uri = single(parameters, "redirect_uri")
+        .map_err(Refusal::Here)?
+        .filter(|uri| client.may_redirect_to(uri))
+        .ok_or(Refusal::Here(UNKNOWN_URI))?;
+    // From here on the client is told, with its state if there is one to give back.
+    let state = single(parameters, "state").and_then(|state| match state {
+        Some(state) if !is_state(state) => {
+            Err("state must be up to 1024 printable characters of ASCII")
+        }
+        state => Ok(state),
+    });
+    let refuse = |error, reason| Refusal::AtClient {
+        redirect_uri: redirect_uri.to_owned(),
+        state: state.ok().flatten().map(str::to_owned),
+        error,
+        reason,
+    };
+    let invalid = |reason| refuse("invalid_request", reason);
+    let opaque = state.map_err(invalid)?;
+    // RFC 6749 §3.1: no parameter more than once.
+    for name in ONCE {
+        single(parameters, name).map_err(invalid)?;
+    }
+    let get = |name| given(parameters, name);
+    match get("response_type") {
+        Some("code") => {}
+        Some(_) => return Err(refuse("unsupported_response_type", "the only one is code")),
+        None => return Err(invalid("response_type is missing")),
+    }
+    if get("response_mode").is_some_and(|mode| mode != "query") {
+        return Err(invalid("the only response_mode is query"));
+    }
+    if get("scope").is_some() {
+        return Err(refuse(
+            "invalid_scope",
+            "there are no scopes here: leave scope out",
+        ));
+    }
+    // RFC 9700 §2.1.1: public clients must use PKCE. RFC 7636 §4.4.1: `plain` may be refused.
+    if get("code_challenge_method") != Some("S256") {
+        return Err(invalid("code_challenge_method must be S256"));
+    }
+    let challenge = get("code_challenge").ok_or(invalid("code_challenge is missing"))?;
+    let base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if challenge.len() != CHALLENGE_CHARACTERS || !challenge.bytes().all(base64url) {
+        return Err(invalid(
+            "code_challenge is no SHA-256 in base64url without padding",
+        ));
+    }
+    Ok(Authorization {
+        purpose: Purpose {
+            client_id: client_id.to_owned(),
+            redirect_uri: redirect_uri.to_owned(),
+            challenge: challenge.to_owned(),
+        },
+        state: opaque.map(str::to_owned),
+    })
+}
+
+/// RFC 6749 appendix A.5.
+fn is_state(text: &str) -> bool {
+    text.len() <= STATE_LIMIT && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// A parameter of a request that [`read`] has looked at, so that it is there once at most.
+pub(super) fn given<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
+    single(parameters, name).ok().flatten()
+}
+
+/// RFC 6749 §3.1: a parameter without a value counts as absent.
+fn single<'a>(parameters: &'a Parameters, name: &str) -> Result<Option<&'a str>, &'static str> {
+    let mut values = parameters
+        .iter()
+        .filter(|(key, value)| key == name && !value.is_empty())
+        .map(|(_, value)| value.as_str());
+    let value = values.next();
+    match values.next() {
+        None => Ok(value),
+        Some(_) => Err("a parameter is repeated"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::{PublicClient, PublicClients};
+
+    const URI: &str = "https://app.example.org/back";
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    fn clients() -> Clients {
+        let page = PublicClient::page("http://gate/page".to_owned());
+        let public = PublicClients::parse(&format!("app={URI}"), page).unwrap();
+        Clients::default().with_public(public).unwrap()
+    }
+
+    /// A good request with some parameters in place of others; an empty one is absent.
+    fn with(changes: &[(&str, &str)]) -> Result<Authorization, Refusal> {
+        let good = [
+            ("response_type", "code"),
+            ("client_id", "app"),
+            ("redirect_uri", URI),
+            ("state", "x y"),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+        ];
+        let kept = good
+            .iter()
+            .filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let parameters: Parameters = kept.chain(changes).map(own).collect();
+        read(&parameters, &clients())
+    }
+
+    /// RFC 6749 §4.1.1, RFC 7636 appendix B.
+    #[test]
+    fn a_request_with_everything_that_is_needed_is_granted() {
+        let purpose = Purpose {
+            client_id: "app".to_owned(),
+            redirect_uri: URI.to_owned(),
+            challenge: CHALLENGE.to_owned(),
+        };
+        for (changes, state) in [
+            (vec![], Some("x y".to_owned())),
+            (vec![("state", "")], None),
+            (vec![("state", "s"), ("unknown", "1")], Some("s".to_owned())),
+            (
+                vec![("state", "s"), ("response_mode", "query")],
+                Some("s".to_owned()),
+            ),
+        ] {
+            let purpose = purpose.clone();
+            assert_eq!(with(&changes), Ok(Authorization { purpose, state }));
+        }
+    }
+
+    /// RFC 6749 §4.1.2.1, RFC 9700 §4.11: an unknown client or URI is no reason to send anybody there.
+    #[test]
+    fn an_unknown_client_or_uri_is_told_to_the_user_only() {
+        for changes in [
+            vec![("client_id", "")],
+            vec![("client_id", "eve")],
+            vec![("client_id", "app"), ("client_id", "app")],
+            vec![("redirect_uri", "")],
+            vec![("redirect_uri", "https://app.example.org/back/")],
+            vec![("redirect_uri", "https://app.example.org/back?a=b")],
+            vec![("redirect_uri", "https://app.example.org.eve.example/back")],
+            vec![("redirect_uri", "http://gate/page")],
+            vec![
+                ("redirect_uri", URI),
+                ("redirect_uri", "https://eve.example/"),
+            ],
+        ] {
+            assert!(
+                matches!(with(&changes), Err(Refusal::Here(_))),
+                "{changes:?}"
+            );
+        }
+    }
+
+    /// RFC 6749 §4.1.2.1, RFC 7636 §4.4.1.
+    #[test]
+    fn other_faults_are_told_to_the_client_with_its_state() {
+        for (changes, code) in [
+            (vec![("response_type", "")], "invalid_request"),
+            (
+                vec![("response_type", "token")],
+                "unsupported_response_type",
+            ),
+            (
+                vec![("response_type", "code"), ("response_type", "code")],
+                "invalid_request",
+            ),
+            (vec![("response_mode", "fragment")], "invalid_request"),
+            (vec![("scope", "all")], "invalid_scope"),
+            (vec![("scope", "a"), ("scope", "b")], "invalid_request"),
+            (
+                vec![("response_mode", "query"), ("response_mode", "query")],
+                "invalid_request",
+            ),
+            (
+                vec![("password", "a"), ("password", "b")],
+                "invalid_request",
+            ),
+            (vec![("code_challenge", "")], "invalid_request"),
+            (vec![("code_challenge", &CHALLENGE[1..])], "invalid_request"),
+            (
+                vec![("code_challenge", &CHALLENGE.replace('-', "="))],
+                "invalid_request",
+            ),
+            (vec![("code_challenge_method", "")], "invalid_request"),
+            (vec![("code_challenge_method", "plain")], "invalid_request"),
+        ] {
+            let Err(Refusal::AtClient {
+                redirect_uri,
+                state,
+                error,
+                ..
+            }) = with(&changes)
+            else {
+                panic!("{changes:?} is not told to the client");
+            };
+            assert_eq!((redirect_uri.as_str(), error), (URI, code), "{changes:?}");
+            assert_eq!(state.as_deref(), Some("x y"));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a token that somebody presents to OAuth stands for: a session, an access token of ours or a
+//! refresh token. An answer that cannot be had is an error, never "inactive".
+
+use shared::{
+    config::Secret,
+    session::{Session, SessionId},
+    telemetry::trace::TraceHandle,
+    token::AccessClaims,
+};
+
+use crate::{
+    http::{error::Error, state::State},
+    issuer::{Subject, VerifyError},
+    refresh::Grant,
+};
+
+/// A token that is good now.
+pub(super) enum Active {
+    /// An opaque session id.
+    Session(Session),
+    /// A signed access token.
+    Access(AccessClaims),
+    /// A refresh token that is not spent.
+    Refresh(Grant),
+}
+
+/// A credential that resource servers take: a session id or an access token. `None` when it is
+/// neither, or not any more.
+pub(crate) async fn credential(
+    state: &State,
+    token: &str,
+    trace: Option<&TraceHandle>,
+) -> Result<Option<Active>, Error> {
+    // They cannot be confused: a signed token has dots.
+    if let Some(id) = SessionId::parse(token) {
+        let session = state.sessions.read(&id, state.issuer.now(), trace).await?;
+        return Ok(session.map(Active::Session));
+    }
+    let claims = match state.issuer.verify(token) {
+        Ok(claims) => claims,
+        Err(VerifyError::Refused(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(lives(state, &claims, trace)
+        .await?
+        .then_some(Active::Access(claims)))
+}
+
+/// A refresh token that would be taken now.
+pub(crate) async fn refresh(
+    state: &State,
+    token: &str,
+    trace: Option<&TraceHandle>,
+) -> Result<Option<Active>, Error> {
+    let token = Secret::new(token.to_owned());
+    let now = state.issuer.now();
+    let grant = state.refresh_tokens.find(&token, now, trace).await?;
+    Ok(grant
+        .filter(|grant| grant.spent_at.is_none())
+        .map(Active::Refresh))
+}
+
+/// Whether an access token that was signed here was not taken back since, and its login goes on.
+async fn lives(
+    state: &State,
+    claims: &AccessClaims,
+    trace: Option<&TraceHandle>,
+) -> Result<bool, Error> {
+    if state.revocations.refuses(claims, trace).await? {
+        return Ok(false);
+    }
+    let Some(login) = &claims.sid else {
+        return Ok(true);
+    };
+    if let Some(ended) = state.refresh_tokens.ended(login, trace).await? {
+        return Ok(!ended);
+    }
+    // No login for tokens, so a session that was exchanged.
+    let now = state.issuer.now();
+    let sessions = state.sessions.list(&claims.sub, now, trace).await?;
+    Ok(sessions.iter().any(|session| session.record.sid == *login))
+}
+
+impl Active {
+    /// Whom a token speaks for that is issued for this one; a refresh token speaks for nobody
+    /// before a resource server.
+    pub(super) fn subject(self) -> Option<Subject> {
+        match self {
+            Self::Session(Session { record, .. }) => Some(Subject {
+                id: record.subject,
+                username: Some(record.username),
+                roles: record.roles,
+                sid: Some(record.sid).filter(|sid| !sid.is_empty()),
+                ends_at: record.expires_at,
+                issued_at: None,
+            }),
+            Self::Access(claims) => Some(Subject {
+                id: claims.sub,
+                username: claims.preferred_username,
+                roles: claims.roles,
+                sid: claims.sid,
+                ends_at: claims.exp,
+                issued_at: None,
+            }),
+            Self::Refresh(_) => None,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `POST /oauth/revoke`: a client gives a token back, RFC 7009.
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use shared::{config::Secret, server::trace_of, session::SessionId, telemetry::trace::TraceHandle};
+
+use super::{
+    client::Caller,
+    form::{Form, Parameters},
+};
+use crate::{
+    clients::CLIENT_ID,
+    http::{
+        ending,
+        error::{Error, OAuthError},
+        state::State,
+    },
+    issuer::VerifyError,
+};
+
+/// 200 means that the token is good for nothing, whatever it was before (RFC 7009 §2.2). When that
+/// is not sure the answer is 503: the client must assume that the token lives (§2.2.1).
+pub(crate) async fn revoke(
+    request: HttpRequest,
+    state: web::Data<State>,
+    form: web::Form<Parameters>,
+) -> Result<HttpResponse, Error> {
+    let form = Form::read(&request, form.into_inner())?;
+    let caller = Caller::of(&request, &form, &state.clients)?;
+    let token = form.require("token", "token is missing")?;
+    let trace = trace_of(&request);
+    // The hint is not needed: the form of a token tells what it can be, and all are tried.
+    match SessionId::parse(token) {
+        Some(id) => revoke_opaque(&state, &caller, &id, trace.as_ref()).await?,
+        None => revoke_signed(&state, &caller, token, trace.as_ref()).await?,
+    }
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .finish())
+}
+
+/// A refresh token, spent or not, ends its login (RFC 7009 §2.1); a session id ends its session.
+async fn revoke_opaque(
+    state: &State,
+    caller: &Caller,
+    id: &SessionId,
+    trace: Option<&TraceHandle>,
+) -> Result<(), Error> {
+    let refresh_token = Secret::new(id.expose().to_owned());
+    if let Some((login, client_id)) = state
+        .refresh_tokens
+        .family_of(&refresh_token, trace)
+        .await?
+    {
+        own(caller, &client_id)?;
+        // RFC 7009 §2.1: the access tokens of the same grant go with it.
+        ending::login(state, &login, trace).await?;
+        return Ok(());
+    }
+    if caller.id() == CLIENT_ID {
+        ending::session(state, id, trace).await?;
+        return Ok(());
+    }
+    // Sessions are the login's, so another client ends none, and is told so.
+    let session = state.sessions.read(id, state.issuer.now(), trace).await?;
+    match session {
+        Some(_) => Err(OAuthError::InvalidGrant.into()),
+        None => Ok(()),
+    }
+}
+
+async fn revoke_signed(
+    state: &State,
+    caller: &Caller,
+    token: &str,
+    trace: Option<&TraceHandle>,
+) -> Result<(), Error> {
+    let claims = match state.issuer.verify(token) {
+        Ok(claims) => claims,
+        Err(VerifyError::Refused(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    own(caller, &claims.client_id)?;
+    ending::token(state, &claims, trace).await?;
+    Ok(())
+}
+
+/// RFC 7009 §2.1: a client revokes tokens that were issued to it.
+fn own(caller: &Caller, client_id: &str) -> Result<(), OAuthError> {
+    if caller.id() == client_id {
+        Ok(())
+    } else {
+        Err(OAuthError::InvalidGrant)
+    }
+}

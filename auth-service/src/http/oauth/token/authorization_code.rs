@@ -1,0 +1,136 @@
+//! `authorization_code`: the code of a login in a browser for tokens, RFC 6749 §4.1.3 and RFC 7636 §4.5.
+
+use actix_web::HttpResponse;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+use shared::{config::Secret, telemetry::trace::TraceHandle};
+
+use super::login_response;
+use crate::{
+    codes::{Code, Purpose},
+    http::{
+        ending,
+        error::{Error, OAuthError},
+        oauth::{client::Caller, form::Form},
+        state::State,
+    },
+    refresh::Beginning,
+};
+
+pub(super) async fn answer(
+    state: &State,
+    caller: &Caller,
+    form: &Form,
+    trace: Option<&TraceHandle>,
+) -> Result<HttpResponse, Error> {
+    let code = form.require("code", "code is missing")?;
+    let redirect_uri = form.require("redirect_uri", "redirect_uri is missing")?;
+    let verifier = form.require("code_verifier", "code_verifier is missing")?;
+    if !is_verifier(verifier) {
+        return Err(OAuthError::InvalidRequest("code_verifier is none of RFC 7636 §4.1").into());
+    }
+    let code = Secret::new(code.to_owned());
+    let now = state.issuer.now();
+    let found = state.codes.find(&code, now, trace).await?;
+    // Whoever cannot prove what the code was issued for learns nothing of it and spends nothing.
+    let found = found
+        .filter(|found| {
+            let Purpose {
+                client_id,
+                redirect_uri: bound,
+                challenge,
+            } = &found.purpose;
+            caller.id() == client_id && redirect_uri == bound && proves(verifier, challenge)
+        })
+        .ok_or(OAuthError::InvalidGrant)?;
+    if let Some(login) = found.family {
+        return reused(state, &login, trace).await;
+    }
+    let expires_at = state.issuer.refresh_limit();
+    let beginning = Beginning {
+        user_id: &found.user.id,
+        client_id: caller.id(),
+        login_at: found.login_at,
+        expires_at,
+    };
+    let tokens = &state.refresh_tokens;
+    let Some((login, refresh_token)) = tokens.start_by_code(beginning, &code, trace).await? else {
+        return overtaken(state, &code, trace).await;
+    };
+    let access_token = state
+        .issuer
+        .access_token(&found.user, caller.id(), &login, expires_at)?;
+    Ok(login_response(&access_token, &refresh_token))
+}
+
+/// Somebody redeemed the code at the same time: the same as one who comes later.
+async fn overtaken(
+    state: &State,
+    code: &Code,
+    trace: Option<&TraceHandle>,
+) -> Result<HttpResponse, Error> {
+    let found = state.codes.find(code, state.issuer.now(), trace).await?;
+    match found.and_then(|found| found.family) {
+        Some(login) => reused(state, &login, trace).await,
+        None => Err(OAuthError::InvalidGrant.into()),
+    }
+}
+
+/// RFC 6749 §4.1.2: a code that is used twice is in two hands, so its login ends.
+async fn reused(
+    state: &State,
+    login: &str,
+    trace: Option<&TraceHandle>,
+) -> Result<HttpResponse, Error> {
+    ending::login(state, login, trace).await?;
+    tracing::warn!("an authorization code was used twice: its login was ended");
+    Err(OAuthError::InvalidGrant.into())
+}
+
+/// RFC 7636 §4.1.
+fn is_verifier(text: &str) -> bool {
+    (43..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+}
+
+/// RFC 7636 §4.6, of the method `S256`.
+fn proves(verifier: &str, challenge: &str) -> bool {
+    let computed = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
+    verify_slices_are_equal(computed.as_bytes(), challenge.as_bytes()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7636 appendix B.
+    #[test]
+    fn rfc7636_b_the_example_of_the_standard_proves_itself() {
+        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+        assert!(is_verifier(verifier) && proves(verifier, challenge));
+        assert!(!proves(&verifier.replace('d', "e"), challenge));
+        assert!(
+            !proves(challenge, challenge),
+            "that would be the method plain"
+        );
+    }
+
+    /// RFC 7636 §4.1.
+    #[test]
+    fn rfc7636_4_1_a_verifier_has_43_to_128_unreserved_characters() {
+        for (text, good) in [
+            ("a".repeat(43), true),
+            ("-._~".repeat(32), true),
+            ("a".repeat(42), false),
+            ("a".repeat(129), false),
+            ("é".repeat(30), false),
+            (format!("{}+", "a".repeat(43)), false),
+        ] {
+            assert_eq!(is_verifier(&text), good, "{text}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A name and a password, checked within the limits of guessing: what every login begins with.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::HttpRequest;
+use shared::{config::Secret, telemetry::trace::TraceHandle};
+
+use super::{client_address::client_address, error::Error, state::State};
+use crate::{
+    credentials::Username,
+    limits::{Attempt, LimitError, Standing},
+    users::{Account, User},
+};
+
+/// What somebody presents as theirs.
+pub(super) struct Presented {
+    /// Whose password is guessed, as far as limits are concerned: any text, in lower case.
+    account: String,
+    /// `None` when no user can have the name: such a login must cost the same and fail the same.
+    username: Option<Username>,
+    password: Secret<String>,
+}
+
+impl Presented {
+    /// Any text is taken as a name.
+    pub(super) fn new(username: &str, password: Secret<String>) -> Self {
+        Self {
+            account: username.to_lowercase(),
+            username: Username::parse(username).ok(),
+            password,
+        }
+    }
+}
+
+/// Lets a login be tried within the limits of guessing, and counts it when it failed. Gives the
+/// user, and how the budget that decided stands.
+pub(crate) async fn check(
+    request: &HttpRequest,
+    state: &State,
+    presented: Presented,
+    trace: Option<&TraceHandle>,
+) -> (Result<User, Error>, Option<Standing>) {
+    let now = state.issuer.now();
+    // A request over a socket has a peer; one without shares a budget with all of its kind.
+    let address = client_address(request, &state.trusted_proxies)
+        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let admitted = state.limits.admit(&presented.account, address, now, trace);
+    let attempt = match admitted.await {
+        Ok(attempt) => attempt,
+        Err(LimitError::Empty(standing)) => {
+            return (Err(Error::TooManyFailures(standing)), Some(standing));
+        }
+        Err(LimitError::Database(error)) => return (Err(error.into()), None),
+    };
+    match authenticate(state, presented, trace).await {
+        Ok(user) => (Ok(user), remember(state, &attempt, now, trace).await),
+        Err(Error::WrongCredentials) => match state.limits.failed(&attempt, now, trace).await {
+            Ok(standing) => (Err(Error::WrongCredentials), Some(standing)),
+            // A guess that is not counted must not be answered.
+            Err(error) => (Err(error.into()), None),
+        },
+        Err(error) => (Err(error), None),
+    }
+}
+
+/// The password was right, so the login goes on even if that is not remembered.
+async fn remember(
+    state: &State,
+    attempt: &Attempt,
+    now: u64,
+    trace: Option<&TraceHandle>,
+) -> Option<Standing> {
+    let outcome = state.limits.succeeded(attempt, now, trace).await;
+    outcome
+        .inspect_err(|error| tracing::warn!(%error, "the address of a login is not remembered"))
+        .ok()
+}
+
+/// How a login ended, for the metrics.
+pub(super) fn outcome_name<T>(outcome: &Result<T, Error>) -> &'static str {
+    match outcome {
+        Ok(_) => "success",
+        Err(Error::WrongCredentials) => "wrong_credentials",
+        Err(Error::TooManyFailures(_)) => "limited",
+        Err(Error::Disabled) => "disabled",
+        Err(_) => "error",
+    }
+}
+
+/// One lookup and one Argon2id run, whoever asks for whatever.
+async fn authenticate(
+    state: &State,
+    presented: Presented,
+    trace: Option<&TraceHandle>,
+) -> Result<User, Error> {
+    let found = match &presented.username {
+        Some(username) => {
+            let now = state.issuer.now();
+            state.users.find(username, now, trace).await?
+        }
+        None => None,
+    };
+    let (account, hash) = match found {
+        Some(mut found) => {
+            let hash = std::mem::take(&mut found.password_hash);
+            (Some(Account::from(found)), Some(hash))
+        }
+        None => (None, None),
+    };
+    let matches = state
+        .passwords
+        .verify(presented.password, hash, trace)
+        .await?;
+    // Only who knows the password learns that the account is disabled.
+    enabled(account.filter(|_| matches).ok_or(Error::WrongCredentials)?)
+}
+
+/// The user of an account that may log in.
+pub(super) fn enabled(account: Account) -> Result<User, Error> {
+    if account.disabled {
+        Err(Error::Disabled)
+    } else {
+        Ok(account.user)
+    }
+}

@@ -1,0 +1,197 @@
+//! Who calls this service's own endpoints: a user, by an access token or a session id of a login by
+//! `POST /login`.
+//!
+//! The user is read from the database each time, so that a disabled user is refused and roles are
+//! those of now. What cannot be decided is an error of the store that did not answer.
+
+use actix_web::{
+    HttpRequest,
+    http::{
+        Method,
+        header::{self, HeaderValue},
+    },
+};
+use shared::{
+    credential::{self, Ambiguous},
+    session::SessionId,
+    telemetry::trace::TraceHandle,
+};
+
+use super::{cookie, error::Error, state::State};
+use crate::{clients::CLIENT_ID, users::User};
+
+/// The role of administrators.
+pub(super) const ADMIN: &str = "admin";
+
+/// What a caller can present. A session id and a token cannot be confused: a token has dots.
+pub(super) enum Presented {
+    /// An opaque id.
+    Session(SessionId),
+    /// A signed token, not looked at yet.
+    Token(String),
+}
+
+/// A user who is logged in.
+#[derive(Debug)]
+pub(super) struct SignedIn {
+    /// Who it is, by the database.
+    pub(super) user: User,
+    /// The public id of the login that the credential belongs to; empty when it has none.
+    pub(super) login: String,
+    /// Whether a browser sent the credential by itself.
+    pub(super) by_cookie: bool,
+}
+
+impl SignedIn {
+    /// The caller of a request.
+    pub(crate) async fn of(
+        request: &HttpRequest,
+        state: &State,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Self, Error> {
+        let (subject, login) = match presented(request)? {
+            Presented::Session(id) => {
+                let session = state.sessions.read(&id, state.issuer.now(), trace).await?;
+                let record = session.ok_or(Error::InvalidCredential)?.record;
+                (record.subject, record.sid)
+            }
+            Presented::Token(token) => {
+                let claims = state.issuer.verify(&token)?;
+                if state.revocations.refuses(&claims, trace).await? {
+                    return Err(Error::InvalidCredential);
+                }
+                // A client that a user logged in to, or a service that acts for them, uses the APIs;
+                // accounts, keys and other logins are no part of that.
+                if claims.client_id != CLIENT_ID {
+                    return Err(Error::NotAllowed);
+                }
+                (claims.sub, claims.sid.unwrap_or_default())
+            }
+        };
+        let now = state.issuer.now();
+        let account = state.users.account(&subject, now, trace).await?;
+        match account {
+            Some(account) if !account.disabled => Ok(Self {
+                user: account.user,
+                login,
+                by_cookie: !request.headers().contains_key(header::AUTHORIZATION),
+            }),
+            // A client that speaks for itself is no user either.
+            _ => Err(Error::InvalidCredential),
+        }
+    }
+
+    /// The caller of a request that only administrators may make.
+    pub(crate) async fn admin(
+        request: &HttpRequest,
+        state: &State,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Self, Error> {
+        let caller = Self::of(request, state, trace).await?;
+        if caller.user.roles.iter().any(|role| role == ADMIN) {
+            Ok(caller)
+        } else {
+            Err(Error::NotAllowed)
+        }
+    }
+}
+
+/// The `Authorization` header if there is one, otherwise the cookie: a cookie is sent by the
+/// browser, a header on purpose. A cookie therefore changes nothing on behalf of another site.
+pub(super) fn presented(request: &HttpRequest) -> Result<Presented, Error> {
+    let all = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        let token = credential::bearer(all(header::AUTHORIZATION))
+            .map_err(|Ambiguous| Error::Ambiguous)?
+            .filter(|token| !token.is_empty())
+            .ok_or(Error::InvalidCredential)?;
+        return Ok(match SessionId::parse(token) {
+            Some(id) => Presented::Session(id),
+            None => Presented::Token(token.to_owned()),
+        });
+    }
+    let cookie = credential::cookie(all(header::COOKIE), cookie::NAME)
+        .map_err(|Ambiguous| Error::Ambiguous)?
+        .ok_or(Error::NoCredential)?;
+    if changes(request.method()) && foreign(request) {
+        return Err(Error::CrossSite);
+    }
+    SessionId::parse(cookie)
+        .map(Presented::Session)
+        .ok_or(Error::InvalidCredential)
+}
+
+/// RFC 9110 §9.2.1.
+fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Whether a browser says that another site made the request (Fetch Metadata §2.3). `SameSite=Lax`
+/// keeps the cookie from other sites, but not from other hosts of the same one.
+pub(super) fn foreign(request: &HttpRequest) -> bool {
+    request
+        .headers()
+        .get_all("sec-fetch-site")
+        .any(|value| value != "same-origin" && value != "none")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn several_credentials_of_one_kind_are_ambiguous() {
+        let [one, other] = [SessionId::generate(), SessionId::generate()];
+        let headers = |name: &'static str, values: [String; 2]| {
+            let request = TestRequest::default();
+            let request = values.into_iter().fold(request, |request, value| {
+                request.append_header((name, value))
+            });
+            presented(&request.to_http_request())
+        };
+        let bearer = |id: &SessionId| format!("Bearer {}", id.expose());
+        let cookie = |id: &SessionId| format!("{}={}", cookie::NAME, id.expose());
+        let twice = headers("authorization", [bearer(&one), bearer(&one)]);
+        assert!(matches!(twice, Err(Error::Ambiguous)));
+        let differ = headers("cookie", [cookie(&one), cookie(&other)]);
+        assert!(matches!(differ, Err(Error::Ambiguous)));
+        assert!(headers("cookie", [cookie(&one), cookie(&one)]).is_ok());
+    }
+
+    #[test]
+    fn a_header_of_another_scheme_is_no_reason_to_look_at_the_cookie() {
+        let cookie = format!("{}={}", cookie::NAME, SessionId::generate().expose());
+        for value in ["Basic YTpi", "Bearer", "Bearer ", "Bearerabc"] {
+            let request = TestRequest::default()
+                .insert_header(("authorization", value))
+                .insert_header(("cookie", cookie.clone()));
+            let found = presented(&request.to_http_request());
+            assert!(matches!(found, Err(Error::InvalidCredential)), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_changes_nothing_on_behalf_of_another_site_and_a_header_does() {
+        let id = SessionId::generate();
+        let from = |method: Method, site: &'static str| {
+            TestRequest::default()
+                .method(method)
+                .insert_header(("sec-fetch-site", site))
+        };
+        for site in ["cross-site", "same-site"] {
+            let cookie = format!("{}={}", cookie::NAME, id.expose());
+            let post = from(Method::DELETE, site).insert_header(("cookie", cookie.clone()));
+            let refused = presented(&post.to_http_request());
+            assert!(matches!(refused, Err(Error::CrossSite)), "{site}");
+            let get = from(Method::GET, site).insert_header(("cookie", cookie.clone()));
+            assert!(presented(&get.to_http_request()).is_ok(), "{site}");
+            let own = from(Method::DELETE, "same-origin").insert_header(("cookie", cookie));
+            assert!(presented(&own.to_http_request()).is_ok());
+            let bearer = format!("Bearer {}", id.expose());
+            let header = from(Method::DELETE, site).insert_header(("authorization", bearer));
+            assert!(presented(&header.to_http_request()).is_ok(), "{site}");
+        }
+    }
+}
