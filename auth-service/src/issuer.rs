@@ -12,6 +12,7 @@ use shared::{
 use crate::{
     keys::{KeyRing, KeysUnknown},
     random,
+    storage::UnixSeconds,
     users::User,
 };
 
@@ -102,10 +103,10 @@ pub struct Subject {
     pub roles: Vec<String>,
     /// The login, if there is one.
     pub sid: Option<String>,
-    /// When what the token is issued for ends, in Unix seconds.
-    pub ends_at: u64,
-    /// What stands as `iat`; without it, the second in which the token is signed.
-    pub issued_at: Option<u64>,
+    /// When what the token is issued for ends; `None` for no end.
+    pub ends_at: Option<UnixSeconds>,
+    /// `iat`; without it, the second in which the token is signed.
+    pub issued_at: Option<UnixSeconds>,
 }
 
 /// A signed token for its owner.
@@ -145,14 +146,14 @@ impl Issuer {
         user: &User,
         client_id: &str,
         login: &str,
-        login_ends: u64,
+        login_ends: UnixSeconds,
     ) -> Result<AccessToken, IssueError> {
         let subject = Subject {
             id: user.id.clone(),
             username: Some(user.username.clone()),
             roles: user.roles.clone(),
             sid: Some(login.to_owned()),
-            ends_at: login_ends,
+            ends_at: Some(login_ends),
             issued_at: Some(user.issue_at),
         };
         let audience = self.audience();
@@ -171,7 +172,7 @@ impl Issuer {
             username: None,
             roles: Vec::new(),
             sid: None,
-            ends_at: u64::MAX,
+            ends_at: None,
             issued_at: None,
         };
         let audience = self.audience();
@@ -200,16 +201,17 @@ impl Issuer {
         audience: &str,
         longest: Duration,
     ) -> Result<AccessToken, IssueError> {
-        let now = self.clock.unix_seconds();
+        let now = self.now();
         let issued_at = subject.issued_at.unwrap_or(now);
-        let life = subject.ends_at.saturating_sub(issued_at);
-        let expires_at = issued_at + life.min(longest.as_secs());
+        let latest = issued_at + longest;
+        let ends_at = subject.ends_at.unwrap_or(latest).max(issued_at);
+        let expires_at = latest.min(ends_at).get();
         let claims = AccessClaims {
             iss: self.tokens.issuer.clone(),
             sub: subject.id,
             aud: vec![audience.to_owned()],
             client_id: client_id.to_owned(),
-            iat: issued_at,
+            iat: issued_at.get(),
             exp: expires_at,
             nbf: None,
             jti: random::text::<16>(),
@@ -224,7 +226,7 @@ impl Issuer {
             .map_err(|_| IssueError::Sign)?;
         Ok(AccessToken {
             text: Secret::new(token),
-            expires_in: expires_at.saturating_sub(now),
+            expires_in: expires_at.saturating_sub(now.get()),
         })
     }
 
@@ -247,7 +249,9 @@ impl Issuer {
         match verdict {
             // Signed and checked by the same clock, so what is over is over.
             Ok(claims) if now >= claims.exp => Err(TokenError::Expired.into()),
-            Err(TokenError::UnknownKey { .. }) if !self.keys.knows_all() => Err(KeysUnknown.into()),
+            Err(TokenError::UnknownKey { .. }) if !self.keys.is_complete() => {
+                Err(KeysUnknown.into())
+            }
             verdict => Ok(verdict?),
         }
     }
@@ -256,7 +260,7 @@ impl Issuer {
     /// nothing after it.
     #[must_use]
     pub fn session(&self, user: &User) -> (SessionId, SessionRecord) {
-        let now = user.issue_at;
+        let now = user.issue_at.get();
         let share = self.sessions.share();
         let record = SessionRecord {
             sid: SessionRecord::new_sid(),
@@ -276,16 +280,16 @@ impl Issuer {
         self.tokens.exchange_ttl
     }
 
-    /// When a login of now can be renewed no more, in Unix seconds.
+    /// When a login of now can be renewed no more.
     #[must_use]
-    pub fn refresh_limit(&self) -> u64 {
-        self.now() + self.tokens.refresh_ttl.as_secs()
+    pub fn refresh_limit(&self) -> UnixSeconds {
+        self.now() + self.tokens.refresh_ttl
     }
 
-    /// The time by which this issuer counts, in Unix seconds.
+    /// The time by which this issuer counts.
     #[must_use]
-    pub fn now(&self) -> u64 {
-        self.clock.unix_seconds()
+    pub fn now(&self) -> UnixSeconds {
+        UnixSeconds::now(&self.clock)
     }
 
     /// `iss`, byte for byte.
@@ -304,7 +308,7 @@ impl Issuer {
     #[must_use]
     pub fn exchanges_for(&self, audience: &str) -> bool {
         let further = &self.tokens.exchange_audiences;
-        audience == self.audience() || further.iter().any(|known| known == audience)
+        audience == self.audience() || further.iter().any(|other| other == audience)
     }
 
     /// The published keys.

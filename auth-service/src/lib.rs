@@ -45,6 +45,7 @@ use shared::{
         trace::{ExporterError, Tracing},
     },
 };
+use tokio::task::JoinSet;
 
 pub use self::config::Config;
 use self::{
@@ -56,14 +57,14 @@ use self::{
     metrics::AuthMetrics,
     passwords::{HashError, Passwords},
     refresh::RefreshTokens,
-    revocations::{Keeper, Revocations},
-    storage::{Database, DatabaseError, OpenError},
+    revocations::{Reconciler, Revocations},
+    storage::{Database, DatabaseError, OpenError, UnixSeconds},
     users::Users,
 };
 
-/// How often logins that are over are removed from the database, and what was sealed for clients
-/// that could still ask again.
-const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+/// How often what is over is removed from the database: logins, codes, limits, and what was sealed
+/// for clients that could still ask again.
+const REMOVE_INTERVAL: Duration = Duration::from_secs(60);
 /// What the administrator of the configuration may do.
 const ADMIN_ROLES: [&str; 2] = ["user", "admin"];
 
@@ -129,7 +130,7 @@ pub async fn run(
         &config.keys,
         config.algorithm,
         &database,
-        clock.unix_seconds(),
+        UnixSeconds::now(&clock),
     )
     .await?;
     let users = Users::new(database.clone());
@@ -137,19 +138,20 @@ pub async fn run(
     let codes = AuthorizationCodes::new(database.clone());
     let longest = config.tokens.access_ttl.max(config.tokens.exchange_ttl);
     let revocations = Revocations::new(database.clone(), longest);
-    let keeper = Keeper::new(revocations.clone(), clock.clone(), &metrics);
-    let keeping = tokio::spawn(keeper.run(config.session_store.clone()));
+    let reconciler = Reconciler::new(revocations.clone(), clock.clone(), &metrics);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(reconciler.run(config.session_store.clone()));
     if let Some(admin) = config.admin {
-        make_admin(admin, &users, &passwords, clock.unix_seconds()).await?;
+        make_admin(admin, &users, &passwords, UnixSeconds::now(&clock)).await?;
     }
     let limits = LoginLimits::new(database.clone(), config.login_limits);
-    let forgetting = tokio::spawn(forget_expired(
+    tasks.spawn(remove_expired(
         refresh_tokens.clone(),
         codes.clone(),
         limits.clone(),
         clock.clone(),
     ));
-    let following = tokio::spawn(keys.clone().keep(clock.clone()));
+    tasks.spawn(keys.clone().follow(clock.clone()));
     let issuer = Issuer::new(keys, config.tokens, config.sessions, clock);
 
     let signing = issuer.keys().signing(issuer.now());
@@ -182,9 +184,7 @@ pub async fn run(
         }
     };
     let outcome = serve(listener, config.server, tracing, metrics, shutdown, worker).await;
-    forgetting.abort();
-    following.abort();
-    keeping.abort();
+    tasks.shutdown().await;
     closing.close().await;
     Ok(outcome?)
 }
@@ -225,9 +225,9 @@ async fn make_admin(
     admin: Admin,
     users: &Users,
     passwords: &Passwords,
-    now: u64,
+    now: UnixSeconds,
 ) -> Result<(), Error> {
-    if let Some(found) = users.find(&admin.username, now, None).await? {
+    if let Some(found) = users.by_name(&admin.username, now, None).await? {
         if !found.user.roles.iter().any(|role| role == "admin") {
             tracing::warn!(
                 username = %admin.username,
@@ -248,26 +248,25 @@ async fn make_admin(
     Ok(())
 }
 
-async fn forget_expired(
+async fn remove_expired(
     refresh_tokens: RefreshTokens,
     codes: AuthorizationCodes,
     limits: LoginLimits,
     clock: Clock,
 ) {
-    let mut interval = tokio::time::interval(FORGET_INTERVAL);
+    let mut interval = tokio::time::interval(REMOVE_INTERVAL);
     loop {
         interval.tick().await;
-        match refresh_tokens.forget_expired(clock.unix_seconds()).await {
-            Ok(logins) => tracing::debug!(logins, "removed logins that are over"),
-            Err(error) => tracing::warn!(%error, "logins that are over were not removed"),
-        }
-        match codes.forget_expired(clock.unix_seconds()).await {
-            Ok(codes) => tracing::debug!(codes, "removed authorization codes"),
-            Err(error) => tracing::warn!(%error, "old authorization codes were not removed"),
-        }
-        match limits.forget_expired(clock.unix_seconds()).await {
-            Ok(rows) => tracing::debug!(rows, "removed limits that say nothing any more"),
-            Err(error) => tracing::warn!(%error, "old login limits were not removed"),
+        let now = UnixSeconds::now(&clock);
+        for (what, removed) in [
+            ("logins", refresh_tokens.remove_expired(now).await),
+            ("authorization codes", codes.remove_expired(now).await),
+            ("login limits", limits.remove_expired(now).await),
+        ] {
+            match removed {
+                Ok(rows) => tracing::debug!(rows, "removed {what} that are over"),
+                Err(error) => tracing::warn!(%error, "{what} that are over were not removed"),
+            }
         }
     }
 }

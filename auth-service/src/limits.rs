@@ -14,13 +14,15 @@
 
 mod budget;
 mod network;
-mod store;
+mod rows;
+
+use std::{net::IpAddr, time::Duration};
 
 use shared::telemetry::trace::TraceHandle;
 
-pub use self::budget::Budget;
-use self::store::Store;
-use crate::storage::{Database, DatabaseError};
+pub use self::budget::{Budget, Remaining};
+use self::rows::Rows;
+use crate::storage::{Database, DatabaseError, UnixMillis, UnixSeconds};
 
 /// The budgets, and how long an address is known.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +34,7 @@ pub struct LimitSettings {
     /// Of one account, from all addresses that are not known.
     pub account: Budget,
     /// How long an address is known after a login.
-    pub known_for: std::time::Duration,
+    pub known_for: Duration,
 }
 
 /// A login was not allowed to be tried.
@@ -40,27 +42,16 @@ pub struct LimitSettings {
 pub enum LimitError {
     /// A budget is empty.
     #[error("too many failed logins")]
-    Empty(Standing),
+    Empty(Remaining),
     /// The database gave no answer, so nothing is known of the budgets.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
-/// How a budget stands, for the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Which budget.
-    pub name: &'static str,
-    /// Failures that are left.
-    pub remaining: u64,
-    /// Seconds until there is one more; zero when it is full.
-    pub next_in: u64,
-}
-
 /// Limits of guessing passwords. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LoginLimits {
-    store: Store,
+    rows: Rows,
     settings: LimitSettings,
 }
 
@@ -68,9 +59,10 @@ pub struct LoginLimits {
 #[derive(Debug)]
 pub struct Attempt {
     keys: Keys,
-    known_until: Option<u64>,
+    /// Until when the account is known at the address, if it is.
+    known_until: Option<UnixMillis>,
     /// When the account's budget at this address is full.
-    full_at: u64,
+    full_at: UnixMillis,
 }
 
 /// The names of the rows of one login.
@@ -91,7 +83,7 @@ impl LoginLimits {
     #[must_use]
     pub fn new(database: Database, settings: LimitSettings) -> Self {
         Self {
-            store: Store::new(database),
+            rows: Rows::new(database),
             settings,
         }
     }
@@ -104,31 +96,34 @@ impl LoginLimits {
     pub(crate) async fn admit(
         &self,
         account: &str,
-        address: std::net::IpAddr,
-        now: u64,
+        address: IpAddr,
+        now: UnixSeconds,
         trace: Option<&TraceHandle>,
     ) -> Result<Attempt, LimitError> {
         let keys = Keys::of(account, address);
-        let now = millis(now);
-        let found = self.store.read(keys.all(), trace).await?;
+        let now = UnixMillis::from(now);
+        let found = self.rows.read(keys.all(), trace).await?;
         let until = |key: &str| found.get(key).copied().unwrap_or_default();
         let known_until = Some(until(&keys.known)).filter(|until| *until > now);
         let settings = &self.settings;
-        let here = (
-            ACCOUNT_AT_ADDRESS,
-            settings.account_at_address,
-            &keys.account_at_address,
-        );
-        let elsewhere = [
+        let asked = [
+            (
+                ACCOUNT_AT_ADDRESS,
+                settings.account_at_address,
+                &keys.account_at_address,
+            ),
             (ADDRESS, settings.address, &keys.address),
             (ACCOUNT, settings.account, &keys.account),
         ];
-        let asked =
-            std::iter::once(here).chain(elsewhere.into_iter().filter(|_| known_until.is_none()));
-        for (name, budget, key) in asked {
-            let standing = budget.standing(name, until(key), now);
-            if standing.remaining == 0 {
-                return Err(LimitError::Empty(standing));
+        let count = if known_until.is_some() {
+            1
+        } else {
+            asked.len()
+        };
+        for (name, budget, key) in asked.into_iter().take(count) {
+            let remaining = budget.remaining(name, until(key), now);
+            if remaining.failures == 0 {
+                return Err(LimitError::Empty(remaining));
             }
         }
         Ok(Attempt {
@@ -147,30 +142,27 @@ impl LoginLimits {
     pub(crate) async fn failed(
         &self,
         attempt: &Attempt,
-        now: u64,
+        now: UnixSeconds,
         trace: Option<&TraceHandle>,
-    ) -> Result<Standing, DatabaseError> {
-        let now = millis(now);
-        let settings = &self.settings;
-        let Keys {
-            account_at_address,
-            address,
-            account,
-            ..
-        } = &attempt.keys;
-        let here = [
-            (account_at_address.as_str(), settings.account_at_address),
-            (address.as_str(), settings.address),
-        ];
-        let everywhere = [here[0], here[1], (account.as_str(), settings.account)];
-        let full_at = match attempt.known_until {
-            Some(_) => self.store.take_two(here, now, trace).await?,
-            None => self.store.take_three(everywhere, now, trace).await?,
+    ) -> Result<Remaining, DatabaseError> {
+        let now = UnixMillis::from(now);
+        let (settings, keys) = (&self.settings, &attempt.keys);
+        let account = match attempt.known_until {
+            Some(_) => "",
+            None => keys.account.as_str(),
         };
-        let full_at = full_at.get(account_at_address).copied().unwrap_or(now);
-        Ok(settings
-            .account_at_address
-            .standing(ACCOUNT_AT_ADDRESS, full_at, now))
+        let budgets = [
+            (
+                keys.account_at_address.as_str(),
+                settings.account_at_address,
+            ),
+            (keys.address.as_str(), settings.address),
+            (account, settings.account),
+        ];
+        let full_at = self.rows.take(budgets, now, trace).await?;
+        let full_at = full_at.get(&keys.account_at_address).copied();
+        let budget = settings.account_at_address;
+        Ok(budget.remaining(ACCOUNT_AT_ADDRESS, full_at.unwrap_or(now), now))
     }
 
     /// Remembers the address, and gives the account its whole budget there. Writes only when there
@@ -182,25 +174,25 @@ impl LoginLimits {
     pub(crate) async fn succeeded(
         &self,
         attempt: &Attempt,
-        now: u64,
+        now: UnixSeconds,
         trace: Option<&TraceHandle>,
-    ) -> Result<Standing, DatabaseError> {
-        const DAY: u64 = 24 * 3_600 * 1_000;
-        let now = millis(now);
-        let known_until = now.saturating_add(budget::as_millis(self.settings.known_for));
+    ) -> Result<Remaining, DatabaseError> {
+        const DAY: Duration = Duration::from_secs(24 * 3_600);
+        let now = UnixMillis::from(now);
+        let known_until = now + self.settings.known_for;
         if attempt
             .known_until
-            .is_none_or(|until| until.saturating_add(DAY) < known_until)
+            .is_none_or(|until| until + DAY < known_until)
         {
             let known = &attempt.keys.known;
-            self.store.remember(known, known_until, trace).await?;
+            self.rows.remember(known, known_until, trace).await?;
         }
         if attempt.full_at > now {
             let here = &attempt.keys.account_at_address;
-            self.store.forget(here, trace).await?;
+            self.rows.remove(here, trace).await?;
         }
         let budget = self.settings.account_at_address;
-        Ok(budget.standing(ACCOUNT_AT_ADDRESS, now, now))
+        Ok(budget.remaining(ACCOUNT_AT_ADDRESS, now, now))
     }
 
     /// Removes rows that say nothing any more. How many.
@@ -208,8 +200,8 @@ impl LoginLimits {
     /// # Errors
     ///
     /// The database did not confirm it.
-    pub(crate) async fn forget_expired(&self, now: u64) -> Result<u64, DatabaseError> {
-        self.store.forget_expired(millis(now)).await
+    pub(crate) async fn remove_expired(&self, now: UnixSeconds) -> Result<u64, DatabaseError> {
+        self.rows.remove_expired(now.into()).await
     }
 
     /// The budgets by their names.
@@ -223,14 +215,13 @@ impl LoginLimits {
 }
 
 impl Keys {
-    fn of(account: &str, address: std::net::IpAddr) -> Self {
+    fn of(account: &str, address: IpAddr) -> Self {
         let network = network::of(address);
-        let key = |kind: &str, parts: [&str; 2]| store::key(kind, parts);
         Self {
-            account_at_address: key(ACCOUNT_AT_ADDRESS, [account, &network]),
-            address: key(ADDRESS, ["", &network]),
-            account: key(ACCOUNT, [account, ""]),
-            known: key("known", [account, &network]),
+            account_at_address: rows::key(ACCOUNT_AT_ADDRESS, [account, &network]),
+            address: rows::key(ADDRESS, ["", &network]),
+            account: rows::key(ACCOUNT, [account, ""]),
+            known: rows::key("known", [account, &network]),
         }
     }
 
@@ -242,8 +233,4 @@ impl Keys {
             &self.known,
         ]
     }
-}
-
-fn millis(seconds: u64) -> u64 {
-    seconds.saturating_mul(1_000)
 }

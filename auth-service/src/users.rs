@@ -1,24 +1,39 @@
-//! The one door to users.
+//! Users in the database.
+
+use std::time::Duration;
 
 use shared::telemetry::trace::TraceHandle;
+use sqlx::FromRow;
 
 use crate::{
     credentials::Username,
     random,
-    storage::{Database, DatabaseError, Operation, on_database},
+    storage::{Database, DatabaseError, UnixSeconds},
 };
+
+const TABLE: &str = "users";
+
+/// The columns of a [`UserRow`], of a table of users that is called `u`.
+macro_rules! user_columns {
+    () => {
+        "u.id, u.username, u.roles, u.valid_after, \
+         (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') AS all_valid_after"
+    };
+}
+pub(crate) use user_columns;
 
 const INSERT: &str = "INSERT INTO users (id, username, username_key, password_hash, roles, created_at) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (username_key) DO NOTHING";
-const FIND: &str = "SELECT id, username, roles, password_hash, disabled_at, \
-     valid_after, (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') \
-     FROM users WHERE username_key = $1";
-const ACCOUNT: &str = "SELECT id, username, roles, password_hash, disabled_at, \
-     valid_after, (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') \
-     FROM users WHERE id = $1";
-
-/// id, name, roles, password hash, disabled at, watermarks of the user and of all.
-type Row = (String, String, String, String, Option<i64>, i64, i64);
+const BY_NAME: &str = concat!(
+    "SELECT u.password_hash, u.disabled_at, ",
+    user_columns!(),
+    " FROM users u WHERE u.username_key = $1"
+);
+const BY_ID: &str = concat!(
+    "SELECT u.password_hash, u.disabled_at, ",
+    user_columns!(),
+    " FROM users u WHERE u.id = $1"
+);
 
 /// Someone who can log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,29 +44,39 @@ pub struct User {
     pub username: String,
     /// What the user may do.
     pub roles: Vec<String>,
-    /// The second that stands in whatever is issued on this reading of the user, in Unix seconds:
-    /// that of the reading, and later than the last end of all logins that it saw. An end that comes
-    /// after the reading is therefore never earlier, however long the issuing takes.
-    pub issue_at: u64,
+    /// The time that whatever is issued on this reading of the user bears: that of the reading, and
+    /// later than the last end of all logins that the reading saw. An end that comes after the
+    /// reading is therefore never earlier, however long the issuing takes.
+    pub issue_at: UnixSeconds,
 }
 
-/// What a user is read from, by whatever statement: id, name, roles, watermarks of the user and of all.
-pub(crate) type Columns = (String, String, String, i64, i64);
+/// A user as a row has them.
+#[derive(Debug, FromRow)]
+pub(crate) struct UserRow {
+    id: String,
+    username: String,
+    roles: String,
+    /// What was issued for the user in this second or before is over.
+    valid_after: UnixSeconds,
+    /// The same for everybody.
+    all_valid_after: UnixSeconds,
+}
 
-impl User {
-    /// The user of these columns, who is read now.
-    pub(crate) fn stored((id, username, roles, own, of_all): Columns, now: u64) -> Self {
-        Self {
-            id,
-            username,
-            roles: split_roles(&roles),
-            issue_at: now.max(unsigned(own.max(of_all)).saturating_add(1)),
+impl UserRow {
+    /// The user, read at `now`.
+    pub(crate) fn read_at(self, now: UnixSeconds) -> User {
+        let ended = self.valid_after.max(self.all_valid_after);
+        User {
+            id: self.id,
+            username: self.username,
+            roles: split_roles(&self.roles),
+            issue_at: now.max(ended + Duration::from_secs(1)),
         }
     }
 }
 
-/// A user with the hash that a password is checked against.
-pub struct StoredUser {
+/// A user with what decides about a login.
+pub struct Account {
     /// Who it is.
     pub user: User,
     /// PHC string.
@@ -60,13 +85,12 @@ pub struct StoredUser {
     pub disabled: bool,
 }
 
-/// A user as an administrator sees them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// Who it is.
-    pub user: User,
-    /// Whether the user may not log in.
-    pub disabled: bool,
+#[derive(FromRow)]
+struct AccountRow {
+    password_hash: String,
+    disabled_at: Option<UnixSeconds>,
+    #[sqlx(flatten)]
+    user: UserRow,
 }
 
 /// Users in the database. Cheap to clone.
@@ -90,7 +114,7 @@ impl Users {
         username: &Username,
         password_hash: &str,
         roles: &[&str],
-        now: u64,
+        now: UnixSeconds,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<User>, DatabaseError> {
         let user = User {
@@ -99,106 +123,64 @@ impl Users {
             roles: roles.iter().map(ToString::to_string).collect(),
             issue_at: now,
         };
-        let statement = async {
-            on_database!(self.0, pool => async {
-                sqlx::query(INSERT)
-                    .bind(&user.id)
-                    .bind(&user.username)
-                    .bind(username.key())
-                    .bind(password_hash)
-                    .bind(user.roles.join(" "))
-                    .bind(seconds(now))
-                    .execute(pool)
-                    .await
-                    .map(|outcome| outcome.rows_affected())
-            })
-        };
-        let added = self.0.call(operation("INSERT"), trace, statement).await?;
-        Ok((added > 0).then_some(user))
+        let statement = sqlx::query(INSERT)
+            .bind(&user.id)
+            .bind(&user.username)
+            .bind(username.key())
+            .bind(password_hash)
+            .bind(user.roles.join(" "))
+            .bind(now)
+            .execute(self.0.pool());
+        let added = self.0.call("INSERT", TABLE, trace, statement).await?;
+        Ok((added.rows_affected() > 0).then_some(user))
     }
 
-    /// Looks a user up by name, at the time `now`.
+    /// The user of this name, read at `now`.
     ///
     /// # Errors
     ///
     /// The database did not answer.
-    pub async fn find(
+    pub async fn by_name(
         &self,
         username: &Username,
-        now: u64,
+        now: UnixSeconds,
         trace: Option<&TraceHandle>,
-    ) -> Result<Option<StoredUser>, DatabaseError> {
-        self.one(FIND, &username.key(), now, trace).await
+    ) -> Result<Option<Account>, DatabaseError> {
+        self.one(BY_NAME, &username.key(), now, trace).await
     }
 
-    /// Looks a user up by the id that credentials name, at the time `now`.
+    /// The user of the id that credentials name, read at `now`.
     ///
     /// # Errors
     ///
     /// The database did not answer.
-    pub async fn account(
+    pub async fn by_id(
         &self,
         id: &str,
-        now: u64,
+        now: UnixSeconds,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Account>, DatabaseError> {
-        let found = self.one(ACCOUNT, id, now, trace).await?;
-        Ok(found.map(Account::from))
+        self.one(BY_ID, id, now, trace).await
     }
 
     async fn one(
         &self,
         sql: &'static str,
         key: &str,
-        now: u64,
+        now: UnixSeconds,
         trace: Option<&TraceHandle>,
-    ) -> Result<Option<StoredUser>, DatabaseError> {
-        let statement = async {
-            on_database!(self.0, pool => sqlx::query_as::<_, Row>(sql)
-                .bind(key)
-                .fetch_optional(pool))
-        };
-        let row = self.0.call(operation("SELECT"), trace, statement).await?;
-        Ok(row.map(|row| stored(row, now)))
-    }
-}
-
-impl From<StoredUser> for Account {
-    fn from(stored: StoredUser) -> Self {
-        Self {
-            user: stored.user,
-            disabled: stored.disabled,
-        }
-    }
-}
-
-fn stored(row: Row, now: u64) -> StoredUser {
-    let (id, username, roles, password_hash, disabled_at, own, of_all) = row;
-    StoredUser {
-        user: User::stored((id, username, roles, own, of_all), now),
-        password_hash,
-        disabled: disabled_at.is_some(),
+    ) -> Result<Option<Account>, DatabaseError> {
+        let statement = sqlx::query_as(sql).bind(key).fetch_optional(self.0.pool());
+        let row: Option<AccountRow> = self.0.call("SELECT", TABLE, trace, statement).await?;
+        Ok(row.map(|row| Account {
+            user: row.user.read_at(now),
+            password_hash: row.password_hash,
+            disabled: row.disabled_at.is_some(),
+        }))
     }
 }
 
 /// The roles of the column that holds them.
 pub(crate) fn split_roles(text: &str) -> Vec<String> {
     text.split_ascii_whitespace().map(str::to_owned).collect()
-}
-
-/// A time as the databases store it.
-pub(crate) fn seconds(time: u64) -> i64 {
-    i64::try_from(time).unwrap_or(i64::MAX)
-}
-
-/// A time as it was stored.
-pub(crate) fn unsigned(time: i64) -> u64 {
-    u64::try_from(time).unwrap_or_default()
-}
-
-fn operation(name: &'static str) -> Operation {
-    Operation {
-        name,
-        collection: "users",
-    }
 }

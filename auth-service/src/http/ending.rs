@@ -1,4 +1,4 @@
-//! Ending what stands behind a credential, and telling how far it has come.
+//! Ending what a credential belongs to, and saying how far that has come.
 
 use actix_web::{HttpResponse, HttpResponseBuilder, http::header};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use shared::{
 };
 
 use super::{error::Error, state::State};
-use crate::revocations::Push;
+use crate::revocations::{Push, remembered_for};
 
 /// Ends a session. What it was, or `None` when there was none.
 pub(crate) async fn session(
@@ -20,7 +20,7 @@ pub(crate) async fn session(
 ) -> Result<Option<SessionRecord>, Error> {
     let record = state.sessions.end(id, trace).await?;
     if let Some(record) = &record {
-        tell_exchangers(state, record, trace).await;
+        revoke_exchanged(state, record, trace).await;
     }
     Ok(record)
 }
@@ -34,12 +34,12 @@ pub(crate) async fn session_by_name(
 ) -> Result<bool, Error> {
     let record = state.sessions.end_sid(user, sid, trace).await?;
     if let Some(record) = &record {
-        tell_exchangers(state, record, trace).await;
+        revoke_exchanged(state, record, trace).await;
     }
     Ok(record.is_some())
 }
 
-/// Ends a login for tokens: 200 when replicas are told, 202 when they will be.
+/// Ends a login for tokens.
 pub(crate) async fn login(
     state: &State,
     login: &str,
@@ -60,11 +60,14 @@ pub(crate) async fn token(
     trace: Option<&TraceHandle>,
 ) -> Result<Push, Error> {
     let now = state.issuer.now();
-    let entry = state.revocations.end_token(&claims.jti, now, trace).await?;
+    let entry = state
+        .revocations
+        .revoke_token(&claims.jti, now, trace)
+        .await?;
     Ok(push(state, &entry, trace).await)
 }
 
-/// Carries out what the database knows.
+/// Publishes what is in the database.
 pub(crate) async fn push(state: &State, entry: &Entry, trace: Option<&TraceHandle>) -> Push {
     let now = state.issuer.now();
     state
@@ -89,10 +92,10 @@ pub(super) fn answer(push: Push, mut body: Value) -> HttpResponse {
         .json(body)
 }
 
-/// Tokens of a few seconds may have been given for the session. They are taken back where the feed
-/// is followed; elsewhere, and when Redis does not take it, they end by themselves soon. Nothing of
-/// it is worth a write to the database at each logout.
-async fn tell_exchangers(state: &State, record: &SessionRecord, trace: Option<&TraceHandle>) {
+/// Tokens of a few seconds may have been issued for the session. They are revoked where the feed is
+/// followed; elsewhere, and when Redis does not answer, they end by themselves soon. That is not
+/// worth a write to the database at each logout.
+async fn revoke_exchanged(state: &State, record: &SessionRecord, trace: Option<&TraceHandle>) {
     if record.sid.is_empty() {
         return;
     }
@@ -101,13 +104,10 @@ async fn tell_exchangers(state: &State, record: &SessionRecord, trace: Option<&T
         revoked: Revoked::Session {
             id: record.sid.clone(),
         },
-        until: now
-            + state
-                .revocations
-                .until_forgotten(state.issuer.exchanged_life()),
+        until: (now + remembered_for(state.issuer.exchanged_life())).get(),
     };
     let feed = Feed::beside(&state.sessions);
-    if let Err(error) = feed.publish(&[entry], now, trace).await.map(drop) {
+    if let Err(error) = feed.publish(&[entry], now.get(), trace).await.map(drop) {
         tracing::debug!(%error, "exchanged tokens of a session live on for their seconds");
     }
 }

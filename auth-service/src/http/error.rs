@@ -7,7 +7,7 @@ use shared::{problem::Problem, session::StoreError};
 use crate::{
     issuer::{IssueError, VerifyError},
     keys::{KeyError, KeysUnknown, RotationError},
-    limits::Standing,
+    limits::Remaining,
     passwords::{self, HashError},
     refresh::RotateError,
     storage::DatabaseError,
@@ -22,12 +22,12 @@ pub(crate) enum Error {
     /// The name belongs to somebody.
     #[error("the username is taken")]
     Taken,
-    /// Unknown user or wrong password; which of them is nobody's business.
+    /// Unknown user or wrong password; which of them is not said.
     #[error("the username or the password is wrong")]
     WrongCredentials,
     /// Too many logins have failed; why and until when.
     #[error("too many failed logins")]
-    TooManyFailures(Standing),
+    TooManyFailures(Remaining),
     /// The same was asked for several times in the last seconds.
     #[error("asked for too often")]
     TooSoon,
@@ -158,10 +158,10 @@ impl Error {
                 "The username or the password is wrong",
             )
             .header("www-authenticate", "Bearer"),
-            Self::TooManyFailures(standing) => {
+            Self::TooManyFailures(remaining) => {
                 Problem::new(429, "too-many-attempts", "Too many logins have failed")
                     .detail("Wait as long as Retry-After says.")
-                    .header("retry-after", standing.next_in.max(1).to_string())
+                    .header("retry-after", remaining.next_in.max(1).to_string())
             }
             Self::TooSoon => Problem::new(429, "too-often", "This was asked for too often")
                 .detail("Once a second is enough: it was done a moment ago.")

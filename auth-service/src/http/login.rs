@@ -46,7 +46,7 @@ pub(crate) async fn login(
         credential,
     } = read(json.into_inner())?;
     let trace = trace_of(&request);
-    let (user, standing) = password::check(&request, &state, presented, trace.as_ref()).await;
+    let (user, remaining) = password::check(&request, &state, presented, trace.as_ref()).await;
     let outcome = match user {
         Ok(user) => match credential {
             Credential::Token => give_token(&state, &user, trace.as_ref()).await,
@@ -58,8 +58,8 @@ pub(crate) async fn login(
         .metrics
         .login(credential.name(), password::outcome_name(&outcome));
     let mut response = outcome.unwrap_or_else(|error| error.error_response());
-    if let Some(standing) = standing {
-        rate_limit::add(response.headers_mut(), &state.limits, standing);
+    if let Some(remaining) = remaining {
+        rate_limit::add(response.headers_mut(), &state.limits, remaining);
     }
     Ok(response)
 }
@@ -150,7 +150,7 @@ async fn begin_session(
             return Ok((id, record));
         }
         let now = state.issuer.now();
-        let account = state.users.account(&user.id, now, trace).await?;
+        let account = state.users.by_id(&user.id, now, trace).await?;
         user = password::enabled(account.ok_or(Error::WrongCredentials)?)?;
     }
     Err(Error::Superseded)

@@ -8,7 +8,8 @@ use shared::{config::Secret, telemetry::trace::TraceHandle};
 use super::{client_address::client_address, error::Error, state::State};
 use crate::{
     credentials::Username,
-    limits::{Attempt, LimitError, Standing},
+    limits::{Attempt, LimitError, Remaining},
+    storage::UnixSeconds,
     users::{Account, User},
 };
 
@@ -33,13 +34,13 @@ impl Presented {
 }
 
 /// Lets a login be tried within the limits of guessing, and counts it when it failed. Gives the
-/// user, and how the budget that decided stands.
+/// user, and what is left of the budget that decided.
 pub(crate) async fn check(
     request: &HttpRequest,
     state: &State,
     presented: Presented,
     trace: Option<&TraceHandle>,
-) -> (Result<User, Error>, Option<Standing>) {
+) -> (Result<User, Error>, Option<Remaining>) {
     let now = state.issuer.now();
     // A request over a socket has a peer; one without shares a budget with all of its kind.
     let address = client_address(request, &state.trusted_proxies)
@@ -47,15 +48,15 @@ pub(crate) async fn check(
     let admitted = state.limits.admit(&presented.account, address, now, trace);
     let attempt = match admitted.await {
         Ok(attempt) => attempt,
-        Err(LimitError::Empty(standing)) => {
-            return (Err(Error::TooManyFailures(standing)), Some(standing));
+        Err(LimitError::Empty(remaining)) => {
+            return (Err(Error::TooManyFailures(remaining)), Some(remaining));
         }
         Err(LimitError::Database(error)) => return (Err(error.into()), None),
     };
     match authenticate(state, presented, trace).await {
         Ok(user) => (Ok(user), remember(state, &attempt, now, trace).await),
         Err(Error::WrongCredentials) => match state.limits.failed(&attempt, now, trace).await {
-            Ok(standing) => (Err(Error::WrongCredentials), Some(standing)),
+            Ok(remaining) => (Err(Error::WrongCredentials), Some(remaining)),
             // A guess that is not counted must not be answered.
             Err(error) => (Err(error.into()), None),
         },
@@ -67,9 +68,9 @@ pub(crate) async fn check(
 async fn remember(
     state: &State,
     attempt: &Attempt,
-    now: u64,
+    now: UnixSeconds,
     trace: Option<&TraceHandle>,
-) -> Option<Standing> {
+) -> Option<Remaining> {
     let outcome = state.limits.succeeded(attempt, now, trace).await;
     outcome
         .inspect_err(|error| tracing::warn!(%error, "the address of a login is not remembered"))
@@ -96,23 +97,17 @@ async fn authenticate(
     let found = match &presented.username {
         Some(username) => {
             let now = state.issuer.now();
-            state.users.find(username, now, trace).await?
+            state.users.by_name(username, now, trace).await?
         }
         None => None,
     };
-    let (account, hash) = match found {
-        Some(mut found) => {
-            let hash = std::mem::take(&mut found.password_hash);
-            (Some(Account::from(found)), Some(hash))
-        }
-        None => (None, None),
-    };
+    let hash = found.as_ref().map(|account| account.password_hash.clone());
     let matches = state
         .passwords
         .verify(presented.password, hash, trace)
         .await?;
     // Only who knows the password learns that the account is disabled.
-    enabled(account.filter(|_| matches).ok_or(Error::WrongCredentials)?)
+    enabled(found.filter(|_| matches).ok_or(Error::WrongCredentials)?)
 }
 
 /// The user of an account that may log in.

@@ -1,26 +1,26 @@
-//! The fields that tell a client how its budget stands: `RateLimit-Policy` and `RateLimit` of
+//! The fields that say what is left of a client's budget: `RateLimit-Policy` and `RateLimit` of
 //! draft-ietf-httpapi-ratelimit-headers, lists of structured fields (RFC 9651 §3.1).
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::limits::{LoginLimits, Standing};
+use crate::limits::{LoginLimits, Remaining};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Adds both fields. The policies are the same for everybody; how the budget stands is told only of
-/// the one that decided, so that nobody learns whether somebody else is at an account.
-pub(super) fn add(headers: &mut HeaderMap, limits: &LoginLimits, standing: Standing) {
+/// Adds both fields. The policies are the same for everybody; what is left is said only of the
+/// budget that decided, so that nobody learns whether somebody else is at an account.
+pub(super) fn add(headers: &mut HeaderMap, limits: &LoginLimits, remaining: Remaining) {
     let policies = limits.policies().map(|(name, budget)| {
         let (quota, window) = (budget.quota, budget.window.as_secs());
         format!("\"{name}\";q={quota};w={window}")
     });
-    let Standing {
+    let Remaining {
         name,
-        remaining,
+        failures,
         next_in,
-    } = standing;
-    let mut limit = format!("\"{name}\";r={remaining}");
+    } = remaining;
+    let mut limit = format!("\"{name}\";r={failures}");
     if next_in > 0 {
         limit.push_str(&format!(";t={next_in}"));
     }

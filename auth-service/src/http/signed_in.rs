@@ -51,7 +51,10 @@ impl SignedIn {
     ) -> Result<Self, Error> {
         let (subject, login) = match presented(request)? {
             Presented::Session(id) => {
-                let session = state.sessions.read(&id, state.issuer.now(), trace).await?;
+                let session = state
+                    .sessions
+                    .read(&id, state.issuer.now().get(), trace)
+                    .await?;
                 let record = session.ok_or(Error::InvalidCredential)?.record;
                 (record.subject, record.sid)
             }
@@ -69,7 +72,7 @@ impl SignedIn {
             }
         };
         let now = state.issuer.now();
-        let account = state.users.account(&subject, now, trace).await?;
+        let account = state.users.by_id(&subject, now, trace).await?;
         match account {
             Some(account) if !account.disabled => Ok(Self {
                 user: account.user,

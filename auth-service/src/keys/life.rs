@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use crate::storage::UnixSeconds;
+
 /// How far the clocks of the issuer and of a verifier may differ: the default of `API_LEEWAY`.
 pub const LEEWAY: Duration = Duration::from_secs(30);
 
@@ -40,7 +42,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// As it is told to an administrator.
+    /// As an administrator sees it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -55,24 +57,29 @@ impl Stage {
 impl Lifetimes {
     /// What the key of this place does at `now`. `signs_from` are those of all keys, in the order
     /// of their generations.
-    pub(super) fn stage(&self, signs_from: &[u64], place: usize, now: u64) -> Stage {
+    pub(super) fn stage(
+        &self,
+        signs_from: &[UnixSeconds],
+        place: usize,
+        now: UnixSeconds,
+    ) -> Stage {
         if signs_from[place] > now {
             return Stage::Announced;
         }
         match signs_from[place + 1..].iter().find(|next| **next <= now) {
             None => Stage::Signing,
-            Some(next) if now < next.saturating_add(self.retain.as_secs()) => Stage::Retired,
+            Some(next) if now < *next + self.retain => Stage::Retired,
             Some(_) => Stage::Gone,
         }
     }
 
     /// When the key after one that signs from `last` is to sign, if it is time to announce it.
-    pub(super) fn due(&self, last: u64, now: u64) -> Option<u64> {
+    pub(super) fn due(&self, last: UnixSeconds, now: UnixSeconds) -> Option<UnixSeconds> {
         if self.rotate_every.is_zero() {
             return None;
         }
-        let earliest = now.saturating_add(self.announce.as_secs());
-        let planned = last.saturating_add(self.rotate_every.as_secs());
+        let earliest = now + self.announce;
+        let planned = last + self.rotate_every;
         // After a pause the plan may lie in the past; no key signs that was not announced.
         (planned <= earliest).then_some(planned.max(earliest))
     }
@@ -106,7 +113,7 @@ mod tests {
     #[test]
     fn a_key_is_announced_then_signs_then_retires_and_goes() {
         let lifetimes = lifetimes(10, 60, 0);
-        let signs_from = [100, 200];
+        let signs_from = [100, 200].map(UnixSeconds::from);
         for (now, first, second) in [
             (99, Stage::Announced, Stage::Announced),
             (100, Stage::Signing, Stage::Announced),
@@ -116,29 +123,34 @@ mod tests {
             (260, Stage::Gone, Stage::Signing),
             (9_999, Stage::Gone, Stage::Signing),
         ] {
-            assert_eq!(lifetimes.stage(&signs_from, 0, now), first, "at {now}");
-            assert_eq!(lifetimes.stage(&signs_from, 1, now), second, "at {now}");
+            let time = UnixSeconds::from(now);
+            assert_eq!(lifetimes.stage(&signs_from, 0, time), first, "at {now}");
+            assert_eq!(lifetimes.stage(&signs_from, 1, time), second, "at {now}");
         }
     }
 
     #[test]
     fn exactly_one_key_signs_at_any_time_from_the_first_on() {
         let lifetimes = lifetimes(3, 20, 1);
-        let signs_from: Vec<u64> = (0..30).map(|key| 100 + key).collect();
-        for now in 100..140 {
+        let signs_from: Vec<UnixSeconds> = (100..130).map(UnixSeconds::from).collect();
+        for now in (100..140).map(UnixSeconds::from) {
             let signing =
                 (0..30).filter(|key| lifetimes.stage(&signs_from, *key, now) == Stage::Signing);
-            assert_eq!(signing.count(), 1, "at {now}");
+            assert_eq!(signing.count(), 1, "at {now:?}");
         }
     }
 
     #[test]
     fn the_next_key_is_announced_in_time_and_never_signs_unannounced() {
-        let lifetimes = lifetimes(10, 60, 100);
-        assert_eq!(lifetimes.due(1_000, 1_089), None);
-        assert_eq!(lifetimes.due(1_000, 1_090), Some(1_100));
-        assert_eq!(lifetimes.due(1_000, 5_000), Some(5_010));
-        assert_eq!(super::tests::lifetimes(10, 60, 0).due(1_000, 5_000), None);
+        let every_100 = lifetimes(10, 60, 100);
+        let due = |lifetimes: &Lifetimes, now: u64| {
+            let due = lifetimes.due(UnixSeconds::from(1_000), UnixSeconds::from(now));
+            due.map(UnixSeconds::get)
+        };
+        assert_eq!(due(&every_100, 1_089), None);
+        assert_eq!(due(&every_100, 1_090), Some(1_100));
+        assert_eq!(due(&every_100, 5_000), Some(5_010));
+        assert_eq!(due(&lifetimes(10, 60, 0), 5_000), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use super::Standing;
+use crate::storage::UnixMillis;
 
 /// So many failures at once, and as many again in each window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,25 +13,43 @@ pub struct Budget {
     pub window: Duration,
 }
 
+/// What is left of a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    /// Which budget.
+    pub name: &'static str,
+    /// Failures that are left.
+    pub failures: u64,
+    /// Seconds until there is one more; zero when it is full.
+    pub next_in: u64,
+}
+
 impl Budget {
-    /// Milliseconds in which one failure is made good.
-    pub(super) fn interval(self) -> u64 {
+    /// The time in which one failure is made good.
+    pub(super) fn interval(self) -> Duration {
+        Duration::from_millis(self.interval_ms())
+    }
+
+    fn interval_ms(self) -> u64 {
         (as_millis(self.window) / self.quota).max(1)
     }
 
-    /// How the budget stands that will be full at `full_at`; both in milliseconds.
-    pub(super) fn standing(self, name: &'static str, full_at: u64, now: u64) -> Standing {
-        let interval = self.interval();
-        let missing = full_at.saturating_sub(now);
-        // Whoever takes at the same time may take more than there is; it is made good as well.
+    /// What is left at `now` of the budget that will be full at `full_at`.
+    pub(super) fn remaining(
+        self,
+        name: &'static str,
+        full_at: UnixMillis,
+        now: UnixMillis,
+    ) -> Remaining {
+        let interval = self.interval_ms();
+        let missing = as_millis(full_at.since(now));
+        // Several at the same time may take more than there is; it is made good as well.
         let taken = missing.div_ceil(interval);
-        let remaining = self.quota.saturating_sub(taken);
         let settled = taken.min(self.quota).saturating_sub(1) * interval;
-        let next_in = missing.saturating_sub(settled);
-        Standing {
+        Remaining {
             name,
-            remaining,
-            next_in: next_in.div_ceil(1_000),
+            failures: self.quota.saturating_sub(taken),
+            next_in: missing.saturating_sub(settled).div_ceil(1_000),
         }
     }
 }
@@ -55,7 +73,7 @@ impl FromStr for Budget {
     }
 }
 
-pub(super) fn as_millis(duration: Duration) -> u64 {
+fn as_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -67,7 +85,7 @@ mod tests {
     fn a_budget_is_written_as_failures_and_time() {
         let budget: Budget = "10/15m".parse().unwrap();
         assert_eq!((budget.quota, budget.window.as_secs()), (10, 900));
-        assert_eq!(budget.interval(), 90_000);
+        assert_eq!(budget.interval(), Duration::from_secs(90));
         for text in [
             "",
             "10",
@@ -86,20 +104,19 @@ mod tests {
     #[test]
     fn a_budget_empties_by_failures_and_fills_up_evenly() {
         let budget: Budget = "3/30s".parse().unwrap();
-        let now = 1_000_000;
-        let standing = |full_at| {
-            let Standing {
-                remaining, next_in, ..
-            } = budget.standing("x", full_at, now);
-            (remaining, next_in)
+        let now = UnixMillis::default() + Duration::from_secs(1_000);
+        let left = |full_at| {
+            let left = budget.remaining("x", full_at, now);
+            (left.failures, left.next_in)
         };
-        assert_eq!(standing(0), (3, 0));
-        assert_eq!(standing(now), (3, 0));
-        assert_eq!(standing(now + 10_000), (2, 10));
-        assert_eq!(standing(now + 12_000), (1, 2));
-        assert_eq!(standing(now + 30_000), (0, 10));
-        assert_eq!(standing(now + 20_001), (0, 1));
+        let later = |millis| left(now + Duration::from_millis(millis));
+        assert_eq!(left(UnixMillis::default()), (3, 0));
+        assert_eq!(left(now), (3, 0));
+        assert_eq!(later(10_000), (2, 10));
+        assert_eq!(later(12_000), (1, 2));
+        assert_eq!(later(30_000), (0, 10));
+        assert_eq!(later(20_001), (0, 1));
         // Taken by many at once: more than it holds, and paid for by waiting.
-        assert_eq!(standing(now + 60_000), (0, 40));
+        assert_eq!(later(60_000), (0, 40));
     }
 }

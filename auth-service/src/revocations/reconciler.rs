@@ -1,5 +1,5 @@
-//! The task that makes the feed what the database says: makes it anew when it was lost, carries out
-//! what is pending, forgets what is over. Several replicas may do it at once.
+//! The task that reconciles Redis with the database: makes the feed anew when it was lost, publishes
+//! what is pending, removes what is over. Several replicas may do it at once.
 
 use std::time::Duration;
 
@@ -11,34 +11,35 @@ use shared::{
     telemetry::metrics::Metrics,
 };
 
-use super::{Revocations, carry_out::NotNow};
+use super::{Revocations, publish::PublishError};
+use crate::storage::UnixSeconds;
 
-/// How often the feed is looked at.
+/// How often the feed is inspected.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often what is over is removed.
-const FORGET_EVERY: u32 = 60;
+const REMOVE_EVERY: u32 = 60;
 
-/// Keeps the feed.
+/// Reconciles the feed and the sessions in Redis with the revocations in the database.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Reconciler {
     revocations: Revocations,
     clock: Clock,
-    /// Where the feed stood when it was looked at last.
-    known: Option<Mark>,
+    /// The feed's mark when it was inspected last.
+    mark: Option<Mark>,
     pending: Gauge,
     rebuilds: Counter,
     failing: bool,
 }
 
-impl Keeper {
-    /// A keeper of this feed.
+impl Reconciler {
+    /// A reconciler of these revocations; registers its metrics.
     #[must_use]
     pub fn new(revocations: Revocations, clock: Clock, metrics: &Metrics) -> Self {
         let (pending, rebuilds) = (Gauge::default(), Counter::default());
         metrics.register(|registry| {
             registry.register(
                 "auth_revocations_pending",
-                "Revocations in the database that replicas were not told of yet",
+                "Revocations in the database that are not published yet",
                 pending.clone(),
             );
             registry.register(
@@ -50,21 +51,21 @@ impl Keeper {
         Self {
             revocations,
             clock,
-            known: None,
+            mark: None,
             pending,
             rebuilds,
             failing: false,
         }
     }
 
-    /// Keeps it for ever, over a connection of its own.
+    /// Reconciles for ever, over a connection of its own.
     pub async fn run(mut self, settings: StoreSettings) {
         let sessions = SessionStore::open(settings);
         let feed = Feed::beside(&sessions);
         for round in 0_u32.. {
             match self.round(&sessions, &feed, round).await {
                 Ok(()) => self.failing = false,
-                // Once for an outage; the metrics tell how much waits.
+                // Once for an outage; the metrics show how much waits.
                 Err(error) if !self.failing => {
                     tracing::warn!(%error, "the feed of revocations is not kept, trying again");
                     self.failing = true;
@@ -87,27 +88,25 @@ impl Keeper {
         sessions: &SessionStore,
         feed: &Feed,
         round: u32,
-    ) -> Result<(), NotNow> {
-        let now = self.clock.unix_seconds();
+    ) -> Result<(), PublishError> {
+        let now = UnixSeconds::now(&self.clock);
         let (pending, count) = self.revocations.pending().await?;
         self.pending.set(count);
-        match feed.inspect(self.known.as_ref()).await? {
-            State::Whole(mark) => self.known = Some(mark),
+        match feed.inspect(self.mark.as_ref()).await? {
+            State::Whole(mark) => self.mark = Some(mark),
             State::Absent => self.rebuild(feed, None, now).await?,
             State::Damaged(mark) => self.rebuild(feed, Some(&mark.epoch), now).await?,
         }
         for entry in &pending {
-            self.revocations
-                .carry_out(entry, sessions, now, None)
-                .await?;
+            self.revocations.publish(entry, sessions, now, None).await?;
         }
         if !pending.is_empty() {
             tracing::info!(revocations = pending.len(), "carried out what was pending");
             let (_, count) = self.revocations.pending().await?;
             self.pending.set(count);
         }
-        if round.is_multiple_of(FORGET_EVERY) {
-            self.revocations.forget(now).await?;
+        if round.is_multiple_of(REMOVE_EVERY) {
+            self.revocations.remove_expired(now).await?;
         }
         Ok(())
     }
@@ -116,13 +115,13 @@ impl Keeper {
         &mut self,
         feed: &Feed,
         instead: Option<&str>,
-        now: u64,
-    ) -> Result<(), NotNow> {
+        now: UnixSeconds,
+    ) -> Result<(), PublishError> {
         // Before the feed is there again, so that a crash in between leaves it to be done.
-        self.revocations.again(now).await?;
+        self.revocations.repeat_watermarks(now).await?;
         let entries = self.revocations.living(now).await?;
-        self.known = feed.rebuild(&entries, instead, now).await?;
-        if self.known.is_some() {
+        self.mark = feed.rebuild(&entries, instead, now.get()).await?;
+        if self.mark.is_some() {
             self.rebuilds.inc();
             tracing::warn!(entries = entries.len(), "made the feed of revocations anew");
             self.revocations.pending.notify_one();

@@ -1,20 +1,21 @@
-//! Entries as rows, and the row's mark.
+//! Revocations as rows, and the row's mark.
 
 use shared::{
     revocation::{Entry, Revoked},
     telemetry::trace::TraceHandle,
 };
+use sqlx::{Any, AnyConnection, FromRow, any::AnyArguments, query::Query};
 
-use super::{Revocations, operation, split_roles};
+use super::{Revocations, TABLE};
 use crate::{
-    storage::{DatabaseError, on_database},
-    users::{seconds, unsigned},
+    storage::{DatabaseError, UnixSeconds},
+    users::split_roles,
 };
 
-/// Entries that are carried out in one go.
+/// Entries that are published in one go.
 const BATCH: i64 = 200;
 
-pub(super) const INSERT: &str = "INSERT INTO revocations \
+const INSERT: &str = "INSERT INTO revocations \
      (kind, id, spared, up_to, until, published) VALUES ($1, $2, $3, $4, $5, 0) \
      ON CONFLICT (kind, id, spared) DO UPDATE SET published = 0, \
      up_to = CASE WHEN excluded.up_to > revocations.up_to THEN excluded.up_to \
@@ -25,161 +26,134 @@ const LIVING: &str = "SELECT kind, id, spared, up_to, until FROM revocations WHE
 const PENDING: &str = "SELECT kind, id, spared, up_to, until FROM revocations \
      WHERE published = 0 ORDER BY until LIMIT $1";
 const PENDING_COUNT: &str = "SELECT COUNT(*) FROM revocations WHERE published = 0";
-/// A row that rose meanwhile is another entry.
+/// A row that was raised meanwhile is another entry.
 const PUBLISHED: &str = "UPDATE revocations SET published = 1 \
      WHERE kind = $1 AND id = $2 AND spared = $3 AND up_to = $4 AND until = $5";
 /// Watermarks also end sessions, which a Redis that lost its memory may have brought back.
-const AGAIN: &str = "UPDATE revocations SET published = 0 \
+const REPEAT_WATERMARKS: &str = "UPDATE revocations SET published = 0 \
      WHERE kind IN ('user', 'all') AND until > $1";
-const FORGET: &str = "DELETE FROM revocations WHERE until <= $1 AND kind <> 'all'";
+const REMOVE_EXPIRED: &str = "DELETE FROM revocations WHERE until <= $1 AND kind <> 'all'";
 const IS_FAMILY: &str = "SELECT COUNT(*) FROM refresh_families WHERE id = $1";
-const STANDING: &str =
+const USER: &str =
     "SELECT roles, valid_after, logins_ended_at, spared_login FROM users WHERE id = $1";
 
-type Row = (String, String, String, i64, i64);
+#[derive(FromRow)]
+struct Row {
+    kind: String,
+    id: String,
+    /// A login that goes on; empty for none.
+    spared: String,
+    up_to: UnixSeconds,
+    until: UnixSeconds,
+}
 
-/// The columns of an entry: kind, id, spared, up to, until.
-pub(super) fn columns(entry: &Entry) -> (&'static str, &str, &str, i64, i64) {
+impl Row {
+    /// `None` for a kind of a newer version.
+    fn entry(self) -> Option<Entry> {
+        let id = self.id;
+        let before = self.up_to.get();
+        let revoked = match self.kind.as_str() {
+            "token" => Revoked::Token { id },
+            "session" => Revoked::Session { id },
+            "user" => Revoked::User {
+                id,
+                before,
+                except: Some(self.spared).filter(|spared| !spared.is_empty()),
+            },
+            "all" => Revoked::All { before },
+            _ => return None,
+        };
+        Some(Entry {
+            revoked,
+            until: self.until.get(),
+        })
+    }
+}
+
+/// A statement about the row of an entry.
+fn of(sql: &'static str, entry: &Entry) -> Query<'static, Any, AnyArguments> {
     let (id, spared, up_to) = match &entry.revoked {
-        Revoked::Token { id } | Revoked::Session { id } => (id.as_str(), "", 0),
-        Revoked::User { id, before, except } => {
-            (id.as_str(), except.as_deref().unwrap_or_default(), *before)
-        }
-        Revoked::All { before } => ("", "", *before),
+        Revoked::Token { id } | Revoked::Session { id } => (id.as_str(), None, 0),
+        Revoked::User { id, before, except } => (id.as_str(), except.clone(), *before),
+        Revoked::All { before } => ("", None, *before),
     };
-    let kind = entry.revoked.kind();
-    (kind, id, spared, seconds(up_to), seconds(entry.until))
+    sqlx::query(sql)
+        .bind(entry.revoked.kind())
+        .bind(id.to_owned())
+        .bind(spared.unwrap_or_default())
+        .bind(UnixSeconds::from(up_to))
+        .bind(UnixSeconds::from(entry.until))
 }
 
-/// Adds an entry as a row, over a pool or within a transaction.
-macro_rules! insert {
-    ($entry:expr, $connection:expr) => {{
-        let (kind, id, spared, up_to, until) = $crate::revocations::rows::columns($entry);
-        sqlx::query($crate::revocations::rows::INSERT)
-            .bind(kind)
-            .bind(id)
-            .bind(spared)
-            .bind(up_to)
-            .bind(until)
-            .execute($connection)
-            .await
-            .map(drop)
-    }};
-}
-pub(super) use insert;
-
-/// `None` for a kind that a newer version may know.
-fn entry(row: Row) -> Option<Entry> {
-    let (kind, id, spared, up_to, until) = row;
-    let before = unsigned(up_to);
-    let revoked = match kind.as_str() {
-        "token" => Revoked::Token { id },
-        "session" => Revoked::Session { id },
-        "user" => Revoked::User {
-            id,
-            before,
-            except: (!spared.is_empty()).then_some(spared),
-        },
-        "all" => Revoked::All { before },
-        _ => return None,
-    };
-    Some(Entry {
-        revoked,
-        until: unsigned(until),
-    })
+/// Adds an entry as a row.
+pub(super) async fn insert(
+    entry: &Entry,
+    connection: &mut AnyConnection,
+) -> Result<(), sqlx::Error> {
+    of(INSERT, entry).execute(connection).await.map(drop)
 }
 
-/// What sessions of a user must look like.
+/// What the sessions of a user must be like.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct UserState {
     pub(super) roles: Vec<String>,
-    pub(super) valid_after: u64,
-    pub(super) logins_ended_at: u64,
+    pub(super) valid_after: UnixSeconds,
+    pub(super) logins_ended_at: UnixSeconds,
     pub(super) spared: Option<String>,
 }
 
 impl Revocations {
     /// Every entry that cannot be forgotten yet.
-    pub(super) async fn living(&self, now: u64) -> Result<Vec<Entry>, DatabaseError> {
-        let statement = async {
-            on_database!(self.database, pool => sqlx::query_as::<_, Row>(LIVING)
-                .bind(seconds(now))
-                .fetch_all(pool))
-        };
-        let rows = self
-            .database
-            .call(operation("SELECT"), None, statement)
-            .await?;
-        Ok(rows.into_iter().filter_map(entry).collect())
+    pub(super) async fn living(&self, now: UnixSeconds) -> Result<Vec<Entry>, DatabaseError> {
+        let statement = sqlx::query_as(LIVING)
+            .bind(now)
+            .fetch_all(self.database.pool());
+        let rows = self.database.call("SELECT", TABLE, None, statement).await?;
+        Ok(rows.into_iter().filter_map(Row::entry).collect())
     }
 
-    /// Entries that were not carried out, the oldest first, and how many there are in all.
+    /// Entries that were not published, the oldest first, and how many there are in all.
     pub(super) async fn pending(&self) -> Result<(Vec<Entry>, i64), DatabaseError> {
+        let pool = self.database.pool();
         let statement = async {
-            on_database!(self.database, pool => async {
-                let rows = sqlx::query_as::<_, Row>(PENDING).bind(BATCH).fetch_all(pool).await?;
-                if rows.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {
-                    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-                    return Ok((rows, count));
-                }
-                let (count,) = sqlx::query_as::<_, (i64,)>(PENDING_COUNT).fetch_one(pool).await?;
-                Ok((rows, count))
-            })
+            let rows: Vec<Row> = sqlx::query_as(PENDING).bind(BATCH).fetch_all(pool).await?;
+            let count = match i64::try_from(rows.len()) {
+                Ok(count) if count < BATCH => count,
+                _ => sqlx::query_scalar(PENDING_COUNT).fetch_one(pool).await?,
+            };
+            Ok((rows, count))
         };
-        let (rows, count) = self
-            .database
-            .call(operation("SELECT"), None, statement)
-            .await?;
-        Ok((rows.into_iter().filter_map(entry).collect(), count))
+        let (rows, count) = self.database.call("SELECT", TABLE, None, statement).await?;
+        Ok((rows.into_iter().filter_map(Row::entry).collect(), count))
     }
 
-    /// Marks an entry as carried out.
-    pub(super) async fn published(
+    /// Marks an entry as published.
+    pub(super) async fn mark_published(
         &self,
         entry: &Entry,
         trace: Option<&TraceHandle>,
     ) -> Result<(), DatabaseError> {
-        let (kind, id, spared, up_to, until) = columns(entry);
-        let statement = async {
-            on_database!(self.database, pool => async {
-                sqlx::query(PUBLISHED)
-                    .bind(kind)
-                    .bind(id)
-                    .bind(spared)
-                    .bind(up_to)
-                    .bind(until)
-                    .execute(pool)
-                    .await
-                    .map(drop)
-            })
-        };
-        self.database
-            .call(operation("UPDATE"), trace, statement)
-            .await
+        let statement = of(PUBLISHED, entry).execute(self.database.pool());
+        let marked = self.database.call("UPDATE", TABLE, trace, statement).await;
+        marked.map(drop)
     }
 
-    /// Has watermarks carried out again.
-    pub(super) async fn again(&self, now: u64) -> Result<(), DatabaseError> {
-        let statement = async {
-            on_database!(self.database, pool => async {
-                sqlx::query(AGAIN).bind(seconds(now)).execute(pool).await.map(drop)
-            })
-        };
-        self.database
-            .call(operation("UPDATE"), None, statement)
-            .await
+    /// Makes watermarks pending again.
+    pub(super) async fn repeat_watermarks(&self, now: UnixSeconds) -> Result<(), DatabaseError> {
+        let statement = sqlx::query(REPEAT_WATERMARKS)
+            .bind(now)
+            .execute(self.database.pool());
+        let repeated = self.database.call("UPDATE", TABLE, None, statement).await;
+        repeated.map(drop)
     }
 
     /// Removes what names only tokens that are over.
-    pub(super) async fn forget(&self, now: u64) -> Result<(), DatabaseError> {
-        let statement = async {
-            on_database!(self.database, pool => async {
-                sqlx::query(FORGET).bind(seconds(now)).execute(pool).await.map(drop)
-            })
-        };
-        self.database
-            .call(operation("DELETE"), None, statement)
-            .await
+    pub(super) async fn remove_expired(&self, now: UnixSeconds) -> Result<(), DatabaseError> {
+        let statement = sqlx::query(REMOVE_EXPIRED)
+            .bind(now)
+            .execute(self.database.pool());
+        let removed = self.database.call("DELETE", TABLE, None, statement).await;
+        removed.map(drop)
     }
 
     /// Whether a login is one for tokens.
@@ -188,40 +162,32 @@ impl Revocations {
         login: &str,
         trace: Option<&TraceHandle>,
     ) -> Result<bool, DatabaseError> {
-        let statement = async {
-            on_database!(self.database, pool => sqlx::query_as::<_, (i64,)>(IS_FAMILY)
-                .bind(login)
-                .fetch_one(pool))
-        };
-        let (found,) = self
-            .database
-            .call(operation("SELECT"), trace, statement)
-            .await?;
+        let statement = sqlx::query_scalar(IS_FAMILY)
+            .bind(login)
+            .fetch_one(self.database.pool());
+        let database = &self.database;
+        let found: i64 = database.call("SELECT", TABLE, trace, statement).await?;
         Ok(found > 0)
     }
 
-    /// What sessions of a user must look like; `None` when there is no such user.
-    pub(super) async fn standing(
+    /// What the sessions of a user must be like; `None` when there is no such user.
+    pub(super) async fn user_state(
         &self,
         user: &str,
         trace: Option<&TraceHandle>,
-    ) -> Result<Option<Standing>, DatabaseError> {
-        type Row = (String, i64, i64, String);
-        let statement = async {
-            on_database!(self.database, pool => sqlx::query_as::<_, Row>(STANDING)
-                .bind(user)
-                .fetch_optional(pool))
-        };
-        let row = self
-            .database
-            .call(super::users("SELECT"), trace, statement)
-            .await?;
+    ) -> Result<Option<UserState>, DatabaseError> {
+        type Columns = (String, UnixSeconds, UnixSeconds, String);
+        let statement = sqlx::query_as(USER)
+            .bind(user)
+            .fetch_optional(self.database.pool());
+        let database = &self.database;
+        let row: Option<Columns> = database.call("SELECT", "users", trace, statement).await?;
         Ok(
-            row.map(|(roles, valid_after, logins_ended_at, spared)| Standing {
+            row.map(|(roles, valid_after, logins_ended_at, spared)| UserState {
                 roles: split_roles(&roles),
-                valid_after: unsigned(valid_after),
-                logins_ended_at: unsigned(logins_ended_at),
-                spared: (!spared.is_empty()).then_some(spared),
+                valid_after,
+                logins_ended_at,
+                spared: Some(spared).filter(|spared| !spared.is_empty()),
             }),
         )
     }

@@ -1,15 +1,12 @@
-//! The connection to the user store: SQLite or PostgreSQL behind one door.
+//! The connection to the user store: SQLite or PostgreSQL through one driver.
 //!
-//! Both take the same SQL text, so a statement is written once; `on_database!` runs it on
-//! whichever is there. Every call has a deadline and a span, and every failure is one
-//! [`DatabaseError`], which means "cannot be decided": never an answer about a user.
+//! Both take the same SQL text, so a statement is written once. Every call has a deadline and a
+//! span, and every failure is one [`DatabaseError`], which means "cannot be decided": never an
+//! answer about a user.
 
 use std::{
-    fs::OpenOptions,
     io,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    str::FromStr,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,11 +16,12 @@ use std::{
 
 use shared::telemetry::trace::{SpanKind, TraceHandle};
 use sqlx::{
-    Connection, PgConnection, PgPool, SqlitePool,
+    AnyConnection, AnyPool, Connection,
+    any::AnyPoolOptions,
     migrate::{MigrateError, Migrator},
-    postgres::{PgConnectOptions, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+
+use super::target::Target;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -44,54 +42,6 @@ pub struct DatabaseSettings {
     pub timeout: Duration,
 }
 
-/// Which database.
-#[derive(Clone)]
-pub enum Target {
-    /// A file.
-    Sqlite(PathBuf),
-    /// A server.
-    Postgres(Box<PgConnectOptions>),
-}
-
-/// Shows no password: the options of a server may hold one.
-impl std::fmt::Debug for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
-            Self::Postgres(options) => f
-                .debug_tuple("Postgres")
-                .field(&options.get_host())
-                .field(&options.get_port())
-                .finish(),
-        }
-    }
-}
-
-impl FromStr for Target {
-    type Err = &'static str;
-
-    fn from_str(url: &str) -> Result<Self, Self::Err> {
-        // The text is never repeated in an error: it may hold a password.
-        if let Some(rest) = url.strip_prefix("sqlite:") {
-            let path = rest.strip_prefix("//").unwrap_or(rest);
-            return match path {
-                "" => Err("names no file; write sqlite:PATH"),
-                ":memory:" => Err("a database in memory forgets its users; write sqlite:PATH"),
-                path if path.contains('?') => Err("sqlite:PATH takes no parameters"),
-                path => Ok(Self::Sqlite(path.into())),
-            };
-        }
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return PgConnectOptions::from_str(url)
-                .map(|options| Self::Postgres(Box::new(options)))
-                .map_err(
-                    |_| "not a PostgreSQL URL such as postgres://user:password@host:5432/name",
-                );
-        }
-        Err("must begin with sqlite: or postgres://")
-    }
-}
-
 /// The database could not be opened at the start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -108,7 +58,7 @@ pub enum OpenError {
     },
     /// The server cannot be reached or refuses us.
     #[error("the user store cannot be reached: {0}; check AUTH_DATABASE_URL and its database")]
-    Connect(DatabaseError),
+    Connect(#[from] DatabaseError),
     /// The tables could not be made.
     #[error("the user store cannot be prepared: {0}; check AUTH_DATABASE_URL and its database")]
     Migrate(#[from] MigrateError),
@@ -139,37 +89,12 @@ impl DatabaseError {
 /// A pool of connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Database {
-    pub(crate) pool: Pool,
+    pool: AnyPool,
+    target: Arc<Target>,
     timeout: Duration,
     /// Whether requests are answered: then a call has their deadline.
     serving: Arc<AtomicBool>,
 }
-
-#[derive(Clone, Debug)]
-pub(crate) enum Pool {
-    Sqlite(SqlitePool),
-    Postgres(PgPool),
-}
-
-/// What a statement is to a trace.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Operation {
-    /// `SELECT`, `INSERT`, `UPDATE` or `DELETE`.
-    pub(crate) name: &'static str,
-    /// The table.
-    pub(crate) collection: &'static str,
-}
-
-/// Runs one expression with `$pool` bound to the pool of whichever database is there.
-macro_rules! on_database {
-    ($database:expr, $pool:ident => $body:expr) => {
-        match &$database.pool {
-            $crate::storage::Pool::Sqlite($pool) => $body.await,
-            $crate::storage::Pool::Postgres($pool) => $body.await,
-        }
-    };
-}
-pub(crate) use on_database;
 
 impl Database {
     /// Connects and brings the tables up to date. Calls may take as long as a start may, until
@@ -179,14 +104,37 @@ impl Database {
     ///
     /// The file cannot be written, or the database does not answer or refuses the migrations.
     pub async fn open(settings: &DatabaseSettings) -> Result<Self, OpenError> {
-        let pool = match &settings.target {
-            Target::Sqlite(path) => Pool::Sqlite(open_sqlite(path, settings.timeout).await?),
-            Target::Postgres(options) => {
-                Pool::Postgres(open_postgres(options, settings.timeout).await?)
-            }
+        sqlx::any::install_default_drivers();
+        let target = Arc::new(settings.target.clone());
+        let patience = settings.timeout.max(PATIENCE_AT_START);
+        target
+            .make_file()
+            .map_err(|(path, source)| OpenError::File { path, source })?;
+        let options = target.options().map_err(DatabaseError::from)?;
+        // A pool tries again until its time is over and then says only that; one connection by itself
+        // says what is wrong.
+        let probe = async { AnyConnection::connect_with(&options).await?.close().await };
+        within(patience, probe).await?;
+
+        let pool = |connections: u32, busy: Duration| {
+            let target = Arc::clone(&target);
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(patience)
+                .after_connect(move |connection, _| {
+                    let target = Arc::clone(&target);
+                    Box::pin(async move { target.prepare(connection, busy).await })
+                })
+                .connect_lazy_with(options.clone())
         };
+        // Another process may be making the tables of the same file of SQLite; that is waited for,
+        // whereas a request must not go on waiting for the file when its answer was given long ago.
+        let first = pool(1, patience);
+        MIGRATIONS.run(&first).await?;
+        first.close().await;
         Ok(Self {
-            pool,
+            pool: pool(CONNECTIONS, settings.timeout),
+            target,
             timeout: settings.timeout,
             serving: Arc::default(),
         })
@@ -203,37 +151,40 @@ impl Database {
     ///
     /// It does not.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
-        let ping = async {
-            on_database!(self, pool => async {
-                sqlx::query("SELECT 1").execute(pool).await.map(drop)
-            })
-        };
-        self.deadline(ping).await
+        let ping = sqlx::query("SELECT 1").execute(&self.pool);
+        self.deadline(ping).await.map(drop)
     }
 
     /// Whether services on other machines can use the same database.
     pub(crate) fn is_shared(&self) -> bool {
-        matches!(self.pool, Pool::Postgres(_))
+        matches!(*self.target, Target::Postgres(_))
     }
 
     /// Finishes what runs and closes all connections.
     pub async fn close(&self) {
-        on_database!(self, pool => pool.close());
+        self.pool.close().await;
     }
 
-    /// Runs one statement under the deadline and below a span of its own.
+    /// Where statements run.
+    pub(crate) fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Runs a statement under the deadline and below a span of its own, which is called by the
+    /// `operation` (`SELECT`, `INSERT`, `UPDATE` or `DELETE`) and the `table`.
     pub(crate) async fn call<T>(
         &self,
-        operation: Operation,
+        operation: &'static str,
+        table: &'static str,
         trace: Option<&TraceHandle>,
         statement: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, DatabaseError> {
         let mut span = trace.map(|trace| {
-            let name = format!("{} {}", operation.name, operation.collection);
+            let name = format!("{operation} {table}");
             let mut span = trace.child(name, SpanKind::Client, Vec::new());
-            span.set("db.system.name", self.system());
-            span.set("db.operation.name", operation.name);
-            span.set("db.collection.name", operation.collection);
+            span.set("db.system.name", self.target.system());
+            span.set("db.operation.name", operation);
+            span.set("db.collection.name", table);
             span
         });
         let outcome = self.deadline(statement).await;
@@ -250,22 +201,10 @@ impl Database {
         let deadline = if self.serving.load(Ordering::Relaxed) {
             self.timeout
         } else {
-            at_start(self.timeout)
+            self.timeout.max(PATIENCE_AT_START)
         };
         within(deadline, statement).await
     }
-
-    /// The well-known `db.system.name` of the semantic conventions.
-    fn system(&self) -> &'static str {
-        match self.pool {
-            Pool::Sqlite(_) => "sqlite",
-            Pool::Postgres(_) => "postgresql",
-        }
-    }
-}
-
-fn at_start(timeout: Duration) -> Duration {
-    timeout.max(PATIENCE_AT_START)
 }
 
 async fn within<T>(
@@ -275,88 +214,5 @@ async fn within<T>(
     match tokio::time::timeout(deadline, statement).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(DatabaseError::Timeout(deadline)),
-    }
-}
-
-async fn open_postgres(options: &PgConnectOptions, timeout: Duration) -> Result<PgPool, OpenError> {
-    let options = options.clone().application_name("auth-service");
-    // The pool tries again until its time is over and then tells only that; one connection by
-    // itself tells what is wrong.
-    let probe = async { PgConnection::connect_with(&options).await?.close().await };
-    within(at_start(timeout), probe)
-        .await
-        .map_err(OpenError::Connect)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(at_start(timeout))
-        .connect_lazy_with(options);
-    MIGRATIONS.run(&pool).await?;
-    Ok(pool)
-}
-
-async fn open_sqlite(path: &Path, timeout: Duration) -> Result<SqlitePool, OpenError> {
-    // Made here and not by SQLite: it holds password hashes, so only its owner may read it, and
-    // a folder that cannot be written is told as such. SQLite gives its side files the same mode.
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| OpenError::File {
-            path: path.to_owned(),
-            source,
-        })?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true);
-    let pool = |connections: u32, busy: Duration| {
-        SqlitePoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(at_start(timeout))
-            .connect_lazy_with(options.clone().busy_timeout(busy))
-    };
-    // Another process may be making the tables of this file; that is waited for, whereas a request
-    // must not go on waiting for the file when its answer is long given.
-    let first = pool(1, at_start(timeout));
-    MIGRATIONS.run(&first).await?;
-    first.close().await;
-    Ok(pool(CONNECTIONS, timeout))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_names_a_file_or_a_server() {
-        assert!(
-            matches!("sqlite:users.db".parse(), Ok(Target::Sqlite(path)) if path == Path::new("users.db"))
-        );
-        assert!(
-            matches!("sqlite:///var/users.db".parse(), Ok(Target::Sqlite(path)) if path == Path::new("/var/users.db"))
-        );
-        assert!(matches!(
-            "postgres://a@b/c".parse(),
-            Ok(Target::Postgres(_))
-        ));
-        for url in [
-            "sqlite:",
-            "sqlite::memory:",
-            "sqlite:a?mode=ro",
-            "mysql://a/b",
-            "users.db",
-        ] {
-            assert!(url.parse::<Target>().is_err(), "{url}");
-        }
-    }
-
-    #[test]
-    fn an_error_about_a_url_does_not_repeat_its_password() {
-        let error = "postgres://ada:opensesame@host:port/x"
-            .parse::<Target>()
-            .unwrap_err();
-        assert!(!error.contains("opensesame"));
     }
 }

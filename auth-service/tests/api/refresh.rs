@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use auth_service::{refresh::RefreshTokens, storage::Database};
+use auth_service::{
+    refresh::RefreshTokens,
+    storage::{Database, UnixSeconds},
+};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
@@ -144,13 +147,13 @@ async fn no_sealed_successor_stays_longer_than_it_is_needed(backend: Backend) {
     renewed(&service, &second).await;
     assert_eq!(sealed().await, 1, "the newest only");
     let tokens = RefreshTokens::new(database, GRACE);
-    let now = service.clock.unix_seconds();
+    let now = UnixSeconds::now(&service.clock);
     tokens
-        .forget_expired(now + GRACE.as_secs() - 1)
+        .remove_expired(now + GRACE - Duration::from_secs(1))
         .await
         .unwrap();
     assert_eq!(sealed().await, 1);
-    tokens.forget_expired(now + GRACE.as_secs()).await.unwrap();
+    tokens.remove_expired(now + GRACE).await.unwrap();
     assert_eq!(sealed().await, 0);
     service.stop().await;
 }
@@ -204,13 +207,16 @@ async fn logins_that_are_over_are_removed_and_no_others(backend: Backend) {
 
     let database = Database::open(&service.database_settings()).await.unwrap();
     let limit = Duration::from_secs(30 * 24 * 3600 - 1);
-    let end_of_the_first = service.clock.unix_seconds() + limit.as_secs();
+    let end_of_the_first = UnixSeconds::now(&service.clock) + limit;
     let tokens = RefreshTokens::new(database, GRACE);
     assert_eq!(
-        tokens.forget_expired(end_of_the_first - 1).await.unwrap(),
+        tokens
+            .remove_expired(end_of_the_first - Duration::from_secs(1))
+            .await
+            .unwrap(),
         0
     );
-    assert_eq!(tokens.forget_expired(end_of_the_first).await.unwrap(), 1);
+    assert_eq!(tokens.remove_expired(end_of_the_first).await.unwrap(), 1);
     let response = service.refresh(refresh_token(&later)).await;
     assert_eq!(response.status(), 200);
     service.stop().await;

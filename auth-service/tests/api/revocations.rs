@@ -6,7 +6,7 @@ use auth_service::{
     credentials::Username,
     refresh::{Beginning, RefreshTokens},
     revocations::Revocations,
-    storage::Database,
+    storage::{Database, UnixSeconds},
     users::{User, Users},
 };
 use serde_json::{Value, json};
@@ -274,7 +274,7 @@ fn beginning(user: &User) -> Beginning<'_> {
         user_id: &user.id,
         client_id: "statewise-login",
         login_at: user.issue_at,
-        expires_at: user.issue_at + 1_000,
+        expires_at: user.issue_at + Duration::from_secs(1_000),
     }
 }
 
@@ -285,10 +285,10 @@ async fn a_login_that_was_under_way_when_everything_ended_is_over(backend: Backe
     let users = Users::new(database.clone());
     let refresh_tokens = RefreshTokens::new(database.clone(), Duration::ZERO);
     let revocations = Revocations::new(database, Duration::from_secs(900));
-    let now = service.clock.unix_seconds();
+    let now = UnixSeconds::now(&service.clock);
     let ada = Username::parse("ada").unwrap();
     for everybody in [false, true] {
-        let user = users.find(&ada, now, None).await.unwrap().unwrap().user;
+        let user = users.by_name(&ada, now, None).await.unwrap().unwrap().user;
         // The end comes while the password is checked, which takes three seconds.
         if everybody {
             revocations.end_everything(now, None).await.unwrap();
@@ -300,12 +300,18 @@ async fn a_login_that_was_under_way_when_everything_ended_is_over(backend: Backe
         }
         let started = refresh_tokens.start(beginning(&user), None);
         let (_, token) = started.await.unwrap();
-        let grant = refresh_tokens.find(&token, now + 3, None).await.unwrap();
+        let grant = refresh_tokens
+            .find(&token, now + Duration::from_secs(3), None)
+            .await
+            .unwrap();
         assert!(grant.is_none(), "everybody: {everybody}");
-        let user = users.find(&ada, now, None).await.unwrap().unwrap().user;
+        let user = users.by_name(&ada, now, None).await.unwrap().unwrap().user;
         let started = refresh_tokens.start(beginning(&user), None);
         let (_, token) = started.await.unwrap();
-        let grant = refresh_tokens.find(&token, now + 3, None).await.unwrap();
+        let grant = refresh_tokens
+            .find(&token, now + Duration::from_secs(3), None)
+            .await
+            .unwrap();
         assert!(
             grant.is_some(),
             "one that begins afterwards is good: {everybody}"

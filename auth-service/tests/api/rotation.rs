@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use auth_service::{
     keys::{Algorithm, KeyRing, KeySource, Lifetimes, SealingKeys, SealingSource},
-    storage::Database,
+    storage::{Database, UnixSeconds},
 };
 use serde_json::{Value, json};
 
@@ -167,7 +167,7 @@ async fn services_that_start_together_on_an_empty_database_make_one_key(backend:
     };
     // The tables are there, and no key.
     empty(&service).await;
-    let now = service.clock.unix_seconds();
+    let now = UnixSeconds::now(&service.clock);
     let open = || KeyRing::open(&source, Algorithm::EdDsa, &database, now);
     let opened = tokio::join!(open(), open(), open(), open());
     let rings = [opened.0, opened.1, opened.2, opened.3];
@@ -191,7 +191,7 @@ async fn a_key_that_is_given_later_opens_what_the_file_sealed(backend: Backend) 
         sealing: given(&service),
         lifetimes: LIFETIMES,
     };
-    let now = service.clock.unix_seconds();
+    let now = UnixSeconds::now(&service.clock);
     let ring = KeyRing::open(&source, Algorithm::EdDsa, &database, now).await;
     let kids: Vec<_> = ring
         .unwrap()

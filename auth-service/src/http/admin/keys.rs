@@ -29,7 +29,7 @@ pub(crate) async fn rotate(
     tracing::info!(
         subject = %admin.user.id,
         kid = %next.kid,
-        signs_from = next.signs_from,
+        signs_from = next.signs_from.get(),
         "an administrator asked for the next signing key"
     );
     Ok(answer(HttpResponse::Accepted(), &shown(&next)))
@@ -40,8 +40,8 @@ fn shown(key: &KeyStatus) -> Value {
         "kid": key.kid,
         "alg": key.algorithm,
         "stage": key.stage.name(),
-        "created_at": key.created_at,
-        "signs_from": key.signs_from,
+        "created_at": key.created_at.get(),
+        "signs_from": key.signs_from.get(),
     })
 }
 

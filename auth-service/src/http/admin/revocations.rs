@@ -21,10 +21,10 @@ pub(crate) async fn revoke(
     let now = state.issuer.now();
     let revocations = &state.revocations;
     let entry = match kind.as_str() {
-        "token" => Some(revocations.end_token(&id, now, trace).await?),
+        "token" => Some(revocations.revoke_token(&id, now, trace).await?),
         "session" => revocations.end_login(&id, None, now, trace).await?,
         "user" => {
-            let user = match state.users.account(&id, now, trace).await? {
+            let user = match state.users.by_id(&id, now, trace).await? {
                 Some(account) => account.user.id,
                 None => find(&state, &id, trace).await?.user.id,
             };

@@ -103,9 +103,9 @@ pub(crate) async fn find(
     let username = Username::parse(username).map_err(|_| Error::NotFound)?;
     let found = state
         .users
-        .find(&username, state.issuer.now(), trace)
+        .by_name(&username, state.issuer.now(), trace)
         .await?;
-    found.map(Account::from).ok_or(Error::NotFound)
+    found.ok_or(Error::NotFound)
 }
 
 fn shown(account: &Account) -> Value {

@@ -24,7 +24,7 @@ pub(crate) async fn list(
     let now = state.issuer.now();
     let user = &caller.user.id;
     let logins = state.refresh_tokens.list(user, now, trace.as_ref()).await?;
-    let sessions = state.sessions.list(user, now, trace.as_ref()).await?;
+    let sessions = state.sessions.list(user, now.get(), trace.as_ref()).await?;
     let mut shown: Vec<Value> = logins
         .iter()
         .map(|login| token_login(login, &caller))
@@ -98,9 +98,9 @@ fn token_login(login: &Listed, caller: &SignedIn) -> Value {
         "id": login.family,
         "kind": "token",
         "client_id": login.client_id,
-        "created_at": login.created_at,
-        "last_seen": login.renewed_at,
-        "expires_at": login.expires_at,
+        "created_at": login.created_at.get(),
+        "last_seen": login.renewed_at.get(),
+        "expires_at": login.expires_at.get(),
         "current": login.family == caller.login,
     })
 }

@@ -28,7 +28,7 @@ use crate::{
         rate_limit, signed_in,
         state::State,
     },
-    limits::Standing,
+    limits::Remaining,
 };
 
 /// Shows the form.
@@ -60,7 +60,7 @@ pub(crate) async fn submit(
     let field = |name| request::given(&parameters, name).unwrap_or_default();
     let username = field("username");
     let presented = Presented::new(username, Secret::new(field("password").to_owned()));
-    let (outcome, standing) = logged_in(&request, &state, &authorization, presented).await;
+    let (outcome, remaining) = logged_in(&request, &state, &authorization, presented).await;
     state
         .metrics
         .login("code", password::outcome_name(&outcome));
@@ -71,7 +71,7 @@ pub(crate) async fn submit(
             authorization.state.as_deref(),
             &[("code", code.expose())],
         ),
-        Err(error) => again(&state, &authorization, username, &error, standing),
+        Err(error) => again(&state, &authorization, username, &error, remaining),
     }
 }
 
@@ -94,9 +94,9 @@ async fn logged_in(
     state: &State,
     authorization: &Authorization,
     presented: Presented,
-) -> (Result<Secret<String>, Error>, Option<Standing>) {
+) -> (Result<Secret<String>, Error>, Option<Remaining>) {
     let trace = trace_of(request);
-    let (user, standing) = password::check(request, state, presented, trace.as_ref()).await;
+    let (user, remaining) = password::check(request, state, presented, trace.as_ref()).await;
     let code = match user {
         Ok(user) => {
             let issued = state
@@ -106,7 +106,7 @@ async fn logged_in(
         }
         Err(error) => Err(error),
     };
-    (code, standing)
+    (code, remaining)
 }
 
 /// The form once more with what went wrong, under the status and the header fields that `POST
@@ -116,7 +116,7 @@ fn again(
     authorization: &Authorization,
     username: &str,
     error: &Error,
-    standing: Option<Standing>,
+    remaining: Option<Remaining>,
 ) -> HttpResponse {
     let answer = error.error_response();
     let mut response = form::response(authorization, username, Some(error));
@@ -126,13 +126,13 @@ fn again(
             response.headers_mut().insert(name, value.clone());
         }
     }
-    if let Some(standing) = standing {
-        rate_limit::add(response.headers_mut(), &state.limits, standing);
+    if let Some(remaining) = remaining {
+        rate_limit::add(response.headers_mut(), &state.limits, remaining);
     }
     response
 }
 
-/// RFC 6749 §4.1.2.1: who cannot be sent anywhere safely is told here, others at the client.
+/// RFC 6749 §4.1.2.1: at the client, unless the browser cannot be sent there safely.
 fn refuse(state: &State, refusal: Refusal) -> HttpResponse {
     match refusal {
         Refusal::Here(reason) => form::refused(StatusCode::BAD_REQUEST, reason),

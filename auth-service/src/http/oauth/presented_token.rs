@@ -33,7 +33,10 @@ pub(crate) async fn credential(
 ) -> Result<Option<Active>, Error> {
     // They cannot be confused: a signed token has dots.
     if let Some(id) = SessionId::parse(token) {
-        let session = state.sessions.read(&id, state.issuer.now(), trace).await?;
+        let session = state
+            .sessions
+            .read(&id, state.issuer.now().get(), trace)
+            .await?;
         return Ok(session.map(Active::Session));
     }
     let claims = match state.issuer.verify(token) {
@@ -60,7 +63,7 @@ pub(crate) async fn refresh(
         .map(Active::Refresh))
 }
 
-/// Whether an access token that was signed here was not taken back since, and its login goes on.
+/// Whether an access token that was signed here was not revoked since, and its login goes on.
 async fn lives(
     state: &State,
     claims: &AccessClaims,
@@ -76,7 +79,7 @@ async fn lives(
         return Ok(!ended);
     }
     // No login for tokens, so a session that was exchanged.
-    let now = state.issuer.now();
+    let now = state.issuer.now().get();
     let sessions = state.sessions.list(&claims.sub, now, trace).await?;
     Ok(sessions.iter().any(|session| session.record.sid == *login))
 }
@@ -91,7 +94,7 @@ impl Active {
                 username: Some(record.username),
                 roles: record.roles,
                 sid: Some(record.sid).filter(|sid| !sid.is_empty()),
-                ends_at: record.expires_at,
+                ends_at: Some(record.expires_at.into()),
                 issued_at: None,
             }),
             Self::Access(claims) => Some(Subject {
@@ -99,7 +102,7 @@ impl Active {
                 username: claims.preferred_username,
                 roles: claims.roles,
                 sid: claims.sid,
-                ends_at: claims.exp,
+                ends_at: Some(claims.exp.into()),
                 issued_at: None,
             }),
             Self::Refresh(_) => None,

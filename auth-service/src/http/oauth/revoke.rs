@@ -61,7 +61,10 @@ async fn revoke_opaque(
         return Ok(());
     }
     // Sessions are the login's, so another client ends none, and is told so.
-    let session = state.sessions.read(id, state.issuer.now(), trace).await?;
+    let session = state
+        .sessions
+        .read(id, state.issuer.now().get(), trace)
+        .await?;
     match session {
         Some(_) => Err(OAuthError::InvalidGrant.into()),
         None => Ok(()),

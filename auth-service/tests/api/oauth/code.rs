@@ -1,6 +1,9 @@
 //! The authorization endpoint and the code that it gives, with PKCE.
 
-use auth_service::{revocations::Revocations, storage::Database};
+use auth_service::{
+    revocations::Revocations,
+    storage::{Database, UnixSeconds},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{RequestBuilder, Response, redirect::Policy};
 use serde_json::{Value, json};
@@ -277,7 +280,7 @@ async fn a_code_that_is_used_twice_ends_a_login_that_was_spared_before(backend: 
     let claims = service.claims(text(&tokens, "access_token")).await;
     let database = Database::open(&service.database_settings()).await.unwrap();
     let revocations = Revocations::new(database, std::time::Duration::from_secs(900));
-    let now = service.clock.unix_seconds();
+    let now = UnixSeconds::now(&service.clock);
     let others = revocations.end_others(&claims.sub, claims.sid.as_deref(), now, None);
     assert!(others.await.unwrap().is_some());
     let renewed = service

@@ -15,6 +15,7 @@ use crate::{
         state::State,
     },
     issuer::Subject,
+    storage::UnixSeconds,
 };
 
 /// The only type that comes in and goes out, RFC 8693 §3: a session id is an access token too,
@@ -43,8 +44,8 @@ pub(super) async fn answer(
     Ok(respond(&token, &[("issued_token_type", ACCESS_TOKEN)]))
 }
 
-fn is_over(subject: &Subject, now: u64) -> bool {
-    subject.ends_at <= now
+fn is_over(subject: &Subject, now: UnixSeconds) -> bool {
+    subject.ends_at.is_some_and(|end| end <= now)
 }
 
 /// What is asked for.

@@ -1,4 +1,4 @@
-//! From a row to its effect: sessions in Redis are ended, replicas are told.
+//! From a row to its effect: sessions in Redis are ended, and replicas get the entry.
 
 use shared::{
     revocation::{Entry, Feed, Publication, Revoked},
@@ -7,14 +7,14 @@ use shared::{
 };
 
 use super::Revocations;
-use crate::storage::DatabaseError;
+use crate::storage::{DatabaseError, UnixSeconds};
 
 /// How far an end has come when its caller is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Push {
-    /// Sessions have ended and every replica that follows is being told.
+    /// Sessions have ended, and every replica that follows the feed gets the entry.
     Published,
-    /// It is in the database and will be carried out as soon as Redis can be reached.
+    /// It is in the database and will be published as soon as Redis can be reached.
     Pending,
 }
 
@@ -26,9 +26,9 @@ impl Push {
     }
 }
 
-/// Why an entry was not carried out.
+/// Why an entry was not published.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotNow {
+pub(super) enum PublishError {
     #[error(transparent)]
     Redis(#[from] StoreError),
     #[error(transparent)]
@@ -38,15 +38,15 @@ pub(super) enum NotNow {
 }
 
 impl Revocations {
-    /// Carries an entry out now if that is possible, and leaves it to the keeper otherwise.
+    /// Publishes an entry now if that is possible, and leaves it to the reconciler otherwise.
     pub async fn push(
         &self,
         entry: &Entry,
         sessions: &SessionStore,
-        now: u64,
+        now: UnixSeconds,
         trace: Option<&TraceHandle>,
     ) -> Push {
-        match self.carry_out(entry, sessions, now, trace).await {
+        match self.publish(entry, sessions, now, trace).await {
             Ok(()) => Push::Published,
             Err(reason) => {
                 tracing::warn!(%reason, kind = entry.revoked.kind(), "a revocation is pending");
@@ -57,13 +57,13 @@ impl Revocations {
     }
 
     /// Brings Redis to what the database says, as far as one entry goes.
-    pub(super) async fn carry_out(
+    pub(super) async fn publish(
         &self,
         entry: &Entry,
         sessions: &SessionStore,
-        now: u64,
+        now: UnixSeconds,
         trace: Option<&TraceHandle>,
-    ) -> Result<(), NotNow> {
+    ) -> Result<(), PublishError> {
         match &entry.revoked {
             Revoked::Token { .. } => {}
             Revoked::Session { id } => {
@@ -78,38 +78,38 @@ impl Revocations {
         }
         let feed = Feed::beside(sessions);
         match feed
-            .publish(std::slice::from_ref(entry), now, trace)
+            .publish(std::slice::from_ref(entry), now.get(), trace)
             .await?
         {
             Publication::Published(_) => {}
-            Publication::NoFeed => return Err(NotNow::NoFeed),
+            Publication::NoFeed => return Err(PublishError::NoFeed),
         }
-        // Everybody knows; without the mark it is done once more, which changes nothing.
-        if let Err(error) = self.published(entry, trace).await {
+        // Without the mark it is published once more, which changes nothing.
+        if let Err(error) = self.mark_published(entry, trace).await {
             tracing::warn!(%error, "a revocation that was published is not marked");
         }
         Ok(())
     }
 
-    /// The database tells what happened to the user last, so an entry that is carried out late
-    /// brings back nothing.
+    /// By what the database says of the user now, so that an entry that is published late undoes
+    /// nothing.
     async fn align_sessions(
         &self,
         user: &str,
         sessions: &SessionStore,
         trace: Option<&TraceHandle>,
-    ) -> Result<(), NotNow> {
-        let Some(standing) = self.standing(user, trace).await? else {
+    ) -> Result<(), PublishError> {
+        let Some(state) = self.user_state(user, trace).await? else {
             return Ok(());
         };
-        if standing.logins_ended_at > 0 {
-            let spared = standing.spared.as_deref();
+        if state.logins_ended_at > UnixSeconds::default() {
+            let spared = state.spared.as_deref();
             sessions
-                .end_all(user, spared, standing.logins_ended_at, trace)
+                .end_all(user, spared, state.logins_ended_at.get(), trace)
                 .await?;
         }
         sessions
-            .set_roles(user, &standing.roles, standing.valid_after, trace)
+            .set_roles(user, &state.roles, state.valid_after.get(), trace)
             .await?;
         Ok(())
     }
