@@ -3,14 +3,17 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`routes`] | the only list of routes |
-//! | [`state`], [`error`] | what handlers work with; the one mapping from errors to answers |
+//! | [`state`], [`error`], [`answer`] | what handlers work with; the one mapping from errors to answers; answers of JSON |
+//! | [`body`], [`ending`], [`cookie`], [`rate_limit`] | what several handlers read and write |
 //! | [`oauth`] | the endpoints of OAuth 2.0 |
 //! | [`login`] | what a user does for themselves: register, log in and out, end logins |
 //! | [`admin`] | what an administrator does: users, revocations, signing keys |
 //! | [`password`], [`signed_in`] | who calls: by name and password, by a credential of an earlier login |
 //! | [`page`], [`html`] | pages for people |
+//! | [`openapi`] | the description of all of it |
 
 mod admin;
+mod answer;
 mod body;
 mod client_address;
 mod cookie;

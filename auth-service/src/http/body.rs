@@ -1,10 +1,29 @@
-//! JSON bodies, read so that every fault is told at once and no value is ever repeated: a password
-//! may stand in the wrong place.
+//! JSON bodies, read so that every fault is reported at once and no value is ever repeated: a
+//! password may be in the wrong place.
 
 use serde_json::{Map, Value};
 use shared::config::Secret;
+use utoipa::IntoResponses;
 
 use super::error::Error;
+
+/// What a route that reads JSON may answer besides its own.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "described and never made")]
+pub(super) enum JsonRefusals {
+    /// The body is not what this path takes: every fault of it
+    #[response(status = 400)]
+    Faulty,
+    /// The body is too large
+    #[response(status = 413)]
+    TooLarge,
+    /// The body is not JSON
+    #[response(status = 415)]
+    NotJson,
+    /// Something needed to answer did not answer
+    #[response(status = 503)]
+    Unavailable,
+}
 
 /// The members of a body, and what is wrong with them so far.
 pub(super) struct Body {
@@ -24,7 +43,7 @@ impl Body {
         }
     }
 
-    /// Takes a member that must be text. After a fault it is empty.
+    /// Takes a member that must be text.
     pub(super) fn text(&mut self, name: &str) -> Option<Secret<String>> {
         match self.members.remove(name) {
             Some(Value::String(text)) => return Some(Secret::new(text)),

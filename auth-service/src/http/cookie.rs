@@ -1,6 +1,9 @@
 //! The session cookie. Set and expired with the same attributes, or browsers keep the old one.
 
-use actix_web::cookie::{Cookie, SameSite, time::Duration};
+use actix_web::{
+    HttpResponse,
+    cookie::{Cookie, SameSite, time::Duration},
+};
 use shared::session::SessionId;
 
 /// The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain`
@@ -16,6 +19,12 @@ pub(super) fn set(id: &SessionId, seconds: u64) -> Cookie<'static> {
 /// The cookie that makes a browser forget the session.
 pub(super) fn expire() -> Cookie<'static> {
     build(String::new(), Duration::ZERO)
+}
+
+/// Adds a cookie to an answer.
+pub(super) fn add(response: &mut HttpResponse, cookie: Cookie<'_>) {
+    // A name and value that were built from constants always fit into a header.
+    let _ = response.add_cookie(&cookie);
 }
 
 fn build(value: String, max_age: Duration) -> Cookie<'static> {

@@ -1,46 +1,71 @@
 //! Ending what a credential belongs to, and saying how far that has come.
 
-use actix_web::{HttpResponse, HttpResponseBuilder, http::header};
-use serde_json::Value;
+use actix_web::{HttpResponse, http::StatusCode};
+use serde::Serialize;
 use shared::{
     revocation::{Entry, Feed, Revoked},
     session::{SessionId, SessionRecord},
     telemetry::trace::TraceHandle,
     token::AccessClaims,
 };
+use utoipa::{IntoResponses, ToSchema};
 
-use super::{error::Error, state::State};
+use super::{answer, error::Error, state::State};
 use crate::revocations::{Push, remembered_for};
 
+/// What a route that ends logins answers.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "described and never made")]
+pub(super) enum EndAnswers {
+    /// It is over and published to replicas that follow revocations
+    #[response(status = 200)]
+    Published(EndedLogins),
+    /// It is in the database, and published when Redis can be reached
+    #[response(status = 202)]
+    Pending(EndedLogins),
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct EndedLogins {
+    pub(super) ended: EndedKind,
+    pub(super) revocation: Push,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum EndedKind {
+    Token,
+    Session,
+    Others,
+    User,
+    All,
+}
+
 /// Ends a session. What it was, or `None` when there was none.
-pub(crate) async fn session(
+pub(super) async fn session(
     state: &State,
     id: &SessionId,
     trace: Option<&TraceHandle>,
 ) -> Result<Option<SessionRecord>, Error> {
     let record = state.sessions.end(id, trace).await?;
-    if let Some(record) = &record {
-        revoke_exchanged(state, record, trace).await;
-    }
+    revoke_exchanged(state, record.as_ref(), trace).await;
     Ok(record)
 }
 
 /// Ends a session of a user by its public id. Whether there was one.
-pub(crate) async fn session_by_name(
+pub(super) async fn session_by_name(
     state: &State,
     user: &str,
     sid: &str,
     trace: Option<&TraceHandle>,
 ) -> Result<bool, Error> {
     let record = state.sessions.end_sid(user, sid, trace).await?;
-    if let Some(record) = &record {
-        revoke_exchanged(state, record, trace).await;
-    }
+    revoke_exchanged(state, record.as_ref(), trace).await;
     Ok(record.is_some())
 }
 
 /// Ends a login for tokens.
-pub(crate) async fn login(
+pub(super) async fn login(
     state: &State,
     login: &str,
     trace: Option<&TraceHandle>,
@@ -54,21 +79,18 @@ pub(crate) async fn login(
 }
 
 /// Ends one access token; its login goes on.
-pub(crate) async fn token(
+pub(super) async fn token(
     state: &State,
     claims: &AccessClaims,
     trace: Option<&TraceHandle>,
 ) -> Result<Push, Error> {
     let now = state.issuer.now();
-    let entry = state
-        .revocations
-        .revoke_token(&claims.jti, now, trace)
-        .await?;
-    Ok(push(state, &entry, trace).await)
+    let revoked = state.revocations.revoke_token(&claims.jti, now, trace);
+    Ok(push(state, &revoked.await?, trace).await)
 }
 
 /// Publishes what is in the database.
-pub(crate) async fn push(state: &State, entry: &Entry, trace: Option<&TraceHandle>) -> Push {
+pub(super) async fn push(state: &State, entry: &Entry, trace: Option<&TraceHandle>) -> Push {
     let now = state.issuer.now();
     state
         .revocations
@@ -76,29 +98,31 @@ pub(crate) async fn push(state: &State, entry: &Entry, trace: Option<&TraceHandl
         .await
 }
 
-/// The answer to an end: with what else there is to say, and how far it has come.
-pub(super) fn answer(push: Push, mut body: Value) -> HttpResponse {
-    let mut response: HttpResponseBuilder = match push {
-        Push::Published => HttpResponse::Ok(),
-        Push::Pending => HttpResponse::Accepted(),
+/// The answer to an end that has come so far: 200 when it is published, 202 when it will be.
+pub(super) fn answer(push: Push, body: &impl Serialize) -> HttpResponse {
+    let status = match push {
+        Push::Published => StatusCode::OK,
+        Push::Pending => StatusCode::ACCEPTED,
     };
-    body["revocation"] = match push {
-        Push::Published => "published",
-        Push::Pending => "pending",
-    }
-    .into();
-    response
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(body)
+    answer::json(status, body)
+}
+
+/// The same, of logins.
+pub(super) fn ended(ended: EndedKind, revocation: Push) -> HttpResponse {
+    answer(revocation, &EndedLogins { ended, revocation })
 }
 
 /// Tokens of a few seconds may have been issued for the session. They are revoked where the feed is
 /// followed; elsewhere, and when Redis does not answer, they end by themselves soon. That is not
 /// worth a write to the database at each logout.
-async fn revoke_exchanged(state: &State, record: &SessionRecord, trace: Option<&TraceHandle>) {
-    if record.sid.is_empty() {
+async fn revoke_exchanged(
+    state: &State,
+    record: Option<&SessionRecord>,
+    trace: Option<&TraceHandle>,
+) {
+    let Some(record) = record.filter(|record| !record.sid.is_empty()) else {
         return;
-    }
+    };
     let now = state.issuer.now();
     let entry = Entry {
         revoked: Revoked::Session {

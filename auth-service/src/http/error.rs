@@ -1,9 +1,17 @@
-//! From what happened inside to what a caller sees: the only place that knows status codes.
+//! From what happened inside to what a caller sees: the one mapping from errors to answers.
 
-use actix_web::{HttpResponse, ResponseError, http::StatusCode};
-use serde_json::json;
+mod oauth;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, HeaderValue},
+    },
+};
 use shared::{problem::Problem, session::StoreError};
 
+pub(crate) use self::oauth::{OAuthError, OAuthRefusal};
 use crate::{
     issuer::{IssueError, VerifyError},
     keys::{KeyError, KeysUnknown, RotationError},
@@ -87,64 +95,14 @@ pub(crate) enum Error {
     Keys(KeyError),
 }
 
-/// The registered error codes that the endpoints of OAuth answer with (RFC 6749 §5.2, and
-/// RFC 8693 §2.2.2 for the last).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum OAuthError {
-    /// A parameter is missing, repeated or of the wrong form.
-    #[error("{0}")]
-    InvalidRequest(&'static str),
-    /// The client did not prove who it is.
-    #[error("the client is unknown or did not authenticate")]
-    InvalidClient,
-    /// The client is known and may not do this.
-    #[error("the client may not do this")]
-    UnauthorizedClient,
-    /// The code or token is unknown, over, spent, revoked or another client's.
-    #[error("the code or token is not valid, or it is another client's")]
-    InvalidGrant,
-    /// There are no scopes here.
-    #[error("there are no scopes here: leave scope out")]
-    InvalidScope,
-    /// No token is issued for this audience or resource.
-    #[error("no token is issued for this audience or resource")]
-    InvalidTarget,
-    /// Another grant than those of the metadata.
-    #[error("the grant types are those of the authorization server metadata")]
-    UnsupportedGrantType,
-}
-
-impl OAuthError {
-    fn code(self) -> &'static str {
+impl Error {
+    fn answer(&self) -> HttpResponse {
         match self {
-            Self::InvalidRequest(_) => "invalid_request",
-            Self::InvalidClient => "invalid_client",
-            Self::UnauthorizedClient => "unauthorized_client",
-            Self::InvalidGrant => "invalid_grant",
-            Self::InvalidScope => "invalid_scope",
-            Self::InvalidTarget => "invalid_target",
-            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::OAuth(error) => error.response(),
+            error => error.problem().error_response(),
         }
     }
 
-    /// 401 asks for authentication and names the way (RFC 6749 §5.2, RFC 9110 §15.5.2).
-    fn response(self) -> HttpResponse {
-        let mut response = match self {
-            Self::InvalidClient => {
-                let mut response = HttpResponse::Unauthorized();
-                response.insert_header(("www-authenticate", "Basic realm=\"statewise\""));
-                response
-            }
-            _ => HttpResponse::BadRequest(),
-        };
-        response.json(json!({
-            "error": self.code(),
-            "error_description": self.to_string(),
-        }))
-    }
-}
-
-impl Error {
     fn problem(&self) -> Problem {
         match self {
             Self::Faulty(faults) => {
@@ -196,14 +154,6 @@ impl Error {
                 "login-overtaken",
                 "All logins were ended while this one was under way",
             ),
-            Self::OAuth(error) => {
-                let status = if *error == OAuthError::InvalidClient {
-                    401
-                } else {
-                    400
-                };
-                Problem::new(status, error.code(), "The request to OAuth was refused")
-            }
             Self::Database(_) => Problem::unavailable(
                 "user-store-unavailable",
                 "Users cannot be read or written now",
@@ -227,32 +177,30 @@ impl Error {
                 "keys-are-given",
                 "The keys are those of AUTH_SIGNING_KEY_FILES, which are not rotated here",
             ),
-            Self::Hash(HashError::Failed(_)) | Self::Issue(_) | Self::Seal | Self::Keys(_) => {
-                Problem::internal()
-            }
+            Self::Hash(HashError::Failed(_))
+            | Self::Issue(_)
+            | Self::Seal
+            | Self::Keys(_)
+            | Self::OAuth(_) => Problem::internal(),
         }
     }
 }
 
 impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
-        self.problem().status_code()
+        self.answer().status()
     }
 
     fn error_response(&self) -> HttpResponse {
-        let problem = self.problem();
+        let mut response = self.answer();
         // Once, at the edge: a caller's fault is no event of ours.
-        if problem.status >= 500 {
-            tracing::warn!(error = %self, status = problem.status, "a request was not answered");
+        if response.status().is_server_error() {
+            let status = response.status().as_u16();
+            tracing::warn!(error = %self, status, "a request was not answered");
         }
-        let mut response = match self {
-            Self::OAuth(error) => error.response(),
-            _ => problem.error_response(),
-        };
-        response.headers_mut().insert(
-            actix_web::http::header::CACHE_CONTROL,
-            actix_web::http::header::HeaderValue::from_static("no-store"),
-        );
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
 }

@@ -6,6 +6,8 @@ use actix_web::{
 };
 use maud::{DOCTYPE, Markup, html};
 
+/// What a page is.
+pub(super) const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 /// The style of every page; a file of its own, so that the policy need allow nothing inline.
 pub(crate) const STYLE_PATH: &str = "/page.css";
 
@@ -32,7 +34,7 @@ pub(super) fn response(status: StatusCode, more: &str, body: Markup) -> HttpResp
         "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'{more}"
     );
     HttpResponse::build(status)
-        .content_type("text/html; charset=utf-8")
+        .content_type(CONTENT_TYPE)
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::CONTENT_SECURITY_POLICY, policy))
         .insert_header((header::X_FRAME_OPTIONS, "DENY"))

@@ -5,58 +5,110 @@ pub(crate) mod logout;
 pub(crate) mod register;
 pub(crate) mod sessions;
 
-use actix_web::{HttpRequest, HttpResponse, ResponseError, http::header, web};
-use serde_json::{Value, json};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode, web};
+use serde::Serialize;
+use serde_json::Value;
 use shared::{
+    config::Secret,
     server::trace_of,
     session::{Creation, SessionId, SessionRecord},
     telemetry::trace::TraceHandle,
 };
+use utoipa::ToSchema;
 
 use super::{
-    body::Body,
+    answer,
+    body::{Body, JsonRefusals},
     cookie, ending,
     error::Error,
-    oauth::token::login_response,
+    oauth::token::TokenAnswer,
     password::{self, Presented},
     rate_limit, signed_in,
     state::State,
 };
 use crate::{clients::CLIENT_ID, refresh::Beginning, users::User};
 
-/// What a caller wants for the password.
-#[derive(Clone, Copy, Debug)]
-enum Credential {
+#[derive(ToSchema)]
+struct Login {
+    #[schema(value_type = String)]
+    username: Secret<String>,
+    #[schema(value_type = String)]
+    password: Secret<String>,
+    credential: Wanted,
+}
+
+/// What a login is to give.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum Wanted {
     Token,
     Session,
 }
 
-struct Login {
-    presented: Presented,
-    credential: Credential,
+/// What a login gives, as it was asked for.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum LoggedIn {
+    Token(TokenAnswer),
+    Session(SessionAnswer),
 }
 
+/// A session; browsers get the id as the cookie `__Host-sid` too.
+#[derive(Serialize, ToSchema)]
+struct SessionAnswer {
+    #[schema(pattern = "^[A-Za-z0-9_-]{43}$")]
+    session_id: String,
+    /// Seconds to the absolute limit.
+    #[schema(minimum = 0)]
+    expires_in: u64,
+}
+
+/// A password for a token or a session.
+#[utoipa::path(
+    post,
+    path = "/login",
+    request_body = Login,
+    responses(
+        JsonRefusals,
+        (
+            status = 200,
+            description = "What was asked for",
+            body = LoggedIn,
+            headers(
+                ("set-cookie", description = "Only for a session: its id, as __Host-sid"),
+                ("ratelimit-policy", description = "The budgets of failures"),
+                ("ratelimit", description = "How the budget of the account at this address stands"),
+            )
+        ),
+        (status = 401, description = "The username or the password is wrong"),
+        (
+            status = 429,
+            description = "Too many logins have failed",
+            headers(
+                ("ratelimit-policy", description = "The budgets, draft-ietf-httpapi-ratelimit-headers"),
+                ("ratelimit", description = "How the empty one stands"),
+            )
+        ),
+    )
+)]
 pub(crate) async fn login(
     request: HttpRequest,
     state: web::Data<State>,
     json: web::Json<Value>,
 ) -> Result<HttpResponse, Error> {
-    let Login {
-        presented,
-        credential,
-    } = read(json.into_inner())?;
+    let login = Login::read(json.into_inner())?;
+    let presented = Presented::new(login.username.expose(), login.password);
     let trace = trace_of(&request);
-    let (user, remaining) = password::check(&request, &state, presented, trace.as_ref()).await;
-    let outcome = match user {
-        Ok(user) => match credential {
-            Credential::Token => give_token(&state, &user, trace.as_ref()).await,
-            Credential::Session => give_session(&state, &user, &request, trace.as_ref()).await,
-        },
-        Err(error) => Err(error),
+    let trace = trace.as_ref();
+    let (user, remaining) = password::check(&request, &state, presented, trace).await;
+    let outcome = match (user, login.credential) {
+        (Ok(user), Wanted::Token) => give_token(&state, &user, trace).await,
+        (Ok(user), Wanted::Session) => give_session(&state, &user, &request, trace).await,
+        (Err(error), _) => Err(error),
     };
     state
         .metrics
-        .login(credential.name(), password::outcome_name(&outcome));
+        .login(login.credential.name(), password::outcome_name(&outcome));
     let mut response = outcome.unwrap_or_else(|error| error.error_response());
     if let Some(remaining) = remaining {
         rate_limit::add(response.headers_mut(), &state.limits, remaining);
@@ -64,7 +116,7 @@ pub(crate) async fn login(
     Ok(response)
 }
 
-impl Credential {
+impl Wanted {
     fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
@@ -73,26 +125,26 @@ impl Credential {
     }
 }
 
-fn read(json: Value) -> Result<Login, Error> {
-    let mut body = Body::new(json)?;
-    let username = body.text("username");
-    let password = body.text("password");
-    let credential = body.text("credential").and_then(|text| {
-        let credential = match text.expose().as_str() {
-            "token" => Ok(Credential::Token),
-            "session" => Ok(Credential::Session),
-            _ => Err(vec!["must be token or session"]),
-        };
-        body.check("credential", credential)
-    });
-    let read = username
-        .zip(password)
-        .zip(credential)
-        .map(|((username, password), credential)| Login {
-            presented: Presented::new(username.expose(), password),
-            credential,
+impl Login {
+    fn read(json: Value) -> Result<Self, Error> {
+        let mut body = Body::new(json)?;
+        let username = body.text("username");
+        let password = body.text("password");
+        let credential = body.text("credential").and_then(|text| {
+            let credential = match text.expose().as_str() {
+                "token" => Ok(Wanted::Token),
+                "session" => Ok(Wanted::Session),
+                _ => Err(vec!["must be token or session"]),
+            };
+            body.check("credential", credential)
         });
-    body.finish(read)
+        let read = username.zip(password).zip(credential);
+        body.finish(read.map(|((username, password), credential)| Self {
+            username,
+            password,
+            credential,
+        }))
+    }
 }
 
 async fn give_token(
@@ -100,22 +152,19 @@ async fn give_token(
     user: &User,
     trace: Option<&TraceHandle>,
 ) -> Result<HttpResponse, Error> {
-    let limit = state.issuer.refresh_limit();
-    let (login, refresh_token) = state
-        .refresh_tokens
-        .start(
-            Beginning {
-                user_id: &user.id,
-                client_id: CLIENT_ID,
-                login_at: user.issue_at,
-                expires_at: limit,
-            },
-            trace,
-        )
-        .await?;
-    let token = state.issuer.access_token(user, CLIENT_ID, &login, limit)?;
+    let beginning = Beginning {
+        user_id: &user.id,
+        client_id: CLIENT_ID,
+        login_at: user.issue_at,
+        expires_at: state.issuer.refresh_limit(),
+    };
+    let (login, refresh_token) = state.refresh_tokens.start(beginning, trace).await?;
+    let token = state
+        .issuer
+        .access_token(user, CLIENT_ID, &login, beginning.expires_at)?;
     state.metrics.token_issued("login");
-    Ok(login_response(&token, &refresh_token))
+    let answer = TokenAnswer::renewable(&token, &refresh_token);
+    Ok(answer::json(StatusCode::OK, &LoggedIn::Token(answer)))
 }
 
 async fn give_session(
@@ -127,10 +176,13 @@ async fn give_session(
     let (id, record) = begin_session(state, user, trace).await?;
     end_previous(state, request, trace).await;
     let expires_in = record.expires_at - record.created_at;
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .cookie(cookie::set(&id, expires_in))
-        .json(json!({ "session_id": id.expose(), "expires_in": expires_in })))
+    let answer = LoggedIn::Session(SessionAnswer {
+        session_id: id.expose().to_owned(),
+        expires_in,
+    });
+    let mut response = answer::json(StatusCode::OK, &answer);
+    cookie::add(&mut response, cookie::set(&id, expires_in));
+    Ok(response)
 }
 
 /// Writes a session. When all logins of the user were ended since the user was read, the user is
@@ -160,7 +212,7 @@ async fn begin_session(
 /// nobody could end it later.
 async fn end_previous(state: &State, request: &HttpRequest, trace: Option<&TraceHandle>) {
     // Another site may not end it.
-    if signed_in::foreign(request) {
+    if signed_in::is_foreign(request) {
         return;
     }
     let previous = request
@@ -169,7 +221,7 @@ async fn end_previous(state: &State, request: &HttpRequest, trace: Option<&Trace
     if let Some(previous) = previous
         && let Err(error) = ending::session(state, &previous, trace).await
     {
-        // The login itself stands; the old session has its limits.
+        // The login itself is good; the old session has its limits.
         tracing::warn!(%error, "the session before a login was not ended");
     }
 }

@@ -8,9 +8,19 @@ use actix_web::{
 use maud::html;
 
 use super::html;
+use crate::clients::PAGE_PATH;
 
 pub(crate) const SCRIPT_PATH: &str = "/page.js";
 
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// A page that logs in by a code with PKCE.
+#[utoipa::path(
+    get,
+    path = PAGE_PATH,
+    responses((status = 200, description = "The page", content_type = html::CONTENT_TYPE))
+)]
 pub(crate) async fn page() -> HttpResponse {
     let content = html! {
         p {
@@ -40,15 +50,26 @@ pub(crate) async fn page() -> HttpResponse {
     )
 }
 
+/// Its script.
+#[utoipa::path(
+    get,
+    path = SCRIPT_PATH,
+    operation_id = "pageScript",
+    responses((status = 200, description = "The script", content_type = SCRIPT))
+)]
 pub(crate) async fn script() -> HttpResponse {
-    file(
-        "text/javascript; charset=utf-8",
-        include_str!("page/page.js"),
-    )
+    file(SCRIPT, include_str!("page/page.js"))
 }
 
+/// The style of every page.
+#[utoipa::path(
+    get,
+    path = html::STYLE_PATH,
+    operation_id = "pageStyle",
+    responses((status = 200, description = "The style sheet", content_type = STYLE))
+)]
 pub(crate) async fn style() -> HttpResponse {
-    file("text/css; charset=utf-8", include_str!("page/page.css"))
+    file(STYLE, include_str!("page/page.css"))
 }
 
 fn file(content_type: &'static str, body: &'static str) -> HttpResponse {

@@ -8,7 +8,7 @@ use crate::clients::PAGE_PATH;
 
 /// Adds the routes of the auth-service.
 pub(crate) fn configure(routes: &mut ServiceConfig, state: State) {
-    describe(routes, openapi::document().to_json());
+    describe(routes, openapi::document());
     routes
         .app_data(web::Data::new(state))
         .app_data(oauth::form::form_config())

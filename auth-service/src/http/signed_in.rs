@@ -16,12 +16,46 @@ use shared::{
     session::SessionId,
     telemetry::trace::TraceHandle,
 };
+use utoipa::IntoResponses;
 
 use super::{cookie, error::Error, state::State};
 use crate::{clients::CLIENT_ID, users::User};
 
 /// The role of administrators.
 pub(super) const ADMIN: &str = "admin";
+
+/// What a route of a user's own logins may answer besides its own.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "described and never made")]
+pub(super) enum UserRefusals {
+    /// More than one credential is presented
+    #[response(status = 400)]
+    Ambiguous,
+    /// There is no credential, or it is not valid
+    #[response(status = 401)]
+    InvalidCredential,
+    /// The cookie was sent on behalf of another site
+    #[response(status = 403)]
+    CrossSite,
+    /// Something needed to answer did not answer
+    #[response(status = 503)]
+    Unavailable,
+}
+
+/// What a route of administrators may answer besides its own.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "described and never made")]
+pub(super) enum AdminRefusals {
+    /// There is no credential, or it is not valid
+    #[response(status = 401)]
+    InvalidCredential,
+    /// The caller is no administrator
+    #[response(status = 403)]
+    NotAllowed,
+    /// Something needed to answer did not answer
+    #[response(status = 503)]
+    Unavailable,
+}
 
 /// What a caller can present. A session id and a token cannot be confused: a token has dots.
 pub(super) enum Presented {
@@ -116,7 +150,7 @@ pub(super) fn presented(request: &HttpRequest) -> Result<Presented, Error> {
     let cookie = credential::cookie(all(header::COOKIE), cookie::NAME)
         .map_err(|Ambiguous| Error::Ambiguous)?
         .ok_or(Error::NoCredential)?;
-    if changes(request.method()) && foreign(request) {
+    if changes(request.method()) && is_foreign(request) {
         return Err(Error::CrossSite);
     }
     SessionId::parse(cookie)
@@ -131,7 +165,7 @@ fn changes(method: &Method) -> bool {
 
 /// Whether a browser says that another site made the request (Fetch Metadata §2.3). `SameSite=Lax`
 /// keeps the cookie from other sites, but not from other hosts of the same one.
-pub(super) fn foreign(request: &HttpRequest) -> bool {
+pub(super) fn is_foreign(request: &HttpRequest) -> bool {
     request
         .headers()
         .get_all("sec-fetch-site")

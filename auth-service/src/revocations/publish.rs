@@ -1,16 +1,19 @@
 //! From a row to its effect: sessions in Redis are ended, and replicas get the entry.
 
+use serde::Serialize;
 use shared::{
     revocation::{Entry, Feed, Publication, Revoked},
     session::{SessionStore, StoreError},
     telemetry::trace::TraceHandle,
 };
+use utoipa::ToSchema;
 
 use super::Revocations;
 use crate::storage::{DatabaseError, UnixSeconds};
 
-/// How far an end has come when its caller is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far an end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Push {
     /// Sessions have ended, and every replica that follows the feed gets the entry.
     Published,

@@ -1,52 +1,91 @@
 //! `GET /keys` and `POST /keys/rotate`: what an administrator sees and asks of the signing keys.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use serde_json::{Value, json};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use serde::Serialize;
 use shared::server::trace_of;
+use utoipa::ToSchema;
 
 use crate::{
-    http::{error::Error, signed_in::SignedIn, state::State},
+    http::{
+        answer,
+        error::Error,
+        signed_in::{AdminRefusals, SignedIn},
+        state::State,
+    },
     keys::KeyStatus,
 };
 
+/// The signing keys, as their administrator sees them.
+#[derive(Serialize, ToSchema)]
+struct SigningKeys {
+    keys: Vec<SigningKey>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct SigningKey {
+    kid: String,
+    alg: &'static str,
+    /// Announced, signing, or retired and still published.
+    stage: &'static str,
+    /// Unix seconds.
+    created_at: u64,
+    /// Unix seconds.
+    signs_from: u64,
+}
+
+/// The signing keys and their stages.
+#[utoipa::path(
+    get,
+    path = "/keys",
+    operation_id = "signingKeys",
+    security(("bearer" = []), ("session" = [])),
+    responses(AdminRefusals, (status = 200, description = "The keys", body = SigningKeys))
+)]
 pub(crate) async fn list(
     request: HttpRequest,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     SignedIn::admin(&request, &state, trace_of(&request).as_ref()).await?;
     let keys = state.issuer.keys().statuses(state.issuer.now());
-    let keys: Vec<Value> = keys.iter().map(shown).collect();
-    Ok(answer(HttpResponse::Ok(), &json!({ "keys": keys })))
+    let keys = keys.into_iter().map(SigningKey::from).collect();
+    Ok(answer::json(StatusCode::OK, &SigningKeys { keys }))
 }
 
-/// 202: the key is announced now and signs later; the answer says when.
+/// Announces the next signing key.
+#[utoipa::path(
+    post,
+    path = "/keys/rotate",
+    operation_id = "rotateKey",
+    security(("bearer" = []), ("session" = [])),
+    responses(
+        AdminRefusals,
+        (status = 202, description = "It signs from the time in the answer", body = SigningKey),
+    )
+)]
 pub(crate) async fn rotate(
     request: HttpRequest,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let admin = SignedIn::admin(&request, &state, trace_of(&request).as_ref()).await?;
     let next = state.issuer.keys().rotate(state.issuer.now()).await?;
+    let next = SigningKey::from(next);
     tracing::info!(
         subject = %admin.user.id,
         kid = %next.kid,
-        signs_from = next.signs_from.get(),
+        signs_from = next.signs_from,
         "an administrator asked for the next signing key"
     );
-    Ok(answer(HttpResponse::Accepted(), &shown(&next)))
+    Ok(answer::json(StatusCode::ACCEPTED, &next))
 }
 
-fn shown(key: &KeyStatus) -> Value {
-    json!({
-        "kid": key.kid,
-        "alg": key.algorithm,
-        "stage": key.stage.name(),
-        "created_at": key.created_at.get(),
-        "signs_from": key.signs_from.get(),
-    })
-}
-
-fn answer(mut response: actix_web::HttpResponseBuilder, body: &Value) -> HttpResponse {
-    response
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(body)
+impl From<KeyStatus> for SigningKey {
+    fn from(key: KeyStatus) -> Self {
+        Self {
+            kid: key.kid,
+            alg: key.algorithm,
+            stage: key.stage.name(),
+            created_at: key.created_at.get(),
+            signs_from: key.signs_from.get(),
+        }
+    }
 }

@@ -1,14 +1,52 @@
 //! `POST /revocations`: an administrator ends a token, a login, all of a user or everything.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::{server::trace_of, session::SessionId};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr, Schema, Type,
+        schema::{AdditionalProperties, OneOfBuilder},
+    },
+};
 
 use super::users::find;
-use crate::http::{body::Body, ending, error::Error, signed_in::SignedIn, state::State};
+use crate::http::{
+    body::{Body, JsonRefusals},
+    ending::{self, EndAnswers, EndedKind},
+    error::Error,
+    signed_in::{AdminRefusals, SignedIn},
+    state::State,
+};
 
-/// Takes back a token by its `jti`, a login by its `sid`, all of a user by their id or name, or
-/// everything.
+/// What is to be revoked.
+#[derive(Debug)]
+enum Revocation {
+    /// By its `jti`.
+    Token(String),
+    /// A login, by its `sid`.
+    Session(String),
+    /// All logins of a user, by the user's id or name.
+    User(String),
+    /// Everything.
+    All,
+}
+
+/// Revokes a token, a login, all of a user or everything.
+#[utoipa::path(
+    post,
+    path = "/revocations",
+    operation_id = "addRevocation",
+    security(("bearer" = []), ("session" = [])),
+    request_body = Revocation,
+    responses(
+        JsonRefusals,
+        AdminRefusals,
+        EndAnswers,
+        (status = 404, description = "There is no such user"),
+    )
+)]
 pub(crate) async fn revoke(
     request: HttpRequest,
     state: web::Data<State>,
@@ -17,60 +55,104 @@ pub(crate) async fn revoke(
     let trace = trace_of(&request);
     let trace = trace.as_ref();
     let admin = SignedIn::admin(&request, &state, trace).await?;
-    let (kind, id) = read_revocation(json.into_inner())?;
+    let revocation = Revocation::read(json.into_inner())?;
     let now = state.issuer.now();
     let revocations = &state.revocations;
-    let entry = match kind.as_str() {
-        "token" => Some(revocations.revoke_token(&id, now, trace).await?),
-        "session" => revocations.end_login(&id, None, now, trace).await?,
-        "user" => {
-            let user = match state.users.by_id(&id, now, trace).await? {
-                Some(account) => account.user.id,
-                None => find(&state, &id, trace).await?.user.id,
-            };
-            revocations.end_user(&user, false, now, trace).await?
+    let (kind, entry) = match &revocation {
+        Revocation::Token(jti) => {
+            let entry = revocations.revoke_token(jti, now, trace).await?;
+            (EndedKind::Token, Some(entry))
         }
-        _ => Some(revocations.end_everything(now, trace).await?),
+        Revocation::Session(sid) => {
+            let entry = revocations.end_login(sid, None, now, trace).await?;
+            (EndedKind::Session, entry)
+        }
+        Revocation::User(id) => {
+            let user = match state.users.by_id(id, now, trace).await? {
+                Some(account) => account.user.id,
+                None => find(&state, id, trace).await?.user.id,
+            };
+            let entry = revocations.end_user(&user, false, now, trace).await?;
+            (EndedKind::User, entry)
+        }
+        Revocation::All => {
+            let entry = revocations.end_everything(now, trace).await?;
+            (EndedKind::All, Some(entry))
+        }
     };
     let entry = entry.ok_or(Error::NotFound)?;
-    tracing::info!(admin = %admin.user.id, kind, id, "an administrator took something back");
+    tracing::info!(admin = %admin.user.id, ?revocation, "an administrator revoked something");
     let push = ending::push(&state, &entry, trace).await;
-    Ok(ending::answer(push, json!({ "ended": kind })))
+    Ok(ending::ended(kind, push))
 }
 
-fn read_revocation(json: Value) -> Result<(String, String), Error> {
-    let mut body = Body::new(json)?;
-    let kind = body.text("kind").map(|kind| kind.expose().clone());
-    let kind = kind.and_then(|kind| {
-        let known = ["token", "session", "user", "all"].contains(&kind.as_str());
-        let reason = vec!["must be token, session, user or all"];
-        body.check("kind", if known { Ok(kind) } else { Err(reason) })
-    });
-    let id = match kind.as_deref() {
-        None => Some(String::new()),
-        Some("all") => {
-            // Whoever says which one, in whatever spelling, does not mean all.
-            body.nothing_else();
-            Some(String::new())
-        }
-        Some(kind) => body.text("id").and_then(|id| {
-            let outcome = revocable(kind, id.expose());
-            body.check("id", outcome)
-        }),
-    };
-    body.finish(kind.zip(id))
+impl Revocation {
+    fn read(json: Value) -> Result<Self, Error> {
+        let mut body = Body::new(json)?;
+        let kind = body.text("kind");
+        let read = match kind.as_ref().map(|kind| kind.expose().as_str()) {
+            None => None,
+            Some("all") => {
+                // Whoever says which one, in whatever spelling, does not mean all.
+                body.nothing_else();
+                Some(Self::All)
+            }
+            Some("token") => revocable(&mut body, false).map(Self::Token),
+            Some("session") => revocable(&mut body, false).map(Self::Session),
+            Some("user") => revocable(&mut body, true).map(Self::User),
+            Some(_) => {
+                body.fault("kind", "must be token, session, user or all");
+                None
+            }
+        };
+        body.finish(read)
+    }
 }
 
-/// An id that something can have. A credential is none: it would be told to logs and administrators,
-/// and the session or login that it opens would go on.
-fn revocable(kind: &str, id: &str) -> Result<String, Vec<&'static str>> {
+/// An id that something can have. A credential is none: logs and administrators would see it, and
+/// the session or login that it opens would go on.
+fn revocable(body: &mut Body, of_user: bool) -> Option<String> {
+    let id = body.text("id")?;
+    let id = id.expose();
     if !(1..=128).contains(&id.chars().count()) || id.chars().any(char::is_control) {
-        return Err(vec!["must have 1 to 128 characters that can be printed"]);
-    }
-    if kind != "user" && SessionId::parse(id).is_some() {
-        return Err(vec![
+        body.fault("id", "must have 1 to 128 characters that can be printed");
+        None
+    } else if !of_user && SessionId::parse(id).is_some() {
+        body.fault(
+            "id",
             "is a session id or a refresh token; a session is named by its sid, a token by its jti",
-        ]);
+        );
+        None
+    } else {
+        Some(id.clone())
     }
-    Ok(id.to_owned())
+}
+
+impl ToSchema for Revocation {}
+
+/// One thing by its id, or everything and then nothing beside it, which no derived schema says.
+impl PartialSchema for Revocation {
+    fn schema() -> RefOr<Schema> {
+        let kinds = |kinds: &[&str]| {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(kinds.iter().copied()))
+        };
+        // No credential has fewer characters: those of 43 are refused for tokens and sessions.
+        let id = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("`jti`, `sid`, or the id or the name of a user"))
+            .pattern(Some("^[ -~]{1,42}$"));
+        let one = ObjectBuilder::new()
+            .property("kind", kinds(&["token", "session", "user"]))
+            .required("kind")
+            .property("id", id)
+            .required("id");
+        let all = ObjectBuilder::new()
+            .property("kind", kinds(&["all"]))
+            .required("kind")
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+        let either = OneOfBuilder::new().item(one.build()).item(all.build());
+        RefOr::T(Schema::OneOf(either.build()))
+    }
 }

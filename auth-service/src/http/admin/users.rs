@@ -2,25 +2,42 @@
 
 use std::collections::HashSet;
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use serde_json::{Value, json};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use serde::Serialize;
+use serde_json::Value;
 use shared::{server::trace_of, telemetry::trace::TraceHandle};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Object, ObjectBuilder, RefOr, Schema, Type,
+        schema::{AnyOfBuilder, ArrayBuilder},
+    },
+};
 
 use crate::{
     credentials::{Username, role_faults},
     http::{
-        body::Body,
+        answer,
+        body::{Body, JsonRefusals},
         ending,
         error::Error,
-        signed_in::{ADMIN, SignedIn},
+        signed_in::{ADMIN, AdminRefusals, SignedIn},
         state::State,
     },
     revocations::Push,
-    users::Account,
+    users,
 };
 
 /// A token and a session carry the roles of their user, and a header has to hold them.
 const MOST_ROLES: usize = 32;
+
+#[derive(Serialize, ToSchema)]
+struct Account {
+    id: String,
+    username: String,
+    roles: Vec<String>,
+    disabled: bool,
+}
 
 /// What changes of a user; nothing else can.
 struct Changes {
@@ -28,6 +45,28 @@ struct Changes {
     disabled: Option<bool>,
 }
 
+#[derive(Serialize, ToSchema)]
+struct Changed {
+    id: String,
+    username: String,
+    roles: Vec<String>,
+    disabled: bool,
+    revocation: Push,
+}
+
+/// A user.
+#[utoipa::path(
+    get,
+    path = "/users/{username}",
+    operation_id = "user",
+    security(("bearer" = []), ("session" = [])),
+    params(("username" = String, Path, description = "Compared without regard to case")),
+    responses(
+        AdminRefusals,
+        (status = 200, description = "The user", body = Account),
+        (status = 404, description = "There is no such user"),
+    )
+)]
 pub(crate) async fn show(
     request: HttpRequest,
     state: web::Data<State>,
@@ -36,12 +75,40 @@ pub(crate) async fn show(
     let trace = trace_of(&request);
     SignedIn::admin(&request, &state, trace.as_ref()).await?;
     let account = find(&state, &username, trace.as_ref()).await?;
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(shown(&account)))
+    let account = Account {
+        id: account.user.id,
+        username: account.user.username,
+        roles: account.user.roles,
+        disabled: account.disabled,
+    };
+    Ok(answer::json(StatusCode::OK, &account))
 }
 
-/// Roles first: who is disabled and loses a role at once has neither afterwards.
+/// Other roles, or no more logins.
+#[utoipa::path(
+    patch,
+    path = "/users/{username}",
+    operation_id = "changeUser",
+    security(("bearer" = []), ("session" = [])),
+    params(("username" = String, Path, description = "Compared without regard to case")),
+    request_body = Changes,
+    responses(
+        JsonRefusals,
+        AdminRefusals,
+        (
+            status = 200,
+            description = "It is over and published to replicas that follow revocations",
+            body = Changed,
+        ),
+        (
+            status = 202,
+            description = "It is in the database, and published when Redis can be reached",
+            body = Changed,
+        ),
+        (status = 404, description = "There is no such user"),
+        (status = 409, description = "The administrator would lock themselves out"),
+    )
+)]
 pub(crate) async fn change(
     request: HttpRequest,
     state: web::Data<State>,
@@ -51,13 +118,14 @@ pub(crate) async fn change(
     let trace = trace_of(&request);
     let trace = trace.as_ref();
     let admin = SignedIn::admin(&request, &state, trace).await?;
-    let changes = read(json.into_inner())?;
+    let changes = Changes::read(json.into_inner())?;
     let mut account = find(&state, &username, trace).await?;
     let user = account.user.id.clone();
     if user == admin.user.id && changes.lock_out() {
         return Err(Error::OwnAccount);
     }
     let mut push = Push::Published;
+    // Roles first: a user who is disabled and loses a role has neither afterwards.
     let now = state.issuer.now();
     if let Some(roles) = changes.roles.filter(|roles| *roles != account.user.roles) {
         let entry = state
@@ -84,10 +152,41 @@ pub(crate) async fn change(
         admin = %admin.user.id, subject = %user, roles = ?account.user.roles,
         disabled = account.disabled, "an administrator changed a user"
     );
-    Ok(ending::answer(push, shown(&account)))
+    let changed = Changed {
+        id: user,
+        username: account.user.username,
+        roles: account.user.roles,
+        disabled: account.disabled,
+        revocation: push,
+    };
+    Ok(ending::answer(push, &changed))
 }
 
 impl Changes {
+    fn read(json: Value) -> Result<Self, Error> {
+        let mut body = Body::new(json)?;
+        let roles = body.optional_texts("roles").and_then(|roles| {
+            let mut faults: Vec<_> = roles.iter().flat_map(|role| role_faults(role)).collect();
+            if roles.len() > MOST_ROLES {
+                faults.push("must be 32 at most: each token carries them");
+            }
+            let roles = without_repetition(roles);
+            body.check(
+                "roles",
+                if faults.is_empty() {
+                    Ok(roles)
+                } else {
+                    Err(faults)
+                },
+            )
+        });
+        let disabled = body.optional_flag("disabled");
+        if roles.is_none() && disabled.is_none() {
+            body.fault("roles, disabled", "name at least one of them");
+        }
+        body.finish(Some(Self { roles, disabled }))
+    }
+
     fn lock_out(&self) -> bool {
         let demoted = |roles: &Vec<String>| roles.iter().all(|role| role != ADMIN);
         self.disabled == Some(true) || self.roles.as_ref().is_some_and(demoted)
@@ -98,7 +197,7 @@ pub(crate) async fn find(
     state: &State,
     username: &str,
     trace: Option<&TraceHandle>,
-) -> Result<Account, Error> {
+) -> Result<users::Account, Error> {
     // No user can have another name.
     let username = Username::parse(username).map_err(|_| Error::NotFound)?;
     let found = state
@@ -108,42 +207,34 @@ pub(crate) async fn find(
     found.ok_or(Error::NotFound)
 }
 
-fn shown(account: &Account) -> Value {
-    json!({
-        "id": account.user.id,
-        "username": account.user.username,
-        "roles": account.user.roles,
-        "disabled": account.disabled,
-    })
-}
-
-fn read(json: Value) -> Result<Changes, Error> {
-    let mut body = Body::new(json)?;
-    let roles = body.optional_texts("roles").and_then(|roles| {
-        let mut faults: Vec<_> = roles.iter().flat_map(|role| role_faults(role)).collect();
-        if roles.len() > MOST_ROLES {
-            faults.push("must be 32 at most: each token carries them");
-        }
-        let roles = without_repetition(roles);
-        body.check(
-            "roles",
-            if faults.is_empty() {
-                Ok(roles)
-            } else {
-                Err(faults)
-            },
-        )
-    });
-    let disabled = body.optional_flag("disabled");
-    if roles.is_none() && disabled.is_none() {
-        body.fault("roles, disabled", "name at least one of them");
-    }
-    body.finish(Some(Changes { roles, disabled }))
-}
-
 /// The same names, each where it stands first.
 fn without_repetition(mut names: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names
+}
+
+impl ToSchema for Changes {}
+
+/// At least one of both, which no derived schema says.
+impl PartialSchema for Changes {
+    fn schema() -> RefOr<Schema> {
+        let role = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^[a-z0-9_-]{1,32}$"));
+        let roles = ArrayBuilder::new()
+            .items(role)
+            .max_items(Some(MOST_ROLES))
+            .build();
+        let change = |required| {
+            ObjectBuilder::new()
+                .property("roles", roles.clone())
+                .property("disabled", Object::with_type(Type::Boolean))
+                .required(required)
+        };
+        let either = AnyOfBuilder::new()
+            .item(change("roles").build())
+            .item(change("disabled").build());
+        RefOr::T(Schema::AnyOf(either.build()))
+    }
 }

@@ -1,18 +1,56 @@
-//! `POST /logout`: ends what the presented credential stands for, and says what it could not end.
+//! `POST /logout`: ends what the presented credential belongs to, and says what it could not end.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use actix_web::{HttpRequest, HttpResponse, ResponseError, http::header, web};
-use serde_json::json;
+use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode, web};
+use serde::Serialize;
 use shared::{server::trace_of, session::SessionId, telemetry::trace::TraceHandle};
+use utoipa::ToSchema;
 
-use crate::http::{
-    cookie, ending,
-    error::Error,
-    signed_in::{Presented, presented},
-    state::State,
+use crate::{
+    http::{
+        answer, cookie, ending,
+        error::Error,
+        signed_in::{Presented, presented},
+        state::State,
+    },
+    revocations::Push,
 };
 
+/// What a logout has ended.
+#[derive(Serialize, ToSchema)]
+struct Ended {
+    ended: WhatEnded,
+    /// Only for a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    revocation: Option<Push>,
+    /// Until when a signed token is good where nobody follows revocations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    access_token_valid_until: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum WhatEnded {
+    Session,
+    Login,
+}
+
+/// Ends what the presented credential stands for.
+#[utoipa::path(
+    post,
+    path = "/logout",
+    security(("bearer" = []), ("session" = [])),
+    responses(
+        (status = 200, description = "What was ended, and it is published", body = Ended),
+        (status = 202, description = "It has ended, and will be published", body = Ended),
+        (status = 401, description = "There is no credential, or it is not valid"),
+        (status = 403, description = "The cookie was sent on behalf of another site"),
+        (status = 503, description = "Whether it ended is not known: present it again"),
+    )
+)]
 pub(crate) async fn logout(
     request: HttpRequest,
     state: web::Data<State>,
@@ -32,14 +70,16 @@ async fn end_session(
     // An error leaves the cookie: the session may go on, and the browser must be able to retry.
     let existed = ending::session(state, id, trace).await?.is_some();
     let mut response = if existed {
-        HttpResponse::Ok()
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .json(json!({ "ended": "session" }))
+        let ended = Ended {
+            ended: WhatEnded::Session,
+            revocation: None,
+            access_token_valid_until: None,
+        };
+        answer::json(StatusCode::OK, &ended)
     } else {
         Error::InvalidCredential.error_response()
     };
-    // A name and value that were built from constants always fit into a header.
-    let _ = response.add_cookie(&cookie::expire());
+    cookie::add(&mut response, cookie::expire());
     Ok(response)
 }
 
@@ -55,12 +95,10 @@ async fn end_login(
     let login = claims.sid.ok_or(Error::InvalidCredential)?;
     let push = ending::login(state, &login, trace).await?;
     let valid_until = UNIX_EPOCH + Duration::from_secs(claims.exp);
-    Ok(ending::answer(
-        push,
-        json!({
-            "ended": "login",
-            // Where nobody follows revocations.
-            "access_token_valid_until": humantime::format_rfc3339_seconds(valid_until).to_string(),
-        }),
-    ))
+    let ended = Ended {
+        ended: WhatEnded::Login,
+        revocation: Some(push),
+        access_token_valid_until: Some(humantime::format_rfc3339_seconds(valid_until).to_string()),
+    };
+    Ok(ending::answer(push, &ended))
 }

@@ -1,23 +1,59 @@
 //! `POST /register`: a new user.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use serde_json::{Value, json};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use serde::Serialize;
+use serde_json::Value;
 use shared::server::trace_of;
+use utoipa::ToSchema;
 
 use crate::{
     credentials::{Password, Username},
-    http::{body::Body, error::Error, state::State},
+    http::{
+        answer,
+        body::{Body, JsonRefusals},
+        error::Error,
+        state::State,
+    },
 };
 
 /// What everybody may do who has registered.
 const ROLES: [&str; 1] = ["user"];
 
+/// A new user.
+#[derive(Debug, ToSchema)]
+struct Registration {
+    /// Compared without regard to case.
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9._@-]{1,64}$")]
+    username: Username,
+    #[schema(value_type = String, min_length = 8, max_length = 256)]
+    password: Password,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Registered {
+    /// Stable and meaningless: `sub` of tokens.
+    user_id: String,
+    username: String,
+    roles: Vec<String>,
+}
+
+/// A new user.
+#[utoipa::path(
+    post,
+    path = "/register",
+    request_body = Registration,
+    responses(
+        JsonRefusals,
+        (status = 201, description = "The user", body = Registered),
+        (status = 409, description = "The username is taken"),
+    )
+)]
 pub(crate) async fn register(
     request: HttpRequest,
     state: web::Data<State>,
     json: web::Json<Value>,
 ) -> Result<HttpResponse, Error> {
-    let (username, password) = read(json.into_inner())?;
+    let Registration { username, password } = Registration::read(json.into_inner())?;
     let trace = trace_of(&request);
     let hash = state
         .passwords
@@ -29,46 +65,50 @@ pub(crate) async fn register(
         .add(&username, &hash, &ROLES, now, trace.as_ref())
         .await?
         .ok_or(Error::Taken)?;
-    Ok(HttpResponse::Created()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({
-            "user_id": user.id,
-            "username": user.username,
-            "roles": user.roles,
-        })))
+    let registered = Registered {
+        user_id: user.id,
+        username: user.username,
+        roles: user.roles,
+    };
+    Ok(answer::json(StatusCode::CREATED, &registered))
 }
 
-fn read(json: Value) -> Result<(Username, Password), Error> {
-    let mut body = Body::new(json)?;
-    let username = body
-        .text("username")
-        .and_then(|text| body.check("username", Username::parse(text.expose())));
-    let password = body
-        .text("password")
-        .and_then(|text| body.check("password", Password::parse(text)));
-    body.finish(username.zip(password))
+impl Registration {
+    fn read(json: Value) -> Result<Self, Error> {
+        let mut body = Body::new(json)?;
+        let username = body
+            .text("username")
+            .and_then(|text| body.check("username", Username::parse(text.expose())));
+        let password = body
+            .text("password")
+            .and_then(|text| body.check("password", Password::parse(text)));
+        let read = username.zip(password);
+        body.finish(read.map(|(username, password)| Self { username, password }))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn faults(json: Value) -> Vec<String> {
-        match read(json) {
+        match Registration::read(json) {
             Err(Error::Faulty(faults)) => faults,
             other => panic!("not faulty: {other:?}"),
         }
     }
 
     #[test]
-    fn every_fault_is_told_and_no_value_repeated() {
+    fn every_fault_is_reported_and_no_value_repeated() {
         assert_eq!(faults(json!([])).len(), 1);
         assert_eq!(
             faults(json!({})),
             ["username: is missing", "password: is missing"]
         );
-        let told = faults(json!({"username": "é ", "password": 12_345_678}));
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(!told.concat().contains("12345678"));
+        let reported = faults(json!({"username": "é ", "password": 12_345_678}));
+        assert_eq!(reported.len(), 2, "{reported:?}");
+        assert!(!reported.concat().contains("12345678"));
     }
 }

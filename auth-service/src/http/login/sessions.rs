@@ -1,46 +1,98 @@
 //! `GET /sessions`, `DELETE /sessions` and `DELETE /sessions/{id}`: what a user sees and ends of
 //! their own logins, those for tokens and those for sessions.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use serde_json::{Value, json};
-use shared::{
-    server::trace_of,
-    session::{Session, SessionRecord},
-};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use serde::Serialize;
+use shared::{server::trace_of, session::Session};
+use utoipa::ToSchema;
 
 use crate::{
     clients::CLIENT_ID,
-    http::{cookie, ending, error::Error, signed_in::SignedIn, state::State},
+    http::{
+        answer, cookie,
+        ending::{self, EndAnswers, EndedKind},
+        error::Error,
+        signed_in::{SignedIn, UserRefusals},
+        state::State,
+    },
     refresh::Listed,
     revocations::Push,
 };
 
+#[derive(Serialize, ToSchema)]
+struct Logins {
+    /// The latest first.
+    sessions: Vec<ListedLogin>,
+}
+
+/// Times are Unix seconds.
+#[derive(Serialize, ToSchema)]
+struct ListedLogin {
+    /// Public: it is no credential.
+    id: String,
+    kind: LoginKind,
+    /// The client that it was made with.
+    client_id: String,
+    created_at: u64,
+    /// The last request up to a tenth of the idle limit; for tokens the last renewal.
+    last_seen: u64,
+    expires_at: u64,
+    /// Whether this request was made with it.
+    current: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum LoginKind {
+    Token,
+    Session,
+}
+
+/// The logins of the caller.
+#[utoipa::path(
+    get,
+    path = "/sessions",
+    operation_id = "logins",
+    security(("bearer" = []), ("session" = [])),
+    responses(
+        UserRefusals,
+        (status = 200, description = "Those for tokens and those for sessions", body = Logins),
+    )
+)]
 pub(crate) async fn list(
     request: HttpRequest,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let trace = trace_of(&request);
-    let caller = SignedIn::of(&request, &state, trace.as_ref()).await?;
+    let trace = trace.as_ref();
+    let caller = SignedIn::of(&request, &state, trace).await?;
     let now = state.issuer.now();
     let user = &caller.user.id;
-    let logins = state.refresh_tokens.list(user, now, trace.as_ref()).await?;
-    let sessions = state.sessions.list(user, now.get(), trace.as_ref()).await?;
-    let mut shown: Vec<Value> = logins
-        .iter()
-        .map(|login| token_login(login, &caller))
-        .chain(
-            sessions
-                .iter()
-                .map(|session| session_login(session, &caller)),
-        )
-        .collect();
-    shown.sort_by_key(|login| std::cmp::Reverse(login["created_at"].as_u64()));
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({ "sessions": shown })))
+    let logins = state.refresh_tokens.list(user, now, trace).await?;
+    let sessions = state.sessions.list(user, now.get(), trace).await?;
+    let logins = logins.into_iter().map(ListedLogin::from);
+    let sessions = sessions.into_iter().map(ListedLogin::from);
+    let mut sessions: Vec<ListedLogin> = logins.chain(sessions).collect();
+    sessions.sort_by_key(|login| std::cmp::Reverse(login.created_at));
+    for login in &mut sessions {
+        login.current = login.id == caller.login;
+    }
+    Ok(answer::json(StatusCode::OK, &Logins { sessions }))
 }
 
-/// Ends one login of the caller. Another's is as unknown as none.
+/// Ends one login of the caller.
+#[utoipa::path(
+    delete,
+    path = "/sessions/{id}",
+    operation_id = "endLogin",
+    security(("bearer" = []), ("session" = [])),
+    params(("id" = String, Path, description = "As the list shows it")),
+    responses(
+        UserRefusals,
+        EndAnswers,
+        (status = 404, description = "The caller has no such login"),
+    )
+)]
 pub(crate) async fn end(
     request: HttpRequest,
     state: web::Data<State>,
@@ -49,32 +101,43 @@ pub(crate) async fn end(
     let trace = trace_of(&request);
     let trace = trace.as_ref();
     let caller = SignedIn::of(&request, &state, trace).await?;
-    // No login has such an id, and PostgreSQL takes no NUL.
+    // No login has such an id, and PostgreSQL takes no NUL. Another's is as unknown as none.
     if id.chars().any(char::is_control) {
         return Err(Error::NotFound);
     }
     let user = &caller.user.id;
     let now = state.issuer.now();
-    let ended = state
+    let entry = state
         .revocations
         .end_login(&id, Some(user), now, trace)
         .await?;
-    let mut response = if let Some(entry) = ended {
+    let mut response = if let Some(entry) = entry {
         let push = ending::push(&state, &entry, trace).await;
-        ending::answer(push, json!({ "ended": "token" }))
+        ending::ended(EndedKind::Token, push)
     } else if ending::session_by_name(&state, user, &id, trace).await? {
-        ending::answer(Push::Published, json!({ "ended": "session" }))
+        ending::ended(EndedKind::Session, Push::Published)
     } else {
         return Err(Error::NotFound);
     };
     if *id == caller.login && caller.by_cookie {
-        // A name and value that were built from constants always fit into a header.
-        let _ = response.add_cookie(&cookie::expire());
+        cookie::add(&mut response, cookie::expire());
     }
     Ok(response)
 }
 
-/// Ends every login of the caller but the one that asks (ASVS 5.0, 7.4.3).
+// ASVS 5.0, 7.4.3.
+/// Ends every login of the caller but this one.
+#[utoipa::path(
+    delete,
+    path = "/sessions",
+    operation_id = "endOtherLogins",
+    security(("bearer" = []), ("session" = [])),
+    responses(
+        UserRefusals,
+        EndAnswers,
+        (status = 429, description = "The caller asked for it several times in the last seconds"),
+    )
+)]
 pub(crate) async fn end_others(
     request: HttpRequest,
     state: web::Data<State>,
@@ -90,35 +153,33 @@ pub(crate) async fn end_others(
         .await?
         .ok_or(Error::TooSoon)?;
     let push = ending::push(&state, &entry, trace).await;
-    Ok(ending::answer(push, json!({ "ended": "others" })))
+    Ok(ending::ended(EndedKind::Others, push))
 }
 
-fn token_login(login: &Listed, caller: &SignedIn) -> Value {
-    json!({
-        "id": login.family,
-        "kind": "token",
-        "client_id": login.client_id,
-        "created_at": login.created_at.get(),
-        "last_seen": login.renewed_at.get(),
-        "expires_at": login.expires_at.get(),
-        "current": login.family == caller.login,
-    })
+impl From<Listed> for ListedLogin {
+    fn from(login: Listed) -> Self {
+        Self {
+            id: login.family,
+            kind: LoginKind::Token,
+            client_id: login.client_id,
+            created_at: login.created_at.get(),
+            last_seen: login.renewed_at.get(),
+            expires_at: login.expires_at.get(),
+            current: false,
+        }
+    }
 }
 
-fn session_login(session: &Session, caller: &SignedIn) -> Value {
-    let SessionRecord {
-        sid,
-        created_at,
-        expires_at,
-        ..
-    } = &session.record;
-    json!({
-        "id": sid,
-        "kind": "session",
-        "client_id": CLIENT_ID,
-        "created_at": created_at,
-        "last_seen": session.last_seen,
-        "expires_at": expires_at,
-        "current": *sid == caller.login,
-    })
+impl From<Session> for ListedLogin {
+    fn from(Session { record, last_seen }: Session) -> Self {
+        Self {
+            id: record.sid,
+            kind: LoginKind::Session,
+            client_id: CLIENT_ID.to_owned(),
+            created_at: record.created_at,
+            last_seen,
+            expires_at: record.expires_at,
+            current: false,
+        }
+    }
 }

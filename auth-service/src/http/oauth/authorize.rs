@@ -18,12 +18,14 @@ use shared::{
     server::{JSON_LIMIT_BYTES, trace_of},
 };
 use url::Url;
+use utoipa::{IntoParams, ToSchema};
 
 use self::request::{Authorization, Refusal};
 use super::form::Parameters;
 use crate::{
     http::{
         error::Error,
+        html::CONTENT_TYPE,
         password::{self, Presented},
         rate_limit, signed_in,
         state::State,
@@ -31,7 +33,69 @@ use crate::{
     limits::Remaining,
 };
 
-/// Shows the form.
+/// What a client asks for, RFC 6749 §4.1.1 and RFC 7636 §4.3.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "described, and read as a form")]
+struct AuthorizationQuery {
+    /// code
+    #[param(required = false)]
+    response_type: String,
+    /// One of AUTH_PUBLIC_CLIENTS, or the page of this service
+    #[param(required = false)]
+    client_id: String,
+    /// One of the client's, byte for byte
+    #[param(required = false)]
+    redirect_uri: String,
+    /// Given back as it came
+    #[param(required = false)]
+    state: String,
+    /// RFC 7636 §4.2
+    #[param(required = false)]
+    code_challenge: String,
+    /// S256
+    #[param(required = false)]
+    code_challenge_method: String,
+}
+
+/// What the login form sends: the parameters of the request once more, a name and a password.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, and read as a form")]
+struct AuthorizationForm {
+    #[schema(nullable = false)]
+    response_type: Option<String>,
+    #[schema(nullable = false)]
+    client_id: Option<String>,
+    #[schema(nullable = false)]
+    redirect_uri: Option<String>,
+    #[schema(nullable = false)]
+    state: Option<String>,
+    #[schema(nullable = false)]
+    code_challenge: Option<String>,
+    #[schema(nullable = false)]
+    code_challenge_method: Option<String>,
+    #[schema(nullable = false)]
+    username: Option<String>,
+    #[schema(nullable = false)]
+    password: Option<String>,
+}
+
+/// The login form of RFC 6749 §4.1.1 with PKCE.
+#[utoipa::path(
+    get,
+    path = "/oauth/authorize",
+    operation_id = "authorize",
+    params(AuthorizationQuery),
+    responses(
+        (status = 200, description = "The form", content_type = CONTENT_TYPE),
+        (status = 303, description = "To the client, with an error of RFC 6749 §4.1.2.1"),
+        (
+            status = 400,
+            description = "The client or its redirect URI is unknown",
+            content_type = CONTENT_TYPE,
+        ),
+    )
+)]
 pub(crate) async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     let parameters: Parameters = url::form_urlencoded::parse(request.query_string().as_bytes())
         .into_owned()
@@ -42,14 +106,49 @@ pub(crate) async fn show(request: HttpRequest, state: web::Data<State>) -> HttpR
     }
 }
 
-/// Takes the form: the parameters once more, a name and a password.
+/// The login form, filled in.
+#[utoipa::path(
+    post,
+    path = "/oauth/authorize",
+    operation_id = "submitLogin",
+    request_body(content = AuthorizationForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "To the client, with a code or an error"),
+        (
+            status = 400,
+            description = "The client or its redirect URI is unknown",
+            content_type = CONTENT_TYPE,
+        ),
+        (
+            status = 401,
+            description = "The name or the password is wrong: the form again",
+            content_type = CONTENT_TYPE,
+        ),
+        (
+            status = 403,
+            description = "Another site sent it, or the account is disabled",
+            content_type = CONTENT_TYPE,
+        ),
+        (status = 413, description = "The body is too large", content_type = CONTENT_TYPE),
+        (
+            status = 429,
+            description = "Too many logins have failed: the form again",
+            content_type = CONTENT_TYPE,
+        ),
+        (
+            status = 503,
+            description = "Something needed to answer did not answer",
+            content_type = CONTENT_TYPE,
+        ),
+    )
+)]
 pub(crate) async fn submit(
     request: HttpRequest,
     state: web::Data<State>,
     form: web::Form<Parameters>,
 ) -> HttpResponse {
     // Only our own form may try a password, or another site could log its visitor in as somebody.
-    if signed_in::foreign(&request) {
+    if signed_in::is_foreign(&request) {
         return form::refused(StatusCode::FORBIDDEN, "Another site sent this form.");
     }
     let parameters = form.into_inner();

@@ -1,13 +1,16 @@
 //! Parameters of the endpoints of OAuth: a form in the body (RFC 6749 appendix B), never a query.
 
+use std::collections::BTreeMap;
+
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
     error::{InternalError, UrlencodedError},
     web,
 };
 use shared::{problem::Problem, server::JSON_LIMIT_BYTES};
+use utoipa::{IntoResponses, ToSchema};
 
-use crate::http::error::{Error, OAuthError};
+use crate::http::error::{Error, OAuthError, OAuthRefusal};
 
 /// What RFC 8693 §2.1 allows more than once.
 const REPEATABLE: [&str; 2] = ["audience", "resource"];
@@ -22,6 +25,38 @@ const CREDENTIALS: [&str; 8] = [
     "token",
     "code",
 ];
+
+/// What an endpoint that reads a form may answer besides its own.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "described and never made")]
+pub(crate) enum FormRefusals {
+    /// RFC 6749 §5.2
+    #[response(status = 400)]
+    Refused(OAuthRefusal),
+    /// The client did not authenticate
+    #[response(status = 401)]
+    InvalidClient(OAuthRefusal),
+    /// The body is too large
+    #[response(status = 413)]
+    TooLarge,
+    /// Something needed to answer did not answer
+    #[response(status = 503)]
+    Unavailable,
+}
+
+/// A token that is asked about or given back. A client may send `client_id` and `client_secret` here
+/// in place of HTTP Basic, and not beside it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, and read as a form")]
+pub(crate) struct PresentedToken {
+    #[schema(min_length = 1)]
+    token: String,
+    #[schema(nullable = false)]
+    token_type_hint: Option<String>,
+    /// Unknown ones are ignored; none may be repeated.
+    #[serde(flatten)]
+    others: BTreeMap<String, String>,
+}
 
 /// The body as it was sent.
 pub(super) type Parameters = Vec<(String, String)>;

@@ -1,19 +1,71 @@
 //! `POST /oauth/introspect`: whether a token is active and what it says, RFC 7662.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use serde_json::{Value, json};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use serde::Serialize;
 use shared::{server::trace_of, session::Session, telemetry::trace::TraceHandle};
+use utoipa::ToSchema;
 
 use super::{
     client::Caller,
-    form::{Form, Parameters},
+    form::{Form, FormRefusals, Parameters, PresentedToken},
     presented_token::{self, Active},
 };
 use crate::{
     clients::{CLIENT_ID, Right},
-    http::{error::Error, state::State},
+    http::{answer, error::Error, state::State},
 };
 
+/// RFC 7662 §2.2; an inactive token has `active` alone.
+#[derive(Default, Serialize, ToSchema)]
+struct Introspection {
+    active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sub: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    roles: Option<Vec<String>>,
+    /// The login's public id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    client_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    token_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    iat: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    exp: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    iss: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    aud: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    jti: Option<String>,
+}
+
+/// Whether a token is active, RFC 7662.
+#[utoipa::path(
+    post,
+    path = "/oauth/introspect",
+    security(("client" = [])),
+    request_body(content = PresentedToken, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        FormRefusals,
+        (status = 200, description = "Whether it is, and what it says", body = Introspection),
+    )
+)]
 pub(crate) async fn introspect(
     request: HttpRequest,
     state: web::Data<State>,
@@ -25,14 +77,9 @@ pub(crate) async fn introspect(
     let trace = trace_of(&request);
     let active = find(&state, token, &form, trace.as_ref()).await?;
     state.metrics.introspected(active.is_some());
-    let answer = match active {
-        Some(active) => describe(&state, active),
-        // RFC 7662 §2.2: nothing else, so that nobody learns why.
-        None => json!({ "active": false }),
-    };
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(answer))
+    // RFC 7662 §2.2: of an inactive token nothing else, so that nobody learns why.
+    let answer = active.map_or_else(Introspection::default, |active| describe(&state, active));
+    Ok(answer::json(StatusCode::OK, &answer))
 }
 
 /// A refresh token is looked for only on demand (RFC 7662 §2.2 lets the answer depend on the
@@ -51,54 +98,51 @@ async fn find(
     presented_token::credential(state, token, trace).await
 }
 
-fn describe(state: &State, active: Active) -> Value {
+fn describe(state: &State, active: Active) -> Introspection {
+    let issuer = state.issuer.name().to_owned();
+    let audience = state.issuer.audience().to_owned();
     match active {
-        Active::Session(Session { record, .. }) => json!({
-            "active": true,
-            "sub": record.subject,
-            "username": record.username,
-            "roles": record.roles,
-            "sid": record.sid,
-            "client_id": CLIENT_ID,
-            "token_type": "Bearer",
-            "iat": record.created_at,
-            "exp": record.expires_at,
-            "iss": state.issuer.name(),
-            "aud": state.issuer.audience(),
-        }),
-        Active::Access(claims) => {
-            let mut answer = json!({
-                "active": true,
-                "sub": claims.sub,
-                "roles": claims.roles,
-                "client_id": claims.client_id,
-                "token_type": "Bearer",
-                "iat": claims.iat,
-                "exp": claims.exp,
-                "iss": claims.iss,
-                "aud": state.issuer.audience(),
-                "jti": claims.jti,
-            });
-            let optional = [("sid", claims.sid), ("username", claims.preferred_username)];
-            for (name, value) in optional {
-                if let Some(value) = value {
-                    answer[name] = value.into();
-                }
-            }
-            answer
-        }
+        Active::Session(Session { record, .. }) => Introspection {
+            active: true,
+            sub: Some(record.subject),
+            username: Some(record.username),
+            roles: Some(record.roles),
+            sid: Some(record.sid),
+            client_id: Some(CLIENT_ID.to_owned()),
+            token_type: Some("Bearer"),
+            iat: Some(record.created_at),
+            exp: Some(record.expires_at),
+            iss: Some(issuer),
+            aud: Some(audience),
+            jti: None,
+        },
+        Active::Access(claims) => Introspection {
+            active: true,
+            sub: Some(claims.sub),
+            username: claims.preferred_username,
+            roles: Some(claims.roles),
+            sid: claims.sid,
+            client_id: Some(claims.client_id),
+            token_type: Some("Bearer"),
+            iat: Some(claims.iat),
+            exp: Some(claims.exp),
+            iss: Some(claims.iss),
+            aud: Some(audience),
+            jti: Some(claims.jti),
+        },
         // For nobody but this service, and no type of access token.
-        Active::Refresh(grant) => json!({
-            "active": true,
-            "sub": grant.user.id,
-            "username": grant.user.username,
-            "roles": grant.user.roles,
-            "sid": grant.family,
-            "client_id": grant.client_id,
-            "iat": grant.issued_at.get(),
-            "exp": grant.expires_at.get(),
-            "iss": state.issuer.name(),
-            "aud": state.issuer.name(),
-        }),
+        Active::Refresh(grant) => Introspection {
+            active: true,
+            sub: Some(grant.user.id),
+            username: Some(grant.user.username),
+            roles: Some(grant.user.roles),
+            sid: Some(grant.family),
+            client_id: Some(grant.client_id),
+            iat: Some(grant.issued_at.get()),
+            exp: Some(grant.expires_at.get()),
+            iss: Some(issuer.clone()),
+            aud: Some(issuer),
+            ..Introspection::default()
+        },
     }
 }

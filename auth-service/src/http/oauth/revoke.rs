@@ -5,7 +5,7 @@ use shared::{config::Secret, server::trace_of, session::SessionId, telemetry::tr
 
 use super::{
     client::Caller,
-    form::{Form, Parameters},
+    form::{Form, FormRefusals, Parameters, PresentedToken},
 };
 use crate::{
     clients::CLIENT_ID,
@@ -17,8 +17,17 @@ use crate::{
     issuer::VerifyError,
 };
 
-/// 200 means that the token is good for nothing, whatever it was before (RFC 7009 §2.2). When that
-/// is not sure the answer is 503: the client must assume that the token lives (§2.2.1).
+/// Gives a token back, RFC 7009.
+#[utoipa::path(
+    post,
+    path = "/oauth/revoke",
+    security((), ("client" = [])),
+    request_body(content = PresentedToken, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        FormRefusals,
+        (status = 200, description = "It is good for nothing, whatever it was"),
+    )
+)]
 pub(crate) async fn revoke(
     request: HttpRequest,
     state: web::Data<State>,
@@ -33,6 +42,8 @@ pub(crate) async fn revoke(
         Some(id) => revoke_opaque(&state, &caller, &id, trace.as_ref()).await?,
         None => revoke_signed(&state, &caller, token, trace.as_ref()).await?,
     }
+    // Of any token, whatever it was (RFC 7009 §2.2). When that is not sure the answer is 503: the client
+    // must assume that the token lives (§2.2.1).
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish())

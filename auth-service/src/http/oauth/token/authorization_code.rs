@@ -1,12 +1,11 @@
 //! `authorization_code`: the code of a login in a browser for tokens, RFC 6749 §4.1.3 and RFC 7636 §4.5.
 
-use actix_web::HttpResponse;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use shared::{config::Secret, telemetry::trace::TraceHandle};
 
-use super::login_response;
+use super::TokenAnswer;
 use crate::{
     codes::{Code, Purpose},
     http::{
@@ -23,7 +22,7 @@ pub(super) async fn answer(
     caller: &Caller,
     form: &Form,
     trace: Option<&TraceHandle>,
-) -> Result<HttpResponse, Error> {
+) -> Result<TokenAnswer, Error> {
     let code = form.require("code", "code is missing")?;
     let redirect_uri = form.require("redirect_uri", "redirect_uri is missing")?;
     let verifier = form.require("code_verifier", "code_verifier is missing")?;
@@ -61,7 +60,7 @@ pub(super) async fn answer(
     let access_token = state
         .issuer
         .access_token(&found.user, caller.id(), &login, expires_at)?;
-    Ok(login_response(&access_token, &refresh_token))
+    Ok(TokenAnswer::renewable(&access_token, &refresh_token))
 }
 
 /// Somebody redeemed the code at the same time: the same as one who comes later.
@@ -69,7 +68,7 @@ async fn overtaken(
     state: &State,
     code: &Code,
     trace: Option<&TraceHandle>,
-) -> Result<HttpResponse, Error> {
+) -> Result<TokenAnswer, Error> {
     let found = state.codes.find(code, state.issuer.now(), trace).await?;
     match found.and_then(|found| found.family) {
         Some(login) => reused(state, &login, trace).await,
@@ -82,7 +81,7 @@ async fn reused(
     state: &State,
     login: &str,
     trace: Option<&TraceHandle>,
-) -> Result<HttpResponse, Error> {
+) -> Result<TokenAnswer, Error> {
     ending::login(state, login, trace).await?;
     tracing::warn!("an authorization code was used twice: its login was ended");
     Err(OAuthError::InvalidGrant.into())

@@ -3,10 +3,9 @@
 //! The client acts as the user and the token names both (`sub`, `client_id`). Delegation with an
 //! `act` claim is not offered, so an actor token is refused and not silently left out.
 
-use actix_web::HttpResponse;
 use shared::telemetry::trace::TraceHandle;
 
-use super::respond;
+use super::TokenAnswer;
 use crate::{
     clients::Right,
     http::{
@@ -27,7 +26,7 @@ pub(super) async fn answer(
     caller: Caller,
     form: &Form,
     trace: Option<&TraceHandle>,
-) -> Result<HttpResponse, Error> {
+) -> Result<TokenAnswer, Error> {
     let client = caller.with(Right::Exchange)?;
     let asked = read(form, state.issuer.audience(), |audience| {
         state.issuer.exchanges_for(audience)
@@ -41,7 +40,10 @@ pub(super) async fn answer(
     let token = state
         .issuer
         .exchanged_token(subject, &client.id, asked.audience)?;
-    Ok(respond(&token, &[("issued_token_type", ACCESS_TOKEN)]))
+    Ok(TokenAnswer {
+        issued_token_type: Some(ACCESS_TOKEN),
+        ..TokenAnswer::new(&token)
+    })
 }
 
 fn is_over(subject: &Subject, now: UnixSeconds) -> bool {

@@ -1,9 +1,8 @@
 //! `refresh_token`: a new access token and the next refresh token, RFC 6749 §6.
 
-use actix_web::HttpResponse;
 use shared::{config::Secret, telemetry::trace::TraceHandle};
 
-use super::login_response;
+use super::TokenAnswer;
 use crate::{
     http::{
         ending,
@@ -19,7 +18,7 @@ pub(super) async fn answer(
     caller: &Caller,
     form: &Form,
     trace: Option<&TraceHandle>,
-) -> Result<HttpResponse, Error> {
+) -> Result<TokenAnswer, Error> {
     let token = form.require("refresh_token", "refresh_token is missing")?;
     let token = Secret::new(token.to_owned());
     let (grant, successor) = renew(state, caller, &token, trace).await?;
@@ -29,7 +28,7 @@ pub(super) async fn answer(
         &grant.family,
         grant.expires_at,
     )?;
-    Ok(login_response(&access_token, &successor))
+    Ok(TokenAnswer::renewable(&access_token, &successor))
 }
 
 /// Spends the token. The user is read first, so that roles are those of now and nothing is spent
