@@ -1,220 +1,35 @@
-//! The variables of the auth-service, read once and checked whole.
+//! The variables of the auth-service, read once and checked whole: every fault is noted, none ends
+//! the checking.
 
-mod check;
+mod args;
+mod keys;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
 
-use clap::Parser;
 use shared::{
-    config::{Faults, Given, Secret, load},
+    config::{Faults, Given, load, url},
     server::ServerSettings,
     session::StoreSettings,
-    telemetry::{TelemetryArgs, TelemetrySettings},
+    shutdown::Drain,
+    telemetry::TelemetrySettings,
 };
 
+pub use self::args::Args;
 use crate::{
-    clients::Clients,
+    administrator::Administrator,
+    clients::{Clients, PAGE_PATH, PublicClient, PublicClients},
     credentials::{Password, Username},
     http::TrustedProxies,
     issuer::{SessionSettings, TokenSettings},
     keys::{Algorithm, KeySource},
     limits::LimitSettings,
+    list::entries,
     passwords::HashSettings,
     storage::DatabaseSettings,
 };
 
-/// Users, logins, access tokens, sessions and the key set of Statewise.
-///
-/// Every option is an environment variable too; durations have a unit, such as 250ms or 15m.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "auth-service", version)]
-pub struct Args {
-    /// Address and port to serve HTTP on.
-    #[arg(long, env = "AUTH_LISTEN", default_value = "127.0.0.1:8081")]
-    listen: String,
-
-    /// Worker threads. Default: one for each core.
-    #[arg(long, env = "AUTH_WORKERS")]
-    workers: Option<String>,
-
-    /// Folder of the key files and of the SQLite database. Made when it is absent.
-    #[arg(long, env = "AUTH_DATA_DIR", default_value = "./data/auth")]
-    data_dir: PathBuf,
-
-    /// Where users are: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME.
-    /// Default: users.sqlite in the data folder.
-    #[arg(long, env = "AUTH_DATABASE_URL", hide_env_values = true)]
-    database_url: Option<Secret<String>>,
-
-    /// How long one call to the database may take, waiting for a connection included.
-    #[arg(long, env = "AUTH_DATABASE_TIMEOUT", default_value = "2s")]
-    database_timeout: String,
-
-    /// Issuer of the tokens: the URL under which clients reach this service.
-    #[arg(
-        long,
-        env = "AUTH_ISSUER",
-        default_value = "http://127.0.0.1:8080/auth"
-    )]
-    issuer: String,
-
-    /// Audience of the tokens: the name of the resource servers.
-    #[arg(long, env = "AUTH_AUDIENCE", default_value = "statewise-api")]
-    audience: String,
-
-    /// Signature algorithm: RS256, ES256 or EdDSA.
-    #[arg(long, env = "AUTH_ALGORITHM", default_value = "RS256")]
-    algorithm: String,
-
-    /// Private keys as PEM files (PKCS#8), separated by commas. The first of the algorithm signs,
-    /// all are published, none is rotated. Default: keys in the database, made and rotated here.
-    #[arg(long, env = "AUTH_SIGNING_KEY_FILES")]
-    signing_key_files: Option<String>,
-
-    /// Seals the private keys in the database: 32 bytes in base64url, the same for all replicas.
-    /// With several, separated by commas, the first seals and all open.
-    /// Default: key-encryption.key in the data folder, made when it is absent; what it sealed still
-    /// opens after a key is given.
-    #[arg(long, env = "AUTH_KEY_ENCRYPTION_KEY", hide_env_values = true)]
-    key_encryption_key: Option<Secret<String>>,
-
-    /// How long a new key is published before it signs: more than verifiers take to fetch the keys
-    /// anew (API_JWKS_REFRESH).
-    #[arg(long, env = "AUTH_KEY_ANNOUNCE", default_value = "10m")]
-    key_announce: String,
-
-    /// How often the signing key changes; 0s: only by POST /keys/rotate.
-    #[arg(long, env = "AUTH_KEY_ROTATE_EVERY", default_value = "90d")]
-    key_rotate_every: String,
-
-    /// How long a key is still published after it has stopped signing: more than a token lives.
-    #[arg(long, env = "AUTH_KEY_RETAIN", default_value = "1h")]
-    key_retain: String,
-
-    /// Life of an access token. Where only `jwt` checks it, it cannot be taken back, so keep it short.
-    #[arg(long, env = "AUTH_ACCESS_TOKEN_TTL", default_value = "15m")]
-    access_token_ttl: String,
-
-    /// How long a login can be renewed with refresh tokens, counted from the login.
-    #[arg(long, env = "AUTH_REFRESH_TOKEN_TTL", default_value = "30d")]
-    refresh_token_ttl: String,
-
-    /// How long a spent refresh token still gives its successor, for a client that did not get
-    /// the answer. Later it counts as stolen. 0s: at once.
-    #[arg(long, env = "AUTH_REFRESH_GRACE", default_value = "30s")]
-    refresh_grace: String,
-
-    /// Life of a token that a client exchanged a session for.
-    #[arg(long, env = "AUTH_EXCHANGE_TTL", default_value = "10s")]
-    exchange_ttl: String,
-
-    /// Audiences besides AUTH_AUDIENCE that a token can be exchanged for, separated by commas. A
-    /// resource server with one of these accepts no token of a login.
-    #[arg(long, env = "AUTH_EXCHANGE_AUDIENCES", default_value = "")]
-    exchange_audiences: String,
-
-    /// Confidential clients: ID:SECRET:RIGHT+RIGHT, separated by commas. Rights are introspect,
-    /// exchange and token. Secrets have at least 32 letters, digits, - and _.
-    #[arg(long, env = "AUTH_CLIENTS", hide_env_values = true)]
-    clients: Option<Secret<String>>,
-
-    /// Public clients of the authorization endpoint: ID=REDIRECT-URI, separated by commas; an ID may
-    /// stand there several times. URIs are https, or http on this machine, and compared byte for
-    /// byte. A client gets the user's roles; there is no consent. The page at /page of this service
-    /// is one without being named.
-    #[arg(long, env = "AUTH_PUBLIC_CLIENTS", default_value = "")]
-    public_clients: String,
-
-    /// A session ends when it was not used for so long.
-    #[arg(long, env = "AUTH_SESSION_IDLE_TTL", default_value = "30m")]
-    session_idle_ttl: String,
-
-    /// A session ends so long after the login, however much it is used.
-    #[arg(long, env = "AUTH_SESSION_ABSOLUTE_TTL", default_value = "12h")]
-    session_absolute_ttl: String,
-
-    /// Both limits of a session are shortened by a random part of up to this fraction, so that
-    /// sessions that began together do not end together. 0 is off.
-    #[arg(long, env = "AUTH_SESSION_TTL_JITTER", default_value = "0.05")]
-    session_ttl_jitter: String,
-
-    /// Where sessions are. Token logins work without it.
-    #[arg(
-        long,
-        env = "AUTH_REDIS_URL",
-        default_value = "redis://127.0.0.1:6379",
-        hide_env_values = true
-    )]
-    redis_url: Given<Secret<String>>,
-
-    /// How long one call to Redis may take.
-    #[arg(long, env = "AUTH_REDIS_TIMEOUT", default_value = "250ms")]
-    redis_timeout: Given<Duration>,
-
-    /// Memory of one Argon2id run in KiB.
-    #[arg(long, env = "AUTH_ARGON2_MEMORY_KIB", default_value = "19456")]
-    argon2_memory_kib: String,
-
-    /// Passes of one Argon2id run.
-    #[arg(long, env = "AUTH_ARGON2_ITERATIONS", default_value = "2")]
-    argon2_iterations: String,
-
-    /// Argon2id runs at a time. Default: one for each core.
-    #[arg(long, env = "AUTH_ARGON2_CONCURRENCY")]
-    argon2_concurrency: Option<String>,
-
-    /// Argon2id runs that may wait for their turn; beyond it the answer is 503.
-    #[arg(long, env = "AUTH_ARGON2_QUEUE", default_value = "256")]
-    argon2_queue: String,
-
-    /// Failed logins of one account at one address: so many at once, and as many in each time.
-    #[arg(
-        long,
-        env = "AUTH_LOGIN_LIMIT_ACCOUNT_AT_ADDRESS",
-        default_value = "10/15m"
-    )]
-    login_limit_account_at_address: String,
-
-    /// Failed logins from one address (of IPv6: one /64), whatever the account.
-    #[arg(long, env = "AUTH_LOGIN_LIMIT_ADDRESS", default_value = "100/15m")]
-    login_limit_address: String,
-
-    /// Failed logins of one account, from all addresses that it was not logged in from before.
-    #[arg(long, env = "AUTH_LOGIN_LIMIT_ACCOUNT", default_value = "50/15m")]
-    login_limit_account: String,
-
-    /// How long after a login its address is known: there the account's own budget is the only one.
-    #[arg(long, env = "AUTH_LOGIN_KNOWN_FOR", default_value = "90d")]
-    login_known_for: String,
-
-    /// Proxies whose X-Forwarded-For is believed (its last element): networks and addresses,
-    /// separated by commas. It must be the gateway that clients speak to.
-    #[arg(
-        long,
-        env = "AUTH_TRUSTED_PROXIES",
-        default_value = "127.0.0.0/8,::1/128"
-    )]
-    trusted_proxies: String,
-
-    /// Name of an administrator to make at the start when there is no user of that name.
-    #[arg(long, env = "AUTH_ADMIN_USERNAME")]
-    admin_username: Option<String>,
-
-    /// Password of that administrator.
-    #[arg(long, env = "AUTH_ADMIN_PASSWORD", hide_env_values = true)]
-    admin_password: Option<Secret<String>>,
-
-    /// On SIGTERM: from "not ready" to "accepts nothing new".
-    #[arg(long, env = "AUTH_DRAIN_GRACE", default_value = "1s")]
-    drain_grace: String,
-
-    /// On SIGTERM: from "accepts nothing new" to "cuts what is still open".
-    #[arg(long, env = "AUTH_DRAIN_TIMEOUT", default_value = "10s")]
-    drain_timeout: String,
-
-    #[command(flatten)]
-    telemetry: TelemetryArgs,
-}
+/// Name of the SQLite database in the data folder.
+const DATABASE_FILE: &str = "users.sqlite";
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -241,23 +56,16 @@ pub struct Config {
     pub session_store: StoreSettings,
     /// The cost of a password hash and how many at a time.
     pub hashing: HashSettings,
+    /// How long a spent refresh token gives its successor again.
+    pub refresh_grace: Duration,
     /// What limits guessing of passwords.
     pub login_limits: LimitSettings,
     /// Who is believed about the address of a client.
     pub trusted_proxies: TrustedProxies,
     /// The administrator to make at the start.
-    pub admin: Option<Admin>,
+    pub administrator: Option<Administrator>,
     /// Logs and traces.
     pub telemetry: TelemetrySettings,
-}
-
-/// The administrator to make at the start.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    /// The name to log in with.
-    pub username: Username,
-    /// The password to log in with.
-    pub password: Password,
 }
 
 impl Config {
@@ -272,6 +80,357 @@ impl Config {
 
     /// Checks what was read, noting every fault.
     pub fn check(args: Args, faults: &mut Faults) -> Option<Self> {
-        check::check(args, faults)
+        let listen = args.listen.value(faults);
+        let server = server(&args, faults);
+        let database = database(&args, faults);
+        let tokens = tokens(&args, faults);
+        let refresh_grace = args.refresh_grace.checked(faults, whole);
+        let algorithm = args
+            .algorithm
+            .checked(faults, |name| Algorithm::from_str(&name));
+        let keys = keys::source(&args, tokens.as_ref(), faults);
+        let clients = clients(&args, faults);
+        let sessions = sessions(&args, faults);
+        let session_store = StoreSettings::check(&args.redis_url, &args.redis_timeout, faults);
+        let hashing = hashing(&args, faults);
+        let login_limits = login_limits(&args, faults);
+        let trusted_proxies = args.trusted_proxies.checked(faults, |list| list.parse());
+        let administrator = administrator(&args, faults);
+        let telemetry = args.telemetry.check(faults);
+        Some(Self {
+            listen: listen?,
+            server: server?,
+            data_dir: args.data_dir,
+            database: database?,
+            tokens: tokens?,
+            algorithm: algorithm?,
+            keys: keys?,
+            clients: clients?,
+            sessions: sessions?,
+            session_store: session_store?,
+            hashing: hashing?,
+            refresh_grace: refresh_grace?,
+            login_limits: login_limits?,
+            trusted_proxies: trusted_proxies?,
+            administrator,
+            telemetry,
+        })
+    }
+}
+
+fn server(args: &Args, faults: &mut Faults) -> Option<ServerSettings> {
+    let workers = args.workers.value(faults);
+    let grace = args.drain_grace.value(faults);
+    let timeout = args.drain_timeout.positive(faults);
+    Some(ServerSettings {
+        workers: workers?.0,
+        drain: Drain {
+            grace: grace?,
+            timeout: timeout?,
+        },
+    })
+}
+
+fn database(args: &Args, faults: &mut Faults) -> Option<DatabaseSettings> {
+    let default = || format!("sqlite:{}", args.data_dir.join(DATABASE_FILE).display());
+    let target = args.database_url.checked(faults, |url| {
+        url.map_or_else(default, |url| url.expose().clone()).parse()
+    });
+    let timeout = args.database_timeout.positive(faults);
+    Some(DatabaseSettings {
+        target: target?,
+        timeout: timeout?,
+    })
+}
+
+fn tokens(args: &Args, faults: &mut Faults) -> Option<TokenSettings> {
+    let issuer = args.issuer.checked(faults, issuer);
+    let audience = args.audience.checked(faults, |audience| {
+        if audience.trim().is_empty() {
+            Err("must not be empty")
+        } else {
+            Ok(audience)
+        }
+    });
+    let access = args.access_token_ttl.checked(faults, positive_whole);
+    let refresh = args.refresh_token_ttl.checked(faults, positive_whole);
+    let exchange = args.exchange_ttl.checked(faults, positive_whole);
+    let name = args.access_token_ttl.variable();
+    if refresh.is_some_and(|refresh| access.is_some_and(|access| refresh < access)) {
+        let reason = format_args!("must not be shorter than {name}");
+        faults.add(args.refresh_token_ttl.variable(), reason);
+    }
+    if exchange.is_some_and(|exchange| access.is_some_and(|access| access < exchange)) {
+        let reason = format_args!("must not be longer than {name}");
+        faults.add(args.exchange_ttl.variable(), reason);
+    }
+    let exchange_audiences = args.exchange_audiences.value(faults)?;
+    Some(TokenSettings {
+        issuer: issuer?,
+        audience: audience?,
+        access_ttl: access?,
+        refresh_ttl: refresh?,
+        exchange_ttl: exchange?,
+        exchange_audiences: entries(&exchange_audiences).map(str::to_owned).collect(),
+    })
+}
+
+/// RFC 8414 §2: a URL without query and fragment.
+fn issuer(text: String) -> Result<String, String> {
+    let url = url(&text, &["http", "https"])?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must have neither a query nor a fragment".to_owned());
+    }
+    Ok(text)
+}
+
+fn clients(args: &Args, faults: &mut Faults) -> Option<Clients> {
+    let confidential = args
+        .clients
+        .checked_all(faults, |list| Clients::parse(list.expose()));
+    let issuer = args.issuer.value(faults)?;
+    let page = format!("{}{PAGE_PATH}", issuer.trim_end_matches('/'));
+    let public = args.public_clients.checked_all(faults, |list| {
+        PublicClients::parse(&list, PublicClient::page(page))
+    });
+    faults.check(
+        args.public_clients.variable(),
+        confidential?.with_public(public?),
+    )
+}
+
+fn sessions(args: &Args, faults: &mut Faults) -> Option<SessionSettings> {
+    let idle = args.session_idle_ttl.checked(faults, positive_whole);
+    let absolute = args.session_absolute_ttl.checked(faults, positive_whole);
+    if absolute.is_some_and(|absolute| idle.is_some_and(|idle| absolute < idle)) {
+        let name = args.session_idle_ttl.variable();
+        let reason = format_args!("must not be shorter than {name}");
+        faults.add(args.session_absolute_ttl.variable(), reason);
+    }
+    let jitter = args.session_ttl_jitter.checked(faults, |jitter| {
+        let in_range = (0.0..=0.5).contains(&jitter);
+        in_range
+            .then_some(jitter)
+            .ok_or("must be between 0 and 0.5")
+    });
+    Some(SessionSettings {
+        idle: idle?,
+        absolute: absolute?,
+        jitter: jitter?,
+    })
+}
+
+fn hashing(args: &Args, faults: &mut Faults) -> Option<HashSettings> {
+    let memory_kib = args.argon2_memory_kib.value(faults);
+    let iterations = args.argon2_iterations.value(faults);
+    let concurrency = args.argon2_concurrency.value(faults);
+    let queue = args.argon2_queue.value(faults);
+    let (memory, passes) = (&args.argon2_memory_kib, &args.argon2_iterations);
+    let parameters = faults.check(
+        &format!("{}, {}", memory.variable(), passes.variable()),
+        argon2::Params::new(memory_kib?, iterations?, 1, None)
+            .map_err(|error| format!("Argon2id does not work with these ({error})")),
+    );
+    Some(HashSettings {
+        parameters: parameters?,
+        concurrency: concurrency?.0,
+        queue: queue?,
+    })
+}
+
+fn login_limits(args: &Args, faults: &mut Faults) -> Option<LimitSettings> {
+    let mut budget = |given: &Given<String>| given.checked(faults, |text| text.parse());
+    let account_at_address = budget(&args.login_limit_account_at_address);
+    let address = budget(&args.login_limit_address);
+    let account = budget(&args.login_limit_account);
+    let known_for = args.login_known_for.checked(faults, positive_whole);
+    Some(LimitSettings {
+        account_at_address: account_at_address?,
+        address: address?,
+        account: account?,
+        known_for: known_for?,
+    })
+}
+
+fn administrator(args: &Args, faults: &mut Faults) -> Option<Administrator> {
+    let (name, secret) = (&args.admin_username, &args.admin_password);
+    let username = name.checked_all(faults, |name| {
+        name.map(|name| Username::parse(&name)).transpose()
+    });
+    let password = secret.checked_all(faults, |secret| secret.map(Password::parse).transpose());
+    let (present, absent) = match (username?, password?) {
+        (None, None) => return None,
+        (Some(username), Some(password)) => return Some(Administrator { username, password }),
+        (Some(_), None) => (name.variable(), secret.variable()),
+        (None, Some(_)) => (secret.variable(), name.variable()),
+    };
+    faults.add(absent, format_args!("is missing beside {present}"));
+    None
+}
+
+/// Tokens and cookies count in whole seconds, so a shorter time would silently become zero.
+fn whole(duration: Duration) -> Result<Duration, &'static str> {
+    match duration.subsec_nanos() {
+        0 => Ok(duration),
+        _ => Err("must be a whole number of seconds"),
+    }
+}
+
+fn positive_whole(duration: Duration) -> Result<Duration, &'static str> {
+    if duration.is_zero() {
+        return Err("must be longer than zero");
+    }
+    whole(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn checked(options: &[&str]) -> (Option<Config>, String) {
+        let args = Args::try_parse_from([&["auth-service"], options].concat()).unwrap();
+        let mut faults = Faults::default();
+        let config = Config::check(args, &mut faults);
+        (config, faults.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_right() {
+        let (config, faults) = checked(&[]);
+        assert_eq!(faults, "");
+        let config = config.unwrap();
+        assert_eq!(config.algorithm, Algorithm::Rs256);
+        assert_eq!(config.tokens.access_ttl, Duration::from_secs(900));
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let (config, faults) = checked(&[
+            "--listen=8081",
+            "--workers=0",
+            "--database-url=mysql://host/name",
+            "--issuer=http://host/?tenant=1",
+            "--audience=",
+            "--algorithm=HS256",
+            "--signing-key-files=,",
+            "--key-encryption-key=opensesame",
+            "--key-announce=1s",
+            "--key-rotate-every=1500ms",
+            "--key-retain=1s",
+            "--access-token-ttl=2h",
+            "--refresh-token-ttl=1h",
+            "--refresh-grace=500ms",
+            "--exchange-ttl=3h",
+            "--clients=api:opensesame:introspect",
+            "--session-idle-ttl=1500ms",
+            "--session-ttl-jitter=0.9",
+            "--redis-url=http://host",
+            "--argon2-memory-kib=1",
+            "--argon2-concurrency=2000",
+            "--argon2-queue=many",
+            "--login-limit-account-at-address=10",
+            "--login-limit-address=0/15m",
+            "--login-limit-account=50/2d",
+            "--login-known-for=0s",
+            "--trusted-proxies=gateway",
+            "--admin-username=ada",
+            "--drain-timeout=0s",
+            "--log-format=xml",
+        ]);
+        assert!(config.is_none());
+        for variable in [
+            "AUTH_LISTEN",
+            "AUTH_WORKERS",
+            "AUTH_DATABASE_URL",
+            "AUTH_ISSUER",
+            "AUTH_AUDIENCE",
+            "AUTH_ALGORITHM",
+            "AUTH_SIGNING_KEY_FILES",
+            "AUTH_KEY_ENCRYPTION_KEY",
+            "AUTH_KEY_ANNOUNCE",
+            "AUTH_KEY_ROTATE_EVERY",
+            "AUTH_KEY_RETAIN",
+            "AUTH_REFRESH_TOKEN_TTL",
+            "AUTH_REFRESH_GRACE",
+            "AUTH_EXCHANGE_TTL",
+            "AUTH_CLIENTS",
+            "AUTH_SESSION_IDLE_TTL",
+            "AUTH_SESSION_TTL_JITTER",
+            "AUTH_REDIS_URL",
+            "AUTH_ARGON2_MEMORY_KIB",
+            "AUTH_ARGON2_CONCURRENCY",
+            "AUTH_ARGON2_QUEUE",
+            "AUTH_LOGIN_LIMIT_ACCOUNT_AT_ADDRESS",
+            "AUTH_LOGIN_LIMIT_ADDRESS",
+            "AUTH_LOGIN_LIMIT_ACCOUNT",
+            "AUTH_LOGIN_KNOWN_FOR",
+            "AUTH_TRUSTED_PROXIES",
+            "AUTH_ADMIN_PASSWORD",
+            "AUTH_DRAIN_TIMEOUT",
+            "LOG_FORMAT",
+        ] {
+            assert!(
+                faults.contains(variable),
+                "{variable} is missing in:\n{faults}"
+            );
+        }
+    }
+
+    #[test]
+    fn jitter_only_shortens_the_limits_of_a_session() {
+        let (config, _) = checked(&["--session-ttl-jitter=0.2"]);
+        let sessions = config.unwrap().sessions;
+        let shares: Vec<f64> = (0..1_000).map(|_| sessions.share()).collect();
+        assert!(shares.iter().all(|share| (0.8..=1.0).contains(share)));
+        assert!(shares.iter().any(|share| *share < 0.9));
+        assert!(shares.iter().any(|share| *share > 0.9));
+    }
+
+    #[test]
+    fn the_times_of_keys_must_fit_each_other_and_the_tokens() {
+        for (options, wanted) in [
+            (
+                ["--key-retain=929s", "--access-token-ttl=15m"],
+                "AUTH_KEY_RETAIN: must be at least 15m 30s",
+            ),
+            (
+                ["--key-retain=29s", "--issuer=nowhere"],
+                "AUTH_KEY_RETAIN: must be at least 30s",
+            ),
+            (
+                ["--key-announce=1s", "--key-retain=930s"],
+                "AUTH_KEY_ANNOUNCE: ",
+            ),
+            (
+                ["--key-rotate-every=42s", "--key-retain=1h"],
+                "AUTH_KEY_ROTATE_EVERY: 101 keys",
+            ),
+        ] {
+            let (_, faults) = checked(&options);
+            assert!(faults.contains(wanted), "{options:?}: {faults}");
+        }
+        for options in [
+            ["--key-retain=930s", "--access-token-ttl=15m"],
+            ["--key-rotate-every=43s", "--key-retain=1h"],
+            ["--key-rotate-every=0s", "--key-retain=1000d"],
+        ] {
+            assert_eq!(checked(&options).1, "", "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_shows_no_secret() {
+        let (config, faults) = checked(&[
+            "--database-url=postgres://ada:opensesame@127.0.0.1/users",
+            "--redis-url=redis://:opensesame@127.0.0.1",
+            "--admin-username=root",
+            "--admin-password=opensesame",
+            "--clients=api:opensesame-opensesame-opensesame:token",
+        ]);
+        assert_eq!(faults, "");
+        let text = format!("{:?}", config.unwrap());
+        assert!(!text.contains("opensesame"), "{text}");
     }
 }

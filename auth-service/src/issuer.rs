@@ -30,8 +30,6 @@ pub struct TokenSettings {
     pub access_ttl: Duration,
     /// From the login to the end of its family of refresh tokens.
     pub refresh_ttl: Duration,
-    /// From the use of a refresh token to the time when presenting it again is theft.
-    pub refresh_grace: Duration,
     /// The longest life of a token by exchange.
     pub exchange_ttl: Duration,
     /// Values of `aud` that only exchanged tokens can have.

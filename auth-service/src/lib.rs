@@ -6,6 +6,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`config`] | the variables, checked whole |
+//! | [`administrator`] | the user that is made at the start |
 //! | [`clients`] | who may use the endpoints of OAuth for more than a login of its own |
 //! | [`credentials`] | what a username and a password may be |
 //! | [`storage`], [`users`], [`refresh`], [`codes`] | SQLite or PostgreSQL; users; refresh tokens; authorization codes |
@@ -15,6 +16,7 @@
 //! | [`keys`], [`issuer`] | signing keys; the only signer of tokens and maker of sessions |
 //! | [`http`] | the handlers, and what their failures look like |
 
+pub mod administrator;
 pub mod clients;
 pub mod codes;
 pub mod config;
@@ -49,8 +51,8 @@ use tokio::task::JoinSet;
 
 pub use self::config::Config;
 use self::{
+    administrator::AdministratorError,
     codes::AuthorizationCodes,
-    config::Admin,
     issuer::Issuer,
     keys::{KeyError, KeyRing},
     limits::LoginLimits,
@@ -58,15 +60,13 @@ use self::{
     passwords::{HashError, Passwords},
     refresh::RefreshTokens,
     revocations::{Reconciler, Revocations},
-    storage::{Database, DatabaseError, OpenError, UnixSeconds},
+    storage::{Database, OpenError, UnixSeconds},
     users::Users,
 };
 
 /// How often what is over is removed from the database: logins, codes, limits, and what was sealed
 /// for clients that could still ask again.
 const REMOVE_INTERVAL: Duration = Duration::from_secs(60);
-/// What the administrator of the configuration may do.
-const ADMIN_ROLES: [&str; 2] = ["user", "admin"];
 
 /// The service did not start, or ended in a way it should not.
 #[derive(Debug, thiserror::Error)]
@@ -92,8 +92,8 @@ pub enum Error {
     #[error("passwords cannot be hashed: {0}; check AUTH_ARGON2_MEMORY_KIB")]
     Passwords(#[from] HashError),
     /// The administrator.
-    #[error("the administrator of AUTH_ADMIN_USERNAME cannot be made: {0}")]
-    Admin(#[from] DatabaseError),
+    #[error(transparent)]
+    Administrator(#[from] AdministratorError),
     /// Traces.
     #[error(transparent)]
     Exporter(#[from] ExporterError),
@@ -134,15 +134,16 @@ pub async fn run(
     )
     .await?;
     let users = Users::new(database.clone());
-    let refresh_tokens = RefreshTokens::new(database.clone(), config.tokens.refresh_grace);
+    let refresh_tokens = RefreshTokens::new(database.clone(), config.refresh_grace);
     let codes = AuthorizationCodes::new(database.clone());
     let longest = config.tokens.access_ttl.max(config.tokens.exchange_ttl);
     let revocations = Revocations::new(database.clone(), longest);
     let reconciler = Reconciler::new(revocations.clone(), clock.clone(), &metrics);
     let mut tasks = JoinSet::new();
     tasks.spawn(reconciler.run(config.session_store.clone()));
-    if let Some(admin) = config.admin {
-        make_admin(admin, &users, &passwords, UnixSeconds::now(&clock)).await?;
+    if let Some(administrator) = config.administrator {
+        let now = UnixSeconds::now(&clock);
+        administrator.make(&users, &passwords, now).await?;
     }
     let limits = LoginLimits::new(database.clone(), config.login_limits);
     tasks.spawn(remove_expired(
@@ -219,33 +220,6 @@ fn make_data_folder(folder: &std::path::Path) -> Result<(), Error> {
             folder: folder.to_owned(),
             source,
         })
-}
-
-async fn make_admin(
-    admin: Admin,
-    users: &Users,
-    passwords: &Passwords,
-    now: UnixSeconds,
-) -> Result<(), Error> {
-    if let Some(found) = users.by_name(&admin.username, now, None).await? {
-        if !found.user.roles.iter().any(|role| role == "admin") {
-            tracing::warn!(
-                username = %admin.username,
-                "the user of AUTH_ADMIN_USERNAME exists without the role admin and stays as it is"
-            );
-        }
-        return Ok(());
-    }
-    let hash = passwords.hash(admin.password.into_secret(), None).await?;
-    // Nothing is added when another replica was faster.
-    if users
-        .add(&admin.username, &hash, &ADMIN_ROLES, now, None)
-        .await?
-        .is_some()
-    {
-        tracing::info!(username = %admin.username, "made the administrator");
-    }
-    Ok(())
 }
 
 async fn remove_expired(
