@@ -1,58 +1,105 @@
 //! Configuration: `api-service --help` is the reference.
 
-mod login;
-mod strategy;
-
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use clap::Parser;
 use shared::{
-    config::Faults,
+    config::{Faults, Given, Secret, Threads},
     server::ServerSettings,
     shutdown::Drain,
     telemetry::{TelemetryArgs, TelemetrySettings},
 };
 
-pub use self::login::LoginSettings;
-pub use self::strategy::{
-    CachedSessionSettings, IntrospectionSettings, JwksSettings, RevocableTokenSettings,
-    StrategyConfig, TokenSettings,
+use crate::{
+    cart::StateKeys,
+    http::{LoginSettings, PROTECTED},
+    strategies::{self, StrategyConfig},
 };
-use self::{login::LoginArgs, strategy::StrategyArgs};
 
 /// A small API that knows its callers by the configured strategy. Every option can be given by its
 /// environment variable.
-#[derive(Parser, Debug)]
+#[derive(Parser)]
 #[command(name = "api-service", version)]
 pub struct Raw {
     /// Address to listen on.
     #[arg(long, env = "API_LISTEN", default_value = "127.0.0.1:8082")]
-    listen: String,
+    listen: Given<SocketAddr>,
 
     /// Number of worker threads; default: one for each core.
-    #[arg(long, env = "API_WORKERS")]
-    workers: Option<String>,
+    #[arg(
+        long,
+        env = "API_WORKERS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    workers: Given<Threads>,
+
+    #[arg(
+        long,
+        env = "API_STRATEGY",
+        default_value = "",
+        hide_default_value = true,
+        help = format!("How callers are known:\n{}", strategies::help())
+    )]
+    strategy: Given<Option<String>>,
+
+    /// Routes with a strategy of their own, such as /admin=session,/me=jwt.
+    #[arg(
+        long,
+        env = "API_ROUTE_STRATEGIES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    route_strategies: Given<Option<String>>,
 
     #[command(flatten)]
-    strategies: StrategyArgs,
+    strategies: strategies::Arguments,
 
     /// Name of this replica in answers and telemetry; default: the host's name and the port.
-    #[arg(long, env = "API_REPLICA")]
-    replica: Option<String>,
+    #[arg(
+        long,
+        env = "API_REPLICA",
+        default_value = "",
+        hide_default_value = true
+    )]
+    replica: Given<Option<String>>,
 
     #[command(flatten)]
     login: LoginArgs,
 
     /// How long to keep answering, not ready, after the signal to stop.
     #[arg(long, env = "API_DRAIN_GRACE", default_value = "1s")]
-    drain_grace: String,
+    drain_grace: Given<Duration>,
 
     /// How long open requests may take after that.
     #[arg(long, env = "API_DRAIN_TIMEOUT", default_value = "10s")]
-    drain_timeout: String,
+    drain_timeout: Given<Duration>,
 
     #[command(flatten)]
     telemetry: TelemetryArgs,
+}
+
+/// Data that belong to a login.
+#[derive(clap::Args)]
+struct LoginArgs {
+    /// Strategies that keep no session: the keys that seal what the client carries, ID=KEY[,…],
+    /// each 32 bytes as base64url. The first seals, all open. Without them /cart answers 503.
+    #[arg(
+        long,
+        env = "API_STATE_KEYS",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true
+    )]
+    state_keys: Given<Option<Secret<String>>>,
+
+    /// How long a browser keeps what it carries; no shorter than a login lasts.
+    #[arg(long, env = "API_STATE_TTL", default_value = "12h")]
+    state_ttl: Given<Duration>,
+
+    /// Hand out a session cookie that means nothing, as servlet containers do: true or false.
+    #[arg(long, env = "API_MEANINGLESS_COOKIE", default_value = "false")]
+    meaningless_cookie: Given<bool>,
 }
 
 /// Checked configuration.
@@ -77,31 +124,23 @@ pub struct Config {
 impl Config {
     /// Checks the raw values, noting every fault.
     pub fn check(raw: Raw, faults: &mut Faults) -> Option<Self> {
-        let listen = faults.parsed::<SocketAddr>(
-            "API_LISTEN",
-            &raw.listen,
-            "an address such as 127.0.0.1:8082",
-        );
-        let workers = match &raw.workers {
-            None => Some(std::thread::available_parallelism().map_or(1, usize::from)),
-            Some(text) => faults
-                .parsed::<std::num::NonZeroUsize>("API_WORKERS", text, "a number of threads from 1")
-                .map(usize::from),
-        };
-        let strategies = strategy::check(&raw.strategies, faults);
-        let login = raw.login.check(faults);
-        let grace = faults.duration("API_DRAIN_GRACE", &raw.drain_grace);
-        let timeout = faults.positive_duration("API_DRAIN_TIMEOUT", &raw.drain_timeout);
+        let listen = raw.listen.value(faults);
+        let workers = raw.workers.value(faults);
+        let strategy = check_strategy(&raw, faults);
+        let routes = check_routes(&raw, faults);
+        let login = check_login(&raw.login, faults);
+        let grace = raw.drain_grace.value(faults);
+        let timeout = raw.drain_timeout.positive(faults);
+        let replica = raw.replica.value(faults);
         let telemetry = raw.telemetry.check(faults);
-        let (strategy, routes) = strategies?;
         Some(Self {
             listen: listen?,
-            replica: raw.replica.filter(|name| !name.is_empty()),
-            strategy,
-            routes,
+            replica: replica?,
+            strategy: strategy?,
+            routes: routes?,
             login: login?,
             server: ServerSettings {
-                workers: workers?,
+                workers: workers?.0,
                 drain: Drain {
                     grace: grace?,
                     timeout: timeout?,
@@ -110,6 +149,66 @@ impl Config {
             telemetry,
         })
     }
+}
+
+fn check_strategy(raw: &Raw, faults: &mut Faults) -> Option<StrategyConfig> {
+    let variable = raw.strategy.variable();
+    match raw.strategy.value(faults)? {
+        Some(name) => raw.strategies.check(variable, &name, faults),
+        None => {
+            faults.add(variable, format!("is required: {}", strategies::names()));
+            raw.strategies.check_all(faults);
+            None
+        }
+    }
+}
+
+/// A table such as `/admin=introspection,/cart=session`.
+fn check_routes(raw: &Raw, faults: &mut Faults) -> Option<BTreeMap<&'static str, StrategyConfig>> {
+    let variable = raw.route_strategies.variable();
+    let text = raw.route_strategies.value(faults)?.unwrap_or_default();
+    let mut table = BTreeMap::new();
+    let mut complete = true;
+    for entry in text.split(',').filter(|_| !text.trim().is_empty()) {
+        let Some((route, name)) = entry.split_once('=') else {
+            faults.add(variable, format!("{entry:?} is not ROUTE=STRATEGY"));
+            complete = false;
+            continue;
+        };
+        let strategy = raw.strategies.check(variable, name.trim(), faults);
+        let Some(route) = PROTECTED.into_iter().find(|path| *path == route.trim()) else {
+            let paths = PROTECTED.join(", ");
+            faults.add(
+                variable,
+                format!("{:?} is not one of {paths}", route.trim()),
+            );
+            complete = false;
+            continue;
+        };
+        let Some(strategy) = strategy else {
+            complete = false;
+            continue;
+        };
+        if table.insert(route, strategy).is_some() {
+            faults.add(variable, format!("{route} is there twice"));
+            complete = false;
+        }
+    }
+    complete.then_some(table)
+}
+
+fn check_login(args: &LoginArgs, faults: &mut Faults) -> Option<LoginSettings> {
+    let state_keys = args.state_keys.checked(faults, |text| {
+        let parsed = text.map(|text| StateKeys::parse(text.expose())).transpose();
+        parsed.map_err(|reasons| reasons.join("; "))
+    });
+    let state_ttl = args.state_ttl.positive(faults);
+    let meaningless_cookie = args.meaningless_cookie.value(faults);
+    Some(LoginSettings {
+        state_keys: state_keys?,
+        state_ttl: state_ttl?,
+        meaningless_cookie: meaningless_cookie?,
+    })
 }
 
 #[cfg(test)]

@@ -1,22 +1,21 @@
 //! A small API that knows its callers by token or by session, by configuration.
 //!
 //! One binary, any number of replicas, none of which matters for correctness. [`run`] is the whole
-//! service; `verify` holds one file per strategy, `extract` is the only way from a request to a
-//! principal, and `error` is the only way from a refusal to an answer.
+//! service. Modules import each other downwards only:
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`config`] | what the environment says |
+//! | [`http`] | routes and handlers; refusals become answers |
+//! | [`strategies`] | a file for each way to know a caller |
+//! | [`cart`] | data of a login: in its session, or carried by the client |
+//! | [`auth`] | who is calling, or why that is not decided |
 
-mod carried;
+mod auth;
 mod cart;
 mod config;
-mod credential;
-mod error;
-mod extract;
-mod keep;
-mod known;
-mod openapi;
-mod routes;
-mod servlet;
-mod state;
-mod verify;
+mod http;
+mod strategies;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -30,17 +29,19 @@ use shared::{
     telemetry::{Identity, metrics::Metrics, trace::ExporterError, trace::Tracing},
 };
 
-pub use self::{
-    config::{
-        CachedSessionSettings, Config, IntrospectionSettings, JwksSettings, LoginSettings,
-        RevocableTokenSettings, StrategyConfig, TokenSettings,
-    },
-    state::StateKeys,
-};
 use self::{
-    extract::Gates,
-    keep::Keeper,
-    verify::{Strategies, Verdicts},
+    auth::Verdicts,
+    http::Routes,
+    strategies::{Process, Strategies},
+};
+pub use self::{
+    cart::StateKeys,
+    config::Config,
+    http::LoginSettings,
+    strategies::{
+        Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Session, SessionCached,
+        StrategyConfig, TokenSettings,
+    },
 };
 
 /// The service could not start or was cut short.
@@ -85,29 +86,22 @@ pub async fn run(
     let strategies = Strategies::start(
         config.strategy,
         config.routes,
-        &clock,
-        &metrics,
-        &background,
+        Process::new(&clock, &metrics, &background),
     )?;
     tracing::info!(strategy, %replica, %address, "api-service starts");
-    let settings = config.server;
-    let login = config.login;
+    let (settings, login) = (config.server, config.login);
     server::serve(listener, settings, tracing, metrics, shutdown, move || {
-        let opened = Rc::new(strategies.for_this_thread());
-        let gates = Gates {
-            opened: Rc::clone(&opened),
-            clock: clock.clone(),
-            verdicts: verdicts.clone(),
+        let gates = Rc::new(strategies.open(&clock, &verdicts));
+        let routes = Routes {
+            gates: Rc::clone(&gates),
             replica: replica.clone(),
-            keeper: Rc::new(Keeper::of(&*opened.of(routes::CART), &login)),
-            state_ttl: login.state_ttl,
+            login: login.clone(),
         };
-        let meaningless_cookie = login.meaningless_cookie;
         Worker {
-            routes: Box::new(move |routes| routes::configure(routes, &gates, meaningless_cookie)),
+            routes: Box::new(move |service| routes.configure(service)),
             readiness: Rc::new(move || {
-                let opened = Rc::clone(&opened);
-                Box::pin(async move { opened.missing().await })
+                let gates = Rc::clone(&gates);
+                Box::pin(async move { gates.missing().await })
             }),
         }
     })

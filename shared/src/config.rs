@@ -72,6 +72,16 @@ impl Faults {
         self.0.push(format!("{variable}: {reason}"));
     }
 
+    /// Adds what another check has found, but for what is noted here already: two checks may have a
+    /// variable in common.
+    pub fn merge(&mut self, other: Self) {
+        for fault in other.0 {
+            if !self.0.contains(&fault) {
+                self.0.push(fault);
+            }
+        }
+    }
+
     /// A duration with a unit, such as `250ms`, `30s` or `15m`.
     pub fn duration(&mut self, variable: &str, text: &str) -> Option<Duration> {
         let parsed = humantime::parse_duration(text).map_err(|error| {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use api_service::{
-    CachedSessionSettings, Config, IntrospectionSettings, JwksSettings, RevocableTokenSettings,
+    Config, Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Session, SessionCached,
     StrategyConfig, TokenSettings, run,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -141,7 +141,7 @@ fn token_arms(redis: &Redis) -> Vec<Arm> {
             })
             .collect();
         if algorithm == "RS256" {
-            let bare = StrategyConfig::Jwt(tokens(&signer, 0));
+            let bare = StrategyConfig::from(Jwt(tokens(&signer, 0)));
             arms.push(Arm::new(
                 "bare: /public".to_owned(),
                 bare,
@@ -150,16 +150,16 @@ fn token_arms(redis: &Redis) -> Vec<Arm> {
             ));
         }
         for (remembered, suffix) in [(0, ""), (10_000, ", remembered")] {
-            let strategy = StrategyConfig::Jwt(tokens(&signer, remembered));
+            let strategy = StrategyConfig::from(Jwt(tokens(&signer, remembered)));
             let name = format!("jwt {algorithm}{suffix}");
             arms.push(Arm::new(name, strategy, "/me", &bearers));
         }
         if algorithm == "RS256" {
             for (remembered, suffix) in [(0, ""), (10_000, ", remembered")] {
-                let strategy = StrategyConfig::Phantom(tokens(&signer, remembered));
+                let strategy = StrategyConfig::from(Phantom(tokens(&signer, remembered)));
                 let name = format!("phantom {algorithm}{suffix}");
                 arms.push(Arm::new(name, strategy, "/me", &bearers));
-                let strategy = StrategyConfig::JwtRevocable(RevocableTokenSettings {
+                let strategy = StrategyConfig::from(JwtRevocable {
                     tokens: tokens(&signer, remembered),
                     revocations: FollowerSettings {
                         store: redis.settings(),
@@ -177,7 +177,7 @@ fn token_arms(redis: &Redis) -> Vec<Arm> {
 
 /// The strategy session-cached with this Redis.
 pub(crate) fn cached(redis: &Redis) -> StrategyConfig {
-    StrategyConfig::SessionCached(CachedSessionSettings {
+    StrategyConfig::from(SessionCached {
         store: redis.settings(),
         cache: CacheSettings {
             entries: NonZeroUsize::new(10_000).unwrap(),
@@ -193,7 +193,7 @@ fn id_arms(redis: &Redis, authority: &Authority) -> Vec<Arm> {
         .map(|_| runtime.block_on(log_in(&store)).expose().to_owned())
         .collect();
     let introspection = |cache| {
-        StrategyConfig::Introspection(IntrospectionSettings {
+        StrategyConfig::from(Introspection {
             url: authority.url(),
             client_id: "statewise-api".to_owned(),
             client_secret: Secret::new("a-secret-of-more-than-32-characters".to_owned()),
@@ -202,7 +202,7 @@ fn id_arms(redis: &Redis, authority: &Authority) -> Vec<Arm> {
         })
     };
     [
-        ("session", StrategyConfig::Session(redis.settings())),
+        ("session", StrategyConfig::from(Session(redis.settings()))),
         ("session-cached", cached(redis)),
         ("introspection", introspection(Duration::ZERO)),
         ("introspection, kept", introspection(NEVER)),

@@ -15,7 +15,7 @@ use std::{
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web,
 };
-use api_service::{IntrospectionSettings, StrategyConfig};
+use api_service::{Introspection, StrategyConfig};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustix::net::{self, AddressFamily, SocketType, sockopt};
 use serde_json::{Value, json};
@@ -84,24 +84,24 @@ impl Authority {
 
     /// The introspection strategy with this server.
     pub(crate) fn strategy(&self, cache: Duration) -> StrategyConfig {
-        StrategyConfig::Introspection(self.settings(SECRET, cache))
+        self.settings(SECRET, cache).into()
     }
 
     /// The same, with a secret that the server does not know.
     pub(crate) fn impostor(&self) -> StrategyConfig {
-        StrategyConfig::Introspection(self.settings("not-the-secret", Duration::ZERO))
+        self.settings("not-the-secret", Duration::ZERO).into()
     }
 
     /// The same, with the endpoint elsewhere.
     pub(crate) fn strategy_at(&self, url: url::Url) -> StrategyConfig {
-        StrategyConfig::Introspection(IntrospectionSettings {
+        StrategyConfig::from(Introspection {
             url,
             ..self.settings(SECRET, Duration::ZERO)
         })
     }
 
-    fn settings(&self, secret: &str, cache: Duration) -> IntrospectionSettings {
-        IntrospectionSettings {
+    fn settings(&self, secret: &str, cache: Duration) -> Introspection {
+        Introspection {
             url: self.url(),
             client_id: CLIENT.to_owned(),
             client_secret: Secret::new(secret.to_owned()),

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use api_service::{CachedSessionSettings, StrategyConfig};
+use api_service::{SessionCached, StrategyConfig};
 use shared::session::{CacheSettings, SessionId, SessionStore, StoreSettings};
 
 use crate::{
@@ -20,7 +20,7 @@ pub(crate) fn cached(store: StoreSettings, serve_stale: Duration) -> StrategyCon
 
 /// The same with the usual deadline of the tests.
 fn impatient(store: StoreSettings, serve_stale: Duration) -> StrategyConfig {
-    StrategyConfig::SessionCached(CachedSessionSettings {
+    StrategyConfig::from(SessionCached {
         store,
         cache: CacheSettings {
             entries: NonZeroUsize::new(1_000).unwrap(),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use api_service::{StrategyConfig, TokenSettings};
+use api_service::{Jwt, StrategyConfig, TokenSettings};
 use serde_json::json;
 
 use crate::{
@@ -86,7 +86,7 @@ async fn a_key_that_is_taken_back_takes_the_remembered_tokens_along() {
         remembered: 100,
         ..tokens(&issuer, SOON, NEVER)
     };
-    let service = Service::ready(StrategyConfig::Jwt(remembering)).await;
+    let service = Service::ready(StrategyConfig::from(Jwt(remembering))).await;
     let token = good(&old);
     let hit = "statewise_remembered_tokens_total{event=\"hit\"} ";
     while service.measures(&format!("{hit}0")).await {

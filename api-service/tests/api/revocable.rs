@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api_service::{RevocableTokenSettings, StrategyConfig, TokenSettings};
+use api_service::{JwtRevocable, StrategyConfig, TokenSettings};
 use serde_json::{Value, json};
 use shared::revocation::{Entry, Feed, FollowerSettings, Publication, Revoked, WhenStale};
 
@@ -31,7 +31,7 @@ pub(crate) fn strategy(
     when_stale: WhenStale,
     remembered: usize,
 ) -> StrategyConfig {
-    StrategyConfig::JwtRevocable(RevocableTokenSettings {
+    StrategyConfig::from(JwtRevocable {
         tokens: TokenSettings {
             remembered,
             ..service::tokens(issuer, NEVER, NEVER)

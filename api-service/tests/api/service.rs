@@ -7,7 +7,8 @@ use std::{
 };
 
 use api_service::{
-    Config, JwksSettings, LoginSettings, StateKeys, StrategyConfig, TokenSettings, run,
+    Config, JwksSettings, Jwt, LoginSettings, Session, StateKeys, StrategyConfig, TokenSettings,
+    run,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Method, header::HeaderMap};
@@ -93,12 +94,12 @@ pub(crate) fn tokens(issuer: &Issuer, refresh: Duration, cooldown: Duration) -> 
 
 /// The jwt strategy with keys from this issuer.
 pub(crate) fn jwt(issuer: &Issuer, refresh: Duration, cooldown: Duration) -> StrategyConfig {
-    StrategyConfig::Jwt(tokens(issuer, refresh, cooldown))
+    Jwt(tokens(issuer, refresh, cooldown)).into()
 }
 
 /// The session strategy with this Redis.
 pub(crate) fn session(store: StoreSettings) -> StrategyConfig {
-    StrategyConfig::Session(store)
+    Session(store).into()
 }
 
 /// Data of a login when a test says nothing about them.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api_service::{StrategyConfig, TokenSettings};
+use api_service::{Jwt, Phantom, StrategyConfig, TokenSettings};
 use serde_json::json;
 use shared::{
     revocation::WhenStale,
@@ -143,8 +143,8 @@ async fn token_arm(strategy: &'static str, remembered: usize) -> Arm {
         ..service::tokens(&issuer, NEVER, NEVER)
     };
     let config = match strategy {
-        "phantom" => StrategyConfig::Phantom(settings),
-        _ => StrategyConfig::Jwt(settings),
+        "phantom" => StrategyConfig::from(Phantom(settings)),
+        _ => StrategyConfig::from(Jwt(settings)),
     };
     Arm {
         service: Service::ready(config).await,

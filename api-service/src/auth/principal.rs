@@ -1,0 +1,39 @@
+//! A caller whose credential is good.
+
+use serde::Serialize;
+
+use super::refusal::Refusal;
+
+/// A caller who is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub(crate) struct Principal {
+    /// The user's stable id.
+    pub(crate) subject: String,
+    /// The name the user logged in with.
+    pub(crate) username: String,
+    /// Roles at login.
+    pub(crate) roles: Vec<String>,
+    /// The public id of the login, which no credential is.
+    #[serde(skip)]
+    pub(crate) sid: Option<String>,
+    /// Unix seconds of when the credential was issued.
+    #[serde(skip)]
+    pub(crate) issued_at: u64,
+    /// Unix seconds from which on the credential is over.
+    #[serde(skip)]
+    pub(crate) expires_at: u64,
+    /// The token's own id, where the credential is one.
+    #[serde(skip)]
+    pub(crate) token_id: Option<String>,
+}
+
+impl Principal {
+    /// Asks for a role.
+    pub(crate) fn require(&self, role: &'static str) -> Result<(), Refusal> {
+        if self.roles.iter().any(|held| held == role) {
+            Ok(())
+        } else {
+            Err(Refusal::NotAllowed(role))
+        }
+    }
+}

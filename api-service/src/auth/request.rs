@@ -1,0 +1,189 @@
+//! The credentials in a request, without looking at whether they are good.
+
+use actix_web::{
+    HttpRequest,
+    http::header::{self, HeaderName, HeaderValue},
+};
+use shared::{
+    credential::{self, Ambiguous, SESSION_COOKIE},
+    session::SessionId,
+};
+
+use super::refusal::Refusal;
+
+/// What may be looked at of a request to know its caller.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a>(&'a HttpRequest);
+
+impl<'a> Request<'a> {
+    /// The bearer token. A token in the query (RFC 6750 §2.3) or in a form is never looked at.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or more than one `Authorization` header.
+    pub(crate) fn bearer(self) -> Result<&'a str, Refusal> {
+        self.find_bearer()?.ok_or(Refusal::Missing)
+    }
+
+    /// The session id: a bearer of the right form, otherwise the cookie. A bearer of another form
+    /// next to a cookie is somebody else's (a token) and is ignored.
+    ///
+    /// # Errors
+    ///
+    /// There is no credential, or none that can be an id; or there is more than one `Authorization`
+    /// header, or several session cookies that differ.
+    pub(crate) fn session(self) -> Result<SessionId, Refusal> {
+        let bearer = self.find_bearer()?;
+        if let Some(id) = bearer.and_then(SessionId::parse) {
+            return Ok(id);
+        }
+        match (self.cookie(SESSION_COOKIE)?.map(SessionId::parse), bearer) {
+            (Some(Some(id)), _) => Ok(id),
+            (Some(None), _) | (None, Some(_)) => Err(Refusal::Invalid("session_malformed")),
+            (None, None) => Err(Refusal::Missing),
+        }
+    }
+
+    /// The bearer, otherwise the session's cookie, as it was sent.
+    pub(crate) fn credential(self) -> Option<&'a str> {
+        let bearer = self.bearer().ok();
+        bearer.or_else(|| self.cookie(SESSION_COOKIE).ok().flatten())
+    }
+
+    /// The value of a cookie.
+    ///
+    /// # Errors
+    ///
+    /// There are several of the name that differ.
+    pub(crate) fn cookie(self, name: &str) -> Result<Option<&'a str>, Ambiguous> {
+        credential::cookie(self.all(header::COOKIE), name)
+    }
+
+    /// The values of all header fields of a name, each as [`credential::text`].
+    pub(crate) fn texts(self, name: &'static str) -> impl Iterator<Item = &'a str> {
+        let values = self.0.headers().get_all(name);
+        values.map(|value| credential::text(value.as_bytes()))
+    }
+
+    fn find_bearer(self) -> Result<Option<&'a str>, Ambiguous> {
+        credential::bearer(self.all(header::AUTHORIZATION))
+    }
+
+    fn all(self, name: HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let values = self.0.headers().get_all(name);
+        values.map(HeaderValue::as_bytes)
+    }
+}
+
+impl<'a> From<&'a HttpRequest> for Request<'a> {
+    fn from(request: &'a HttpRequest) -> Self {
+        Self(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    const MALFORMED: Result<SessionId, Refusal> = Err(Refusal::Invalid("session_malformed"));
+
+    fn bearer(request: &HttpRequest) -> Result<&str, Refusal> {
+        Request(request).bearer()
+    }
+
+    fn session(request: &HttpRequest) -> Result<SessionId, Refusal> {
+        Request(request).session()
+    }
+
+    fn request(headers: &[(&str, &str)]) -> HttpRequest {
+        let mut request = TestRequest::default();
+        for (name, value) in headers {
+            request = request.append_header((*name, *value));
+        }
+        request.to_http_request()
+    }
+
+    #[test]
+    fn the_scheme_is_case_insensitive_and_other_schemes_are_no_bearer() {
+        assert_eq!(
+            bearer(&request(&[("authorization", "bEaReR a.b.c")])),
+            Ok("a.b.c")
+        );
+        assert_eq!(
+            bearer(&request(&[("authorization", "Basic YTpi")])),
+            Err(Refusal::Missing)
+        );
+        assert_eq!(bearer(&request(&[])), Err(Refusal::Missing));
+    }
+
+    #[test]
+    fn a_bearer_without_a_readable_token_is_a_credential_that_nobody_accepts() {
+        for value in [&b"Bearer"[..], b"Bearer  ", b"Bearer \xff\xfe"] {
+            let value = header::HeaderValue::from_bytes(value).unwrap();
+            let request = TestRequest::default()
+                .append_header((header::AUTHORIZATION, value))
+                .to_http_request();
+            assert_eq!(bearer(&request), Ok(""));
+            assert_eq!(session(&request), MALFORMED);
+        }
+    }
+
+    #[test]
+    fn a_cookie_of_another_application_may_hold_any_bytes() {
+        let id = SessionId::generate();
+        let value = [b"name=\xe9; __Host-sid=", id.expose().as_bytes()].concat();
+        let request = TestRequest::default()
+            .append_header((
+                header::COOKIE,
+                header::HeaderValue::from_bytes(&value).unwrap(),
+            ))
+            .to_http_request();
+        assert_eq!(session(&request), Ok(id));
+    }
+
+    #[test]
+    fn two_authorization_headers_are_ambiguous() {
+        let twice = request(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]);
+        assert_eq!(bearer(&twice), Err(Refusal::Ambiguous));
+    }
+
+    #[test]
+    fn a_stray_token_next_to_a_session_cookie_is_ignored() {
+        let id = SessionId::generate();
+        let cookie = format!("theme=dark; __Host-sid={}", id.expose());
+        let both = request(&[("authorization", "Bearer a.b.c"), ("cookie", &cookie)]);
+        assert_eq!(session(&both), Ok(id));
+    }
+
+    #[test]
+    fn a_token_alone_is_a_malformed_session_credential() {
+        let token = request(&[("authorization", "Bearer a.b.c")]);
+        assert_eq!(session(&token), MALFORMED);
+        assert_eq!(
+            session(&request(&[("cookie", "a=b")])),
+            Err(Refusal::Missing)
+        );
+    }
+
+    #[test]
+    fn session_cookies_that_differ_are_ambiguous_and_equal_ones_are_one() {
+        let [one, other] = [SessionId::generate(), SessionId::generate()];
+        let cookies = |a: &SessionId, b: &SessionId| {
+            request(&[(
+                "cookie",
+                &format!("__Host-sid={}; __Host-sid={}", a.expose(), b.expose()),
+            )])
+        };
+        assert_eq!(session(&cookies(&one, &other)), Err(Refusal::Ambiguous));
+        assert_eq!(session(&cookies(&one, &one)), Ok(one.clone()));
+    }
+
+    #[test]
+    fn the_cookie_name_is_case_sensitive() {
+        let id = SessionId::generate();
+        let lower = request(&[("cookie", &format!("__host-sid={}", id.expose()))]);
+        assert_eq!(session(&lower), Err(Refusal::Missing));
+    }
+}

@@ -1,0 +1,94 @@
+//! Active answers that are kept for a short time, when configured: as long as they are, an end of
+//! the session is not noticed.
+
+use std::{
+    cell::RefCell,
+    num::NonZeroUsize,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use lru::LruCache;
+use shared::session::SessionId;
+
+use crate::auth::Principal;
+
+/// The most answers that a thread keeps.
+const LIMIT: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
+/// The answers of one thread.
+pub(super) struct KeptAnswers {
+    answers: RefCell<LruCache<String, Kept>>,
+    keep: Duration,
+}
+
+struct Kept {
+    principal: Rc<Principal>,
+    since: Instant,
+}
+
+impl KeptAnswers {
+    /// `None` when nothing is to be kept.
+    pub(super) fn new(keep: Duration) -> Option<Self> {
+        (!keep.is_zero()).then(|| Self {
+            answers: RefCell::new(LruCache::new(LIMIT)),
+            keep,
+        })
+    }
+
+    /// Whose the id was, if that was said not too long ago and its end is not reached at `now`.
+    pub(super) fn find(&self, id: &SessionId, now: u64) -> Option<Rc<Principal>> {
+        let mut answers = self.answers.borrow_mut();
+        let kept = answers.get(id.expose())?;
+        if kept.since.elapsed() < self.keep && now < kept.principal.expires_at {
+            return Some(Rc::clone(&kept.principal));
+        }
+        answers.pop(id.expose());
+        None
+    }
+
+    /// Keeps an answer to a call that was made at `now`.
+    pub(super) fn insert(&self, id: &SessionId, principal: &Rc<Principal>, now: u64) {
+        if now < principal.expires_at {
+            let kept = Kept {
+                principal: Rc::clone(principal),
+                since: Instant::now(),
+            };
+            self.answers.borrow_mut().put(id.expose().to_owned(), kept);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn principal(expires_at: u64) -> Rc<Principal> {
+        Rc::new(Principal {
+            subject: "u".to_owned(),
+            username: "ada".to_owned(),
+            roles: Vec::new(),
+            sid: None,
+            issued_at: 0,
+            expires_at,
+            token_id: None,
+        })
+    }
+
+    #[test]
+    fn an_answer_is_kept_for_its_time_and_never_past_the_end_of_the_session() {
+        let id = SessionId::generate();
+        let kept = KeptAnswers::new(Duration::from_secs(3_600)).unwrap();
+        kept.insert(&id, &principal(100), 100);
+        assert!(kept.find(&id, 99).is_none(), "kept from its end on");
+        kept.insert(&id, &principal(100), 50);
+        assert!(kept.find(&id, 99).is_some());
+        assert!(kept.find(&id, 100).is_none());
+        assert!(kept.find(&id, 99).is_none(), "it is still there");
+
+        let brief = KeptAnswers::new(Duration::from_nanos(1)).unwrap();
+        brief.insert(&id, &principal(100), 50);
+        assert!(brief.find(&id, 50).is_none());
+        assert!(KeptAnswers::new(Duration::ZERO).is_none());
+    }
+}

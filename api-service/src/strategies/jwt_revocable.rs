@@ -1,0 +1,149 @@
+//! `jwt-revocable`: a signed access token, verified in the process, that was not revoked.
+//!
+//! Every replica follows the feed of revocations, so nothing is asked on a request. How old that
+//! copy may be, and what a verdict is beyond it, is configured.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use shared::{
+    config::{Faults, Given},
+    revocation::{FollowerSettings, Revocations, Standing, WhenStale},
+    server::Missing,
+    telemetry::trace::TraceHandle,
+};
+
+use super::{
+    Open, Strategy,
+    session_store::StoreArguments,
+    sources::Process,
+    tokens::{TokenArguments, TokenSettings, TokenVerifier, Tokens},
+};
+use crate::auth::{About, Kind, Outcome, Pending, Principal, Refusal, Request, Verifier};
+
+/// The shortest age at which the copy of the revocations can be too old: the feed is looked at every
+/// 400 ms, and one look may be late.
+const LEAST_MAX_AGE: Duration = Duration::from_secs(1);
+
+/// The variables.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    tokens: TokenArguments,
+
+    #[command(flatten)]
+    store: StoreArguments,
+
+    /// jwt-revocable: how long ago a replica's copy of the revocations may last have been complete.
+    #[arg(long, env = "API_REVOCATION_MAX_AGE", default_value = "5s")]
+    revocation_max_age: Given<Duration>,
+
+    /// jwt-revocable: what a good token is beyond that age: refuse (503) or accept.
+    #[arg(long, env = "API_REVOCATION_STALE", default_value = "refuse")]
+    revocation_stale: Given<String>,
+}
+
+/// The strategy `jwt-revocable`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtRevocable {
+    /// What verifying tokens needs.
+    pub tokens: TokenSettings,
+    /// Where revocations are published, and how old the copy may be.
+    pub revocations: FollowerSettings,
+}
+
+impl Strategy for JwtRevocable {
+    const ABOUT: &'static About = &About {
+        name: "jwt-revocable",
+        summary: "signed access tokens, verified here, that were not revoked",
+        kind: Kind::Token,
+        needs: None,
+    };
+
+    type Arguments = Arguments;
+
+    fn check(arguments: &Arguments, faults: &mut Faults) -> Option<Self> {
+        let tokens = arguments.tokens.check(faults);
+        let store = arguments.store.check(faults);
+        let max_age = arguments.revocation_max_age.checked(faults, |age| {
+            if age < LEAST_MAX_AGE {
+                Err("must be at least 1s")
+            } else {
+                Ok(age)
+            }
+        });
+        let when_stale = arguments
+            .revocation_stale
+            .checked(faults, |text| match text.as_str() {
+                "refuse" => Ok(WhenStale::Refuse),
+                "accept" => Ok(WhenStale::Accept),
+                _ => Err(format!("{text:?} is not refuse or accept")),
+            });
+        Some(Self {
+            tokens: tokens?,
+            revocations: FollowerSettings {
+                store: store?,
+                max_age: max_age?,
+                when_stale: when_stale?,
+            },
+        })
+    }
+
+    fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error> {
+        let tokens = Tokens::start(&self.tokens, process)?;
+        let settings = &self.revocations;
+        let revocations = process.made.of(settings, || {
+            let clock = process.clock.clone();
+            Revocations::follow(settings.clone(), clock, process.metrics, process.stop)
+        });
+        Ok(Arc::new(move |thread| {
+            Rc::new(RevocableTokens {
+                tokens: tokens.open(thread),
+                revocations: revocations.clone(),
+            })
+        }))
+    }
+}
+
+/// Verifies the token of each request and looks whether it was revoked.
+struct RevocableTokens {
+    tokens: Rc<TokenVerifier>,
+    revocations: Revocations,
+}
+
+impl Verifier for RevocableTokens {
+    fn verify<'a>(
+        &'a self,
+        request: Request<'a>,
+        now: u64,
+        _: Option<&'a TraceHandle>,
+    ) -> Pending<'a, Outcome> {
+        Box::pin(async move {
+            let principal = self.tokens.verify_bearer(request, now).await?;
+            judge(&self.revocations, &principal)?;
+            Ok(principal)
+        })
+    }
+
+    fn missing(&self) -> Pending<'_, Option<Missing>> {
+        let missing = self.tokens.missing_keys().or_else(|| {
+            self.revocations.missing().map(|reason| Missing {
+                name: "revocations",
+                reason: reason.to_owned(),
+            })
+        });
+        Box::pin(std::future::ready(missing))
+    }
+}
+
+/// A token without an id can be revoked by its login, its user or its time.
+fn judge(revocations: &Revocations, principal: &Principal) -> Result<(), Refusal> {
+    let token_id = principal.token_id.as_deref().unwrap_or_default();
+    let (sid, subject) = (principal.sid.as_deref(), &principal.subject);
+    match revocations.check(token_id, sid, subject, principal.issued_at) {
+        Standing::Good => Ok(()),
+        Standing::Revoked => Err(Refusal::Invalid("token_revoked")),
+        Standing::Undecidable => Err(Refusal::Undecidable(
+            "the copy of the revocations is too old".to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,40 @@
+//! `phantom`: tokens of a few seconds, which the gateway gets for the opaque id of the caller,
+//! verified as `jwt` does it.
+//!
+//! An id that arrives unexchanged is no token, and so no credential. Nothing follows revocations
+//! here: a token that outlives its session does so for no longer than it lives.
+
+use std::sync::Arc;
+
+use shared::config::Faults;
+
+use super::{
+    Open, Strategy,
+    sources::Process,
+    tokens::{TokenArguments, TokenSettings, Tokens},
+};
+use crate::auth::{About, Kind};
+
+/// The strategy `phantom`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phantom(pub TokenSettings);
+
+impl Strategy for Phantom {
+    const ABOUT: &'static About = &About {
+        name: "phantom",
+        summary: "tokens that the gateway gets for opaque ids, verified here",
+        kind: Kind::Token,
+        needs: None,
+    };
+
+    type Arguments = TokenArguments;
+
+    fn check(arguments: &TokenArguments, faults: &mut Faults) -> Option<Self> {
+        arguments.check(faults).map(Self)
+    }
+
+    fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error> {
+        let tokens = Tokens::start(&self.0, process)?;
+        Ok(Arc::new(move |thread| tokens.open(thread)))
+    }
+}

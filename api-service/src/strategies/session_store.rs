@@ -1,0 +1,64 @@
+//! Sessions in Redis, for every strategy that reads them or follows their revocation.
+
+use std::{borrow::Borrow, time::Duration};
+
+use shared::{
+    config::{Faults, Given, Secret},
+    server::Missing,
+    session::{Session, SessionStore, StoreError, StoreSettings},
+};
+
+use crate::auth::{Principal, Refusal};
+
+/// The variables.
+#[derive(clap::Args)]
+pub(crate) struct StoreArguments {
+    /// Sessions: the Redis that holds the sessions.
+    #[arg(
+        long,
+        env = "API_REDIS_URL",
+        default_value = "redis://127.0.0.1:6379",
+        hide_env_values = true
+    )]
+    redis_url: Given<Secret<String>>,
+
+    /// Sessions: deadline of each call to Redis.
+    #[arg(long, env = "API_REDIS_TIMEOUT", default_value = "250ms")]
+    redis_timeout: Given<Duration>,
+}
+
+impl StoreArguments {
+    /// Checks the variables, noting every fault.
+    pub(super) fn check(&self, faults: &mut Faults) -> Option<StoreSettings> {
+        StoreSettings::check(&self.redis_url, &self.redis_timeout, faults)
+    }
+}
+
+/// What the store's answer says about the caller.
+pub(super) fn judge<S: Borrow<Session>>(
+    read: Result<Option<S>, StoreError>,
+) -> Result<Principal, Refusal> {
+    let session = read
+        .map_err(|error| Refusal::Undecidable(error.to_string()))?
+        .ok_or(Refusal::Invalid("session_unknown"))?;
+    let record = &session.borrow().record;
+    Ok(Principal {
+        subject: record.subject.clone(),
+        username: record.username.clone(),
+        roles: record.roles.clone(),
+        // A session from before there were such ids has none.
+        sid: Some(record.sid.clone()).filter(|sid| !sid.is_empty()),
+        issued_at: record.created_at,
+        expires_at: record.expires_at,
+        token_id: None,
+    })
+}
+
+/// Without the store nothing can be decided.
+pub(super) async fn missing(store: &SessionStore) -> Option<Missing> {
+    let error = store.ping().await.err()?;
+    Some(Missing {
+        name: "redis",
+        reason: error.to_string(),
+    })
+}

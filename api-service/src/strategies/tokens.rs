@@ -1,0 +1,279 @@
+//! Access tokens, for every strategy that takes them: the profile, the issuer's keys, what is
+//! remembered, and the principal that a token names.
+
+mod jwks;
+mod remembered;
+
+use std::{num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration};
+
+use shared::{
+    config::{Faults, Given, url},
+    server::Missing,
+    telemetry::trace::TraceHandle,
+    token::{AccessClaims, AccessTokenProfile, KeySet, TokenError},
+};
+
+pub use self::jwks::JwksSettings;
+use self::{
+    jwks::{Jwks, Renewal},
+    remembered::{Events, Remembered},
+};
+use super::sources::{Process, Thread};
+use crate::auth::{Outcome, Pending, Principal, Refusal, Request, Verifier};
+
+/// The most that two clocks may differ; RFC 7519 §4.1.4: "usually no more than a few minutes".
+const MOST_LEEWAY: Duration = Duration::from_secs(300);
+
+/// The variables.
+#[derive(clap::Args)]
+pub(crate) struct TokenArguments {
+    /// Tokens: where the issuer publishes its keys.
+    #[arg(
+        long,
+        env = "API_JWKS_URL",
+        default_value = "http://127.0.0.1:8081/.well-known/jwks.json"
+    )]
+    jwks_url: Given<String>,
+
+    /// Tokens: the issuer that tokens must name, byte for byte.
+    #[arg(long, env = "API_ISSUER", default_value = "http://127.0.0.1:8080/auth")]
+    issuer: Given<String>,
+
+    /// Tokens: the audience that tokens must name.
+    #[arg(long, env = "API_AUDIENCE", default_value = "statewise-api")]
+    audience: Given<String>,
+
+    /// Tokens: how far the issuer's clock and ours may differ.
+    #[arg(long, env = "API_LEEWAY", default_value = "30s")]
+    leeway: Given<Duration>,
+
+    /// Tokens: the longest life of a token that is accepted.
+    #[arg(long, env = "API_MAX_TOKEN_LIFETIME", default_value = "24h")]
+    max_token_lifetime: Given<Duration>,
+
+    /// Tokens: how often the keys are fetched anew, ahead of need.
+    #[arg(long, env = "API_JWKS_REFRESH", default_value = "5m")]
+    jwks_refresh: Given<Duration>,
+
+    /// Tokens: how long after a fetch an unknown key id causes no other.
+    #[arg(long, env = "API_JWKS_COOLDOWN", default_value = "10s")]
+    jwks_cooldown: Given<Duration>,
+
+    /// Tokens: how many verified ones each worker thread remembers, so that their signature is not
+    /// checked again; 0 for none.
+    #[arg(long, env = "API_REMEMBERED_TOKENS", default_value = "0")]
+    remembered_tokens: Given<usize>,
+}
+
+/// What verifying tokens needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// What a token must say.
+    pub profile: AccessTokenProfile,
+    /// Where the keys come from.
+    pub jwks: JwksSettings,
+    /// How many verified tokens each worker thread remembers; 0: none.
+    pub remembered: usize,
+}
+
+impl TokenArguments {
+    /// Checks the variables, noting every fault.
+    pub(super) fn check(&self, faults: &mut Faults) -> Option<TokenSettings> {
+        let web = |text: String| url(&text, &["http", "https"]);
+        let jwks_url = self.jwks_url.checked(faults, web);
+        // Tokens are compared with the text, which is not changed.
+        let issuer = self
+            .issuer
+            .checked(faults, |text| web(text.clone()).map(|_| text));
+        let audience = self.audience.checked(faults, |text| {
+            if text.is_empty() {
+                Err("must not be empty")
+            } else {
+                Ok(text)
+            }
+        });
+        let leeway = self.leeway.checked(faults, |leeway| {
+            if leeway > MOST_LEEWAY {
+                Err("must be at most 5m")
+            } else {
+                Ok(leeway)
+            }
+        });
+        let max_lifetime = self.max_token_lifetime.positive(faults);
+        let refresh = self.jwks_refresh.positive(faults);
+        let cooldown = self.jwks_cooldown.positive(faults);
+        let remembered = self.remembered_tokens.value(faults);
+        Some(TokenSettings {
+            profile: AccessTokenProfile {
+                issuer: issuer?,
+                audience: audience?,
+                leeway: leeway?,
+                max_lifetime: max_lifetime?,
+            },
+            jwks: JwksSettings {
+                url: jwks_url?,
+                refresh: refresh?,
+                cooldown: cooldown?,
+            },
+            remembered: remembered?,
+        })
+    }
+}
+
+/// What all threads share.
+pub(super) struct Tokens {
+    settings: Arc<TokenSettings>,
+    jwks: Jwks,
+    /// With the number of tokens to remember, when any are.
+    remember: Option<(NonZeroUsize, Events)>,
+}
+
+impl Tokens {
+    /// Starts fetching the keys, unless another strategy already has.
+    pub(super) fn start(
+        settings: &TokenSettings,
+        process: &mut Process<'_>,
+    ) -> Result<Self, reqwest::Error> {
+        let Process {
+            metrics,
+            stop,
+            made,
+            ..
+        } = process;
+        let jwks = made.try_of(&settings.jwks, || {
+            Jwks::start(&settings.jwks, metrics, stop)
+        })?;
+        let remember = NonZeroUsize::new(settings.remembered)
+            .map(|count| (count, made.of(&(), || Events::register(metrics))));
+        Ok(Self {
+            settings: Arc::new(settings.clone()),
+            jwks,
+            remember,
+        })
+    }
+
+    /// The verifier of the calling worker thread; strategies with equal settings share it.
+    pub(super) fn open(&self, thread: &mut Thread) -> Rc<TokenVerifier> {
+        thread.of(&self.settings, || {
+            Rc::new(TokenVerifier {
+                settings: Arc::clone(&self.settings),
+                jwks: self.jwks.clone(),
+                remembered: self
+                    .remember
+                    .as_ref()
+                    .map(|(count, events)| Remembered::new(*count, events.clone())),
+            })
+        })
+    }
+}
+
+/// Verifies tokens on one worker thread.
+pub(super) struct TokenVerifier {
+    settings: Arc<TokenSettings>,
+    jwks: Jwks,
+    remembered: Option<Remembered>,
+}
+
+impl Verifier for TokenVerifier {
+    fn verify<'a>(
+        &'a self,
+        request: Request<'a>,
+        now: u64,
+        _: Option<&'a TraceHandle>,
+    ) -> Pending<'a, Outcome> {
+        Box::pin(self.verify_bearer(request, now))
+    }
+
+    fn missing(&self) -> Pending<'_, Option<Missing>> {
+        Box::pin(std::future::ready(self.missing_keys()))
+    }
+}
+
+impl TokenVerifier {
+    /// Whom the bearer of the request names, when it is a good token.
+    pub(super) async fn verify_bearer(&self, request: Request<'_>, now: u64) -> Outcome {
+        self.verify_token(request.bearer()?, now).await
+    }
+
+    async fn verify_token(&self, token: &str, now: u64) -> Outcome {
+        match self.check(token, now)? {
+            // The key may be newer than our set.
+            Err(TokenError::UnknownKey { .. }) => self.check_with_newer_keys(token, now).await,
+            verdict => verdict.map_err(|error| invalid(&error)),
+        }
+    }
+
+    /// The outer error means that there are no keys yet.
+    fn check(&self, token: &str, now: u64) -> Result<Result<Rc<Principal>, TokenError>, Refusal> {
+        let keys = self.jwks.current();
+        if keys.is_empty() {
+            return Err(Refusal::Undecidable("no keys were fetched yet".to_owned()));
+        }
+        let profile = &self.settings.profile;
+        let Some(remembered) = &self.remembered else {
+            return Ok(self
+                .verify_signature(token, &keys, now)
+                .map(|claims| Rc::new(claims.into())));
+        };
+        if let Some(verdict) = remembered.find(token, profile, &keys, now) {
+            return Ok(verdict);
+        }
+        Ok(self.verify_signature(token, &keys, now).map(|claims| {
+            let principal = Rc::new(claims.clone().into());
+            remembered.insert(token, &keys, claims, &principal);
+            principal
+        }))
+    }
+
+    fn verify_signature(
+        &self,
+        token: &str,
+        keys: &KeySet,
+        now: u64,
+    ) -> Result<AccessClaims, TokenError> {
+        self.settings.profile.verify(token, keys, now)
+    }
+
+    /// Whether a newer set has the key cannot be decided while the issuer does not answer; once it
+    /// has answered, a key that is not in its set is nobody's.
+    async fn check_with_newer_keys(&self, token: &str, now: u64) -> Outcome {
+        match self.jwks.renew().await {
+            Renewal::Fresh => {}
+            Renewal::Failed => {
+                return Err(Refusal::Undecidable(
+                    "the key is unknown and the issuer does not answer".to_owned(),
+                ));
+            }
+        }
+        self.check(token, now)?.map_err(|error| invalid(&error))
+    }
+
+    /// Without keys nothing can be decided.
+    pub(super) fn missing_keys(&self) -> Option<Missing> {
+        self.jwks.current().is_empty().then(|| Missing {
+            name: "jwks",
+            reason: "the issuer's keys were not fetched yet".to_owned(),
+        })
+    }
+}
+
+impl From<AccessClaims> for Principal {
+    fn from(claims: AccessClaims) -> Self {
+        Self {
+            // A token may carry no name; then the subject is the best there is.
+            username: claims
+                .preferred_username
+                .unwrap_or_else(|| claims.sub.clone()),
+            subject: claims.sub,
+            roles: claims.roles,
+            sid: claims.sid,
+            issued_at: claims.iat,
+            expires_at: claims.exp,
+            token_id: Some(claims.jti),
+        }
+    }
+}
+
+fn invalid(error: &TokenError) -> Refusal {
+    Refusal::Invalid(error.kind())
+}

@@ -1,0 +1,253 @@
+//! The issuer's key set: fetched before ready, renewed ahead of need, kept while the issuer is gone.
+//!
+//! One task fetches; requests read a snapshot without a lock. A request with an unknown key id asks
+//! the task for a newer set and waits for the outcome. However many ask, one fetch serves them all,
+//! and for the cool-down after it, whether it succeeded or failed, its outcome answers for them:
+//!
+//! | the last fetch | an unknown key id then is |
+//! | --- | --- |
+//! | succeeded | nobody's: 401. An issuer announces a key before it signs with it |
+//! | failed | undecidable: 503 |
+//!
+//! Fetches on schedule begin no cool-down, so that a key announced just after one is still found.
+
+mod fetch;
+mod observe;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use shared::{shutdown::CancellationToken, telemetry::metrics::Metrics, token::KeySet};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use self::{fetch::Source, observe::Observed};
+
+/// Pause after the first failed fetch in a row; each further one doubles it.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// The longest pause after a failed fetch.
+const LAST_RETRY: Duration = Duration::from_secs(2);
+/// A request waits no longer for newer keys than one fetch under way and one of its own may take.
+const WAIT_LIMIT: Duration = fetch::TIMEOUT.saturating_mul(2);
+
+/// Where the issuer's keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwksSettings {
+    /// Where the issuer publishes them.
+    pub url: url::Url,
+    /// How often they are fetched ahead of need.
+    pub refresh: Duration,
+    /// How long after a fetch an unknown key id causes no other.
+    pub cooldown: Duration,
+}
+
+/// A handle on the key set; clones share it.
+#[derive(Clone)]
+pub(super) struct Jwks {
+    keys: Arc<ArcSwap<KeySet>>,
+    wanted: Arc<Notify>,
+    last: watch::Receiver<Last>,
+    cooldown: Duration,
+}
+
+/// How the last fetch ended.
+#[derive(Clone, Copy, Default)]
+struct Last {
+    succeeded: bool,
+    /// When the last fetch that a request asked for ended.
+    asked_for: Option<Instant>,
+}
+
+impl Last {
+    fn cools_down(&self, cooldown: Duration) -> bool {
+        self.asked_for.is_some_and(|at| at.elapsed() < cooldown)
+    }
+
+    fn outcome(&self) -> Renewal {
+        if self.succeeded {
+            Renewal::Fresh
+        } else {
+            Renewal::Failed
+        }
+    }
+}
+
+/// What asking for newer keys came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renewal {
+    /// The set is the issuer's of now, or of no longer ago than the cool-down.
+    Fresh,
+    /// The issuer did not give a usable set.
+    Failed,
+}
+
+impl Jwks {
+    /// Starts the fetching task, which ends with `stop`.
+    pub(super) fn start(
+        settings: &JwksSettings,
+        metrics: &Metrics,
+        stop: &CancellationToken,
+    ) -> Result<Self, reqwest::Error> {
+        let JwksSettings {
+            url,
+            refresh,
+            cooldown,
+        } = settings.clone();
+        let source = Source::new(url)?;
+        let (publish, last) = watch::channel(Last::default());
+        let jwks = Self {
+            keys: Arc::default(),
+            wanted: Arc::default(),
+            last,
+            cooldown,
+        };
+        let fetcher = Fetcher {
+            source,
+            refresh,
+            cooldown,
+            keys: Arc::clone(&jwks.keys),
+            wanted: Arc::clone(&jwks.wanted),
+            publish,
+            observed: Observed::register(metrics),
+            failures: 0,
+        };
+        let stop = stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled(fetcher.run()).await });
+        Ok(jwks)
+    }
+
+    /// The keys as of now; empty before the first successful fetch.
+    pub(super) fn current(&self) -> arc_swap::Guard<Arc<KeySet>> {
+        self.keys.load()
+    }
+
+    /// Asks for a set that may hold an unknown key, and waits until one was fetched or it is clear
+    /// that none will be.
+    pub(super) async fn renew(&self) -> Renewal {
+        let asked = Instant::now();
+        let mut updates = self.last.clone();
+        let last = *updates.borrow();
+        if last.cools_down(self.cooldown) {
+            return last.outcome();
+        }
+        self.wanted.notify_one();
+        // A fetch on schedule that is under way may have begun before the key was announced.
+        let answered = updates.wait_for(|last| last.asked_for.is_some_and(|at| at >= asked));
+        match tokio::time::timeout(WAIT_LIMIT, answered).await {
+            Ok(Ok(last)) => last.outcome(),
+            // The task has ended or the issuer keeps it waiting.
+            Ok(Err(_)) | Err(_) => Renewal::Failed,
+        }
+    }
+}
+
+struct Fetcher {
+    source: Source,
+    refresh: Duration,
+    cooldown: Duration,
+    keys: Arc<ArcSwap<KeySet>>,
+    wanted: Arc<Notify>,
+    publish: watch::Sender<Last>,
+    observed: Observed,
+    /// Failed fetches in a row.
+    failures: u32,
+}
+
+impl Fetcher {
+    async fn run(mut self) {
+        let mut asked_for = false;
+        loop {
+            let succeeded = self.fetch().await;
+            let previous = self.publish.borrow().asked_for;
+            self.publish.send_replace(Last {
+                succeeded,
+                asked_for: if asked_for {
+                    Some(Instant::now())
+                } else {
+                    previous
+                },
+            });
+            asked_for = self.wait().await;
+        }
+    }
+
+    /// Whether the issuer gave a usable set. One that is not usable changes nothing: a bad answer of
+    /// the issuer must not refuse callers whose keys are in the set.
+    async fn fetch(&mut self) -> bool {
+        match self.source.fetch().await {
+            Ok(keys) => {
+                if self.failures > 0 || self.keys.load().is_empty() {
+                    tracing::info!(keys = keys.len(), "the issuer's keys are fetched");
+                }
+                self.failures = 0;
+                self.observed.succeeded(keys.len());
+                self.keys.store(Arc::new(keys));
+                true
+            }
+            Err(error) => {
+                // Once for an outage; the metrics count each attempt.
+                if self.failures == 0 {
+                    tracing::warn!(%error, "the issuer's keys (API_JWKS_URL) cannot be fetched");
+                }
+                self.failures = self.failures.saturating_add(1);
+                self.observed.failed(error.outcome());
+                false
+            }
+        }
+    }
+
+    /// Until the next fetch is due, or a request asks for one outside the cool-down; whether that
+    /// was it.
+    async fn wait(&self) -> bool {
+        let due = tokio::time::sleep(self.pause());
+        tokio::pin!(due);
+        loop {
+            tokio::select! {
+                () = &mut due => return false,
+                () = self.wanted.notified() => {
+                    // Who asked before the last fetch ended was served by it.
+                    if !self.publish.borrow().cools_down(self.cooldown) {
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        match self.failures.checked_sub(1) {
+            None => jittered(self.refresh),
+            Some(doublings) => {
+                let pause = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(doublings));
+                jittered(pause.min(LAST_RETRY).min(self.refresh))
+            }
+        }
+    }
+}
+
+/// Between four fifths and the whole of a period, so that replicas started together do not ask
+/// together.
+fn jittered(period: Duration) -> Duration {
+    // Without randomness the replicas ask together, which is a pity and no fault.
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    period.mul_f64(0.8 + 0.2 * f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_only_shortens_a_period_and_by_a_fifth_at_most() {
+        let period = Duration::from_secs(300);
+        for _ in 0..1_000 {
+            let jittered = jittered(period);
+            assert!(
+                (Duration::from_secs(240)..=period).contains(&jittered),
+                "{jittered:?}"
+            );
+        }
+    }
+}
