@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../api-service/src/state.rs"]
+#[path = "../../api-service/src/cart/state.rs"]
 #[allow(dead_code, reason = "the API needs more of it")]
 mod state;
 
