@@ -3,12 +3,15 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,16 +19,15 @@ use serde::Serialize;
 use shared::{
     openapi::{self, Document, Operation},
     problem::Problem,
-    telemetry::metrics,
+    telemetry::metrics::{self, Metrics},
 };
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use utoipa::ToSchema;
 
 use crate::{
-    problems::{Refusal, document, respond},
-    server::Shared,
-    upstream::health::Standing,
+    problem::{Refusal, document, respond},
+    upstream::{health::State, pool::Pool},
 };
 
 /// Every pool by its name.
@@ -47,45 +49,98 @@ struct UpstreamState {
     in_flight: u32,
 }
 
-/// The answer to a path of ours; `None` when it is none, or not on this listener.
-pub(crate) fn answer(
-    shared: &Shared,
-    method: &Method,
-    path: &str,
-    public: bool,
-) -> Option<Response<Bytes>> {
-    let respond_to: fn(&Shared) -> _ = match path {
-        "/healthz" => |_| json(&serde_json::json!({"status": "alive"})),
-        "/readyz" => readyz,
-        "/metrics" | "/pools" | openapi::PATH if public && shared.admin_apart => return None,
-        "/metrics" => |shared| {
-            let text = shared.metrics.render();
-            document(
-                StatusCode::OK,
-                metrics::CONTENT_TYPE,
-                text,
-                HeaderMap::new(),
-            )
-        },
-        "/pools" => pools,
-        openapi::PATH => |_| {
-            document(
-                StatusCode::OK,
-                "application/json",
-                description().to_json(),
-                HeaderMap::new(),
-            )
-        },
-        _ => return None,
-    };
-    if method != Method::GET && method != Method::HEAD {
-        return Some(Refusal::ReadOnly.response());
+/// What operators may see and ask.
+pub(crate) struct Admin {
+    pools: Vec<Arc<Pool>>,
+    metrics: Metrics,
+    /// `/metrics` and `/pools` are on the admin listener only.
+    apart: bool,
+    draining: AtomicBool,
+}
+
+impl Admin {
+    pub(crate) fn new(pools: Vec<Arc<Pool>>, metrics: Metrics, apart: bool) -> Arc<Self> {
+        Arc::new(Self {
+            pools,
+            metrics,
+            apart,
+            draining: AtomicBool::new(false),
+        })
     }
-    let mut response = respond_to(shared);
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Some(response)
+
+    /// From now on the gateway is not ready.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the gateway is about to end.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The answer to a path of ours; `None` when it is none, or not on this listener.
+    pub(crate) fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        public: bool,
+    ) -> Option<Response<Bytes>> {
+        let respond: fn(&Self) -> Response<Bytes> = match path {
+            "/healthz" => |_| json(&serde_json::json!({"status": "alive"})),
+            "/readyz" => Self::readyz,
+            "/metrics" | "/pools" | openapi::PATH if public && self.apart => return None,
+            "/metrics" => |admin| document(metrics::CONTENT_TYPE, admin.metrics.render()),
+            "/pools" => Self::pools,
+            openapi::PATH => |_| document("application/json", description().to_json()),
+            _ => return None,
+        };
+        if method != Method::GET && method != Method::HEAD {
+            return Some(Refusal::ReadOnly.response());
+        }
+        let mut response = respond(self);
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Some(response)
+    }
+
+    fn readyz(&self) -> Response<Bytes> {
+        let mut missing: Vec<String> = self
+            .pools
+            .iter()
+            .filter(|pool| pool.members().is_empty())
+            .map(|pool| format!("pool {}: no upstream is known", pool.name))
+            .collect();
+        if self.is_draining() {
+            missing.push("server: draining".to_owned());
+        }
+        if missing.is_empty() {
+            return json(&serde_json::json!({"status": "ready"}));
+        }
+        respond(
+            &Problem::unavailable("not-ready", "Something needed to answer is missing")
+                .detail(missing.join("; ")),
+        )
+    }
+
+    fn pools(&self) -> Response<Bytes> {
+        let pools = self.pools.iter().map(|pool| {
+            let upstreams = pool
+                .members()
+                .iter()
+                .map(|member| UpstreamState {
+                    address: member.address.to_string(),
+                    healthy: member.health.is_ready(),
+                    ejected: member.health.state(&pool.clock) == State::Ejected,
+                    in_flight: member.in_flight(),
+                })
+                .collect();
+            (pool.name.as_str(), PoolState { upstreams })
+        });
+        json(&Pools {
+            pools: pools.collect(),
+        })
+    }
 }
 
 /// What the gateway answers itself; everything else is its upstreams'.
@@ -107,7 +162,7 @@ fn description() -> Document {
 }
 
 /// Serves operators until dropped.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, tasks: TaskTracker) {
+pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, tasks: TaskTracker) {
     /// An operator's connection that says nothing for this long is closed.
     const PATIENCE: Duration = Duration::from_secs(30);
     loop {
@@ -116,10 +171,10 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, tasks: Tas
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let shared = Arc::clone(&shared);
+        let admin = Arc::clone(&admin);
         tasks.spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let own = answer(&shared, request.method(), request.uri().path(), false);
+                let own = admin.answer(request.method(), request.uri().path(), false);
                 let response = own.unwrap_or_else(|| Refusal::NoRoute.response());
                 std::future::ready(Ok::<_, Infallible>(response.map(Full::new)))
             });
@@ -135,46 +190,8 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, tasks: Tas
     }
 }
 
-fn readyz(shared: &Shared) -> Response<Bytes> {
-    let mut missing: Vec<String> = shared
-        .pools
-        .iter()
-        .filter(|pool| pool.members().is_empty())
-        .map(|pool| format!("pool {}: no upstream is known", pool.name))
-        .collect();
-    if shared.draining.load(Ordering::Relaxed) {
-        missing.push("server: draining".to_owned());
-    }
-    if missing.is_empty() {
-        return json(&serde_json::json!({"status": "ready"}));
-    }
-    respond(
-        &Problem::unavailable("not-ready", "Something needed to answer is missing")
-            .detail(missing.join("; ")),
-    )
-}
-
-fn pools(shared: &Shared) -> Response<Bytes> {
-    let pools = shared.pools.iter().map(|pool| {
-        let upstreams = pool
-            .members()
-            .iter()
-            .map(|member| UpstreamState {
-                address: member.address.to_string(),
-                healthy: member.health.is_ready(),
-                ejected: member.health.standing(&pool.clock) == Standing::Ejected,
-                in_flight: member.in_flight(),
-            })
-            .collect();
-        (pool.name.as_str(), PoolState { upstreams })
-    });
-    json(&Pools {
-        pools: pools.collect(),
-    })
-}
-
 fn json(value: &impl Serialize) -> Response<Bytes> {
     // These documents have string keys only, so they can be written.
     let text = serde_json::to_string(value).unwrap_or_default();
-    document(StatusCode::OK, "application/json", text, HeaderMap::new())
+    document("application/json", text)
 }

@@ -1,8 +1,9 @@
 //! Configuration: environment variables, all checked before anything starts.
 
 mod exchange;
+mod pools;
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser;
 use shared::{
@@ -11,8 +12,14 @@ use shared::{
     telemetry::{TelemetryArgs, TelemetrySettings},
 };
 
-pub use self::exchange::ExchangeSettings;
-pub use crate::routes::Route;
+pub use self::pools::PoolConfig;
+use self::pools::Routes;
+use crate::{
+    deadline::Timeouts,
+    exchange::ExchangeSettings,
+    routes::RouteSettings,
+    upstream::{check::HealthSettings, idle::Reuse},
+};
 
 /// The only public port: routes, balances, health-checks, retries, drains, follows scaling.
 #[derive(Parser, Debug)]
@@ -143,8 +150,8 @@ pub struct Config {
     pub admin_listen: Option<SocketAddr>,
     /// Threads of the data path.
     pub threads: usize,
-    /// Prefix to pool; every pool is one of `pools`.
-    pub routes: Vec<Route>,
+    /// Prefix to pool.
+    pub routes: Vec<RouteSettings>,
     /// Names and members.
     pub pools: Vec<PoolConfig>,
     /// Where session ids are exchanged for tokens, if anywhere.
@@ -169,74 +176,10 @@ pub struct Config {
     pub telemetry: TelemetrySettings,
 }
 
-/// A pool by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolConfig {
-    /// As routes name it.
-    pub name: String,
-    /// Who is in it.
-    pub members: Members,
-}
-
-/// Who is in a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Members {
-    /// These addresses.
-    Fixed(Vec<SocketAddr>),
-    /// All addresses that a name has now.
-    Dns {
-        /// The name.
-        host: String,
-        /// The port of each.
-        port: u16,
-    },
-}
-
-/// Active health checks.
-#[derive(Clone, Debug)]
-pub struct HealthSettings {
-    /// Time between two checks of one upstream.
-    pub interval: Duration,
-    /// Time for one check.
-    pub timeout: Duration,
-    /// Path that is asked for.
-    pub path: String,
-    /// Failures in a row that take an upstream out.
-    pub fall: usize,
-    /// Successes in a row that bring it back.
-    pub rise: usize,
-}
-
-/// Deadlines of the data path.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// For connecting to an upstream.
-    pub connect: Duration,
-    /// From the end of the request to the head of the answer.
-    pub response: Duration,
-    /// For a body that stands still.
-    pub body: Duration,
-    /// For a client to send a head.
-    pub header: Duration,
-    /// For a client's idle connection.
-    pub keep_alive: Duration,
-}
-
-/// Connections kept to upstreams.
-#[derive(Clone, Copy, Debug)]
-pub struct Reuse {
-    /// How long an idle one is kept.
-    pub idle: Duration,
-    /// After what age one is not used again, so that a change of addresses takes effect.
-    pub max_age: Duration,
-    /// How many idle ones are kept for each upstream and thread.
-    pub max_idle: usize,
-}
-
 /// Checks what the environment says; notes every fault.
 pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
-    let pools = parse_pools(&raw.pools, faults);
-    let routes = parse_routes(&raw.routes, &pools, faults);
+    let pools = pools::parse_pools(&raw.pools, faults);
+    let routes = Routes::parse(&raw.routes, faults);
     let health = check_health(&raw, faults);
     let timeouts = check_timeouts(&raw, faults);
     let reuse = check_reuse(&raw, faults);
@@ -255,7 +198,8 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
     let max_connections = count("GATEWAY_MAX_CONNECTIONS", &raw.max_connections, faults);
     let trust_forwarded = flag("GATEWAY_TRUST_FORWARDED", &raw.trust_forwarded, faults);
     let trust_trace = flag("GATEWAY_TRUST_TRACE", &raw.trust_trace, faults);
-    let exchange = raw.exchange.check(&routes, &pools, faults);
+    let (exchanging, exchange) = raw.exchange.check(&routes, &pools, faults);
+    let routes = routes.resolve(&pools, &exchanging, faults);
     let telemetry = raw.telemetry.check(faults);
     Some(Config {
         listen: listen?,
@@ -264,7 +208,7 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
             Some(address) => Some(address?),
         },
         threads: threads?,
-        routes,
+        routes: routes?,
         pools,
         exchange,
         dns_refresh: dns_refresh?,
@@ -339,101 +283,6 @@ fn check_drain(raw: &Raw, faults: &mut Faults) -> Option<Drain> {
     })
 }
 
-fn parse_pools(text: &str, faults: &mut Faults) -> Vec<PoolConfig> {
-    const VARIABLE: &str = "GATEWAY_POOLS";
-    let mut pools: Vec<PoolConfig> = Vec::new();
-    for entry in entries(text, ';') {
-        let Some((name, members)) = entry.split_once('=') else {
-            faults.add(VARIABLE, format!("{entry:?} is not NAME=MEMBERS"));
-            continue;
-        };
-        let name = name.trim();
-        if name.is_empty() || name.contains(['/', ',', '"', '\\']) {
-            faults.add(VARIABLE, format!("{name:?} cannot name a pool"));
-        }
-        if pools.iter().any(|pool| pool.name == name) {
-            faults.add(VARIABLE, format!("the pool {name:?} is there twice"));
-        }
-        // A pool with wrong members still counts as known, so that its routes are no second fault.
-        let members = parse_members(members, faults).unwrap_or(Members::Fixed(Vec::new()));
-        pools.push(PoolConfig {
-            name: name.to_owned(),
-            members,
-        });
-    }
-    if pools.is_empty() {
-        faults.add(VARIABLE, "it names no pool");
-    }
-    pools
-}
-
-fn parse_members(text: &str, faults: &mut Faults) -> Option<Members> {
-    const VARIABLE: &str = "GATEWAY_POOLS";
-    if let Some(name) = text.trim().strip_prefix("dns:") {
-        let parsed = name
-            .rsplit_once(':')
-            .and_then(|(host, port)| Some((host, port.parse().ok()?)))
-            .filter(|(host, port)| !host.is_empty() && !host.contains([',', ':']) && *port != 0)
-            .ok_or_else(|| format!("\"dns:{name}\" is not dns:NAME:PORT"));
-        return faults
-            .check(VARIABLE, parsed)
-            .map(|(host, port)| Members::Dns {
-                host: host.to_owned(),
-                port,
-            });
-    }
-    let mut addresses = BTreeSet::new();
-    for member in entries(text, ',') {
-        match member.parse::<SocketAddr>() {
-            Ok(address) if address.port() != 0 => {
-                addresses.insert(address);
-            }
-            _ => faults.add(
-                VARIABLE,
-                format!("{member:?} is not IP:PORT; a name is written dns:NAME:PORT"),
-            ),
-        }
-    }
-    if addresses.is_empty() {
-        faults.add(VARIABLE, format!("{text:?} has no usable member"));
-        return None;
-    }
-    Some(Members::Fixed(addresses.into_iter().collect()))
-}
-
-fn parse_routes(text: &str, pools: &[PoolConfig], faults: &mut Faults) -> Vec<Route> {
-    const VARIABLE: &str = "GATEWAY_ROUTES";
-    let mut routes: Vec<Route> = Vec::new();
-    for entry in entries(text, ',') {
-        let Some(route) = faults.check(VARIABLE, Route::parse(entry)) else {
-            continue;
-        };
-        if !pools.iter().any(|pool| pool.name == route.pool) {
-            faults.add(
-                VARIABLE,
-                format!("{route}: GATEWAY_POOLS has no pool {:?}", route.pool),
-            );
-        }
-        if routes.iter().any(|other| other.prefix == route.prefix) {
-            faults.add(
-                VARIABLE,
-                format!("the prefix {} is there twice", route.prefix),
-            );
-        }
-        routes.push(route);
-    }
-    if text.trim().is_empty() {
-        faults.add(VARIABLE, "it names no route");
-    }
-    routes
-}
-
-fn entries(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    text.split(separator)
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-}
-
 fn address(variable: &str, text: &str, faults: &mut Faults) -> Option<SocketAddr> {
     faults.parsed(
         variable,
@@ -457,7 +306,10 @@ fn flag(variable: &str, text: &str, faults: &mut Faults) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
     use super::*;
+    use crate::upstream::discovery::Members;
 
     fn checked(arguments: &[&str]) -> Result<Config, String> {
         let raw = Raw::try_parse_from(std::iter::once(&"gateway").chain(arguments)).unwrap();
@@ -549,6 +401,7 @@ mod tests {
         }
         assert!(!faults.contains("tooShort"), "{faults}");
     }
+
     #[test]
     fn the_secret_of_the_exchange_does_not_show_in_debug_output() {
         const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -563,7 +416,9 @@ mod tests {
         assert!(!format!("{raw:?}").contains(SECRET));
         let config = checked(&arguments[1..]).unwrap();
         assert!(!format!("{config:?}").contains(SECRET));
-        assert_eq!(config.exchange.unwrap().client_secret.expose(), SECRET);
+        let authorization = config.exchange.unwrap().authorization;
+        let pair = STANDARD.encode(format!("g:{SECRET}"));
+        assert_eq!(authorization.expose(), &format!("Basic {pair}"));
         assert!(checked(&[]).unwrap().exchange.is_none());
     }
 }

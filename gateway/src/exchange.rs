@@ -4,135 +4,136 @@
 //! into the request. It neither reads the token nor verifies anything: whoever presents no session
 //! id gets what the API says (`docs/adr/0010`).
 
-mod ask;
 mod cache;
+mod client;
 mod credential;
-mod reply;
+pub(crate) mod metrics;
+mod response;
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use shared::{
     config::Secret,
-    telemetry::trace::{TRACEPARENT, TRACESTATE},
+    telemetry::{
+        metrics::Metrics,
+        trace::{TRACEPARENT, TRACESTATE},
+    },
 };
 
 use crate::{
-    config::ExchangeSettings,
-    metrics::Looked,
-    problems::Refusal,
-    proxy::spans::{Detached, Parent},
-    server::worker::Worker,
+    forward::{attempt::PoolClient, spans::Trace},
+    problem::Refusal,
 };
-use ask::{Endpoint, Trace};
 use cache::{Cache, Flight, Lookup, Verdict, Waiting};
+use metrics::{ExchangeMetrics, KeptTokens};
 
-/// Exchanges session ids for tokens and keeps those.
+/// Where and as whom session ids are exchanged.
+#[derive(Clone, Debug)]
+pub struct ExchangeSettings {
+    /// Index of the token endpoint's pool in the configuration's pools.
+    pub pool: usize,
+    /// The token endpoint, RFC 8693.
+    pub path: Uri,
+    /// The audience to ask for, if any, in characters that need no encoding in a form.
+    pub audience: Option<String>,
+    /// HTTP Basic, RFC 6749 §2.3.1.
+    pub authorization: Secret<HeaderValue>,
+    /// Most tokens kept.
+    pub cache: usize,
+    /// Deadline of an exchange.
+    pub timeout: Duration,
+}
+
+/// Exchanges session ids for tokens and keeps those, for all threads.
 pub(crate) struct Exchange {
-    endpoint: Endpoint,
+    settings: ExchangeSettings,
     cache: Arc<Cache>,
+    metrics: ExchangeMetrics,
 }
-
-/// What is to be done before a request is passed on.
-pub(crate) enum Step {
-    /// Nothing (more): its credential is as the API is to see it.
-    Ready,
-    /// Wait for an exchange.
-    Wait(Pending),
-}
-
-/// An exchange that a request waits for.
-pub(crate) struct Pending(Waiting);
 
 impl Exchange {
-    /// An exchange at the pool of this index.
-    pub(crate) fn new(settings: &ExchangeSettings, pool: usize) -> Result<Self, http::Error> {
-        let pair = format!("{}:{}", settings.client_id, settings.client_secret.expose());
-        let mut authorization = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))?;
-        authorization.set_sensitive(true);
-        Ok(Self {
-            endpoint: Endpoint {
-                pool,
-                path: Uri::try_from(settings.path.as_str())?,
-                audience: settings.audience.clone(),
-                authorization: Secret::new(authorization),
-                timeout: settings.timeout,
-            },
-            cache: Cache::new(settings.cache),
+    /// An exchange without tokens yet.
+    pub(crate) fn new(
+        settings: ExchangeSettings,
+        counters: ExchangeMetrics,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
+        let cache = Cache::new(settings.cache);
+        let kept = KeptTokens(Arc::clone(&cache));
+        metrics.register(|registry| registry.register_collector(Box::new(kept)));
+        Arc::new(Self {
+            settings,
+            cache,
+            metrics: counters,
         })
     }
 
-    /// Tokens kept now.
-    pub(crate) fn kept(&self) -> usize {
-        self.cache.len()
-    }
-
     /// Puts a token in the place of the session id of a request, when it has one and the token is
-    /// at hand.
+    /// at hand. Otherwise returns the exchange to wait for, which runs at `endpoint`.
     pub(crate) fn begin(
         self: &Arc<Self>,
-        worker: &Rc<Worker>,
+        endpoint: &Rc<PoolClient>,
         headers: &mut HeaderMap,
-        parent: Option<&dyn Parent>,
-    ) -> Step {
-        let Some(id) = credential::find(headers) else {
-            return Step::Ready;
-        };
-        let metrics = &worker.shared.families.exchange;
-        let looked = match self.cache.look(id, Instant::now()) {
+        trace: &Trace,
+    ) -> Option<Waiting> {
+        let id = credential::find(headers)?;
+        let (counter, waiting) = match self.cache.look(id, Instant::now()) {
             Lookup::Kept(authorization) => {
                 credential::replace(headers, authorization);
-                (Looked::Hit, Step::Ready)
+                (&self.metrics.hits, None)
             }
             Lookup::Aging(authorization, flight) => {
-                self.fly(worker, flight, headers, parent);
+                self.spawn(endpoint, flight, headers, trace);
                 credential::replace(headers, authorization);
-                (Looked::Hit, Step::Ready)
+                (&self.metrics.hits, None)
             }
-            Lookup::Join(waiting) => (Looked::Joined, Step::Wait(Pending(waiting))),
+            Lookup::Join(waiting) => (&self.metrics.joins, Some(waiting)),
             Lookup::Lead(flight, waiting) => {
-                self.fly(worker, flight, headers, parent);
-                (Looked::Miss, Step::Wait(Pending(waiting)))
+                self.spawn(endpoint, flight, headers, trace);
+                (&self.metrics.misses, Some(waiting))
             }
         };
-        metrics.looked(looked.0);
-        looked.1
+        counter.inc();
+        waiting
     }
 
     /// Exchanges on this thread, whatever becomes of the request that made it necessary: others
     /// may be waiting for the same.
-    fn fly(
+    fn spawn(
         self: &Arc<Self>,
-        worker: &Rc<Worker>,
+        endpoint: &Rc<PoolClient>,
         flight: Flight,
         headers: &HeaderMap,
-        parent: Option<&dyn Parent>,
+        trace: &Trace,
     ) {
-        let trace = Trace {
-            headers: trace_headers(headers),
-            parent: parent.map(Detached::of),
-        };
-        let (exchange, worker) = (Arc::clone(self), Rc::clone(worker));
+        let request = client::request(&self.settings, flight.id(), trace_headers(headers));
+        let (exchange, endpoint) = (Arc::clone(self), Rc::clone(endpoint));
+        let trace = Trace::below(trace.parent());
         tokio::task::spawn_local(async move {
-            let landed = ask::ask(&worker, &exchange.endpoint, flight.id(), trace).await;
-            flight.land(landed);
+            let asked = Instant::now();
+            let timeout = exchange.settings.timeout;
+            let reply = client::ask(&endpoint, request, asked, timeout, trace).await;
+            exchange.metrics.ended(reply.label(), asked.elapsed());
+            flight.finish(reply, asked);
         });
     }
 }
 
-impl Pending {
-    /// Waits, and puts the token into the request. A session that is unknown is left in it, so that
-    /// the API gives the one answer for that.
-    pub(crate) async fn settle(self, headers: &mut HeaderMap) -> Result<(), Refusal> {
-        match self.0.verdict().await {
-            Verdict::Token(authorization) => {
-                credential::replace(headers, authorization);
-                Ok(())
-            }
-            Verdict::Unknown => Ok(()),
-            Verdict::Undecided => Err(Refusal::ExchangeUnavailable),
+/// Waits for an exchange and puts the token into the request. A session that is unknown is left in
+/// it, so that the API gives the one answer for that.
+pub(crate) async fn settle(waiting: Waiting, headers: &mut HeaderMap) -> Result<(), Refusal> {
+    match waiting.verdict().await {
+        Verdict::Token(authorization) => {
+            credential::replace(headers, authorization);
+            Ok(())
         }
+        Verdict::Unknown => Ok(()),
+        Verdict::Undecided => Err(Refusal::ExchangeUnavailable),
     }
 }
 

@@ -1,16 +1,25 @@
 //! The only public port: routes a path prefix to a pool of upstreams and balances over it.
 //!
+//! A request is followed through four files, forward only:
+//!
+//! 1. `server/connection`: hyper reads it from the client's socket, on one of the threads;
+//! 2. `proxy`: it is admitted, routed, prepared for the upstream; its answer is passed on;
+//! 3. `forward/attempt`: an upstream is chosen, asked, and another one when that failed;
+//! 4. `upstream/connection`: the connection that it goes out on.
+//!
+//! Modules import each other from the bottom of this table to its top only:
+//!
 //! | module | holds |
 //! | --- | --- |
-//! | [`config`] | what the environment may say |
-//! | `routes` | prefix to pool, and the path that the upstream is asked for (pure) |
-//! | `headers` | hop-by-hop removal and forwarding headers (pure) |
+//! | `headers`, `problem`, `routes` | hop-by-hop removal and forwarding headers; answers of our own; prefix to route |
+//! | `deadline` | clock of a thread, progress of a client's connection |
+//! | `upstream` | pools: members, health, selection, discovery, connections, metrics |
+//! | `forward` | attempts at a pool, what may be sent again, spans, the answer's body |
 //! | `exchange` | session ids into tokens, on the routes that ask for it |
-//! | `retry` | what may be sent again, and how much of it (pure) |
-//! | `upstream` | pools: members, health, selection, discovery, connections |
-//! | `proxy` | the life of a request, one function a phase |
-//! | `server` | threads, client connections, deadlines, drain |
 //! | `admin` | `/healthz`, `/readyz`, `/metrics`, `/pools` |
+//! | `proxy` | the life of a request, one function a phase |
+//! | `server` | accepts, hands connections to threads, watches their deadlines |
+//! | [`config`] | what the environment may say |
 //!
 //! The data path is one thread per core, each with its own runtime and its own connections to the
 //! upstreams, so that a request never leaves the thread that read it. Everything that is not a
@@ -18,20 +27,38 @@
 
 mod admin;
 pub mod config;
+mod deadline;
 mod exchange;
+mod forward;
 mod headers;
-mod metrics;
-mod problems;
+mod problem;
 mod proxy;
-mod retry;
 mod routes;
 mod server;
 mod upstream;
 
-use std::net::TcpListener;
+use std::{net::TcpListener, sync::Arc};
 
-use shared::{clock::Clock, listen, shutdown::CancellationToken};
+use shared::{
+    clock::Clock,
+    listen,
+    shutdown::CancellationToken,
+    telemetry::{Identity, metrics::Metrics, trace::Tracing},
+};
+use tokio_util::task::TaskTracker;
 
+use crate::{
+    admin::Admin,
+    config::PoolConfig,
+    exchange::{Exchange, metrics::ExchangeMetrics},
+    forward::spans::Tracer,
+    proxy::ProxySettings,
+    server::{
+        accept::{Acceptor, Thread},
+        worker::WorkerSettings,
+    },
+    upstream::{check, discovery::Discovery, metrics::PoolCollector, pool::Pool},
+};
 pub use crate::{
     config::Config,
     upstream::discovery::{Lookup, Resolver, system_resolver},
@@ -54,9 +81,6 @@ pub enum Error {
     /// The client of the health checks could not be built.
     #[error("health checks cannot start: {0}")]
     HealthClient(#[from] reqwest::Error),
-    /// The token endpoint's path or the client's name make no request.
-    #[error("tokens cannot be asked for: {0}")]
-    Exchange(#[from] http::Error),
     /// Spans cannot be exported.
     #[error(transparent)]
     Tracing(#[from] shared::telemetry::trace::ExporterError),
@@ -110,5 +134,119 @@ pub async fn run_with(
     shutdown: CancellationToken,
     resolver: Resolver,
 ) -> Result<(), Error> {
-    server::run(config, listeners, clock, shutdown, resolver).await
+    let listener = tokio_listener(listeners.public)?;
+    let admin_listener = listeners.admin.map(tokio_listener).transpose()?;
+    let listen = listener.local_addr()?;
+    let identity = Identity {
+        service: "gateway",
+        version: env!("CARGO_PKG_VERSION"),
+        instance: listen.to_string(),
+    };
+    let spans = Tracing::start(config.telemetry.tracing.as_ref(), &identity)?;
+    let metrics = Metrics::new(&identity);
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let pools = follow_pools(&config, &clock, resolver, &tasks, &stop)?;
+    let collector = Box::new(PoolCollector(pools.clone()));
+    metrics.register(|registry| registry.register_collector(collector));
+    let admin = Admin::new(pools.clone(), metrics.clone(), admin_listener.is_some());
+    if let Some(listener) = admin_listener {
+        let serve = admin::serve(listener, Arc::clone(&admin), tasks.clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(serve));
+    }
+    let tracer = Tracer {
+        tracing: spans.clone(),
+        trusted: config.trust_trace,
+        listen,
+    };
+    let drain = config.drain;
+    let (count, most) = (config.threads, config.max_connections);
+    let settings = Arc::new(data_path(config, pools, &admin, &metrics, tracer));
+    let (acceptor, threads) = Acceptor::start(&settings, count, most, &metrics)?;
+    tracing::info!(%listen, threads = count, "the gateway listens");
+    let accepting = tokio::spawn(acceptor.run(listener));
+
+    shutdown.cancelled().await;
+    // Whoever asks /readyz is to see it before the port is closed.
+    admin.drain();
+    tokio::time::sleep(drain.grace).await;
+    accepting.abort();
+    // Cancelled, as asked; waiting for it makes sure that the port is closed.
+    drop(accepting.await);
+    let joined = join(threads).await;
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    let flush = tokio::task::spawn_blocking(move || spans.flush(drain.timeout));
+    // The flush has its own deadline; a panic in it must not hide how the gateway ended.
+    drop(flush.await);
+    joined
+}
+
+fn tokio_listener(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
+}
+
+/// Starts discovery and health checks: the control plane.
+fn follow_pools(
+    config: &Config,
+    clock: &Clock,
+    resolver: Resolver,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Vec<Arc<Pool>>, Error> {
+    let discovery = Arc::new(Discovery {
+        resolver,
+        refresh: config.dns_refresh,
+        health: config.health.clone(),
+        client: check::client(&config.health, config.reuse.idle)?,
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    });
+    let follow = |PoolConfig { name, members }: &PoolConfig| {
+        let pool = Pool::new(name.clone(), clock.clone());
+        discovery.start(Arc::clone(&pool), members.clone());
+        pool
+    };
+    Ok(config.pools.iter().map(follow).collect())
+}
+
+/// What the threads are made of.
+fn data_path(
+    config: Config,
+    pools: Vec<Arc<Pool>>,
+    admin: &Arc<Admin>,
+    metrics: &Metrics,
+    tracer: Tracer,
+) -> WorkerSettings {
+    let counters = ExchangeMetrics::register(metrics);
+    let exchange = config.exchange.map(|settings| {
+        let pool = settings.pool;
+        (Exchange::new(settings, counters, metrics), pool)
+    });
+    WorkerSettings {
+        pools,
+        proxy: ProxySettings {
+            routes: config.routes,
+            exchange,
+            admin: Arc::clone(admin),
+            metrics: metrics.clone(),
+            tracer,
+            trust_forwarded: config.trust_forwarded,
+        },
+        timeouts: config.timeouts,
+        reuse: config.reuse,
+        drain_timeout: config.drain.timeout,
+    }
+}
+
+/// Waits for the threads of the data path; reports the first that failed.
+async fn join(threads: Vec<Thread>) -> Result<(), Error> {
+    let join = |thread: Thread| {
+        let ended = thread.join().map_err(|_| Error::Worker)?;
+        ended.map_err(Error::Start)
+    };
+    let joined = move || threads.into_iter().map(join).fold(Ok(()), Result::and);
+    let joined = tokio::task::spawn_blocking(joined).await;
+    joined.unwrap_or(Err(Error::Worker))
 }

@@ -1,75 +1,221 @@
-//! The life of a request: admit, route, prepare, attempt (again), pass on, observe.
+//! The life of a request: admit, route, prepare, send, pass on, observe.
 
-pub(crate) mod attempt;
-pub(crate) mod body;
-pub(crate) mod spans;
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    convert::Infallible,
+    future::{Future, poll_fn},
+    net::IpAddr,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Instant,
+};
 
-use std::{convert::Infallible, rc::Rc, sync::atomic::Ordering, time::Instant};
-
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, Uri, Version, header, uri::PathAndQuery};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use shared::telemetry::{metrics, trace::Span};
+use prometheus_client::metrics::histogram::Histogram;
+use shared::telemetry::metrics::{self, Metrics};
 
 use crate::{
-    admin,
-    exchange::Step,
+    admin::Admin,
+    deadline::{Deadline, Progress, Upload},
+    exchange::{self, Exchange},
+    forward::{
+        attempt::PoolClient,
+        body::ResponseBody,
+        retry::REPLAY_LIMIT_BYTES,
+        spans::{Trace, Tracer},
+    },
     headers::{self, Caller},
-    problems::Refusal,
-    retry::REPLAY_LIMIT_BYTES,
-    routes::Unroutable,
-    server::client::{Client, Upload},
+    problem::Refusal,
+    routes::{PathRule, RouteSettings, RouteTable, Unroutable},
+    upstream::{request::RequestBody, response::UpstreamBody},
 };
-use attempt::{Answer, Prepared};
-use body::{Flow, RequestBody, ResponseBody};
-use spans::Parent;
 
-/// Label of what no route takes.
-const UNMATCHED: usize = usize::MAX;
+/// What the proxies of all threads are made of.
+pub(crate) struct ProxySettings {
+    pub(crate) routes: Vec<RouteSettings>,
+    /// Exchanges session ids at the pool with this index.
+    pub(crate) exchange: Option<(Arc<Exchange>, usize)>,
+    pub(crate) admin: Arc<Admin>,
+    pub(crate) metrics: Metrics,
+    pub(crate) tracer: Tracer,
+    /// Forwarding headers of clients are kept.
+    pub(crate) trust_forwarded: bool,
+}
+
+/// Answers the requests of one thread.
+pub(crate) struct Proxy {
+    routes: RouteTable<Route>,
+    /// Of what no route takes.
+    unmatched: Durations,
+    admin: Arc<Admin>,
+    tracer: Tracer,
+    trust_forwarded: bool,
+}
+
+/// Where the requests below one prefix go.
+struct Route {
+    pool: Rc<PoolClient>,
+    /// What exchanges session ids, and where.
+    exchange: Option<(Arc<Exchange>, Rc<PoolClient>)>,
+    durations: Durations,
+}
+
+impl Proxy {
+    /// `pools` are this thread's, in the order of the configuration.
+    pub(crate) fn new(settings: &ProxySettings, pools: &[Rc<PoolClient>]) -> Rc<Self> {
+        let exchange = settings
+            .exchange
+            .as_ref()
+            .map(|(exchange, pool)| (Arc::clone(exchange), Rc::clone(&pools[*pool])));
+        let routes = settings.routes.iter().map(|route| {
+            let label = format!("{}/*", route.rule.prefix.trim_end_matches('/'));
+            let made = Route {
+                pool: Rc::clone(&pools[route.pool]),
+                exchange: exchange.clone().filter(|_| route.exchanges),
+                durations: Durations::new(&settings.metrics, label.into()),
+            };
+            (route.rule.clone(), made)
+        });
+        Rc::new(Self {
+            routes: RouteTable::new(routes),
+            unmatched: Durations::new(&settings.metrics, "unmatched".into()),
+            admin: Arc::clone(&settings.admin),
+            tracer: settings.tracer.clone(),
+            trust_forwarded: settings.trust_forwarded,
+        })
+    }
+}
+
+/// How long requests took, by the histograms of one route that this thread has used.
+struct Durations {
+    metrics: Metrics,
+    /// The route's label in metrics and spans.
+    label: Cow<'static, str>,
+    used: RefCell<Vec<(&'static str, u16, Histogram)>>,
+}
+
+impl Durations {
+    fn new(metrics: &Metrics, label: Cow<'static, str>) -> Self {
+        Self {
+            metrics: metrics.clone(),
+            label,
+            used: RefCell::default(),
+        }
+    }
+
+    /// Counts an answered request.
+    fn observe(&self, method: &'static str, status: u16, started: Instant) {
+        let seconds = started.elapsed().as_secs_f64();
+        let mut used = self.used.borrow_mut();
+        let seen = used
+            .iter()
+            .find(|(other, code, _)| *code == status && *other == method);
+        if let Some((.., histogram)) = seen {
+            histogram.observe(seconds);
+            return;
+        }
+        let label = self.label.clone();
+        let histogram = self.metrics.request_histogram(method, label, status);
+        histogram.observe(seconds);
+        used.push((method, status, histogram));
+    }
+}
+
+/// Who asks: one client connection.
+pub(crate) struct Client {
+    proxy: Rc<Proxy>,
+    progress: Rc<Progress>,
+    ip: IpAddr,
+    /// The address as a header's value.
+    address: HeaderValue,
+    /// The last `Host` and the `Forwarded` element made of it: nearly always the next one's too.
+    forwarded: RefCell<Option<(HeaderValue, HeaderValue)>>,
+}
+
+impl Client {
+    pub(crate) fn new(proxy: Rc<Proxy>, progress: Rc<Progress>, ip: IpAddr) -> Rc<Self> {
+        let ip = ip.to_canonical();
+        // An address has no byte that a header cannot have.
+        let address =
+            HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Rc::new(Self {
+            proxy,
+            progress,
+            ip,
+            address,
+            forwarded: RefCell::default(),
+        })
+    }
+
+    /// The `Forwarded` element for a request with this `Host`; `None` when the host is malformed.
+    fn forwarded(&self, host: Option<&HeaderValue>) -> Option<HeaderValue> {
+        static NONE: HeaderValue = HeaderValue::from_static("");
+        let host = host.unwrap_or(&NONE);
+        let mut last = self.forwarded.borrow_mut();
+        if let Some((last_host, element)) = &*last
+            && last_host == host
+        {
+            return Some(element.clone());
+        }
+        let element = headers::forwarded_element(self.ip, host.as_bytes())?;
+        // A copy: a clone of the host would keep the whole head it is part of in memory.
+        let host = HeaderValue::from_bytes(host.as_bytes()).ok()?;
+        *last = Some((host, element.clone()));
+        Some(element)
+    }
+}
 
 /// Answers one request. Never fails: what cannot be passed on is a problem document.
 pub(crate) async fn answer(
     client: Rc<Client>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let started = Instant::now();
+    let proxy = &client.proxy;
     let method = metrics::method_label(request.method().as_str());
-    client.begin(!request.body().is_end_stream());
-    let (route, outcome) = match admit(&client, request) {
+    client
+        .progress
+        .request_began(!request.body().is_end_stream());
+    let (durations, outcome) = match admit(proxy, &mut request) {
         Admitted::Own(response) => {
             return Ok(conclude(&client, response.map(ResponseBody::whole)));
         }
-        Admitted::Refused(refusal) => (UNMATCHED, Err(refusal)),
-        Admitted::Routed(route, request) => (route, forward(&client, route, method, request).await),
+        Admitted::Refused(refusal) => (&proxy.unmatched, Err(refusal)),
+        Admitted::Routed(rule, route) => (
+            &route.durations,
+            forward(&client, rule, route, method, request).await,
+        ),
     };
     let response = outcome.unwrap_or_else(|refusal| refusal.response().map(ResponseBody::whole));
-    let worker = &client.worker;
-    let label = route.min(worker.shared.route_labels.len());
-    worker.observe(method, label, response.status().as_u16(), started);
+    durations.observe(method, response.status().as_u16(), started);
     Ok(conclude(&client, response))
 }
 
 /// What is to be done with a request.
-enum Admitted {
+enum Admitted<'a> {
     /// It is for us.
     Own(Response<Bytes>),
     Refused(Refusal),
-    /// The index of its route.
-    Routed(usize, Request<Incoming>),
+    Routed(&'a PathRule, &'a Route),
 }
 
 /// Sees that the request means the same to us as to any reader behind us, and finds its route.
-fn admit(client: &Client, mut request: Request<Incoming>) -> Admitted {
-    if let Err(refusal) = settle_target(&mut request) {
+fn admit<'a>(proxy: &'a Proxy, request: &mut Request<Incoming>) -> Admitted<'a> {
+    if let Err(refusal) = settle_target(request) {
         return Admitted::Refused(refusal);
     }
-    let shared = &client.worker.shared;
     let path = request.uri().path();
-    if let Some(response) = admin::answer(shared, request.method(), path, true) {
+    if let Some(response) = proxy.admin.answer(request.method(), path, true) {
         return Admitted::Own(response);
     }
-    match shared.routes.find(path) {
-        Ok(route) => Admitted::Routed(route, request),
+    match proxy.routes.find(path) {
+        Ok((rule, route)) => Admitted::Routed(rule, route),
         Err(Unroutable::NoRoute) => Admitted::Refused(Refusal::NoRoute),
         Err(Unroutable::Ambiguous) => Admitted::Refused(Refusal::BadRequest(
             "The path has dot segments, empty segments or encoded slashes.",
@@ -102,25 +248,30 @@ fn settle_target(request: &mut Request<Incoming>) -> Result<(), Refusal> {
 
 /// Gets an upstream's answer.
 async fn forward(
-    client: &Rc<Client>,
-    route: usize,
+    client: &Client,
+    rule: &PathRule,
+    route: &Route,
     method: &'static str,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let shared = &client.worker.shared;
-    let mut server_span = spans::server(client, route, method, &request);
-    let pool = shared.route_pools[route];
-    let parent = server_span.as_deref().map(|span| span as &dyn Parent);
-    let outcome = match prepare(client, route, request, parent).await {
-        Ok(prepared) => attempt::run(&**client, pool, prepared, parent).await,
+    let label = &route.durations.label;
+    let tracer = &client.proxy.tracer;
+    let mut trace = tracer.server(label, method, client.ip, &request);
+    let repeatable = request.method().is_idempotent();
+    let sent = match prepare(client, rule, route, request, &trace).await {
+        Ok(request) => {
+            let deadline = &*client.progress;
+            route
+                .pool
+                .send(request, repeatable, deadline, &mut trace)
+                .await
+        }
         Err(refusal) => Err(refusal),
     };
-    match outcome {
-        Ok(answer) => Ok(pass_on(client, answer, server_span)),
+    match sent {
+        Ok(response) => Ok(pass_on(client, response, trace)),
         Err(refusal) => {
-            if let Some(span) = &mut server_span {
-                spans::refused(span, refusal);
-            }
+            trace.refused(refusal);
             Err(refusal)
         }
     }
@@ -128,18 +279,17 @@ async fn forward(
 
 /// Makes the client's request into the upstream's.
 async fn prepare(
-    client: &Rc<Client>,
-    route: usize,
+    client: &Client,
+    rule: &PathRule,
+    route: &Route,
     request: Request<Incoming>,
-    parent: Option<&dyn Parent>,
-) -> Result<Prepared, Refusal> {
-    let shared = &client.worker.shared;
+    trace: &Trace,
+) -> Result<Request<RequestBody>, Refusal> {
     let (mut head, incoming) = request.into_parts();
     let host = head.headers.get(header::HOST).cloned();
     if host.is_none() && head.version == Version::HTTP_11 {
         return Err(Refusal::BadRequest("There is no Host."));
     }
-    let host_missing = host.is_none();
     let forwarded = client
         .forwarded(host.as_ref())
         .ok_or(Refusal::BadRequest("The Host is malformed."))?;
@@ -149,11 +299,11 @@ async fn prepare(
             address: &client.address,
             forwarded: &forwarded,
             host,
-            trusted: shared.trust_forwarded,
-            trace_trusted: shared.trust_trace,
+            trusted: client.proxy.trust_forwarded,
+            trace_trusted: client.proxy.tracer.trusted,
         },
     );
-    if let Some(target) = shared.routes.rewrite(route, &head.uri) {
+    if let Some(target) = rule.rewrite(head.uri.path(), head.uri.query()) {
         head.uri = PathAndQuery::from_maybe_shared(Bytes::from(target))
             .map(Uri::from)
             .map_err(|_| Refusal::BadRequest("The path is malformed."))?;
@@ -161,102 +311,73 @@ async fn prepare(
     head.version = Version::HTTP_11;
     // Whatever hyper attached (an upgrade in waiting) is of this hop.
     head.extensions.clear();
-    if let Some(exchange) = &shared.route_exchanges[route]
-        && let Step::Wait(pending) = exchange.begin(&client.worker, &mut head.headers, parent)
+    if let Some((exchange, endpoint)) = &route.exchange
+        && let Some(waiting) = exchange.begin(endpoint, &mut head.headers, trace)
     {
         // Boxed: few requests wait, and the others would carry the room for it.
-        Box::pin(pending.settle(&mut head.headers)).await?;
+        Box::pin(exchange::settle(waiting, &mut head.headers)).await?;
     }
-    let body = take_body(client, &head.method, incoming).await?;
-    Ok(Prepared {
-        repeatable: head.method.is_idempotent(),
-        request: Request::from_parts(head, body),
-        host_missing,
-    })
+    let body = take_body(&client.progress, &head.method, incoming).await?;
+    Ok(Request::from_parts(head, body))
 }
 
 /// Takes a small body of an idempotent request whole, so that it can be sent again.
 async fn take_body(
-    client: &Rc<Client>,
+    progress: &Rc<Progress>,
     method: &Method,
     incoming: Incoming,
 ) -> Result<RequestBody, Refusal> {
     if incoming.is_end_stream() {
-        return Ok(RequestBody::empty());
+        return Ok(RequestBody::Whole(None));
     }
     let streamed = RequestBody::Streamed {
-        client: Rc::clone(client),
         incoming,
+        progress: Rc::clone(progress),
     };
-    let small = streamed
-        .size_hint()
-        .exact()
-        .is_some_and(|length| length <= REPLAY_LIMIT_BYTES);
+    let length = streamed.size_hint().exact();
+    let small = length.is_some_and(|length| length <= REPLAY_LIMIT_BYTES);
     if small && method.is_idempotent() {
-        Box::pin(read_whole(client, streamed)).await
+        Box::pin(read_whole(&**progress, streamed)).await
     } else {
         Ok(streamed)
     }
 }
 
-async fn read_whole(client: &Client, mut body: RequestBody) -> Result<RequestBody, Refusal> {
-    let mut whole = BytesMut::new();
-    while let Some(frame) = std::future::poll_fn(|cx| {
-        let polled = std::pin::Pin::new(&mut body).poll_frame(cx);
-        if polled.is_pending() && client.is_late() {
-            return std::task::Poll::Ready(Some(Err(Refusal::BodyTimeout)));
-        }
-        polled.map(|frame| frame.map(|frame| frame.map_err(|_| Refusal::BodyLost)))
-    })
-    .await
-    {
-        if let Ok(data) = frame?.into_data() {
-            whole.extend_from_slice(&data);
-        }
-    }
-    Ok(RequestBody::Whole(
-        Some(whole.freeze()).filter(|bytes| !bytes.is_empty()),
-    ))
+async fn read_whole(deadline: &impl Deadline, body: RequestBody) -> Result<RequestBody, Refusal> {
+    let mut collecting = pin!(body.collect());
+    let collected = poll_fn(|cx| match collecting.as_mut().poll(cx) {
+        Poll::Pending if deadline.is_late() => Poll::Ready(Err(Refusal::BodyTimeout)),
+        polled => polled.map_err(|_| Refusal::BodyLost),
+    });
+    Ok(RequestBody::whole(collected.await?.to_bytes()))
 }
 
 /// Makes the upstream's answer into ours.
 fn pass_on(
-    client: &Rc<Client>,
-    answer: Answer,
-    server_span: Option<Box<Span>>,
+    client: &Client,
+    response: Response<UpstreamBody>,
+    trace: Trace,
 ) -> Response<ResponseBody> {
-    let (mut head, incoming) = answer.response.into_parts();
+    let (mut head, body) = response.into_parts();
     headers::to_client(&mut head.headers);
     head.version = Version::HTTP_11;
     head.extensions.clear();
-    let spans = match (server_span, answer.span) {
-        (Some(server), Some(attempt)) => spans::answered(server, attempt, head.status),
-        _ => None,
-    };
-    client.answer_began();
-    let body = ResponseBody::upstream(Flow {
-        incoming,
-        link: Some(answer.link),
-        in_flight: answer.in_flight,
-        client: Rc::clone(client),
-        spans,
-        broken: None,
-    });
+    client.progress.answer_began();
+    let body = ResponseBody::upstream(body, &client.progress, trace);
     Response::from_parts(head, body)
 }
 
 /// The last touch on every answer.
 fn conclude(client: &Client, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
-    let draining = client.worker.shared.draining.load(Ordering::Relaxed);
     // After a body that was not read to its end the connection cannot be used again.
-    if draining || client.upload() != Upload::Done {
+    if client.proxy.admin.is_draining() || client.progress.upload() != Upload::Done {
         // The client then opens its next connection elsewhere instead of finding this one closed.
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if !response.body().is_upstream() {
-        client.answer_ended();
+    if matches!(response.body(), ResponseBody::Whole(_)) {
+        client.progress.answer_ended();
     }
     response
 }

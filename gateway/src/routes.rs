@@ -1,16 +1,23 @@
-//! Prefix to pool: the longest prefix that ends on a segment boundary wins.
+//! Prefix to route: the longest prefix that ends on a segment boundary wins.
 
-use std::fmt;
-
-/// One line of `GATEWAY_ROUTES`, checked.
+/// What a route takes and what its upstreams are asked for instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct PathRule {
     /// Begins with a slash and does not end with one, except for the prefix `/`.
     pub prefix: String,
-    /// Name of the pool.
-    pub pool: String,
     /// What takes the prefix's place; empty to strip it.
     pub replacement: String,
+}
+
+/// A checked route.
+#[derive(Clone, Debug)]
+pub struct RouteSettings {
+    /// The paths that it takes.
+    pub rule: PathRule,
+    /// Index of its pool in the configuration's pools.
+    pub pool: usize,
+    /// Session ids are exchanged for tokens before a request is passed on.
+    pub exchanges: bool,
 }
 
 /// Why a path is not forwarded.
@@ -24,35 +31,32 @@ pub(crate) enum Unroutable {
 
 /// All routes, longest prefix first.
 #[derive(Clone, Debug)]
-pub(crate) struct RouteTable(Vec<Route>);
+pub(crate) struct RouteTable<T>(Vec<(PathRule, T)>);
 
-impl Route {
-    /// Parses `PREFIX=POOL[/PATH]`.
+impl PathRule {
+    /// Parses `PREFIX=POOL[/PATH]`; returns the name of the pool next to the rule.
     ///
     /// # Errors
     ///
     /// Says what is wrong with the text.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<(Self, String), String> {
         let (prefix, target) = text
             .split_once('=')
             .ok_or_else(|| format!("{text:?} is not PREFIX=POOL or PREFIX=POOL/PATH"))?;
         let (prefix, target) = (prefix.trim(), target.trim());
         check_path(prefix)?;
-        let (pool, replacement) = match target.find('/') {
-            None => (target, ""),
-            Some(at) => target.split_at(at),
-        };
+        let (pool, replacement) = target.split_at(target.find('/').unwrap_or(target.len()));
         if pool.is_empty() {
             return Err(format!("{text:?} names no pool"));
         }
         if !replacement.is_empty() {
             check_path(replacement)?;
         }
-        Ok(Self {
+        let rule = Self {
             prefix: prefix.to_owned(),
-            pool: pool.to_owned(),
             replacement: if replacement == "/" { "" } else { replacement }.to_owned(),
-        })
+        };
+        Ok((rule, pool.to_owned()))
     }
 
     /// What follows the prefix, when `path` is below it: empty or beginning with a slash.
@@ -86,41 +90,27 @@ impl Route {
     }
 }
 
-impl fmt::Display for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}{}", self.prefix, self.pool, self.replacement)
-    }
-}
-
-impl RouteTable {
-    pub(crate) fn new(mut routes: Vec<Route>) -> Self {
-        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+impl<T> RouteTable<T> {
+    /// A table of these routes.
+    pub(crate) fn new(routes: impl IntoIterator<Item = (PathRule, T)>) -> Self {
+        let mut routes: Vec<_> = routes.into_iter().collect();
+        routes.sort_by_key(|(rule, _)| std::cmp::Reverse(rule.prefix.len()));
         Self(routes)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.0.iter()
-    }
-
-    /// The path and query that the route's upstream is asked for; `None` when they stay.
-    pub(crate) fn rewrite(&self, route: usize, uri: &http::Uri) -> Option<String> {
-        self.0[route].rewrite(uri.path(), uri.query())
-    }
-
-    /// The index of the route for a path as it came in.
-    pub(crate) fn find(&self, path: &str) -> Result<usize, Unroutable> {
-        let (index, rest) = self
+    /// The route for a path as it came in.
+    pub(crate) fn find(&self, path: &str) -> Result<&(PathRule, T), Unroutable> {
+        let (route, rest) = self
             .0
             .iter()
-            .enumerate()
-            .find_map(|(index, route)| Some((index, route.remainder(path)?)))
+            .find_map(|route| Some((route, route.0.remainder(path)?)))
             .ok_or(Unroutable::NoRoute)?;
         // Below "/" the whole path is the remainder and cannot leave its prefix, but it is held to
         // the same rules: an upstream that decodes it must see the path that was routed by.
         if is_ambiguous(rest) {
             return Err(Unroutable::Ambiguous);
         }
-        Ok(index)
+        Ok(route)
     }
 }
 
@@ -180,20 +170,25 @@ mod tests {
 
     use super::*;
 
-    fn table(lines: &[&str]) -> RouteTable {
-        RouteTable::new(
-            lines
-                .iter()
-                .map(|line| Route::parse(line).unwrap())
-                .collect(),
-        )
+    fn table(lines: &[&str]) -> RouteTable<String> {
+        RouteTable::new(lines.iter().map(|line| PathRule::parse(line).unwrap()))
+    }
+
+    fn refused(table: &RouteTable<String>, path: &str) -> Unroutable {
+        table.find(path).unwrap_err()
     }
 
     #[track_caller]
-    fn goes_to(table: &RouteTable, path: &str, query: Option<&str>, pool: &str, target: &str) {
-        let route = &table.0[table.find(path).unwrap()];
-        assert_eq!(route.pool, pool);
-        let rewritten = route.rewrite(path, query);
+    fn goes_to(
+        table: &RouteTable<String>,
+        path: &str,
+        query: Option<&str>,
+        pool: &str,
+        target: &str,
+    ) {
+        let (rule, found) = table.find(path).unwrap();
+        assert_eq!(found, pool);
+        let rewritten = rule.rewrite(path, query);
         let unchanged = match query {
             None => path.to_owned(),
             Some(query) => format!("{path}?{query}"),
@@ -211,9 +206,9 @@ mod tests {
         goes_to(&table, "/a/b/c/", Some(""), "two", "/c/");
         goes_to(&table, "/ab/c", Some("q"), "three", "/base/v1/c?q");
         goes_to(&table, "/ab", None, "three", "/base/v1");
-        assert_eq!(table.find("/abc"), Err(Unroutable::NoRoute));
-        assert_eq!(table.find("/"), Err(Unroutable::NoRoute));
-        assert_eq!(table.find("*"), Err(Unroutable::NoRoute));
+        assert_eq!(refused(&table, "/abc"), Unroutable::NoRoute);
+        assert_eq!(refused(&table, "/"), Unroutable::NoRoute);
+        assert_eq!(refused(&table, "*"), Unroutable::NoRoute);
     }
 
     #[test]
@@ -239,10 +234,10 @@ mod tests {
             "/a//evil",
             "/a/%00",
         ] {
-            assert_eq!(table.find(path), Err(Unroutable::Ambiguous), "{path}");
+            assert_eq!(refused(&table, path), Unroutable::Ambiguous, "{path}");
         }
         for path in ["/a/.well-known/x", "/a/...", "/a/b..c", "/a/%41", "/a/b//c"] {
-            assert_eq!(table.find(path), Ok(0), "{path}");
+            assert_eq!(table.find(path).unwrap().1, "one", "{path}");
         }
     }
 
@@ -259,7 +254,7 @@ mod tests {
             "/a=/x",
             "/a=p/x/",
         ] {
-            assert!(Route::parse(line).is_err(), "{line}");
+            assert!(PathRule::parse(line).is_err(), "{line}");
         }
     }
 
@@ -268,8 +263,8 @@ mod tests {
         fn what_is_forwarded_stays_below_the_replacement(rest in "(/[a-z.%2eEfF;]{0,8}){0,4}") {
             let table = table(&["/a=one/base"]);
             let path = format!("/a{rest}");
-            if let Ok(index) = table.find(&path) {
-                let target = table.0[index].rewrite(&path, None).unwrap();
+            if let Ok((rule, _)) = table.find(&path) {
+                let target = rule.rewrite(&path, None).unwrap();
                 prop_assert!(target == "/base" || target.starts_with("/base/"));
                 // Decode as often as anybody could, then resolve: it must not climb.
                 let decoded = target.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/");

@@ -1,11 +1,17 @@
 //! `GATEWAY_EXCHANGE_*`: where opaque session ids are exchanged, and as whom.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
+use http::{HeaderValue, Uri};
 use shared::config::{Faults, Secret};
 
-use super::{PoolConfig, Route, count, entries};
+use super::{
+    count,
+    pools::{PoolConfig, Routes, entries, find_pool},
+};
+use crate::exchange::ExchangeSettings;
 
 /// The shortest secret of a client; the auth service asks for as much.
 const SECRET_LENGTH: usize = 32;
@@ -48,65 +54,39 @@ pub(super) struct ExchangeArgs {
     client_secret: Option<Secret<String>>,
 }
 
-/// A checked exchange.
-#[derive(Clone, Debug)]
-pub struct ExchangeSettings {
-    /// Prefixes of routes.
-    pub routes: BTreeSet<String>,
-    /// Name of the pool of the token endpoint.
-    pub pool: String,
-    /// Path of the token endpoint.
-    pub path: String,
-    /// The audience to ask for, if any.
-    pub audience: Option<String>,
-    /// The gateway's name there.
-    pub client_id: String,
-    /// The gateway's secret there.
-    pub client_secret: Secret<String>,
-    /// Most tokens kept.
-    pub cache: usize,
-    /// Deadline of an exchange.
-    pub timeout: Duration,
-}
-
 impl ExchangeArgs {
-    /// Notes every fault; `None` when nothing is exchanged.
+    /// Notes every fault. Returns the prefixes of routes with an exchange, and the exchange; `None`
+    /// when nothing is exchanged.
     pub(super) fn check(
         self,
-        known: &[Route],
+        routes: &Routes,
         pools: &[PoolConfig],
         faults: &mut Faults,
-    ) -> Option<ExchangeSettings> {
-        let routes: BTreeSet<String> = entries(&self.exchange_routes, ',')
+    ) -> (BTreeSet<String>, Option<ExchangeSettings>) {
+        let prefixes: BTreeSet<String> = entries(&self.exchange_routes, ',')
             .map(str::to_owned)
             .collect();
         let cache = count("GATEWAY_EXCHANGE_CACHE", &self.exchange_cache, faults);
         let timeout = faults.positive_duration("GATEWAY_EXCHANGE_TIMEOUT", &self.exchange_timeout);
-        if routes.is_empty() {
-            return None;
+        if prefixes.is_empty() {
+            return (prefixes, None);
         }
-        for route in &routes {
-            if !known.iter().any(|known| known.prefix == *route) {
-                faults.add(
-                    "GATEWAY_EXCHANGE_ROUTES",
-                    format!("GATEWAY_ROUTES has no prefix {route:?}"),
-                );
-            }
-        }
-        let pool = self.exchange_pool.trim().to_owned();
-        if !pools.iter().any(|known| known.name == pool) {
+        for prefix in prefixes.iter().filter(|prefix| !routes.have(prefix)) {
             faults.add(
-                "GATEWAY_EXCHANGE_POOL",
-                format!("GATEWAY_POOLS has no pool {pool:?}"),
+                "GATEWAY_EXCHANGE_ROUTES",
+                format!("GATEWAY_ROUTES has no prefix {prefix:?}"),
             );
         }
-        let path = self.exchange_path.trim().to_owned();
-        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            faults.add(
-                "GATEWAY_EXCHANGE_PATH",
-                format!("{path:?} is not a path that begins with a slash"),
-            );
-        }
+        let pool = find_pool(pools, self.exchange_pool.trim());
+        let pool = faults.check("GATEWAY_EXCHANGE_POOL", pool);
+        let path = self.exchange_path.trim();
+        let path = Some(path)
+            .filter(|path| {
+                path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
+            })
+            .and_then(|path| Uri::try_from(path).ok())
+            .ok_or_else(|| format!("{path:?} is not a path that begins with a slash"));
+        let path = faults.check("GATEWAY_EXCHANGE_PATH", path);
         let audience = self.exchange_audience.trim();
         if !audience.bytes().all(is_unreserved) {
             faults.add(
@@ -114,19 +94,28 @@ impl ExchangeArgs {
                 format!("{audience:?} has a character other than letters, digits and -._~"),
             );
         }
-        let client_id = check_id(self.client_id, faults);
-        let client_secret = check_secret(self.client_secret, faults);
-        Some(ExchangeSettings {
-            routes,
-            pool,
-            path,
-            audience: Some(audience.to_owned()).filter(|text| !text.is_empty()),
-            client_id: client_id?,
-            client_secret: client_secret?,
-            cache: cache?,
-            timeout: timeout?,
-        })
+        let id = check_id(self.client_id, faults);
+        let secret = check_secret(self.client_secret, faults);
+        let settings = || {
+            Some(ExchangeSettings {
+                pool: pool?,
+                path: path?,
+                audience: Some(audience.to_owned()).filter(|text| !text.is_empty()),
+                authorization: basic(&id?, &secret?)?,
+                cache: cache?,
+                timeout: timeout?,
+            })
+        };
+        (prefixes, settings())
     }
+}
+
+/// HTTP Basic (RFC 6749 §2.3.1); base64 makes a header's value of any text.
+fn basic(id: &str, secret: &Secret<String>) -> Option<Secret<HeaderValue>> {
+    let pair = STANDARD.encode(format!("{id}:{}", secret.expose()));
+    let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
+    value.set_sensitive(true);
+    Some(Secret::new(value))
 }
 
 fn check_id(id: Option<String>, faults: &mut Faults) -> Option<String> {

@@ -14,7 +14,7 @@ use hashlink::LruCache;
 use http::HeaderValue;
 use tokio::sync::watch;
 
-use super::credential::OpaqueId;
+use super::{credential::OpaqueId, response::Reply};
 
 /// Parts with a lock each, once the cache is large enough to be divided.
 const PARTS: usize = 16;
@@ -26,7 +26,7 @@ const LEAST_REST: Duration = Duration::from_secs(1);
 /// After a failed refresh the next one waits for this long.
 const REFRESH_AGAIN: Duration = Duration::from_secs(1);
 
-/// What is known of an id after an exchange.
+/// What an exchange says of an id.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
     /// The value of `Authorization` to send on.
@@ -34,23 +34,6 @@ pub(super) enum Verdict {
     /// The token endpoint knows no such session. The API says so to the client.
     Unknown,
     /// It could not be found out.
-    Undecided,
-}
-
-/// What an exchange brought.
-#[derive(Debug)]
-pub(super) enum Landed {
-    /// A token.
-    Token {
-        authorization: HeaderValue,
-        /// From `asked` on.
-        lives: Duration,
-        /// When the request was sent.
-        asked: Instant,
-    },
-    /// See [`Verdict::Unknown`].
-    Unknown,
-    /// See [`Verdict::Undecided`].
     Undecided,
 }
 
@@ -67,7 +50,7 @@ pub(super) enum Lookup {
 }
 
 /// Waits for the end of an exchange.
-pub(super) struct Waiting(watch::Receiver<Option<Verdict>>);
+pub(crate) struct Waiting(watch::Receiver<Option<Verdict>>);
 
 impl Waiting {
     /// The verdict; undecided when the exchange was given up, as at the end of a drain.
@@ -112,7 +95,7 @@ impl Cache {
                 let authorization = kept.authorization.clone();
                 let aging = now >= kept.refresh_from;
                 if aging && !part.flights.contains_key(&id) {
-                    let (flight, _) = self.depart(&mut part, id);
+                    let (flight, _) = self.lead(&mut part, id);
                     return Lookup::Aging(authorization, flight);
                 }
                 return Lookup::Kept(authorization);
@@ -122,7 +105,7 @@ impl Cache {
         if let Some(flight) = part.flights.get(&id) {
             return Lookup::Join(Waiting(flight.clone()));
         }
-        let (flight, waiting) = self.depart(&mut part, id);
+        let (flight, waiting) = self.lead(&mut part, id);
         Lookup::Lead(flight, waiting)
     }
 
@@ -132,14 +115,14 @@ impl Cache {
         self.0.iter().map(count).sum()
     }
 
-    fn depart(self: &Arc<Self>, part: &mut Part, id: OpaqueId) -> (Flight, Waiting) {
+    /// Begins the single flight of an id.
+    fn lead(self: &Arc<Self>, part: &mut Part, id: OpaqueId) -> (Flight, Waiting) {
         let (sender, receiver) = watch::channel(None);
         part.flights.insert(id, receiver.clone());
         let flight = Flight {
             cache: Arc::clone(self),
             id,
             sender,
-            landed: false,
         };
         (flight, Waiting(receiver))
     }
@@ -153,13 +136,12 @@ fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The one exchange of an id. Dropped without having landed, its waiters are told to give up and
-/// the next request leads another.
+/// The one exchange of an id (single flight). Dropped without an end, it leaves those who wait
+/// undecided, and the next request leads another.
 pub(super) struct Flight {
     cache: Arc<Cache>,
     id: OpaqueId,
     sender: watch::Sender<Option<Verdict>>,
-    landed: bool,
 }
 
 impl Flight {
@@ -168,28 +150,24 @@ impl Flight {
         &self.id
     }
 
-    /// Keeps what is worth keeping and tells those who wait. Only tokens are kept: the next request
-    /// with an unknown id, or after a failure, asks again.
-    pub(super) fn land(mut self, landed: Landed) {
+    /// Ends it: keeps a token of a request sent at `asked`, and gives the verdict to those who
+    /// wait. Only tokens are kept: the next request with an unknown id, or after a failure, asks
+    /// again.
+    pub(super) fn finish(self, reply: Reply, asked: Instant) {
         let mut part = self.cache.part(&self.id);
-        part.flights.remove(&self.id);
-        let verdict = match landed {
-            Landed::Token {
-                authorization,
-                lives,
-                asked,
-            } => {
+        let verdict = match reply {
+            Reply::Token(authorization, lives) => {
                 part.kept.remove(&self.id);
                 if let Some(kept) = Kept::new(authorization.clone(), lives, asked) {
                     part.kept.insert(self.id, kept);
                 }
                 Verdict::Token(authorization)
             }
-            Landed::Unknown => {
+            Reply::Unknown => {
                 part.kept.remove(&self.id);
                 Verdict::Unknown
             }
-            Landed::Undecided => {
+            Reply::Refused | Reply::Failed | Reply::Unreachable => {
                 if let Some(kept) = part.kept.get_mut(&self.id) {
                     kept.refresh_from = Instant::now() + REFRESH_AGAIN;
                 }
@@ -197,7 +175,6 @@ impl Flight {
             }
         };
         drop(part);
-        self.landed = true;
         // Nobody may be waiting any more.
         self.sender.send_replace(Some(verdict));
     }
@@ -205,9 +182,7 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        if !self.landed {
-            self.cache.part(&self.id).flights.remove(&self.id);
-        }
+        self.cache.part(&self.id).flights.remove(&self.id);
     }
 }
 
@@ -235,12 +210,8 @@ mod tests {
         OpaqueId::parse(&text).unwrap()
     }
 
-    fn token(text: &'static str, lives: Duration, asked: Instant) -> Landed {
-        Landed::Token {
-            authorization: HeaderValue::from_static(text),
-            lives,
-            asked,
-        }
+    fn token(text: &'static str, lives: Duration) -> Reply {
+        Reply::Token(HeaderValue::from_static(text), lives)
     }
 
     fn lead(cache: &Arc<Cache>, id: OpaqueId, now: Instant) -> (Flight, Waiting) {
@@ -261,7 +232,7 @@ mod tests {
     async fn a_token_is_used_until_shortly_before_its_end() {
         let (cache, start) = (Cache::new(10), Instant::now());
         let (flight, waiting) = lead(&cache, id(1), start);
-        flight.land(token("one", 10 * SECOND, start));
+        flight.finish(token("one", 10 * SECOND), start);
         let value = HeaderValue::from_static("one");
         assert_eq!(waiting.verdict().await, Verdict::Token(value.clone()));
         assert_eq!(
@@ -277,7 +248,7 @@ mod tests {
         let (cache, start) = (Cache::new(10), Instant::now());
         lead(&cache, id(1), start)
             .0
-            .land(token("one", SECOND, start));
+            .finish(token("one", SECOND), start);
         assert_eq!(cache.len(), 0);
         assert!(matches!(cache.look(id(1), start), Lookup::Lead(..)));
     }
@@ -287,14 +258,14 @@ mod tests {
         let (cache, start) = (Cache::new(10), Instant::now());
         lead(&cache, id(1), start)
             .0
-            .land(token("one", 100 * SECOND, start));
+            .finish(token("one", 100 * SECOND), start);
         let aging = start + 72 * SECOND;
         assert!(matches!(cache.look(id(1), aging - SECOND), Lookup::Kept(_)));
         let Lookup::Aging(_, refresh) = cache.look(id(1), aging) else {
             panic!("it is to be refreshed");
         };
         assert!(matches!(cache.look(id(1), aging), Lookup::Kept(_)));
-        refresh.land(Landed::Undecided);
+        refresh.finish(Reply::Failed, aging);
         // The old one stays, and the next attempt comes a while later.
         assert!(kept(&cache, id(1), start + 89 * SECOND).is_some());
     }
@@ -304,26 +275,26 @@ mod tests {
         let (cache, start) = (Cache::new(10), Instant::now());
         lead(&cache, id(1), start)
             .0
-            .land(token("one", 100 * SECOND, start));
+            .finish(token("one", 100 * SECOND), start);
         let Lookup::Aging(_, refresh) = cache.look(id(1), start + 80 * SECOND) else {
             panic!("it is to be refreshed");
         };
-        refresh.land(Landed::Unknown);
+        refresh.finish(Reply::Unknown, start);
         assert_eq!(cache.len(), 0);
     }
 
     #[tokio::test]
-    async fn neither_unknown_nor_undecided_is_kept_but_all_who_wait_are_told() {
-        for (landed, verdict) in [
-            (Landed::Unknown, Verdict::Unknown),
-            (Landed::Undecided, Verdict::Undecided),
+    async fn neither_unknown_nor_undecided_is_kept_but_all_who_wait_get_it() {
+        for (reply, verdict) in [
+            (Reply::Unknown, Verdict::Unknown),
+            (Reply::Failed, Verdict::Undecided),
         ] {
             let (cache, now) = (Cache::new(10), Instant::now());
             let (flight, waiting) = lead(&cache, id(1), now);
             let Lookup::Join(joined) = cache.look(id(1), now) else {
                 panic!("one exchange is on its way");
             };
-            flight.land(landed);
+            flight.finish(reply, now);
             assert_eq!(waiting.verdict().await, verdict);
             assert_eq!(joined.verdict().await, verdict);
             assert!(matches!(cache.look(id(1), now), Lookup::Lead(..)));
@@ -345,12 +316,12 @@ mod tests {
         for number in [1, 2] {
             lead(&cache, id(number), now)
                 .0
-                .land(token("t", 100 * SECOND, now));
+                .finish(token("t", 100 * SECOND), now);
         }
         assert!(kept(&cache, id(1), now).is_some());
         lead(&cache, id(3), now)
             .0
-            .land(token("t", 100 * SECOND, now));
+            .finish(token("t", 100 * SECOND), now);
         assert_eq!(cache.len(), 2);
         assert!(kept(&cache, id(1), now).is_some());
         assert_eq!(kept(&cache, id(2), now), None);
@@ -367,7 +338,7 @@ mod tests {
                 for number in 0..8 {
                     lead(&cache, id(number), now)
                         .0
-                        .land(token("t", 1000 * SECOND, now));
+                        .finish(token("t", 1000 * SECOND), now);
                 }
                 let begun = Instant::now();
                 std::thread::scope(|scope| {

@@ -1,57 +1,68 @@
 //! One thread of the data path and everything that only it touches.
 
 use std::{
-    borrow::Cow,
     cell::{Cell, RefCell},
+    net::SocketAddr,
     rc::{Rc, Weak},
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, mpsc},
 };
 use tokio_util::task::TaskTracker;
 
-use super::{
-    Shared,
-    client::{self, Client},
-};
+use super::connection;
 use crate::{
-    retry::Budget,
-    upstream::{idle::IdleLinks, link::Link, select::Dice},
+    deadline::{Deadline, Progress, TICK, Ticks, Timeouts},
+    forward::attempt::PoolClient,
+    proxy::{Proxy, ProxySettings},
+    upstream::{idle::Reuse, pool::Pool},
 };
-
-/// Resolution of all deadlines on the data path. One timer serves all connections of a thread, so
-/// that a request sets none; a deadline is met late by up to this much, never early.
-const TICK: Duration = Duration::from_millis(50);
 
 /// Ticks between two looks at the idle connections.
 const SWEEP_TICKS: u64 = 20;
 
+/// What every thread is made of.
+pub(crate) struct WorkerSettings {
+    /// In the order of the configuration.
+    pub(crate) pools: Vec<Arc<Pool>>,
+    pub(crate) proxy: ProxySettings,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) reuse: Reuse,
+    /// How long open connections may take once no more arrive.
+    pub(crate) drain_timeout: Duration,
+}
+
 /// An accepted connection on its way to a thread.
-pub(crate) struct Arrival {
-    pub(crate) stream: std::net::TcpStream,
-    pub(crate) peer: std::net::SocketAddr,
-    pub(crate) seat: Seat,
+pub(super) struct Arrival {
+    pub(super) stream: std::net::TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) seat: Seat,
 }
 
 /// A connection's place among the open ones; counted until dropped.
-pub(crate) struct Seat {
-    shared: Arc<Shared>,
-    thread: usize,
+pub(super) struct Seat {
+    /// Open connections of the thread.
+    load: Arc<AtomicUsize>,
+    /// Open connections of all threads.
+    open: Gauge,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Seat {
-    pub(crate) fn new(shared: Arc<Shared>, thread: usize, permit: OwnedSemaphorePermit) -> Self {
-        shared.loads[thread].fetch_add(1, Ordering::Relaxed);
-        shared.families.connections.inc();
+    pub(super) fn new(load: &Arc<AtomicUsize>, open: &Gauge, permit: OwnedSemaphorePermit) -> Self {
+        load.fetch_add(1, Ordering::Relaxed);
+        open.inc();
         Self {
-            shared,
-            thread,
+            load: Arc::clone(load),
+            open: open.clone(),
             _permit: permit,
         }
     }
@@ -59,206 +70,128 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.shared.loads[self.thread].fetch_sub(1, Ordering::Relaxed);
-        self.shared.families.connections.dec();
+        self.load.fetch_sub(1, Ordering::Relaxed);
+        self.open.dec();
     }
 }
 
 /// State of one thread.
-pub(crate) struct Worker {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) links: IdleLinks,
-    pub(crate) dice: Dice,
-    /// One for each pool.
-    pub(crate) budgets: Vec<RefCell<Budget>>,
+struct Worker {
+    ticks: Rc<Ticks>,
+    timeouts: Timeouts,
+    pools: Vec<Rc<PoolClient>>,
+    proxy: Rc<Proxy>,
+    /// The open connections whose deadlines are watched.
+    connections: RefCell<Vec<Weak<Progress>>>,
     /// No more requests on any connection.
-    pub(crate) closing: Cell<bool>,
-    started: Instant,
-    now: Cell<u64>,
-    clients: RefCell<Vec<Weak<Client>>>,
-    histograms: RefCell<Vec<Vec<Observed>>>,
-}
-
-/// A histogram that this thread has used.
-struct Observed {
-    method: &'static str,
-    status: u16,
-    histogram: Histogram,
+    closing: Rc<Cell<bool>>,
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>, seed: u64) -> Self {
+    fn new(settings: &WorkerSettings) -> Self {
+        let ticks = Ticks::start();
+        let (timeouts, reuse) = (settings.timeouts, settings.reuse);
+        let client = |pool| PoolClient::new(Arc::clone(pool), timeouts, reuse, &ticks);
+        let pools: Vec<_> = settings.pools.iter().map(client).map(Rc::new).collect();
         Self {
-            links: IdleLinks::default(),
-            dice: Dice::new(seed),
-            budgets: shared
-                .pools
-                .iter()
-                .map(|_| RefCell::new(Budget::new()))
-                .collect(),
-            closing: Cell::new(false),
-            started: Instant::now(),
-            now: Cell::new(0),
-            clients: RefCell::default(),
-            histograms: RefCell::default(),
-            shared,
+            proxy: Proxy::new(&settings.proxy, &pools),
+            pools,
+            timeouts,
+            connections: RefCell::default(),
+            closing: Rc::default(),
+            ticks,
         }
     }
 
-    /// The thread's clock, in ticks.
-    pub(crate) fn now(&self) -> u64 {
-        self.now.get()
-    }
-
-    /// The tick by which at least `duration` will have passed.
-    pub(crate) fn after(&self, duration: Duration) -> u64 {
-        self.now.get() + ticks(duration)
-    }
-
-    pub(crate) fn max_idle(&self) -> usize {
-        self.shared.reuse.max_idle
-    }
-
-    pub(crate) fn may_reuse(&self, link: &Link) -> bool {
-        let now = self.now.get();
-        now - link.born < self.shared.reuse_ticks.max_age
-            && now - link.idle_since < self.shared.reuse_ticks.idle
-    }
-
-    pub(crate) fn register(&self, client: &Rc<Client>) {
-        self.clients.borrow_mut().push(Rc::downgrade(client));
-    }
-
-    /// Counts an answered request. `route` is an index into the route table, or one past its end.
-    pub(crate) fn observe(
-        &self,
-        method: &'static str,
-        route: usize,
-        status: u16,
-        started: Instant,
-    ) {
-        let seconds = started.elapsed().as_secs_f64();
-        let mut routes = self.histograms.borrow_mut();
-        if routes.len() <= route {
-            routes.resize_with(route + 1, Vec::new);
-        }
-        let known = &mut routes[route];
-        if let Some(seen) = known
-            .iter()
-            .find(|seen| seen.status == status && seen.method == method)
-        {
-            seen.histogram.observe(seconds);
-            return;
-        }
-        let label = self
-            .shared
-            .route_labels
-            .get(route)
-            .map_or(Cow::Borrowed("unmatched"), |label| {
-                Cow::Owned(label.clone())
-            });
-        let histogram = self.shared.metrics.request_histogram(method, label, status);
-        histogram.observe(seconds);
-        known.push(Observed {
-            method,
-            status,
-            histogram,
+    async fn serve(self: Rc<Self>, stream: std::net::TcpStream, peer: SocketAddr) {
+        let registered = TcpStream::from_std(stream).and_then(|stream| {
+            // An answer is written whole, so waiting to fill a packet would only add delay.
+            stream.set_nodelay(true)?;
+            Ok(stream)
         });
+        match registered {
+            Ok(stream) => {
+                let progress = Progress::new(Rc::clone(&self.ticks), self.timeouts);
+                let watched = Rc::downgrade(&progress);
+                self.connections.borrow_mut().push(watched);
+                let (proxy, closing) = (Rc::clone(&self.proxy), Rc::clone(&self.closing));
+                connection::serve(proxy, progress, closing, stream, peer).await;
+            }
+            Err(error) => tracing::warn!(%error, "a connection could not be registered"),
+        }
+    }
+
+    async fn keep_ticking(self: Rc<Self>) {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            interval.tick().await;
+            self.tick();
+        }
     }
 
     fn tick(&self) {
-        let elapsed = self.started.elapsed().as_millis() / TICK.as_millis();
-        let now = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        let passed = now - self.now.get();
-        self.now.set(now);
-        self.clients.borrow_mut().retain(|client| {
-            client.upgrade().is_some_and(|client| {
-                client.look_at_deadline(now);
-                true
-            })
+        let passed = self.ticks.advance();
+        self.connections.borrow_mut().retain(|connection| {
+            let open = connection.upgrade();
+            if let Some(late) = open.as_ref().filter(|progress| progress.is_late()) {
+                late.wake();
+            }
+            open.is_some()
         });
-        if passed > 0 {
-            let seconds = TICK.as_secs_f64() * passed as f64;
-            for budget in &self.budgets {
-                budget.borrow_mut().pass(seconds);
+        for pool in &self.pools {
+            if passed > 0 {
+                pool.tick(passed);
+            }
+            if self.ticks.now() % SWEEP_TICKS < passed {
+                pool.idle().sweep();
             }
         }
-        if now % SWEEP_TICKS < passed {
-            self.links.sweep(self);
-        }
     }
 
-    fn wake_all(&self) {
-        for client in self.clients.borrow().iter().filter_map(Weak::upgrade) {
-            client.wake();
+    /// Ends connections after the answers that they owe.
+    fn close(&self) {
+        self.closing.set(true);
+        for progress in self.connections.borrow().iter().filter_map(Weak::upgrade) {
+            progress.wake();
         }
     }
-}
-
-/// How many ticks make at least `duration`, wherever within a tick it begins.
-pub(crate) fn ticks(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis().div_ceil(TICK.as_millis()) + 1).unwrap_or(u64::MAX / 2)
 }
 
 /// Runs one thread of the data path until no more connections arrive and all have ended, or the
 /// drain's deadline has passed.
-pub(crate) fn run(
-    shared: Arc<Shared>,
+pub(super) fn run(
+    settings: &WorkerSettings,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
-    seed: u64,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build_local(tokio::runtime::LocalOptions::default())?;
     runtime.block_on(async move {
-        let drain = shared.drain;
-        let worker = Rc::new(Worker::new(shared, seed));
-        let ticking = tokio::task::spawn_local(keep_ticking(Rc::clone(&worker)));
+        let worker = Rc::new(Worker::new(settings));
+        let ticking = tokio::task::spawn_local(Rc::clone(&worker).keep_ticking());
         let connections = TaskTracker::new();
-        while let Some(arrival) = arrivals.recv().await {
-            let worker = Rc::clone(&worker);
+        while let Some(Arrival { stream, peer, seat }) = arrivals.recv().await {
+            let serving = Rc::clone(&worker).serve(stream, peer);
             connections.spawn_local(async move {
-                if let Some(stream) = admit(arrival.stream) {
-                    client::serve(worker, stream, arrival.peer).await;
-                }
-                drop(arrival.seat);
+                serving.await;
+                drop(seat);
             });
         }
-        worker.closing.set(true);
-        worker.wake_all();
+        worker.close();
         connections.close();
-        if tokio::time::timeout(drain.timeout, connections.wait())
-            .await
-            .is_err()
-        {
+        let ended = tokio::time::timeout(settings.drain_timeout, connections.wait()).await;
+        if ended.is_err() {
             tracing::warn!(
                 open = connections.len(),
                 "the drain's deadline passed; cutting open connections"
             );
         }
-        worker.links.clear();
+        for pool in &worker.pools {
+            pool.idle().clear();
+        }
         ticking.abort();
     });
     Ok(())
-}
-
-fn admit(stream: std::net::TcpStream) -> Option<TcpStream> {
-    let registered = TcpStream::from_std(stream).and_then(|stream| {
-        // An answer is written whole, so waiting to fill a packet would only add delay.
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    });
-    registered
-        .inspect_err(|error| tracing::warn!(%error, "a connection could not be registered"))
-        .ok()
-}
-
-async fn keep_ticking(worker: Rc<Worker>) {
-    let mut interval = tokio::time::interval(TICK);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
-        interval.tick().await;
-        worker.tick();
-    }
 }

@@ -5,14 +5,30 @@ use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Durati
 use shared::shutdown::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Pool, health};
-use crate::config::{HealthSettings, Members};
+use super::{
+    check::{self, HealthSettings},
+    pool::Pool,
+};
 
 /// All addresses of a name, or why there are none.
 pub type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// Resolves a host name and port.
 pub type Resolver = Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>;
+
+/// Who is in a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// These addresses.
+    Fixed(Vec<SocketAddr>),
+    /// All addresses that a name has now.
+    Dns {
+        /// The name.
+        host: String,
+        /// The port of each.
+        port: u16,
+    },
+}
 
 /// The longest that one resolution may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,12 +55,13 @@ pub(crate) struct Discovery {
 impl Discovery {
     /// Fills the pool and keeps it up to date until [`Discovery::stop`]. Addresses are members when
     /// this returns, so that no request comes before them; a name is resolved meanwhile.
-    pub(crate) fn start(self: Arc<Self>, pool: Arc<Pool>, members: Members) {
+    pub(crate) fn start(self: &Arc<Self>, pool: Arc<Pool>, members: Members) {
         match members {
             Members::Fixed(addresses) => self.admit(&pool, &addresses),
             Members::Dns { host, port } => {
-                let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
-                tasks.spawn(stop.run_until_cancelled_owned(self.follow(pool, host, port)));
+                let follow = Arc::clone(self).follow(pool, host, port);
+                self.tasks
+                    .spawn(self.stop.clone().run_until_cancelled_owned(follow));
             }
         }
     }
@@ -60,8 +77,8 @@ impl Discovery {
                     failing = false;
                     self.admit(&pool, &addresses);
                 }
-                // Names come and go with their containers and name servers restart: the addresses
-                // that were known are a better guess than none. Said once, not every second.
+                // Names come and go with their containers and name servers restart: the last
+                // addresses are a better guess than none. Said once, not every second.
                 Err(error) if !failing => {
                     failing = true;
                     tracing::warn!(pool = pool.name, name = host, %error, "a pool's name does not resolve; its members stay");
@@ -85,12 +102,8 @@ impl Discovery {
 
     fn admit(&self, pool: &Arc<Pool>, addresses: &[SocketAddr]) {
         for joined in pool.replace(addresses) {
-            let watch = health::watch(
-                Arc::clone(pool),
-                joined,
-                self.health.clone(),
-                self.client.clone(),
-            );
+            let (health, client) = (self.health.clone(), self.client.clone());
+            let watch = check::watch(Arc::clone(pool), joined, health, client);
             self.tasks
                 .spawn(self.stop.clone().run_until_cancelled_owned(watch));
         }

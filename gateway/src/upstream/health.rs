@@ -1,21 +1,15 @@
-//! Which upstreams get requests: what they say when asked, and how requests fared.
+//! How an upstream is: what it says when asked (`check`), and how requests to it fared.
 //!
-//! Active: `GET /readyz` on each at an interval. Passive: a refused connection, or some failed
-//! requests in a row, eject at once and for a time that doubles. An answer is never held against
-//! an upstream, whatever its status: a 503 comes from one that works and lacks something behind it.
+//! A refused connection, or some failed requests in a row, eject it at once and for a time that
+//! doubles. An answer is never held against it, whatever its status: a 503 comes from an upstream
+//! that works and lacks something behind it.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     time::{Duration, UNIX_EPOCH},
 };
 
 use shared::clock::Clock;
-
-use super::{Endpoint, Pool};
-use crate::config::HealthSettings;
 
 /// Failed requests in a row that eject, when each alone could be chance.
 const FAILURES_TO_EJECT: u32 = 3;
@@ -26,20 +20,20 @@ const LONGEST_EJECTION: Duration = Duration::from_secs(30);
 
 /// Whether an upstream should get requests; the better the lesser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
+pub(crate) enum State {
     /// It says it is ready and answers.
-    Good,
+    Healthy,
     /// It says it is not ready, or has not been heard yet.
     Unready,
     /// Requests to it failed.
     Ejected,
 }
 
-impl Standing {
+impl State {
     /// The value of the metric's label.
     pub(crate) fn label(self) -> &'static str {
         match self {
-            Self::Good => "healthy",
+            Self::Healthy => "healthy",
             Self::Unready => "unready",
             Self::Ejected => "ejected",
         }
@@ -55,7 +49,7 @@ pub(crate) enum Fault {
     Failed,
 }
 
-/// What is known of one upstream.
+/// Health of one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     ready: AtomicBool,
@@ -71,11 +65,12 @@ impl Health {
         self.ready.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn standing(&self, clock: &Clock) -> Standing {
+    /// Whether it should get requests now.
+    pub(crate) fn state(&self, clock: &Clock) -> State {
         let until = self.ejected_until.load(Ordering::Relaxed);
         if until != 0 {
             if now_ms(clock) < until {
-                return Standing::Ejected;
+                return State::Ejected;
             }
             // Another thread may have ejected anew meanwhile; that stays.
             let _ =
@@ -83,9 +78,9 @@ impl Health {
                     .compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
         if self.is_ready() {
-            Standing::Good
+            State::Healthy
         } else {
-            Standing::Unready
+            State::Unready
         }
     }
 
@@ -124,85 +119,6 @@ impl Health {
     }
 }
 
-/// Asks one upstream again and again until it leaves its pool.
-pub(crate) async fn watch(
-    pool: Arc<Pool>,
-    endpoint: Arc<Endpoint>,
-    settings: HealthSettings,
-    client: reqwest::Client,
-) {
-    let url = format!("http://{}{}", endpoint.address, settings.path);
-    let mut count = Consecutive::default();
-    let mut interval = tokio::time::interval(settings.interval);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        // The first tick is at once, so a member that joins waits for one answer only.
-        tokio::select! {
-            _ = interval.tick() => {}
-            () = endpoint.left.cancelled() => return,
-        }
-        let report = ask(&client, &url).await;
-        if let Some(ready) = count.add(report, &settings)
-            && endpoint.health.checked(ready)
-        {
-            if ready {
-                tracing::info!(pool = pool.name, upstream = %endpoint.address, "an upstream is ready");
-            } else {
-                tracing::warn!(pool = pool.name, upstream = %endpoint.address, ?report, "an upstream is not ready");
-            }
-        }
-    }
-}
-
-/// What one check brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Report {
-    Ready,
-    /// It says so itself, which needs no second opinion.
-    NotReady,
-    /// Another status, or no answer.
-    Failed,
-}
-
-async fn ask(client: &reqwest::Client, url: &str) -> Report {
-    match client.get(url).send().await {
-        Ok(response) if response.status().is_success() => Report::Ready,
-        Ok(response) if response.status() == reqwest::StatusCode::SERVICE_UNAVAILABLE => {
-            Report::NotReady
-        }
-        _ => Report::Failed,
-    }
-}
-
-/// Results in a row.
-#[derive(Debug, Default)]
-struct Consecutive {
-    passed: usize,
-    failed: usize,
-}
-
-impl Consecutive {
-    /// The verdict, once enough results in a row agree.
-    fn add(&mut self, report: Report, settings: &HealthSettings) -> Option<bool> {
-        match report {
-            Report::Ready => {
-                self.failed = 0;
-                self.passed = self.passed.saturating_add(1);
-                (self.passed >= settings.rise).then_some(true)
-            }
-            Report::NotReady => {
-                self.passed = 0;
-                Some(false)
-            }
-            Report::Failed => {
-                self.passed = 0;
-                self.failed = self.failed.saturating_add(1);
-                (self.failed >= settings.fall).then_some(false)
-            }
-        }
-    }
-}
-
 fn now_ms(clock: &Clock) -> u64 {
     as_ms(clock.now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
@@ -224,9 +140,9 @@ mod tests {
         let (health, clock) = (Health::default(), clock());
         health.checked(true);
         assert_eq!(health.failed(Fault::Refused, &clock), Some(FIRST_EJECTION));
-        assert_eq!(health.standing(&clock), Standing::Ejected);
+        assert_eq!(health.state(&clock), State::Ejected);
         clock.advance(FIRST_EJECTION);
-        assert_eq!(health.standing(&clock), Standing::Good);
+        assert_eq!(health.state(&clock), State::Healthy);
     }
 
     #[test]
@@ -260,25 +176,5 @@ mod tests {
         }
         health.answered();
         assert_eq!(health.failed(Fault::Refused, &clock), Some(FIRST_EJECTION));
-    }
-
-    #[test]
-    fn a_plain_no_counts_at_once_and_silence_only_in_a_row() {
-        let settings = HealthSettings {
-            interval: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            path: "/readyz".to_owned(),
-            fall: 2,
-            rise: 2,
-        };
-        let mut count = Consecutive::default();
-        let mut add = |report| count.add(report, &settings);
-        assert_eq!(add(Report::Ready), None);
-        assert_eq!(add(Report::Ready), Some(true));
-        assert_eq!(add(Report::Failed), None);
-        assert_eq!(add(Report::Ready), None);
-        assert_eq!(add(Report::Failed), None);
-        assert_eq!(add(Report::Failed), Some(false));
-        assert_eq!(add(Report::NotReady), Some(false));
     }
 }

@@ -4,7 +4,7 @@ use std::{cell::Cell, sync::Arc};
 
 use shared::clock::Clock;
 
-use super::{Endpoint, health::Standing};
+use super::{health::State, pool::Endpoint};
 
 /// A small random number generator for one thread; its numbers protect nothing.
 #[derive(Debug)]
@@ -36,9 +36,9 @@ pub(crate) struct Wanted<'a> {
     pub(crate) again: bool,
 }
 
-/// Chooses a member: among those in good standing if there are any, then among those that are not
-/// ready, then among the ejected. So when all are out of order all are used: the cause is then
-/// probably something behind them, and their own answer says more than ours could.
+/// Chooses a member: among the healthy ones if there are any, then among those that are not ready,
+/// then among the ejected. So when none is healthy all are used: the cause is then probably
+/// something behind them, and their own answer says more than ours could.
 pub(crate) fn choose<'a>(
     members: &'a [Arc<Endpoint>],
     wanted: Wanted<'_>,
@@ -48,15 +48,15 @@ pub(crate) fn choose<'a>(
     if let [_, _, ..] = members {
         let (one, two) = pair(members, dice);
         if wanted.tried.is_empty()
-            && one.health.standing(clock) == Standing::Good
-            && two.health.standing(clock) == Standing::Good
+            && one.health.state(clock) == State::Healthy
+            && two.health.state(clock) == State::Healthy
         {
             return Some(less_loaded(one, two));
         }
     }
     let rank = |member: &Endpoint| {
         let tried = wanted.tried.contains(&member.id);
-        (tried, member.health.standing(clock))
+        (tried, member.health.state(clock))
     };
     let best = members.iter().map(|member| rank(member)).min()?;
     if best.0 && !wanted.again {
@@ -67,7 +67,7 @@ pub(crate) fn choose<'a>(
         .filter(|member| rank(member) == best)
         .collect();
     match candidates.as_slice() {
-        // A member's standing changed between the two looks: any will do.
+        // A member's state changed between the two looks: any will do.
         [] => members.first(),
         [only] => Some(only),
         many => {
@@ -99,7 +99,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::upstream::{InFlight, health::Fault};
+    use crate::upstream::{health::Fault, pool::InFlight};
 
     const ANY: Wanted<'_> = Wanted {
         tried: &[],
@@ -166,7 +166,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_member_in_good_standing_that_was_not_tried_wins_when_there_is_one(
+        fn a_healthy_member_that_was_not_tried_wins_when_there_is_one(
             good in prop::collection::vec(any::<bool>(), 1..8),
             tried in prop::collection::vec(any::<bool>(), 8),
             seed in any::<u64>(),
@@ -185,13 +185,13 @@ mod tests {
             let clock = Clock::system();
             let chosen = choose(&members, wanted, &clock, &Dice::new(seed));
             let best = members.iter().any(|member| {
-                !ids.contains(&member.id) && member.health.standing(&clock) == Standing::Good
+                !ids.contains(&member.id) && member.health.state(&clock) == State::Healthy
             });
             match chosen {
                 None => prop_assert!(members.iter().all(|member| ids.contains(&member.id))),
                 Some(chosen) => {
                     prop_assert!(!ids.contains(&chosen.id));
-                    prop_assert_eq!(chosen.health.standing(&clock) == Standing::Good, best);
+                    prop_assert_eq!(chosen.health.state(&clock) == State::Healthy, best);
                 }
             }
         }

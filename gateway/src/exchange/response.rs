@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// The longest token that is passed on, in bytes; the API takes no longer head either.
 const TOKEN_LIMIT_BYTES: usize = 16 * 1024;
 
-/// An answer, understood.
+/// How an exchange ended.
 #[derive(Debug, PartialEq)]
 pub(super) enum Reply {
     /// The value of `Authorization` and for how long it is good.
@@ -19,6 +19,25 @@ pub(super) enum Reply {
     Refused,
     /// The endpoint cannot tell now, or says nothing that can be understood.
     Failed,
+    /// It did not answer, or not in time.
+    Unreachable,
+}
+
+impl Reply {
+    /// All values of [`Reply::label`].
+    pub(super) const LABELS: [&'static str; 5] =
+        ["token", "unknown", "refused", "failed", "unreachable"];
+
+    /// The value of the metric's label.
+    pub(super) fn label(&self) -> &'static str {
+        Self::LABELS[match self {
+            Self::Token(..) => 0,
+            Self::Unknown => 1,
+            Self::Refused => 2,
+            Self::Failed => 3,
+            Self::Unreachable => 4,
+        }]
+    }
 }
 
 #[derive(Deserialize)]
@@ -50,7 +69,14 @@ pub(super) fn read(status: StatusCode, body: &[u8]) -> Reply {
         Ok(denied) if status == StatusCode::BAD_REQUEST && denied.error == "invalid_request" => {
             Reply::Unknown
         }
-        _ => Reply::Refused,
+        _ => {
+            // The status only: what an endpoint writes may repeat what it was sent.
+            tracing::warn!(
+                status = status.as_u16(),
+                "the token endpoint refuses the gateway; see GATEWAY_CLIENT_ID and AUTH_CLIENTS"
+            );
+            Reply::Refused
+        }
     }
 }
 

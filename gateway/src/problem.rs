@@ -2,7 +2,7 @@
 //! inside goes to the log.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use shared::problem::{self, Problem};
 
 /// Why a request has no answer of an upstream.
@@ -91,26 +91,20 @@ impl Refusal {
 
 /// A problem as a response.
 pub(crate) fn respond(problem: &Problem) -> Response<Bytes> {
-    let mut headers = HeaderMap::new();
+    let mut response = document(problem::CONTENT_TYPE, problem.to_json());
+    *response.status_mut() =
+        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in &problem.headers {
         if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(*name, value);
+            response.headers_mut().insert(*name, value);
         }
     }
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    document(status, problem::CONTENT_TYPE, problem.to_json(), headers)
+    response
 }
 
-/// A response that is at hand whole.
-pub(crate) fn document(
-    status: StatusCode,
-    content_type: &'static str,
-    body: String,
-    headers: HeaderMap,
-) -> Response<Bytes> {
+/// A response that is at hand whole: 200 with this body.
+pub(crate) fn document(content_type: &'static str, body: String) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

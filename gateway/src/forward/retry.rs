@@ -3,6 +3,8 @@
 //! RFC 9110 §9.2.2: a proxy must not send a request again by itself unless its method is
 //! idempotent, or it knows that the first copy was not acted on.
 
+use crate::upstream::counters::Cause;
+
 /// The most attempts that one request makes, the first included.
 pub(crate) const MAX_ATTEMPTS: usize = 3;
 /// The largest body that is kept to be sent again, in bytes.
@@ -15,34 +17,12 @@ const FLOOR_PER_SECOND: f64 = 10.0;
 /// How long unused permission is kept, in seconds.
 const WINDOW_SECONDS: f64 = 10.0;
 
-/// Why an attempt brought no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// No connection came about: nothing was sent.
-    Connect,
-    /// The connection was found closed before anything was written to it.
-    Unsent,
-    /// The connection ended after the request was begun and before any answer.
-    Lost,
-}
-
-impl Cause {
-    /// The value of the metric's label.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Unsent => "unsent",
-            Self::Lost => "lost",
-        }
-    }
-
-    /// Whether a request may be sent again after this. `repeatable` says that acting on it twice
-    /// does no more than acting on it once, `whole` that its body is at hand.
-    pub(crate) fn permits(self, repeatable: bool, whole: bool) -> bool {
-        match self {
-            Self::Connect | Self::Unsent => true,
-            Self::Lost => whole && repeatable,
-        }
+/// Whether a request may be sent again after this. `repeatable` says that acting on it twice does no
+/// more than acting on it once, `whole` that its body is at hand.
+pub(crate) fn permits(cause: Cause, repeatable: bool, whole: bool) -> bool {
+    match cause {
+        Cause::Connect | Cause::Unsent => true,
+        Cause::Lost => whole && repeatable,
     }
 }
 
@@ -61,6 +41,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// A full reserve, as of a quiet gateway.
     pub(crate) fn new() -> Self {
         Self {
             level: FLOOR_PER_SECOND * WINDOW_SECONDS,
@@ -112,12 +93,12 @@ mod tests {
             (Method::PATCH, true, false),
         ] {
             assert_eq!(
-                Cause::Lost.permits(method.is_idempotent(), whole),
+                permits(Cause::Lost, method.is_idempotent(), whole),
                 again,
                 "{method}"
             );
-            assert!(Cause::Connect.permits(method.is_idempotent(), whole));
-            assert!(Cause::Unsent.permits(method.is_idempotent(), whole));
+            assert!(permits(Cause::Connect, method.is_idempotent(), whole));
+            assert!(permits(Cause::Unsent, method.is_idempotent(), whole));
         }
     }
 

@@ -21,15 +21,14 @@ use hyper::{
     body::Incoming,
     client::conn::{
         TrySendError,
-        http1::{self, Connection, SendRequest},
+        http1::{self, SendRequest},
     },
     rt::{Read, ReadBufCursor, Write},
 };
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::Endpoint;
-use crate::proxy::body::RequestBody;
+use super::{pool::Endpoint, request::RequestBody};
 
 /// How much of a message is buffered in each direction before the other side must take it.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
@@ -38,10 +37,10 @@ pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 const TURNS: usize = 32;
 
 /// A connection to an upstream.
-pub(crate) struct Link {
+pub(crate) struct Connection {
     sender: SendRequest<RequestBody>,
     /// `None` once it has ended.
-    driver: Option<Connection<UpstreamIo, RequestBody>>,
+    driver: Option<http1::Connection<UpstreamIo, RequestBody>>,
     wakes: Arc<Wakes>,
     waker: Waker,
     /// Tick of the thread's clock when it was made.
@@ -52,16 +51,16 @@ pub(crate) struct Link {
     pub(crate) reused: bool,
 }
 
-impl std::fmt::Debug for Link {
+impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link")
+        f.debug_struct("Connection")
             .field("open", &self.driver.is_some())
             .field("reused", &self.reused)
             .finish_non_exhaustive()
     }
 }
 
-impl Link {
+impl Connection {
     /// Connects.
     ///
     /// # Errors
@@ -154,7 +153,7 @@ impl Link {
         self.driver.is_some() && self.sender.is_ready()
     }
 
-    /// Like [`Link::settle`] for a connection whose last answer was just read to its end: it is
+    /// Like [`Connection::settle`] for a connection whose last answer was just read to its end: it is
     /// polled only if it is not ready yet.
     pub(crate) fn rest(&mut self, now: u64) -> bool {
         self.idle_since = now;

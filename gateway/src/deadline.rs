@@ -1,0 +1,262 @@
+//! Time on the data path: a clock for each thread that moves in ticks, and what a client's
+//! connection is waiting for, until when.
+//!
+//! One timer serves all connections of a thread, so that a request sets none. A deadline is met
+//! late by up to a tick, never early.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+/// Resolution of all deadlines on the data path.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+
+/// How long a client that still sends is listened to after it was answered.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Deadlines of the data path.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For connecting to an upstream.
+    pub connect: Duration,
+    /// From the end of the request to the head of the answer.
+    pub response: Duration,
+    /// For a body that stands still.
+    pub body: Duration,
+    /// For a client to send a head.
+    pub header: Duration,
+    /// For a client's idle connection.
+    pub keep_alive: Duration,
+}
+
+/// The clock of one thread.
+#[derive(Debug)]
+pub(crate) struct Ticks {
+    started: Instant,
+    now: Cell<u64>,
+}
+
+impl Ticks {
+    /// A clock that begins at 0.
+    pub(crate) fn start() -> Rc<Self> {
+        Rc::new(Self {
+            started: Instant::now(),
+            now: Cell::new(0),
+        })
+    }
+
+    /// The present tick.
+    pub(crate) fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    /// Moves on to the present; returns how many ticks have passed since this was last called.
+    pub(crate) fn advance(&self) -> u64 {
+        let elapsed = self.started.elapsed().as_millis() / TICK.as_millis();
+        let now = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        now - self.now.replace(now)
+    }
+}
+
+/// How many ticks make at least `duration`, wherever within a tick it begins.
+pub(crate) fn ticks(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis().div_ceil(TICK.as_millis()) + 1).unwrap_or(u64::MAX / 2)
+}
+
+/// How long an answer is waited for.
+pub(crate) trait Deadline {
+    /// Another upstream, or the first, gets its time to answer.
+    fn attempt_began(&self);
+    /// Whether the deadline has passed.
+    fn is_late(&self) -> bool;
+    /// State of the request's body.
+    fn upload(&self) -> Upload;
+}
+
+/// One moment for all attempts together, of a request whose body is at hand.
+impl Deadline for Instant {
+    fn attempt_began(&self) {}
+
+    fn is_late(&self) -> bool {
+        Instant::now() >= *self
+    }
+
+    fn upload(&self) -> Upload {
+        Upload::Done
+    }
+}
+
+/// State of a request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upload {
+    /// There is none, or it was read to its end.
+    Done,
+    /// The client has the next move.
+    Awaited,
+    /// The upstream has the next move.
+    Moving,
+    /// The client broke it off.
+    Lost,
+}
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The first byte of a request.
+    Idle,
+    /// The rest of a head.
+    Head,
+    /// The upstream's head; whoever waits for it looks at the deadline.
+    Exchange,
+    /// The end of an answer's body.
+    Answer,
+    /// The end of what the client still sends after its last answer.
+    Linger,
+}
+
+/// How far a client's connection has come. Bodies and the socket report what moves, and each move
+/// sets the next deadline.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    ticks: Rc<Ticks>,
+    timeouts: Timeouts,
+    phase: Cell<Phase>,
+    upload: Cell<Upload>,
+    /// Tick by which the phase must have moved on.
+    deadline: Cell<u64>,
+    task: RefCell<Waker>,
+}
+
+impl Progress {
+    /// A new connection, which is expected to send a request soon.
+    pub(crate) fn new(ticks: Rc<Ticks>, timeouts: Timeouts) -> Rc<Self> {
+        let progress = Self {
+            ticks,
+            timeouts,
+            phase: Cell::new(Phase::Head),
+            upload: Cell::new(Upload::Done),
+            deadline: Cell::new(0),
+            task: RefCell::new(Waker::noop().clone()),
+        };
+        progress.until(timeouts.header);
+        Rc::new(progress)
+    }
+
+    /// A head was read: the exchange begins.
+    pub(crate) fn request_began(&self, has_body: bool) {
+        self.phase.set(Phase::Exchange);
+        self.upload.set(if has_body {
+            Upload::Awaited
+        } else {
+            Upload::Done
+        });
+        self.attempt_began();
+    }
+
+    /// The next part of the request's body is the client's to send.
+    pub(crate) fn body_awaited(&self) {
+        self.upload.set(Upload::Awaited);
+    }
+
+    /// A part of the request's body came.
+    pub(crate) fn body_moved(&self) {
+        self.upload.set(Upload::Moving);
+        self.until(self.timeouts.body);
+    }
+
+    /// The request is complete: from now on the upstream is waited for.
+    pub(crate) fn body_ended(&self) {
+        self.upload.set(Upload::Done);
+        if self.phase.get() == Phase::Exchange {
+            self.until(self.timeouts.response);
+        }
+    }
+
+    /// The client broke its body off.
+    pub(crate) fn body_lost(&self) {
+        self.upload.set(Upload::Lost);
+    }
+
+    /// The answer's head is on its way.
+    pub(crate) fn answer_began(&self) {
+        self.phase.set(Phase::Answer);
+        self.until(self.timeouts.body);
+    }
+
+    /// A part of the answer came.
+    pub(crate) fn answer_moved(&self) {
+        self.until(self.timeouts.body);
+    }
+
+    /// All of the answer was taken: the connection waits for the client's next request.
+    pub(crate) fn answer_ended(&self) {
+        self.phase.set(Phase::Idle);
+        self.until(self.timeouts.keep_alive);
+    }
+
+    /// The client's socket gave something.
+    pub(crate) fn received(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.phase.set(Phase::Head);
+            self.until(self.timeouts.header);
+        }
+    }
+
+    /// The client's socket took something.
+    pub(crate) fn sent(&self) {
+        match self.phase.get() {
+            Phase::Answer => self.until(self.timeouts.body),
+            Phase::Idle => self.until(self.timeouts.keep_alive),
+            Phase::Head | Phase::Exchange | Phase::Linger => {}
+        }
+    }
+
+    /// All answers were sent. Returns whether the client may still send: that is read for a while.
+    pub(crate) fn lingers(&self) -> bool {
+        if self.phase.get() != Phase::Linger {
+            self.phase.set(Phase::Linger);
+            self.until(LINGER);
+        }
+        self.upload.get() != Upload::Done
+    }
+
+    /// Whether the connection is to be dropped for being late. During an exchange the request
+    /// answers that by itself.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.phase.get() != Phase::Exchange && self.is_late()
+    }
+
+    /// Sets the task that is woken when the deadline has passed.
+    pub(crate) fn watched_by(&self, task: &Waker) {
+        self.task.borrow_mut().clone_from(task);
+    }
+
+    /// Wakes the connection's task.
+    pub(crate) fn wake(&self) {
+        self.task.borrow().wake_by_ref();
+    }
+
+    fn until(&self, duration: Duration) {
+        self.deadline.set(self.ticks.now() + ticks(duration));
+    }
+}
+
+impl Deadline for Progress {
+    fn attempt_began(&self) {
+        self.until(match self.upload.get() {
+            Upload::Done => self.timeouts.response,
+            _ => self.timeouts.body,
+        });
+    }
+
+    fn is_late(&self) -> bool {
+        self.ticks.now() >= self.deadline.get()
+    }
+
+    fn upload(&self) -> Upload {
+        self.upload.get()
+    }
+}

@@ -1,0 +1,113 @@
+//! The answer's way to the client: a frame at a time, each taken when the client has room.
+
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::spans::Trace;
+use crate::{deadline::Progress, upstream::response::UpstreamBody};
+
+/// A body that goes to a client.
+pub(crate) enum ResponseBody {
+    /// At hand.
+    Whole(Option<Bytes>),
+    /// Still coming from an upstream.
+    Streamed(Flow),
+}
+
+/// An answer that is still coming from an upstream.
+pub(crate) struct Flow {
+    body: UpstreamBody,
+    progress: Rc<Progress>,
+    /// The spans end with the body.
+    trace: Trace,
+    /// The answer broke off; the client's connection learns it one poll later, so that what came
+    /// before is written first.
+    broken: Option<hyper::Error>,
+}
+
+impl ResponseBody {
+    /// A body that is at hand.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+
+    /// The body of an upstream's answer, which moves the deadline of the client's connection.
+    pub(crate) fn upstream(body: UpstreamBody, progress: &Rc<Progress>, trace: Trace) -> Self {
+        if body.is_end_stream() {
+            return Self::Whole(None);
+        }
+        Self::Streamed(Flow {
+            body,
+            progress: Rc::clone(progress),
+            trace,
+            broken: None,
+        })
+    }
+}
+
+impl Flow {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match polled {
+            Poll::Ready(Some(Err(error))) => {
+                self.broken = Some(error);
+                self.trace.answer_lost();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(Ok(_))) => {
+                self.progress.answer_moved();
+                if self.body.is_end_stream() {
+                    self.trace = Trace::default();
+                }
+            }
+            Poll::Ready(None) => self.trace = Trace::default(),
+            Poll::Pending => {}
+        }
+        polled
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Streamed(flow) => flow.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Streamed(flow) => flow.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Streamed(flow) => flow.body.size_hint(),
+        }
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.progress.answer_ended();
+    }
+}

@@ -1,0 +1,142 @@
+//! Active health checks: `GET /readyz` (or another path) on each upstream at an interval.
+
+use std::{sync::Arc, time::Duration};
+
+use super::pool::{Endpoint, Pool};
+
+/// Active health checks.
+#[derive(Clone, Debug)]
+pub struct HealthSettings {
+    /// Time between two checks of one upstream.
+    pub interval: Duration,
+    /// Time for one check.
+    pub timeout: Duration,
+    /// Path that is asked for.
+    pub path: String,
+    /// Failures in a row that take an upstream out.
+    pub fall: usize,
+    /// Successes in a row that bring it back.
+    pub rise: usize,
+}
+
+/// The client of all checks; its idle connections are kept for `idle`.
+///
+/// # Errors
+///
+/// It could not be built.
+pub(crate) fn client(
+    settings: &HealthSettings,
+    idle: Duration,
+) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(settings.timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(1)
+        .pool_idle_timeout(idle)
+        .build()
+}
+
+/// Asks one upstream again and again until it leaves its pool.
+pub(crate) async fn watch(
+    pool: Arc<Pool>,
+    endpoint: Arc<Endpoint>,
+    settings: HealthSettings,
+    client: reqwest::Client,
+) {
+    let url = format!("http://{}{}", endpoint.address, settings.path);
+    let mut count = Consecutive::default();
+    let mut interval = tokio::time::interval(settings.interval);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        // The first tick is at once, so a member that joins waits for one answer only.
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = endpoint.left.cancelled() => return,
+        }
+        let report = ask(&client, &url).await;
+        if let Some(ready) = count.add(report, &settings)
+            && endpoint.health.checked(ready)
+        {
+            if ready {
+                tracing::info!(pool = pool.name, upstream = %endpoint.address, "an upstream is ready");
+            } else {
+                tracing::warn!(pool = pool.name, upstream = %endpoint.address, ?report, "an upstream is not ready");
+            }
+        }
+    }
+}
+
+/// What one check brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Report {
+    Ready,
+    /// It says so itself, which needs no second opinion.
+    NotReady,
+    /// Another status, or no answer.
+    Failed,
+}
+
+async fn ask(client: &reqwest::Client, url: &str) -> Report {
+    match client.get(url).send().await {
+        Ok(response) if response.status().is_success() => Report::Ready,
+        Ok(response) if response.status() == reqwest::StatusCode::SERVICE_UNAVAILABLE => {
+            Report::NotReady
+        }
+        _ => Report::Failed,
+    }
+}
+
+/// Results in a row.
+#[derive(Debug, Default)]
+struct Consecutive {
+    passed: usize,
+    failed: usize,
+}
+
+impl Consecutive {
+    /// The verdict, once enough results in a row agree.
+    fn add(&mut self, report: Report, settings: &HealthSettings) -> Option<bool> {
+        match report {
+            Report::Ready => {
+                self.failed = 0;
+                self.passed = self.passed.saturating_add(1);
+                (self.passed >= settings.rise).then_some(true)
+            }
+            Report::NotReady => {
+                self.passed = 0;
+                Some(false)
+            }
+            Report::Failed => {
+                self.passed = 0;
+                self.failed = self.failed.saturating_add(1);
+                (self.failed >= settings.fall).then_some(false)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_no_counts_at_once_and_silence_only_in_a_row() {
+        let settings = HealthSettings {
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            path: "/readyz".to_owned(),
+            fall: 2,
+            rise: 2,
+        };
+        let mut count = Consecutive::default();
+        let mut add = |report| count.add(report, &settings);
+        assert_eq!(add(Report::Ready), None);
+        assert_eq!(add(Report::Ready), Some(true));
+        assert_eq!(add(Report::Failed), None);
+        assert_eq!(add(Report::Ready), None);
+        assert_eq!(add(Report::Failed), None);
+        assert_eq!(add(Report::Failed), Some(false));
+        assert_eq!(add(Report::NotReady), Some(false));
+    }
+}
