@@ -3,17 +3,18 @@
 mod exchange;
 mod pools;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, thread::available_parallelism, time::Duration};
 
 use clap::Parser;
+use http::Uri;
 use shared::{
-    config::Faults,
+    config::{Faults, Given},
     shutdown::Drain,
     telemetry::{TelemetryArgs, TelemetrySettings},
 };
 
 pub use self::pools::PoolConfig;
-use self::pools::Routes;
+use self::pools::{Pools, Routes};
 use crate::{
     deadline::Timeouts,
     exchange::ExchangeSettings,
@@ -27,16 +28,26 @@ use crate::{
 pub struct Raw {
     /// Address and port that clients come to.
     #[arg(long, env = "GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
-    listen: String,
+    listen: Given<SocketAddr>,
 
     /// Address and port for /metrics, /pools, /healthz and /readyz. Unset: they are on the public
     /// port; set: the public port has only /healthz and /readyz.
-    #[arg(long, env = "GATEWAY_ADMIN_LISTEN")]
-    admin_listen: Option<String>,
+    #[arg(
+        long,
+        env = "GATEWAY_ADMIN_LISTEN",
+        default_value = "",
+        hide_default_value = true
+    )]
+    admin_listen: Given<Option<SocketAddr>>,
 
     /// Threads of the data path. Unset: one for each core.
-    #[arg(long, env = "GATEWAY_THREADS")]
-    threads: Option<String>,
+    #[arg(
+        long,
+        env = "GATEWAY_THREADS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    threads: Given<Option<usize>>,
 
     /// PREFIX=POOL[/PATH], separated by commas. The longest prefix wins; it is stripped, or PATH
     /// takes its place.
@@ -45,7 +56,7 @@ pub struct Raw {
         env = "GATEWAY_ROUTES",
         default_value = "/auth=auth,/jwt=jwt,/session=session"
     )]
-    routes: String,
+    routes: Given<String>,
 
     /// NAME=MEMBERS, separated by semicolons. MEMBERS are IP:PORT separated by commas, or
     /// dns:NAME:PORT, which is resolved again and again.
@@ -54,85 +65,85 @@ pub struct Raw {
         env = "GATEWAY_POOLS",
         default_value = "auth=127.0.0.1:8081;jwt=127.0.0.1:8082;session=127.0.0.1:8083"
     )]
-    pools: String,
+    pools: Given<String>,
 
     /// How often a dns: pool's name is resolved.
     #[arg(long, env = "GATEWAY_DNS_REFRESH", default_value = "1s")]
-    dns_refresh: String,
+    dns_refresh: Given<Duration>,
 
     /// How often each upstream is asked whether it is ready.
     #[arg(long, env = "GATEWAY_HEALTH_INTERVAL", default_value = "500ms")]
-    health_interval: String,
+    health_interval: Given<Duration>,
 
     /// How long an upstream may take to say so.
     #[arg(long, env = "GATEWAY_HEALTH_TIMEOUT", default_value = "1s")]
-    health_timeout: String,
+    health_timeout: Given<Duration>,
 
     /// What it is asked.
     #[arg(long, env = "GATEWAY_HEALTH_PATH", default_value = "/readyz")]
-    health_path: String,
+    health_path: Given<String>,
 
     /// Failed checks in a row after which an upstream gets no requests. A plain 503 needs only one.
     #[arg(long, env = "GATEWAY_HEALTH_FALL", default_value = "2")]
-    health_fall: String,
+    health_fall: Given<usize>,
 
     /// Passed checks in a row after which it gets requests again.
     #[arg(long, env = "GATEWAY_HEALTH_RISE", default_value = "1")]
-    health_rise: String,
+    health_rise: Given<usize>,
 
     /// How long connecting to an upstream may take.
     #[arg(long, env = "GATEWAY_CONNECT_TIMEOUT", default_value = "1s")]
-    connect_timeout: String,
+    connect_timeout: Given<Duration>,
 
     /// From the end of the request to the head of the upstream's answer.
     #[arg(long, env = "GATEWAY_RESPONSE_TIMEOUT", default_value = "30s")]
-    response_timeout: String,
+    response_timeout: Given<Duration>,
 
     /// How long a body may stand still, in either direction.
     #[arg(long, env = "GATEWAY_BODY_TIMEOUT", default_value = "30s")]
-    body_timeout: String,
+    body_timeout: Given<Duration>,
 
     /// How long a client may take to send the head of a request.
     #[arg(long, env = "GATEWAY_HEADER_TIMEOUT", default_value = "10s")]
-    header_timeout: String,
+    header_timeout: Given<Duration>,
 
     /// How long a client's connection may wait for its next request.
     #[arg(long, env = "GATEWAY_KEEP_ALIVE", default_value = "75s")]
-    keep_alive: String,
+    keep_alive: Given<Duration>,
 
     /// How long an idle connection to an upstream is kept; less than the upstream keeps it.
     #[arg(long, env = "GATEWAY_UPSTREAM_IDLE", default_value = "4s")]
-    upstream_idle: String,
+    upstream_idle: Given<Duration>,
 
     /// After what age a connection to an upstream is not used again.
     #[arg(long, env = "GATEWAY_UPSTREAM_MAX_AGE", default_value = "5m")]
-    upstream_max_age: String,
+    upstream_max_age: Given<Duration>,
 
     /// Idle connections kept for each upstream and thread.
     #[arg(long, env = "GATEWAY_UPSTREAM_MAX_IDLE", default_value = "128")]
-    upstream_max_idle: String,
+    upstream_max_idle: Given<usize>,
 
     /// Client connections open at once; more wait in the listen queue.
     #[arg(long, env = "GATEWAY_MAX_CONNECTIONS", default_value = "8192")]
-    max_connections: String,
+    max_connections: Given<usize>,
 
     /// true: X-Forwarded-* and Forwarded of clients are kept and added to, because they come from
     /// a proxy of ours. false: they are replaced.
     #[arg(long, env = "GATEWAY_TRUST_FORWARDED", default_value = "false")]
-    trust_forwarded: String,
+    trust_forwarded: Given<bool>,
 
     /// true: traceparent and tracestate of clients are continued. false: each request begins a
     /// trace.
     #[arg(long, env = "GATEWAY_TRUST_TRACE", default_value = "true")]
-    trust_trace: String,
+    trust_trace: Given<bool>,
 
     /// From "not ready" to "accepts nothing new".
     #[arg(long, env = "GATEWAY_DRAIN_GRACE", default_value = "1s")]
-    drain_grace: String,
+    drain_grace: Given<Duration>,
 
     /// From "accepts nothing new" to "cuts what is still open".
     #[arg(long, env = "GATEWAY_DRAIN_TIMEOUT", default_value = "10s")]
-    drain_timeout: String,
+    drain_timeout: Given<Duration>,
 
     #[command(flatten)]
     exchange: exchange::ExchangeArgs,
@@ -178,38 +189,31 @@ pub struct Config {
 
 /// Checks what the environment says; notes every fault.
 pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
-    let pools = pools::parse_pools(&raw.pools, faults);
+    let pools = Pools::parse(&raw.pools, faults);
     let routes = Routes::parse(&raw.routes, faults);
     let health = check_health(&raw, faults);
     let timeouts = check_timeouts(&raw, faults);
     let reuse = check_reuse(&raw, faults);
     let drain = check_drain(&raw, faults);
-    let listen = address("GATEWAY_LISTEN", &raw.listen, faults);
-    let admin_listen = raw
-        .admin_listen
-        .as_deref()
-        .filter(|text| !text.is_empty())
-        .map(|text| address("GATEWAY_ADMIN_LISTEN", text, faults));
-    let threads = match &raw.threads {
-        None => Some(std::thread::available_parallelism().map_or(1, usize::from)),
-        Some(text) => count("GATEWAY_THREADS", text, faults),
-    };
-    let dns_refresh = faults.positive_duration("GATEWAY_DNS_REFRESH", &raw.dns_refresh);
-    let max_connections = count("GATEWAY_MAX_CONNECTIONS", &raw.max_connections, faults);
-    let trust_forwarded = flag("GATEWAY_TRUST_FORWARDED", &raw.trust_forwarded, faults);
-    let trust_trace = flag("GATEWAY_TRUST_TRACE", &raw.trust_trace, faults);
+    let listen = raw.listen.value(faults);
+    let admin_listen = raw.admin_listen.value(faults);
+    let threads = raw.threads.checked(faults, |count| {
+        let cores = || Ok(available_parallelism().map_or(1, usize::from));
+        count.map_or_else(cores, at_least_one)
+    });
+    let dns_refresh = raw.dns_refresh.positive(faults);
+    let max_connections = raw.max_connections.checked(faults, at_least_one);
+    let trust_forwarded = raw.trust_forwarded.value(faults);
+    let trust_trace = raw.trust_trace.value(faults);
     let (exchanging, exchange) = raw.exchange.check(&routes, &pools, faults);
     let routes = routes.resolve(&pools, &exchanging, faults);
     let telemetry = raw.telemetry.check(faults);
     Some(Config {
         listen: listen?,
-        admin_listen: match admin_listen {
-            None => None,
-            Some(address) => Some(address?),
-        },
+        admin_listen: admin_listen?,
         threads: threads?,
         routes: routes?,
-        pools,
+        pools: pools.all,
         exchange,
         dns_refresh: dns_refresh?,
         health: health?,
@@ -224,32 +228,26 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
 }
 
 fn check_health(raw: &Raw, faults: &mut Faults) -> Option<HealthSettings> {
-    let interval = faults.positive_duration("GATEWAY_HEALTH_INTERVAL", &raw.health_interval);
-    let timeout = faults.positive_duration("GATEWAY_HEALTH_TIMEOUT", &raw.health_timeout);
-    let fall = count("GATEWAY_HEALTH_FALL", &raw.health_fall, faults);
-    let rise = count("GATEWAY_HEALTH_RISE", &raw.health_rise, faults);
-    let path = raw.health_path.trim();
-    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-        faults.add(
-            "GATEWAY_HEALTH_PATH",
-            format!("{path:?} is not a path that begins with a slash"),
-        );
-    }
+    let interval = raw.health_interval.positive(faults);
+    let timeout = raw.health_timeout.positive(faults);
+    let path = raw.health_path.checked(faults, path);
+    let fall = raw.health_fall.checked(faults, at_least_one);
+    let rise = raw.health_rise.checked(faults, at_least_one);
     Some(HealthSettings {
         interval: interval?,
         timeout: timeout?,
-        path: path.to_owned(),
+        path: path?.to_string(),
         fall: fall?,
         rise: rise?,
     })
 }
 
 fn check_timeouts(raw: &Raw, faults: &mut Faults) -> Option<Timeouts> {
-    let connect = faults.positive_duration("GATEWAY_CONNECT_TIMEOUT", &raw.connect_timeout);
-    let response = faults.positive_duration("GATEWAY_RESPONSE_TIMEOUT", &raw.response_timeout);
-    let body = faults.positive_duration("GATEWAY_BODY_TIMEOUT", &raw.body_timeout);
-    let header = faults.positive_duration("GATEWAY_HEADER_TIMEOUT", &raw.header_timeout);
-    let keep_alive = faults.positive_duration("GATEWAY_KEEP_ALIVE", &raw.keep_alive);
+    let connect = raw.connect_timeout.positive(faults);
+    let response = raw.response_timeout.positive(faults);
+    let body = raw.body_timeout.positive(faults);
+    let header = raw.header_timeout.positive(faults);
+    let keep_alive = raw.keep_alive.positive(faults);
     Some(Timeouts {
         connect: connect?,
         response: response?,
@@ -260,13 +258,9 @@ fn check_timeouts(raw: &Raw, faults: &mut Faults) -> Option<Timeouts> {
 }
 
 fn check_reuse(raw: &Raw, faults: &mut Faults) -> Option<Reuse> {
-    let idle = faults.positive_duration("GATEWAY_UPSTREAM_IDLE", &raw.upstream_idle);
-    let max_age = faults.positive_duration("GATEWAY_UPSTREAM_MAX_AGE", &raw.upstream_max_age);
-    let max_idle = faults.parsed(
-        "GATEWAY_UPSTREAM_MAX_IDLE",
-        &raw.upstream_max_idle,
-        "a count; 0 keeps none",
-    );
+    let idle = raw.upstream_idle.positive(faults);
+    let max_age = raw.upstream_max_age.positive(faults);
+    let max_idle = raw.upstream_max_idle.value(faults);
     Some(Reuse {
         idle: idle?,
         max_age: max_age?,
@@ -275,33 +269,29 @@ fn check_reuse(raw: &Raw, faults: &mut Faults) -> Option<Reuse> {
 }
 
 fn check_drain(raw: &Raw, faults: &mut Faults) -> Option<Drain> {
-    let grace = faults.duration("GATEWAY_DRAIN_GRACE", &raw.drain_grace);
-    let timeout = faults.duration("GATEWAY_DRAIN_TIMEOUT", &raw.drain_timeout);
+    let grace = raw.drain_grace.value(faults);
+    let timeout = raw.drain_timeout.value(faults);
     Some(Drain {
         grace: grace?,
         timeout: timeout?,
     })
 }
 
-fn address(variable: &str, text: &str, faults: &mut Faults) -> Option<SocketAddr> {
-    faults.parsed(
-        variable,
-        text,
-        "an address with a port, such as 127.0.0.1:8080",
-    )
+/// A path that a request may have, without encoding anything.
+fn path(text: String) -> Result<Uri, String> {
+    let path = text.trim();
+    let plain = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+    Some(path)
+        .filter(|_| plain)
+        .and_then(|path| path.parse().ok())
+        .ok_or_else(|| format!("{path:?} is not a path that begins with a slash"))
 }
 
-fn count(variable: &str, text: &str, faults: &mut Faults) -> Option<usize> {
-    let count: usize = faults.parsed(variable, text, "a count from 1")?;
+fn at_least_one(count: usize) -> Result<usize, &'static str> {
     if count == 0 {
-        faults.add(variable, "must be at least 1");
-        return None;
+        return Err("must be at least 1");
     }
-    Some(count)
-}
-
-fn flag(variable: &str, text: &str, faults: &mut Faults) -> Option<bool> {
-    faults.parsed(variable, text, "true or false")
+    Ok(count)
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! `GATEWAY_EXCHANGE_*`: where opaque session ids are exchanged, and as whom.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
-use http::{HeaderValue, Uri};
-use shared::config::{Faults, Secret};
+use http::HeaderValue;
+use shared::config::{Faults, Given, Secret};
 
 use super::{
-    count,
-    pools::{PoolConfig, Routes, entries, find_pool},
+    at_least_one, path,
+    pools::{Pools, Routes, entries},
 };
 use crate::exchange::ExchangeSettings;
 
@@ -22,85 +22,79 @@ pub(super) struct ExchangeArgs {
     /// Prefixes of GATEWAY_ROUTES, separated by commas, on which an opaque session id is exchanged
     /// for a token before the request is passed on. Empty: none.
     #[arg(long, env = "GATEWAY_EXCHANGE_ROUTES", default_value = "")]
-    exchange_routes: String,
+    exchange_routes: Given<String>,
 
     /// The pool that is asked for tokens.
     #[arg(long, env = "GATEWAY_EXCHANGE_POOL", default_value = "auth")]
-    exchange_pool: String,
+    exchange_pool: Given<String>,
 
     /// The path of its token endpoint, RFC 8693.
     #[arg(long, env = "GATEWAY_EXCHANGE_PATH", default_value = "/oauth/token")]
-    exchange_path: String,
+    exchange_path: Given<String>,
 
     /// The audience to ask tokens for, which only the APIs behind the exchange have, so that they
     /// accept no other token. Unset: the endpoint's own choice.
     #[arg(long, env = "GATEWAY_EXCHANGE_AUDIENCE", default_value = "")]
-    exchange_audience: String,
+    exchange_audience: Given<String>,
 
     /// Sessions whose token is kept; the least lately used goes first.
     #[arg(long, env = "GATEWAY_EXCHANGE_CACHE", default_value = "10000")]
-    exchange_cache: String,
+    exchange_cache: Given<usize>,
 
     /// How long an exchange may take before the request is answered with 503.
     #[arg(long, env = "GATEWAY_EXCHANGE_TIMEOUT", default_value = "1s")]
-    exchange_timeout: String,
+    exchange_timeout: Given<Duration>,
 
     /// Name of the gateway at the token endpoint. Needed when there are routes to exchange on.
-    #[arg(long, env = "GATEWAY_CLIENT_ID")]
-    client_id: Option<String>,
+    #[arg(
+        long,
+        env = "GATEWAY_CLIENT_ID",
+        default_value = "",
+        hide_default_value = true
+    )]
+    client_id: Given<String>,
 
     /// Its secret.
-    #[arg(long, env = "GATEWAY_CLIENT_SECRET", hide_env_values = true)]
-    client_secret: Option<Secret<String>>,
+    #[arg(
+        long,
+        env = "GATEWAY_CLIENT_SECRET",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
+    client_secret: Given<Secret<String>>,
 }
 
 impl ExchangeArgs {
     /// Notes every fault. Returns the prefixes of routes with an exchange, and the exchange; `None`
     /// when nothing is exchanged.
     pub(super) fn check(
-        self,
-        routes: &Routes,
-        pools: &[PoolConfig],
+        &self,
+        routes: &Routes<'_>,
+        pools: &Pools<'_>,
         faults: &mut Faults,
     ) -> (BTreeSet<String>, Option<ExchangeSettings>) {
-        let prefixes: BTreeSet<String> = entries(&self.exchange_routes, ',')
-            .map(str::to_owned)
-            .collect();
-        let cache = count("GATEWAY_EXCHANGE_CACHE", &self.exchange_cache, faults);
-        let timeout = faults.positive_duration("GATEWAY_EXCHANGE_TIMEOUT", &self.exchange_timeout);
+        let list = self.exchange_routes.value(faults).unwrap_or_default();
+        let prefixes: BTreeSet<String> = entries(&list, ',').map(str::to_owned).collect();
+        let cache = self.exchange_cache.checked(faults, at_least_one);
+        let timeout = self.exchange_timeout.positive(faults);
         if prefixes.is_empty() {
             return (prefixes, None);
         }
-        for prefix in prefixes.iter().filter(|prefix| !routes.have(prefix)) {
-            faults.add(
-                "GATEWAY_EXCHANGE_ROUTES",
-                format!("GATEWAY_ROUTES has no prefix {prefix:?}"),
-            );
+        for prefix in &prefixes {
+            faults.check(self.exchange_routes.variable(), routes.find(prefix));
         }
-        let pool = find_pool(pools, self.exchange_pool.trim());
-        let pool = faults.check("GATEWAY_EXCHANGE_POOL", pool);
-        let path = self.exchange_path.trim();
-        let path = Some(path)
-            .filter(|path| {
-                path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
-            })
-            .and_then(|path| Uri::try_from(path).ok())
-            .ok_or_else(|| format!("{path:?} is not a path that begins with a slash"));
-        let path = faults.check("GATEWAY_EXCHANGE_PATH", path);
-        let audience = self.exchange_audience.trim();
-        if !audience.bytes().all(is_unreserved) {
-            faults.add(
-                "GATEWAY_EXCHANGE_AUDIENCE",
-                format!("{audience:?} has a character other than letters, digits and -._~"),
-            );
-        }
-        let id = check_id(self.client_id, faults);
-        let secret = check_secret(self.client_secret, faults);
+        let find_pool = |name: String| pools.find(name.trim());
+        let pool = self.exchange_pool.checked(faults, find_pool);
+        let path = self.exchange_path.checked(faults, path);
+        let audience = self.exchange_audience.checked(faults, audience);
+        let id = self.client_id.checked(faults, client_id);
+        let secret = self.client_secret.checked(faults, client_secret);
         let settings = || {
             Some(ExchangeSettings {
                 pool: pool?,
                 path: path?,
-                audience: Some(audience.to_owned()).filter(|text| !text.is_empty()),
+                audience: audience?,
                 authorization: basic(&id?, &secret?)?,
                 cache: cache?,
                 timeout: timeout?,
@@ -118,35 +112,34 @@ fn basic(id: &str, secret: &Secret<String>) -> Option<Secret<HeaderValue>> {
     Some(Secret::new(value))
 }
 
-fn check_id(id: Option<String>, faults: &mut Faults) -> Option<String> {
-    let id = id.unwrap_or_default();
+/// An audience that a form carries without any encoding, RFC 3986 §2.3; none when it is empty.
+fn audience(text: String) -> Result<Option<String>, String> {
+    let audience = text.trim();
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if !audience.bytes().all(is_unreserved) {
+        return Err(format!(
+            "{audience:?} has a character other than letters, digits and -._~"
+        ));
+    }
+    Ok(Some(audience.to_owned()).filter(|text| !text.is_empty()))
+}
+
+fn client_id(id: String) -> Result<String, String> {
     if id.is_empty() || !is_plain(&id) {
-        faults.add(
-            "GATEWAY_CLIENT_ID",
-            format!("{id:?} is not a name of letters, digits, - and _; the exchange needs one"),
-        );
-        return None;
+        return Err(format!(
+            "{id:?} is not a name of letters, digits, - and _; the exchange needs one"
+        ));
     }
-    Some(id)
+    Ok(id)
 }
 
-fn check_secret(secret: Option<Secret<String>>, faults: &mut Faults) -> Option<Secret<String>> {
-    let secret = secret.unwrap_or(Secret::new(String::new()));
+fn client_secret(secret: Secret<String>) -> Result<Secret<String>, String> {
     if secret.expose().len() < SECRET_LENGTH || !is_plain(secret.expose()) {
-        faults.add(
-            "GATEWAY_CLIENT_SECRET",
-            format!(
-                "the exchange needs a secret of at least {SECRET_LENGTH} letters, digits, - and _"
-            ),
-        );
-        return None;
+        return Err(format!(
+            "the exchange needs a secret of at least {SECRET_LENGTH} letters, digits, - and _"
+        ));
     }
-    Some(secret)
-}
-
-/// Whether a form carries it without any encoding, RFC 3986 §2.3.
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+    Ok(secret)
 }
 
 /// Whether HTTP Basic carries it without any encoding, RFC 6749 §2.3.1.
