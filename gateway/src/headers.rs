@@ -1,9 +1,6 @@
 //! Headers that end here, and headers that say who came: RFC 9110 §7.6.1, RFC 7239.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{self, Entry},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Set by browsers and older proxies like `Connection`; never standard.
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -48,7 +45,7 @@ struct Found {
     trace: bool,
 }
 
-/// What is known of the caller, ready to be sent on.
+/// What is sent on of the caller.
 #[derive(Debug)]
 pub(crate) struct Caller<'a> {
     /// The client's address, for `X-Forwarded-For`.
@@ -89,11 +86,13 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, caller: Caller<'_>) {
         }
     }
     if let Some(host) = caller.host {
-        keep_or_set(headers, X_FORWARDED_HOST, host);
+        headers.entry(X_FORWARDED_HOST).or_insert(host);
     }
-    keep_or_set(headers, X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    append_to_list(headers, X_FORWARDED_FOR, caller.address);
-    append_to_list(headers, header::FORWARDED, caller.forwarded);
+    let proto = HeaderValue::from_static("http");
+    headers.entry(X_FORWARDED_PROTO).or_insert(proto);
+    // Lists, of which the last element is ours.
+    headers.append(X_FORWARDED_FOR, caller.address.clone());
+    headers.append(header::FORWARDED, caller.forwarded.clone());
 }
 
 /// Makes an upstream's headers into ours.
@@ -219,22 +218,6 @@ fn strip_te(headers: &mut HeaderMap) {
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
-    }
-}
-
-fn keep_or_set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    if let Entry::Vacant(entry) = headers.entry(name) {
-        entry.insert(value);
-    }
-}
-
-/// Adds an element to the end of a comma-separated list; the last element is ours.
-fn append_to_list(headers: &mut HeaderMap, name: HeaderName, element: &HeaderValue) {
-    match headers.entry(name) {
-        Entry::Vacant(entry) => {
-            entry.insert(element.clone());
-        }
-        Entry::Occupied(mut entry) => entry.append(element.clone()),
     }
 }
 

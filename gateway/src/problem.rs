@@ -35,19 +35,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// `error.type` of the span.
     pub(crate) fn code(self) -> &'static str {
-        match self {
-            Self::BadRequest(_) => "bad-request",
-            Self::NoRoute => "not-found",
-            Self::Tunnel => "not-implemented",
-            Self::ReadOnly => "method-not-allowed",
-            Self::BodyTimeout => "request-timeout",
-            Self::BodyLost => "request-incomplete",
-            Self::NoUpstream => "no-upstream",
-            Self::Unreachable => "upstream-unreachable",
-            Self::BadGateway => "upstream-failed",
-            Self::GatewayTimeout => "upstream-timeout",
-            Self::ExchangeUnavailable => "session-exchange-unavailable",
-        }
+        self.problem().code
     }
 
     /// The status that the client sees.
@@ -56,22 +44,31 @@ impl Refusal {
     }
 
     fn problem(self) -> Problem {
-        let code = self.code();
-        match self {
-            Self::BadRequest(detail) => Problem::bad_request(detail),
-            Self::NoRoute => Problem::not_found(),
-            Self::Tunnel => Problem::new(501, code, "This gateway makes no tunnels"),
-            Self::ReadOnly => Problem::method_not_allowed("GET, HEAD"),
-            Self::BodyTimeout => Problem::new(408, code, "The body did not come in time"),
-            Self::BodyLost => Problem::new(400, code, "The body ended early"),
-            Self::NoUpstream => Problem::unavailable(code, "No upstream is known"),
-            Self::Unreachable => Problem::unavailable(code, "No upstream could be reached"),
-            Self::BadGateway => Problem::new(502, code, "The upstream gave no valid answer"),
-            Self::GatewayTimeout => Problem::new(504, code, "The upstream did not answer in time"),
-            Self::ExchangeUnavailable => {
-                Problem::unavailable(code, "The session cannot be checked now")
-            }
+        let (status, code, title) = match self {
+            Self::BadRequest(detail) => return Problem::bad_request(detail),
+            Self::NoRoute => return Problem::not_found(),
+            Self::ReadOnly => return Problem::method_not_allowed("GET, HEAD"),
+            Self::Tunnel => (501, "not-implemented", "This gateway makes no tunnels"),
+            Self::BodyTimeout => (408, "request-timeout", "The body did not come in time"),
+            Self::BodyLost => (400, "request-incomplete", "The body ended early"),
+            Self::NoUpstream => (503, "no-upstream", "No upstream is known"),
+            Self::Unreachable => (503, "upstream-unreachable", "No upstream could be reached"),
+            Self::BadGateway => (502, "upstream-failed", "The upstream gave no valid answer"),
+            Self::GatewayTimeout => (
+                504,
+                "upstream-timeout",
+                "The upstream did not answer in time",
+            ),
+            Self::ExchangeUnavailable => (
+                503,
+                "session-exchange-unavailable",
+                "The session cannot be checked now",
+            ),
+        };
+        if status == 503 {
+            return Problem::unavailable(code, title);
         }
+        Problem::new(status, code, title)
     }
 
     /// The answer. What follows on the connection cannot be trusted after some of them.

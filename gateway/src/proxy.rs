@@ -1,11 +1,11 @@
 //! The life of a request: admit, route, prepare, send, pass on, observe.
 
+pub(crate) mod client;
+mod durations;
+
 use std::{
-    borrow::Cow,
-    cell::RefCell,
     convert::Infallible,
     future::{Future, poll_fn},
-    net::IpAddr,
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -15,9 +15,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, Uri, Version, header, uri::PathAndQuery};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Incoming};
-use prometheus_client::metrics::histogram::Histogram;
 use shared::telemetry::metrics::{self, Metrics};
 
 use crate::{
@@ -26,15 +25,20 @@ use crate::{
     exchange::{self, Exchange},
     forward::{
         attempt::PoolClient,
-        body::ResponseBody,
+        body::{self, ResponseBody},
         retry::REPLAY_LIMIT_BYTES,
         spans::{Trace, Tracer},
     },
     headers::{self, Caller},
     problem::Refusal,
     routes::{PathRule, RouteSettings, RouteTable, Unroutable},
-    upstream::{request::RequestBody, response::UpstreamBody},
+    upstream::{
+        request::{RequestBody, Streamed},
+        response::UpstreamBody,
+    },
 };
+use client::Client;
+use durations::Durations;
 
 /// What the proxies of all threads are made of.
 pub(crate) struct ProxySettings {
@@ -92,85 +96,6 @@ impl Proxy {
     }
 }
 
-/// How long requests took, by the histograms of one route that this thread has used.
-struct Durations {
-    metrics: Metrics,
-    /// The route's label in metrics and spans.
-    label: Cow<'static, str>,
-    used: RefCell<Vec<(&'static str, u16, Histogram)>>,
-}
-
-impl Durations {
-    fn new(metrics: &Metrics, label: Cow<'static, str>) -> Self {
-        Self {
-            metrics: metrics.clone(),
-            label,
-            used: RefCell::default(),
-        }
-    }
-
-    /// Counts an answered request.
-    fn observe(&self, method: &'static str, status: u16, started: Instant) {
-        let seconds = started.elapsed().as_secs_f64();
-        let mut used = self.used.borrow_mut();
-        let seen = used
-            .iter()
-            .find(|(other, code, _)| *code == status && *other == method);
-        if let Some((.., histogram)) = seen {
-            histogram.observe(seconds);
-            return;
-        }
-        let label = self.label.clone();
-        let histogram = self.metrics.request_histogram(method, label, status);
-        histogram.observe(seconds);
-        used.push((method, status, histogram));
-    }
-}
-
-/// Who asks: one client connection.
-pub(crate) struct Client {
-    proxy: Rc<Proxy>,
-    progress: Rc<Progress>,
-    ip: IpAddr,
-    /// The address as a header's value.
-    address: HeaderValue,
-    /// The last `Host` and the `Forwarded` element made of it: nearly always the next one's too.
-    forwarded: RefCell<Option<(HeaderValue, HeaderValue)>>,
-}
-
-impl Client {
-    pub(crate) fn new(proxy: Rc<Proxy>, progress: Rc<Progress>, ip: IpAddr) -> Rc<Self> {
-        let ip = ip.to_canonical();
-        // An address has no byte that a header cannot have.
-        let address =
-            HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Rc::new(Self {
-            proxy,
-            progress,
-            ip,
-            address,
-            forwarded: RefCell::default(),
-        })
-    }
-
-    /// The `Forwarded` element for a request with this `Host`; `None` when the host is malformed.
-    fn forwarded(&self, host: Option<&HeaderValue>) -> Option<HeaderValue> {
-        static NONE: HeaderValue = HeaderValue::from_static("");
-        let host = host.unwrap_or(&NONE);
-        let mut last = self.forwarded.borrow_mut();
-        if let Some((last_host, element)) = &*last
-            && last_host == host
-        {
-            return Some(element.clone());
-        }
-        let element = headers::forwarded_element(self.ip, host.as_bytes())?;
-        // A copy: a clone of the host would keep the whole head it is part of in memory.
-        let host = HeaderValue::from_bytes(host.as_bytes()).ok()?;
-        *last = Some((host, element.clone()));
-        Some(element)
-    }
-}
-
 /// Answers one request. Never fails: what cannot be passed on is a problem document.
 pub(crate) async fn answer(
     client: Rc<Client>,
@@ -184,7 +109,7 @@ pub(crate) async fn answer(
         .request_began(!request.body().is_end_stream());
     let (durations, outcome) = match admit(proxy, &mut request) {
         Admitted::Own(response) => {
-            return Ok(conclude(&client, response.map(ResponseBody::whole)));
+            return Ok(conclude(&client, response.map(body::whole)));
         }
         Admitted::Refused(refusal) => (&proxy.unmatched, Err(refusal)),
         Admitted::Routed(rule, route) => (
@@ -192,7 +117,7 @@ pub(crate) async fn answer(
             forward(&client, rule, route, method, request).await,
         ),
     };
-    let response = outcome.unwrap_or_else(|refusal| refusal.response().map(ResponseBody::whole));
+    let response = outcome.unwrap_or_else(|refusal| refusal.response().map(body::whole));
     durations.observe(method, response.status().as_u16(), started);
     Ok(conclude(&client, response))
 }
@@ -328,9 +253,9 @@ async fn take_body(
     incoming: Incoming,
 ) -> Result<RequestBody, Refusal> {
     if incoming.is_end_stream() {
-        return Ok(RequestBody::Whole(None));
+        return Ok(Either::Left(Full::default()));
     }
-    let streamed = RequestBody::Streamed {
+    let streamed = Streamed {
         incoming,
         progress: Rc::clone(progress),
     };
@@ -339,17 +264,17 @@ async fn take_body(
     if small && method.is_idempotent() {
         Box::pin(read_whole(&**progress, streamed)).await
     } else {
-        Ok(streamed)
+        Ok(Either::Right(streamed))
     }
 }
 
-async fn read_whole(deadline: &impl Deadline, body: RequestBody) -> Result<RequestBody, Refusal> {
+async fn read_whole(deadline: &impl Deadline, body: Streamed) -> Result<RequestBody, Refusal> {
     let mut collecting = pin!(body.collect());
     let collected = poll_fn(|cx| match collecting.as_mut().poll(cx) {
         Poll::Pending if deadline.is_late() => Poll::Ready(Err(Refusal::BodyTimeout)),
         polled => polled.map_err(|_| Refusal::BodyLost),
     });
-    Ok(RequestBody::whole(collected.await?.to_bytes()))
+    Ok(Either::Left(Full::new(collected.await?.to_bytes())))
 }
 
 /// Makes the upstream's answer into ours.
@@ -363,7 +288,7 @@ fn pass_on(
     head.version = Version::HTTP_11;
     head.extensions.clear();
     client.progress.answer_began();
-    let body = ResponseBody::upstream(body, &client.progress, trace);
+    let body = body::flow(body, &client.progress, trace);
     Response::from_parts(head, body)
 }
 
@@ -376,7 +301,7 @@ fn conclude(client: &Client, mut response: Response<ResponseBody>) -> Response<R
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if matches!(response.body(), ResponseBody::Whole(_)) {
+    if matches!(response.body(), Either::Left(_)) {
         client.progress.answer_ended();
     }
     response

@@ -6,9 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Either, Full, Limited};
 
 use super::{
     ExchangeSettings,
@@ -72,7 +71,7 @@ pub(super) fn request(
         ),
         (header::ACCEPT, HeaderValue::from_static("application/json")),
     ]);
-    let mut request = Request::new(RequestBody::whole(Bytes::from(form)));
+    let mut request = Request::new(Either::Left(Full::from(form)));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = settings.path.clone();
     *request.headers_mut() = headers;

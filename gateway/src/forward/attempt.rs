@@ -14,6 +14,7 @@ use std::{
 };
 
 use http::{HeaderValue, Request, Response, header};
+use http_body_util::Either;
 use hyper::body::Incoming;
 
 use super::{
@@ -102,8 +103,7 @@ impl PoolClient {
         let mut again = false;
         let mut refusal = Refusal::NoUpstream;
         for attempt in 0..MAX_ATTEMPTS {
-            let tried_before = &tried[..attempt];
-            let Some(in_flight) = self.choose(tried_before, again) else {
+            let Some(in_flight) = self.choose(&tried[..attempt], again) else {
                 break;
             };
             let Endpoint { id, address, .. } = **in_flight.endpoint();
@@ -139,16 +139,14 @@ impl PoolClient {
                 (Refusal::BadGateway, _) | (_, Cause::Lost) => Refusal::BadGateway,
                 _ => Refusal::Unreachable,
             };
-            match next {
-                Some(next)
-                    if attempt + 1 < MAX_ATTEMPTS
-                        && retry::permits(cause, repeatable, next.body().is_whole())
-                        && self.may_retry(cause) =>
-                {
-                    request = next;
-                }
-                _ => break,
+            let Some(next) = next.filter(|next| retry::permits(cause, repeatable, is_whole(next)))
+            else {
+                break;
+            };
+            if attempt + 1 == MAX_ATTEMPTS || !self.may_retry(cause) {
+                break;
             }
+            request = next;
         }
         Err(refusal)
     }
@@ -269,9 +267,16 @@ impl PoolClient {
     }
 }
 
+fn is_whole(request: &Request<RequestBody>) -> bool {
+    matches!(request.body(), Either::Left(_))
+}
+
 /// A copy of a request, when its body is at hand.
 fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let mut copy = Request::new(request.body().again()?);
+    let Either::Left(body) = request.body() else {
+        return None;
+    };
+    let mut copy = Request::new(Either::Left(body.clone()));
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();

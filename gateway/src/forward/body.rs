@@ -7,18 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::spans::Trace;
 use crate::{deadline::Progress, upstream::response::UpstreamBody};
 
-/// A body that goes to a client.
-pub(crate) enum ResponseBody {
-    /// At hand.
-    Whole(Option<Bytes>),
-    /// Still coming from an upstream.
-    Streamed(Flow),
-}
+/// A body that goes to a client: at hand, or still coming from an upstream.
+pub(crate) type ResponseBody = Either<Full<Bytes>, Flow>;
 
 /// An answer that is still coming from an upstream.
 pub(crate) struct Flow {
@@ -31,28 +27,32 @@ pub(crate) struct Flow {
     broken: Option<hyper::Error>,
 }
 
-impl ResponseBody {
-    /// A body that is at hand.
-    pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
-    }
-
-    /// The body of an upstream's answer, which moves the deadline of the client's connection.
-    pub(crate) fn upstream(body: UpstreamBody, progress: &Rc<Progress>, trace: Trace) -> Self {
-        if body.is_end_stream() {
-            return Self::Whole(None);
-        }
-        Self::Streamed(Flow {
-            body,
-            progress: Rc::clone(progress),
-            trace,
-            broken: None,
-        })
-    }
+/// A body that is at hand.
+pub(crate) fn whole(bytes: Bytes) -> ResponseBody {
+    Either::Left(Full::new(bytes))
 }
 
-impl Flow {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+/// The body of an upstream's answer, which moves the deadline of the client's connection.
+pub(crate) fn flow(body: UpstreamBody, progress: &Rc<Progress>, trace: Trace) -> ResponseBody {
+    if body.is_end_stream() {
+        return whole(Bytes::new());
+    }
+    Either::Right(Flow {
+        body,
+        progress: Rc::clone(progress),
+        trace,
+        broken: None,
+    })
+}
+
+impl Body for Flow {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
@@ -75,34 +75,13 @@ impl Flow {
         }
         polled
     }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Streamed(flow) => flow.poll(cx),
-        }
-    }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_none(),
-            Self::Streamed(flow) => flow.body.is_end_stream(),
-        }
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Streamed(flow) => flow.body.size_hint(),
-        }
+        self.body.size_hint()
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     deadline::Progress,
-    proxy::{self, Client, Proxy},
+    proxy::{self, Proxy, client::Client},
     upstream::connection::BUFFER_BYTES,
 };
 

@@ -7,77 +7,46 @@ use std::{
 };
 
 use bytes::Bytes;
+use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::deadline::Progress;
 
-/// A body that goes to an upstream.
-pub(crate) enum RequestBody {
-    /// At hand, and so can be sent again; empty bodies are these too.
-    Whole(Option<Bytes>),
-    /// As it comes from the client.
-    Streamed {
-        /// What the client sends.
-        incoming: Incoming,
-        /// Whose deadline it moves.
-        progress: Rc<Progress>,
-    },
+/// A body that goes to an upstream: at hand, so that it can be sent again (empty ones are these
+/// too), or as it comes from the client.
+pub(crate) type RequestBody = Either<Full<Bytes>, Streamed>;
+
+/// What a client sends, which moves the deadline of its connection.
+pub(crate) struct Streamed {
+    pub(crate) incoming: Incoming,
+    pub(crate) progress: Rc<Progress>,
 }
 
-impl RequestBody {
-    /// A body that is at hand.
-    pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
-    }
-
-    /// Whether it can be sent again.
-    pub(crate) fn is_whole(&self) -> bool {
-        matches!(self, Self::Whole(_))
-    }
-
-    /// The same body again, when it is at hand.
-    pub(crate) fn again(&self) -> Option<Self> {
-        match self {
-            Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
-            Self::Streamed { .. } => None,
-        }
-    }
-}
-
-impl Body for RequestBody {
+impl Body for Streamed {
     type Data = Bytes;
     type Error = hyper::Error;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Streamed { incoming, progress } => {
-                let polled = Pin::new(&mut *incoming).poll_frame(cx);
-                match &polled {
-                    Poll::Pending => progress.body_awaited(),
-                    Poll::Ready(Some(Ok(_))) if !incoming.is_end_stream() => progress.body_moved(),
-                    Poll::Ready(Some(Err(_))) => progress.body_lost(),
-                    Poll::Ready(_) => progress.body_ended(),
-                }
-                polled
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        match &polled {
+            Poll::Pending => self.progress.body_awaited(),
+            Poll::Ready(Some(Ok(_))) if !self.incoming.is_end_stream() => {
+                self.progress.body_moved();
             }
+            Poll::Ready(Some(Err(_))) => self.progress.body_lost(),
+            Poll::Ready(_) => self.progress.body_ended(),
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_none(),
-            Self::Streamed { incoming, .. } => incoming.is_end_stream(),
-        }
+        self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Streamed { incoming, .. } => incoming.size_hint(),
-        }
+        self.incoming.size_hint()
     }
 }
