@@ -19,12 +19,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use comparison::{Capacity, Change, Comparison, Drift, Search, Step, StepEnd, Trend, Verdict};
-pub use coupling::Coupling;
+pub use coupling::{Coupling, Slice};
 pub use freshness::{Freshness, RevocationKind, RevocationLag};
 pub use gate::{Bound, Culprit, Gate, Threshold, ThresholdOutcome, Validity};
 pub use plan::{ArmInfo, Better, Environment, MetricInfo, Origin, Plan, SelfCheck, Tool};
-pub use v2::{ErrorCount, Slice, StatusCount};
-pub use window::{Conditions, Estimate, Latency, PercentilePoint, Point, ProcessMemory, Window};
+pub use window::{
+    Conditions, ErrorCount, Estimate, Latency, PercentilePoint, Point, ProcessMemory, StatusCount,
+    Window,
+};
 
 /// Version of the form of `results.json`. It goes up when a field changes its meaning or goes away;
 /// a new optional field does not change it.

@@ -21,7 +21,6 @@
 pub mod entry;
 pub mod feed;
 pub mod follower;
-mod observe;
 mod set;
 
 pub use self::{

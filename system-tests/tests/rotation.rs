@@ -7,8 +7,8 @@ use std::{
 
 use loadtest::{
     load::{self, Arm, Arrivals, Load, Options, Variant},
-    subject::login::Credential,
     subject::stack::{Role, StackOptions},
+    subject::strategy::Credential,
 };
 use system_tests::{Cluster, PATIENCE, cluster::answer};
 

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use url::Url;
 
 use crate::{
-    disturb::fault::Fault,
+    disturb::fault::{FAULTS, Fault},
     experiment::compare::ArmSpec,
     load::Arrivals,
     results::{RevocationKind, coupling::Form},
@@ -164,7 +164,7 @@ pub(super) struct CouplingArgs {
     #[arg(long)]
     pub(super) quick: bool,
     /// A fault; can be given several times [default: all, with --quick the usual four]
-    #[arg(long = "fault", value_name = "ID", value_parser = super::coupling::fault)]
+    #[arg(long = "fault", value_name = "ID", value_parser = fault)]
     pub(super) faults: Vec<&'static Fault>,
     /// How often each fault is made, per form [default: 3, with --quick 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -346,6 +346,12 @@ fn rounds(text: &str) -> Result<Blocks, String> {
         _ if text == "auto" => Ok(Blocks::Auto),
         _ => Err("a number from 2 to 1000, or auto, is needed".to_owned()),
     }
+}
+
+/// A fault by its id.
+fn fault(text: &str) -> Result<&'static Fault, String> {
+    let ids = FAULTS.map(|fault| fault.id);
+    Fault::named(text).ok_or_else(|| format!("known are {}", ids.join(", ")))
 }
 
 fn percent(text: &str) -> Result<f64, String> {

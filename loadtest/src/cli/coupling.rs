@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ResultFile, arguments::CouplingArgs, print};
 use crate::{
-    disturb::fault::Fault,
     experiment::coupling::{self, CouplingOptions},
     interrupt,
     progress::Progress,
@@ -50,10 +49,4 @@ impl CouplingArgs {
         options.repetitions = self.repetitions.unwrap_or(options.repetitions);
         options
     }
-}
-
-/// A fault by its id.
-pub(super) fn fault(text: &str) -> Result<&'static Fault, String> {
-    let ids = crate::disturb::fault::FAULTS.map(|fault| fault.id);
-    Fault::named(text).ok_or_else(|| format!("known are {}", ids.join(", ")))
 }

@@ -26,9 +26,12 @@ use crate::{
     progress::Progress,
     results::{Freshness, RevocationKind, RevocationLag},
     stats::random::Random,
-    subject::login::{Credential, LoginError, Users},
     subject::stack::{Role, Stack, StackError, StackOptions},
     subject::strategy::Strategy,
+    subject::{
+        login::{LoginError, Users},
+        strategy::Credential,
+    },
 };
 use groups::{Group, LEAD, LEEWAY, Lives, SPREAD, groups, streams, until};
 use lag::{Lags, Seen};

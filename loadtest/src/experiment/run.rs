@@ -11,7 +11,10 @@ use url::Url;
 use crate::{
     load::{self, Arm, ArmOutcome, EngineError, EngineOutcome, Load, Options, Variant},
     results::v2::{ErrorCount, Latency, StatusCount},
-    subject::login::{Credential, LoginError, Users},
+    subject::{
+        login::{LoginError, Users},
+        strategy::Credential,
+    },
 };
 
 /// 99th percentile of the generator's own lateness above which it was the limit.

@@ -25,8 +25,11 @@ use crate::{
         family::{Row, Settings, family},
         histogram::LatencyHistogram,
     },
-    subject::login::{Credential, LoginError, Users},
     subject::stack::{Stack, StackError, StackOptions},
+    subject::{
+        login::{LoginError, Users},
+        strategy::Credential,
+    },
 };
 use logins::{Logins, Storm};
 use memory::Memory;

@@ -1,9 +1,7 @@
-//! The kinds of plots that sections share: lines with intervals, and ratios around 1.
+//! What plots share, and the kind that several sections have: lines with intervals.
 
-mod forest;
 mod lines;
 
-pub(super) use forest::forests;
 pub(super) use lines::{Axis, Line, Mark, Plot};
 
 use crate::results::Estimate;

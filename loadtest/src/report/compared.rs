@@ -1,5 +1,6 @@
 //! Every arm against the baseline at each load: values, ratios, intervals and what may be said.
 
+mod forest;
 mod page;
 mod sentences;
 

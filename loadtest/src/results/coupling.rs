@@ -1,10 +1,12 @@
 //! What happens to each strategy when a part of the system is missing, measured several times and
 //! compared with what the design predicts.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ErrorCount, Slice};
+use super::ErrorCount;
 
 /// Faults by strategies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -229,4 +231,14 @@ pub struct ShortLives {
     pub first_pause_ms: u64,
     /// It never waits longer.
     pub longest_pause_ms: u64,
+}
+
+/// What became of the requests that were meant to be sent in one slice of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Slice {
+    /// Begin of the slice, counted from the first one.
+    pub at_ms: u64,
+    /// How many, by HTTP status such as `200`, or by what happened instead of an answer, such as
+    /// `timeout`, which is also what an answer after the deadline counts as.
+    pub answers: BTreeMap<String, u64>,
 }

@@ -5,7 +5,45 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use super::v2::{Origin, SelfCheck, Tool};
+/// What measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// Name of the program.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// `debug` or `release`: figures of a debug build say nothing about the design.
+    pub build: String,
+}
+
+/// Where the measured system came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Started for this run and ended after it.
+    Started,
+    /// It ran already.
+    Found,
+}
+
+/// What the generator measures of a target whose latency is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SelfCheck {
+    /// The target's latency: the median of what it recorded of itself.
+    pub target_latency_us: f64,
+    /// Requests that were sent to it.
+    pub requests: u64,
+    /// What the generator says of the median.
+    pub measured_p50_us: f64,
+    /// What the generator says of the 99th percentile.
+    pub measured_p99_us: f64,
+    /// The median's error in percent of the target's latency.
+    pub p50_error_percent: f64,
+    /// The 99th percentile's error in percent of the target's latency.
+    pub p99_error_percent: f64,
+    /// Own CPU time per request.
+    pub cpu_us_per_request: f64,
+}
 
 /// Where it ran.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -8,12 +8,14 @@ mod upgrade;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use super::{Bound, Freshness, ProcessMemory, RevocationKind, RevocationLag, Verdict};
-pub use coupling::{Coupling, FaultEffect, FaultResult, Recovery, Slice};
-pub use plan::{Environment, Origin, Plan, SelfCheck, Tool};
+pub use super::{
+    Bound, ErrorCount, Freshness, Origin, ProcessMemory, RevocationKind, RevocationLag, SelfCheck,
+    Slice, StatusCount, Tool, Verdict,
+};
+pub use coupling::{Coupling, FaultEffect, FaultResult, Recovery};
+pub use plan::{Environment, Plan};
 pub use strategy::{
-    CapacityStep, ComponentCpu, ErrorCount, Latency, PercentilePoint, Round, StatusCount,
-    StrategyResult, Sustainable,
+    CapacityStep, ComponentCpu, Latency, PercentilePoint, Round, StrategyResult, Sustainable,
 };
 
 /// Version of the form of `results.json`. It goes up when a field changes its meaning or goes away;

@@ -118,3 +118,21 @@ pub struct ProcessMemory {
     /// The largest value seen at the highest rates; absent when no highest rate was looked for.
     pub highest_rate_bytes: Option<u64>,
 }
+
+/// How many answers had a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusCount {
+    /// HTTP status.
+    pub status: u16,
+    /// Answers with it.
+    pub count: u64,
+}
+
+/// How many requests failed in a way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorCount {
+    /// A status such as `503`, or what happened to the connection, such as `timeout`.
+    pub kind: String,
+    /// Requests that failed so.
+    pub count: u64,
+}

@@ -14,7 +14,7 @@ use crate::{
     load::Variant,
     subject::{
         stack::{Role, StackOptions},
-        strategy::Strategy,
+        strategy::Credential,
     },
 };
 
@@ -42,33 +42,6 @@ pub fn cheap_hashing(stack: StackOptions) -> StackOptions {
         .fold(stack, |stack, (name, value)| {
             stack.variable(Role::Auth, name, value)
         })
-}
-
-/// Kind of credential that a strategy is presented with, as `POST /login` spells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Credential {
-    /// A signed access token.
-    Token,
-    /// An opaque session id.
-    Session,
-}
-
-impl Credential {
-    /// What `strategy` is presented with; `None` for a strategy that is not known.
-    #[must_use]
-    pub fn of(strategy: &str) -> Option<Self> {
-        Strategy::named(strategy).map(Strategy::credential)
-    }
-
-    /// As in reports.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Session => "session",
-        }
-    }
 }
 
 /// Users could not be registered or logged in.

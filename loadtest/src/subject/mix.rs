@@ -11,7 +11,10 @@ use reqwest::{StatusCode, blocking::Client, header};
 use serde_json::json;
 use url::Url;
 
-use super::login::{Credential, LoggedIn, LoginError, Users, in_parallel};
+use super::{
+    login::{LoggedIn, LoginError, Users, in_parallel},
+    strategy::Credential,
+};
 use crate::{load::Variant, stats::random::Random};
 
 /// What a mixture can consist of, by its name.

@@ -1,6 +1,6 @@
 //! What can be compared: the strategies of the API, and some of them in a variant.
 
-use crate::subject::login::Credential;
+use serde::Serialize;
 
 /// Every pool that a stack can have and that `--strategy` takes.
 pub const KNOWN_STRATEGIES: [&str; 9] = [
@@ -74,6 +74,33 @@ impl Strategy {
         match self.api_strategy() {
             "jwt" | "jwt-revocable" => Credential::Token,
             _ => Credential::Session,
+        }
+    }
+}
+
+/// Kind of credential that a strategy is presented with, as `POST /login` spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Credential {
+    /// A signed access token.
+    Token,
+    /// An opaque session id.
+    Session,
+}
+
+impl Credential {
+    /// What `strategy` is presented with; `None` for a strategy that is not known.
+    #[must_use]
+    pub fn of(strategy: &str) -> Option<Self> {
+        Strategy::named(strategy).map(Strategy::credential)
+    }
+
+    /// As in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Session => "session",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The side of a resource server: a copy of what is taken back, and the time it was last known to
 //! be complete.
 
+mod observe;
 mod tail;
 
 use std::{
@@ -11,11 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Entry,
-    observe::{Now, Observed},
-    set::Set,
-};
+use self::observe::{Now, Observed};
+use super::{Entry, set::Set};
 use crate::{
     clock::Clock, session::StoreSettings, shutdown::CancellationToken, telemetry::metrics::Metrics,
 };

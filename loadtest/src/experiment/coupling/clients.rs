@@ -19,7 +19,7 @@ use url::Url;
 use crate::{
     load::{Outcome, Slice},
     stats::{histogram::micros, random::Random},
-    subject::login::{Credential, Users},
+    subject::{login::Users, strategy::Credential},
 };
 
 /// Share of its life after which a client renews its token.

@@ -6,13 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::StatusCode;
+use reqwest::{StatusCode, blocking::Client};
 use url::Url;
 
 use super::{
     CouplingError, CouplingOptions, Go, LOOK,
     cells::Observation,
-    replicas::is_good,
     wait_until,
     window::{Window, told},
 };
@@ -21,8 +20,9 @@ use crate::{
     load::{self, Arm, Arrivals, Load, Options, Variant},
     stats::random::Random,
     subject::{
-        login::{Credential, LoginError, Users},
+        login::{LoginError, Users},
         stack::Stack,
+        strategy::Credential,
     },
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Bench<'a> {
     pub(super) stack: Stack,
     links: &'a Arc<Links>,
     gateway: Url,
-    pub(super) client: reqwest::blocking::Client,
+    pub(super) client: Client,
     users: Users,
     /// Credentials by their kind, and since when they are good; `None` when some were lost.
     logins: Option<(Instant, BTreeMap<&'static str, Vec<Variant>>)>,
@@ -65,7 +65,7 @@ impl<'a> Bench<'a> {
             stack,
             links,
             gateway,
-            client: reqwest::blocking::Client::builder()
+            client: Client::builder()
                 .no_proxy()
                 .timeout(Duration::from_secs(1))
                 .build()
@@ -243,4 +243,15 @@ impl<'a> Bench<'a> {
     pub(super) fn end(self) {
         let _ended = self.stack.stop(DRAIN);
     }
+}
+
+/// Whether a request is answered with 2xx.
+pub(super) fn is_good(client: &Client, url: &str, variant: &Variant) -> bool {
+    let mut request = client.get(url);
+    for (name, value) in variant.headers() {
+        request = request.header(name, value);
+    }
+    let answer = request.send();
+    // Read to its end, so that the connection is used again.
+    answer.is_ok_and(|answer| answer.status().is_success() && answer.bytes().is_ok())
 }

@@ -23,8 +23,9 @@ use crate::{
     progress::Progress,
     results::coupling::{Form, ShortLives},
     subject::{
-        login::{Credential, Users},
+        login::Users,
         stack::{Role, Stack, StackOptions},
+        strategy::Credential,
     },
 };
 

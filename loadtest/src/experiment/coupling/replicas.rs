@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 
 use reqwest::blocking::Client;
 
-use super::{CouplingError, CouplingOptions, cells::interval, go::Bench};
+use super::{
+    CouplingError, CouplingOptions,
+    cells::interval,
+    go::{Bench, is_good},
+};
 use crate::{
     load::Variant,
     progress::Progress,
@@ -156,16 +160,6 @@ fn warm_up(
         }
     }
     (warm.as_secs_f64() * 1e3, last)
-}
-
-pub(super) fn is_good(client: &Client, url: &str, variant: &Variant) -> bool {
-    let mut request = client.get(url);
-    for (name, value) in variant.headers() {
-        request = request.header(name, value);
-    }
-    let answer = request.send();
-    // Read to its end, so that the connection is used again.
-    answer.is_ok_and(|answer| answer.status().is_success() && answer.bytes().is_ok())
 }
 
 /// The value of a sample in a text of metrics, by its name with labels.

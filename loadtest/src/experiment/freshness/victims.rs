@@ -5,7 +5,7 @@ use url::Url;
 use super::{FreshnessError, call::Call};
 use crate::{
     results::RevocationKind,
-    subject::login::{Credential, Users},
+    subject::{login::Users, strategy::Credential},
 };
 
 /// The administrator of a stack that freshness is measured in.

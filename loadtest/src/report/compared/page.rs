@@ -2,10 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::{class, counts, failures, finds, floor, group, is_pair, word};
+use super::{class, counts, failures, finds, floor, forest::forests, group, is_pair, word};
 use crate::{
     report::{
-        charts,
         conditions::{self, arms, baseline, candidates, comparison, loads, metrics},
         numbers,
     },
@@ -17,7 +16,7 @@ pub(super) fn render(results: &Results) -> Markup {
     let loads = loads(results);
     html! {
         @if let [only] = loads.as_slice() {
-            (charts::forests(results, only))
+            (forests(results, only))
             (tables(results, only))
         } @else {
             @for (place, load) in loads.iter().enumerate() {

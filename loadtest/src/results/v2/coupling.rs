@@ -1,11 +1,9 @@
 //! What happens to each strategy when a part of the system is missing.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ErrorCount;
+use crate::results::{ErrorCount, Slice};
 
 /// One coupling pass: the same faults for all strategies at the same time, under load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -73,14 +71,4 @@ pub struct Recovery {
     pub decided_ms: Option<u64>,
     /// From the end of the fault until at least 95 % of requests were good again, and stayed so.
     pub good_ms: Option<u64>,
-}
-
-/// What became of the requests that were meant to be sent in one slice of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Slice {
-    /// Begin of the slice, counted from the first one.
-    pub at_ms: u64,
-    /// How many, by HTTP status such as `200`, or by what happened instead of an answer, such as
-    /// `timeout`, which is also what an answer after the deadline counts as.
-    pub answers: BTreeMap<String, u64>,
 }

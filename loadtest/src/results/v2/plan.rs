@@ -3,16 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Tool {
-    /// Name of the program.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// `debug` or `release`: figures of a debug build say nothing about the design.
-    pub build: String,
-}
+use crate::results::Origin;
 
 /// Where it ran.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,16 +24,6 @@ pub struct Environment {
     pub origin: Origin,
     /// Base URL through which the system was driven.
     pub gateway: String,
-}
-
-/// Where the measured system came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    /// Started for this run and ended after it.
-    Started,
-    /// It ran already.
-    Found,
 }
 
 /// What was asked for.
@@ -72,23 +53,4 @@ pub struct Plan {
     pub warmup_seconds: f64,
     /// A later answer counts as failed.
     pub deadline_ms: u64,
-}
-
-/// What the generator measures of a target whose latency is known.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SelfCheck {
-    /// The target's latency: the median of what it recorded of itself.
-    pub target_latency_us: f64,
-    /// Requests that were sent to it.
-    pub requests: u64,
-    /// What the generator says of the median.
-    pub measured_p50_us: f64,
-    /// What the generator says of the 99th percentile.
-    pub measured_p99_us: f64,
-    /// The median's error in percent of the target's latency.
-    pub p50_error_percent: f64,
-    /// The 99th percentile's error in percent of the target's latency.
-    pub p99_error_percent: f64,
-    /// Own CPU time per request.
-    pub cpu_us_per_request: f64,
 }

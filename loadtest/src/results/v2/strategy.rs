@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::results::{ErrorCount, StatusCount};
 pub use crate::results::{Latency, PercentilePoint};
 
 /// What one strategy did and what it cost.
@@ -43,24 +44,6 @@ pub struct StrategyResult {
     /// Answers per second with every connection always busy; absent when it was not measured.
     /// Comparable with closed-loop generators such as `wrk`; not a basis for latency.
     pub closed_loop_per_second: Option<f64>,
-}
-
-/// How many answers had a status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct StatusCount {
-    /// HTTP status.
-    pub status: u16,
-    /// Answers with it.
-    pub count: u64,
-}
-
-/// How many requests failed in a way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ErrorCount {
-    /// A status such as `503`, or what happened to the connection, such as `timeout`.
-    pub kind: String,
-    /// Requests that failed so.
-    pub count: u64,
 }
 
 /// CPU time per request of one component, all its processes together.

@@ -2,10 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::{HALF, names_width, ratio_ticks};
 use crate::{
     report::{
-        compared,
+        charts::{HALF, names_width, ratio_ticks},
         conditions::{candidates, headlines},
         svg::{Picture, Scale},
     },
@@ -15,7 +14,7 @@ use crate::{
 const ROW: f64 = 24.0;
 
 /// All metrics of one candidate in one plot; of more, one plot for each headline metric.
-pub(in crate::report) fn forests(results: &Results, load: &Conditions) -> Markup {
+pub(super) fn forests(results: &Results, load: &Conditions) -> Markup {
     let of = |wanted: &dyn Fn(&Comparison) -> bool| -> Vec<&Comparison> {
         let all = results.comparisons.iter();
         all.filter(|one| one.conditions == *load && drawable(one) && wanted(one))
@@ -24,7 +23,7 @@ pub(in crate::report) fn forests(results: &Results, load: &Conditions) -> Markup
     };
     let plots: Vec<(String, Vec<(String, &Comparison)>)> = if candidates(results).len() < 2 {
         let rows = of(&|_| true).into_iter();
-        let named = rows.map(|one| (compared::label(results, &one.metric), one));
+        let named = rows.map(|one| (super::label(results, &one.metric), one));
         vec![(String::new(), named.collect())]
     } else {
         headlines(results)
@@ -77,7 +76,7 @@ fn forest(rows: &[(String, &Comparison)]) -> Markup {
             picture.bar("floor", (from, middle - ROW / 2.0 + 2.0), size, "the floor");
         }
         picture.text("name", (left - 8.0, middle + 4.5), "end", name);
-        let class = compared::class(one);
+        let class = super::class(one);
         let (from, to) = ((x.at(one.ci_low), middle), (x.at(one.ci_high), middle));
         picture.line(&format!("interval {class}"), from, to);
         picture.dot(

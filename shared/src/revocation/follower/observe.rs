@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use super::follower::Shared;
+use super::Shared;
 use crate::telemetry::metrics::Metrics;
 
 /// What is counted as it happens.
