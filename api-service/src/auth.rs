@@ -23,6 +23,6 @@ pub(crate) use self::{
     principal::Principal,
     refusal::Refusal,
     request::Request,
-    strategy::{About, Kind, Outcome, Pending, Verifier},
+    strategy::{About, BEARER, Kind, Outcome, Pending, Verifier},
     verdicts::Verdicts,
 };

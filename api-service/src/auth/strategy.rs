@@ -15,9 +15,14 @@ pub(crate) struct About {
     pub(crate) summary: &'static str,
     /// What it takes.
     pub(crate) kind: Kind,
+    /// How a caller is asked for it: scheme and parameters of `WWW-Authenticate`.
+    pub(crate) challenge: &'static str,
     /// The variables that it needs and that have no default, as a list for an operator.
     pub(crate) needs: Option<&'static str>,
 }
+
+/// The challenge of strategies that take a bearer, RFC 6750 §3.
+pub(crate) const BEARER: &str = "Bearer realm=\"statewise\"";
 
 /// What kind of credential a strategy takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use utoipa::{
     openapi::{RefOr, Response},
 };
 
-use super::state::State;
+use super::{error::refused, state::State};
 use crate::auth::{Principal, Request};
 
 /// A handler parameter of this type makes a route need a credential.
@@ -26,8 +26,11 @@ impl FromRequest for Authenticated {
                 .app_data::<web::Data<State>>()
                 .ok_or_else(Problem::internal)?;
             let trace = trace_of(&request);
-            let verdict = state.gate.judge(Request::from(&request), trace.as_ref());
-            Ok(Self(verdict.await?))
+            let gate = &state.gate;
+            let verdict = gate.judge(Request::from(&request), trace.as_ref()).await;
+            verdict
+                .map(Self)
+                .map_err(|refusal| refused(refusal, gate.about.challenge))
         })
     }
 }

@@ -4,51 +4,50 @@ use shared::problem::Problem;
 
 use super::state_cookie;
 use crate::{
-    auth::Refusal,
+    auth::{BEARER, Refusal},
     cart::{CartError, SEALED_LIMIT_BYTES},
 };
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let challenge = |parameters: &str| format!("Bearer realm=\"statewise\"{parameters}");
-        let problem = match refusal {
-            // RFC 6750 §3.1: a request without a credential gets no error code.
-            Refusal::Missing => Problem::new(401, "unauthenticated", "A credential is required")
-                .header("www-authenticate", challenge("")),
-            Refusal::Invalid(_) => {
-                Problem::new(401, "invalid-credential", "The credential is not valid")
-                    .header("www-authenticate", challenge(", error=\"invalid_token\""))
-            }
-            Refusal::Ambiguous => Problem::new(
-                400,
-                "ambiguous-credential",
-                "More than one credential is presented",
-            )
-            .header("www-authenticate", challenge(", error=\"invalid_request\"")),
-            Refusal::NotAllowed(role) => {
-                Problem::new(403, "insufficient-scope", "The caller may not do this")
-                    .detail(format!("The role {role} is required."))
-                    .header(
-                        "www-authenticate",
-                        challenge(", error=\"insufficient_scope\""),
-                    )
-            }
-            Refusal::Undecidable(_) => Problem::unavailable(
-                "verdict-unavailable",
-                "The credential cannot be checked at the moment",
-            ),
-        };
-        // Nothing about a credential may be kept, so `Vary` has nothing to tell apart. No answer here
-        // takes the cookie away: what is wrong now may be right when the store is back.
-        problem.header("cache-control", "no-store")
-    }
+/// The answer to a request that is refused, with the challenge of its strategy.
+pub(super) fn refused(refusal: Refusal, challenge: &str) -> Problem {
+    let challenge = |parameters: &str| format!("{challenge}{parameters}");
+    let problem = match refusal {
+        // RFC 6750 §3.1: a request without a credential gets no error code.
+        Refusal::Missing => Problem::new(401, "unauthenticated", "A credential is required")
+            .header("www-authenticate", challenge("")),
+        Refusal::Invalid(_) => {
+            Problem::new(401, "invalid-credential", "The credential is not valid")
+                .header("www-authenticate", challenge(", error=\"invalid_token\""))
+        }
+        Refusal::Ambiguous => Problem::new(
+            400,
+            "ambiguous-credential",
+            "More than one credential is presented",
+        )
+        .header("www-authenticate", challenge(", error=\"invalid_request\"")),
+        Refusal::NotAllowed(role) => {
+            Problem::new(403, "insufficient-scope", "The caller may not do this")
+                .detail(format!("The role {role} is required."))
+                .header(
+                    "www-authenticate",
+                    challenge(", error=\"insufficient_scope\""),
+                )
+        }
+        Refusal::Undecidable(_) => Problem::unavailable(
+            "verdict-unavailable",
+            "The credential cannot be checked at the moment",
+        ),
+    };
+    // Nothing about a credential may be kept, so `Vary` has nothing to tell apart. No answer here
+    // takes the cookie away: what is wrong now may be right when the store is back.
+    problem.header("cache-control", "no-store")
 }
 
 impl From<CartError> for Problem {
     fn from(error: CartError) -> Self {
         let problem = match error {
             // The credential was good when it was checked, and is not any more.
-            CartError::Ended => return Refusal::Invalid("session_ended").into(),
+            CartError::Ended => return refused(Refusal::Invalid("session_ended"), BEARER),
             CartError::Faulty(faults) => {
                 Self::new(400, "invalid-input", "The body is not what this path takes")
                     .detail(faults.join("; "))

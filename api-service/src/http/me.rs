@@ -5,7 +5,7 @@ use serde::Serialize;
 use shared::problem::Problem;
 use utoipa::ToSchema;
 
-use super::{authenticated::Authenticated, holdings::Holdings, state::State};
+use super::{authenticated::Authenticated, error::refused, holdings::Holdings, state::State};
 use crate::auth::{Principal, Request};
 
 pub(super) const ME: &str = "/me";
@@ -57,7 +57,9 @@ pub(super) async fn admin(
     state: web::Data<State>,
     Authenticated(principal): Authenticated,
 ) -> Result<HttpResponse, Problem> {
-    principal.require("admin")?;
+    principal
+        .require("admin")
+        .map_err(|refusal| refused(refusal, state.gate.about.challenge))?;
     Ok(describe(&request, &state, &principal))
 }
 

@@ -27,7 +27,7 @@ use tokio::{sync::watch, task::spawn_local};
 
 use self::{breaker::Breaker, client::Client, kept::KeptAnswers, observe::Calls};
 use super::{Open, Strategy, sources::Process};
-use crate::auth::{About, Kind, Outcome, Pending, Principal, Refusal, Request, Verifier};
+use crate::auth::{About, BEARER, Kind, Outcome, Pending, Principal, Refusal, Request, Verifier};
 
 /// The variables.
 #[derive(clap::Args)]
@@ -89,6 +89,7 @@ impl Strategy for Introspection {
         name: "introspection",
         summary: "opaque ids that the authorization server is asked about",
         kind: Kind::Id,
+        challenge: BEARER,
         needs: Some("API_CLIENT_ID and API_CLIENT_SECRET"),
     };
 

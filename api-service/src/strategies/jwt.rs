@@ -9,7 +9,7 @@ use super::{
     sources::Process,
     tokens::{TokenArguments, TokenSettings, Tokens},
 };
-use crate::auth::{About, Kind};
+use crate::auth::{About, BEARER, Kind};
 
 /// The strategy `jwt`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ impl Strategy for Jwt {
         name: "jwt",
         summary: "signed access tokens, verified here",
         kind: Kind::Token,
+        challenge: BEARER,
         needs: None,
     };
 

@@ -18,7 +18,7 @@ use super::{
     sources::Process,
     tokens::{TokenArguments, TokenSettings, TokenVerifier, Tokens},
 };
-use crate::auth::{About, Kind, Outcome, Pending, Principal, Refusal, Request, Verifier};
+use crate::auth::{About, BEARER, Kind, Outcome, Pending, Principal, Refusal, Request, Verifier};
 
 /// The shortest age at which the copy of the revocations can be too old: the feed is looked at every
 /// 400 ms, and one look may be late.
@@ -56,6 +56,7 @@ impl Strategy for JwtRevocable {
         name: "jwt-revocable",
         summary: "signed access tokens, verified here, that were not revoked",
         kind: Kind::Token,
+        challenge: BEARER,
         needs: None,
     };
 

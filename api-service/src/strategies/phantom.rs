@@ -13,7 +13,7 @@ use super::{
     sources::Process,
     tokens::{TokenArguments, TokenSettings, Tokens},
 };
-use crate::auth::{About, Kind};
+use crate::auth::{About, BEARER, Kind};
 
 /// The strategy `phantom`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ impl Strategy for Phantom {
         name: "phantom",
         summary: "tokens that the gateway gets for opaque ids, verified here",
         kind: Kind::Token,
+        challenge: BEARER,
         needs: None,
     };
 

@@ -14,7 +14,7 @@ use super::{
     session_store::{StoreArguments, judge, missing},
     sources::Process,
 };
-use crate::auth::{About, Kind, Outcome, Pending, Request, Verifier};
+use crate::auth::{About, BEARER, Kind, Outcome, Pending, Request, Verifier};
 
 /// The strategy `session`, with the store of the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ impl Strategy for Session {
         name: "session",
         summary: "opaque ids, looked up in Redis on every request",
         kind: Kind::Id,
+        challenge: BEARER,
         needs: None,
     };
 

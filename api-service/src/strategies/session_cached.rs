@@ -14,7 +14,7 @@ use super::{
     session_store::{StoreArguments, judge, missing},
     sources::Process,
 };
-use crate::auth::{About, Kind, Outcome, Pending, Request, Verifier};
+use crate::auth::{About, BEARER, Kind, Outcome, Pending, Request, Verifier};
 
 /// The variables.
 #[derive(clap::Args)]
@@ -46,6 +46,7 @@ impl Strategy for SessionCached {
         name: "session-cached",
         summary: "opaque ids, read from memory for as long as Redis says that nothing changed",
         kind: Kind::Id,
+        challenge: BEARER,
         needs: None,
     };
 
