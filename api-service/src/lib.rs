@@ -39,7 +39,7 @@ pub use self::{
     config::Config,
     http::LoginSettings,
     strategies::{
-        Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Session, SessionCached,
+        Dpop, Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Session, SessionCached,
         StrategyConfig, TokenSettings,
     },
 };

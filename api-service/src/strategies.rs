@@ -4,6 +4,7 @@
 //! settings and their check, its verifier, and what it says of itself. What several strategies use
 //! is below them: [`tokens`], [`session_store`], [`sources`].
 
+mod dpop;
 mod introspection;
 mod jwt;
 mod jwt_revocable;
@@ -22,6 +23,7 @@ use shared::{clock::Clock, config::Faults};
 pub(crate) use self::sources::Process;
 use self::sources::Thread;
 pub use self::{
+    dpop::Dpop,
     introspection::Introspection,
     jwt::Jwt,
     jwt_revocable::JwtRevocable,
@@ -33,13 +35,14 @@ pub use self::{
 use crate::auth::{About, Gate, Gates, Verdicts, Verifier};
 
 /// All strategies, in the order in which an operator reads of them.
-static ALL: [Entry; 6] = [
+static ALL: [Entry; 7] = [
     Entry::of::<Jwt>(),
     Entry::of::<JwtRevocable>(),
     Entry::of::<Session>(),
     Entry::of::<SessionCached>(),
     Entry::of::<Introspection>(),
     Entry::of::<Phantom>(),
+    Entry::of::<Dpop>(),
 ];
 
 /// What the file of a strategy implements for its settings.

@@ -65,6 +65,16 @@ impl<'a> Request<'a> {
         values.map(|value| credential::text(value.as_bytes()))
     }
 
+    /// The method, as it was sent.
+    pub(crate) fn method(self) -> &'a str {
+        self.0.method().as_str()
+    }
+
+    /// The path, as it was sent.
+    pub(crate) fn path(self) -> &'a str {
+        self.0.uri().path()
+    }
+
     fn find_bearer(self) -> Result<Option<&'a str>, Ambiguous> {
         credential::bearer(self.all(header::AUTHORIZATION))
     }

@@ -195,7 +195,8 @@ impl TokenVerifier {
         self.verify_token(request.bearer()?, now).await
     }
 
-    async fn verify_token(&self, token: &str, now: u64) -> Outcome {
+    /// Whom a token names, when it is a good one.
+    pub(super) async fn verify_token(&self, token: &str, now: u64) -> Outcome {
         match self.check(token, now)? {
             // The key may be newer than our set.
             Err(TokenError::UnknownKey { .. }) => self.check_with_newer_keys(token, now).await,

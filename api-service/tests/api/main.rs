@@ -11,6 +11,7 @@ mod authority;
 mod binary;
 mod cached;
 mod cart;
+mod dpop;
 mod introspection;
 mod issuer;
 mod keys;
