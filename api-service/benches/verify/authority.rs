@@ -55,7 +55,7 @@ pub(crate) fn asked_for() -> bool {
 }
 
 /// Answers until standard input ends.
-#[expect(clippy::print_stdout, reason = "the port is told to the parent")]
+#[expect(clippy::print_stdout, reason = "the parent reads the port")]
 pub(crate) fn serve() -> ! {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     println!("{}", listener.local_addr().unwrap().port());

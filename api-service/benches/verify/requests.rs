@@ -76,7 +76,7 @@ pub(crate) fn compare() {
     }
 }
 
-/// The feed of what is taken back, which holds nothing.
+/// The feed of revocations, which holds nothing.
 fn begin_feed(redis: &Redis) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -106,7 +106,7 @@ async fn every_attack_on_a_token_is_one_more_bad_token() {
         let log = service.log();
         assert!(!log.contains("panicked"), "{log}");
         for attack in &attacks {
-            is_not_told(&log, attack);
+            is_not_logged(&log, attack);
         }
     }
     eprintln!("{} attacks", attacks.len());
@@ -137,13 +137,13 @@ fn are_refused(service: &Process, target: &Target, attacks: &[Attack]) {
 
 /// No part of a token that is long enough to be one is in the text.
 #[track_caller]
-fn is_not_told(text: &str, attack: &Attack) {
+fn is_not_logged(text: &str, attack: &Attack) {
     for part in attack.token.split(|byte| *byte == b'.' || *byte == b' ') {
         let Ok(part) = std::str::from_utf8(part) else {
             continue;
         };
-        let told = part.len() >= 12 && text.contains(part);
-        assert!(!told, "{}: the log tells {part}", attack.what);
+        let logged = part.len() >= 12 && text.contains(part);
+        assert!(!logged, "{}: the log tells {part}", attack.what);
     }
 }
 

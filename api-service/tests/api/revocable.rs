@@ -1,4 +1,4 @@
-//! The strategy `jwt-revocable`: tokens that were taken back, and a feed that cannot be followed.
+//! The strategy `jwt-revocable`: tokens that were revoked, and a feed that cannot be followed.
 
 use std::time::Duration;
 

@@ -113,7 +113,7 @@ async fn the_contract_holds(arm: &Arm) {
     }
 }
 
-/// Tokens by the strategy that also follows what is taken back.
+/// Tokens by the strategy that also follows revocations.
 async fn revocable_tokens(remembered: usize) -> Arm {
     let mut arm = token_arm("jwt", remembered).await;
     let Backend::Issuer(issuer) = arm._backend else {
