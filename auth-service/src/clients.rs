@@ -168,7 +168,7 @@ impl Clients {
     }
 }
 
-/// Reads each entry of a list, which are counted from 1, or tells the fault of every wrong one.
+/// Reads each entry of a list, which are counted from 1, or gives the fault of every wrong one.
 fn read_list<'a, T, E>(
     list: &'a str,
     mut read: impl FnMut(usize, &'a str) -> Result<T, E>,
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_wrong_is_told_by_its_number_and_without_its_secret() {
+    fn an_entry_that_is_wrong_is_named_by_its_number_and_without_its_secret() {
         let good = format!("api:{SECRET}:token");
         for (entry, error) in [
             ("api".to_owned(), ClientsError::Form(2)),

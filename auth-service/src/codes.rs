@@ -51,7 +51,7 @@ pub struct Purpose {
     pub challenge: String,
 }
 
-/// What a code stands for.
+/// What a code is good for.
 #[derive(Debug)]
 pub struct Authorization {
     /// What it was issued for.
@@ -110,7 +110,7 @@ impl AuthorizationCodes {
         Ok(code)
     }
 
-    /// What a code stands for, unless it is unknown or over, or the logins of its user were ended
+    /// What a code is good for, unless it is unknown or over, or the logins of its user were ended
     /// since. It may be spent, whatever happened to the user since: then it says for which login.
     ///
     /// # Errors

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_that_a_name_breaks_is_told() {
+    fn every_rule_that_a_name_breaks_is_reported() {
         assert_eq!(Username::parse("").unwrap_err().len(), 1);
         for name in ["ada lovelace", "ada\0", "адa", "a/b"] {
             assert_eq!(Username::parse(name).unwrap_err().len(), 1, "{name:?}");

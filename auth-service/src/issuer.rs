@@ -50,7 +50,7 @@ pub struct SessionSettings {
 impl SessionSettings {
     /// What is left of the limits of one session: between `1 - jitter` and 1.
     pub(crate) fn share(&self) -> f64 {
-        // Without randomness sessions end together, which is a pity and no fault.
+        // Without randomness sessions only end together, so that is no error.
         let random = getrandom::u32().unwrap_or_default();
         1.0 - self.jitter * f64::from(random) / f64::from(u32::MAX)
     }
@@ -296,7 +296,7 @@ impl Issuer {
         &self.tokens.issuer
     }
 
-    /// `aud` of every token that nobody asked to be for another.
+    /// `aud` of every token that is not exchanged for another audience.
     #[must_use]
     pub fn audience(&self) -> &str {
         &self.tokens.audience

@@ -1,4 +1,4 @@
-//! Signing keys: kept in the database for all replicas, published, and used by nobody but the issuer.
+//! Signing keys: kept in the database for all replicas, published, and used by the issuer alone.
 //!
 //! | module | holds |
 //! | --- | --- |

@@ -1,7 +1,7 @@
 //! The auth-service: users, logins, access tokens, sessions and the key set.
 //!
 //! [`run`] is the whole service as a function of its configuration, a bound listener, a clock and
-//! a token that ends it. `main` and the tests enter by the same door.
+//! a token that ends it. `main` and the tests call it alike.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -11,7 +11,7 @@
 //! | [`credentials`] | what a username and a password may be |
 //! | [`storage`], [`users`], [`refresh`], [`codes`] | SQLite or PostgreSQL; users; refresh tokens; authorization codes |
 //! | [`limits`] | what limits guessing of passwords |
-//! | [`revocations`] | what was taken back before its time |
+//! | [`revocations`] | what ends before its time |
 //! | [`passwords`] | Argon2id, off the async threads, a bounded number at a time |
 //! | [`keys`], [`issuer`] | signing keys; the only signer of tokens and maker of sessions |
 //! | [`http`] | the handlers, and what their failures look like |

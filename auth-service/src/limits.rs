@@ -138,7 +138,7 @@ impl LoginLimits {
     /// # Errors
     ///
     /// The database did not confirm it. Then the caller must not learn that the password was wrong:
-    /// a guess that is not counted is a free one.
+    /// a guess that is not counted costs nothing.
     pub(crate) async fn failed(
         &self,
         attempt: &Attempt,

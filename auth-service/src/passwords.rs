@@ -34,7 +34,7 @@ pub struct HashSettings {
 /// A password could not be hashed or checked; says nothing about the password.
 #[derive(Debug, thiserror::Error)]
 pub enum HashError {
-    /// As many wait as may.
+    /// The queue is full.
     #[error("too many passwords wait to be hashed")]
     Busy,
     /// The run itself failed.
@@ -64,7 +64,7 @@ pub struct Passwords {
 }
 
 impl Passwords {
-    /// Makes the hash that stands for users who do not exist; takes as long as one login.
+    /// Makes the hash that is checked for users who do not exist; this takes as long as one login.
     ///
     /// # Errors
     ///

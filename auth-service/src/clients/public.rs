@@ -67,7 +67,7 @@ impl PublicClient {
     /// Whether codes for it may be sent there.
     #[must_use]
     pub fn may_redirect_to(&self, uri: &str) -> bool {
-        self.redirect_uris.iter().any(|known| known == uri)
+        self.redirect_uris.iter().any(|own| own == uri)
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_wrong_is_told_by_its_number() {
+    fn an_entry_that_is_wrong_is_named_by_its_number() {
         for (entry, error) in [
             ("b", PublicClientsError::Form(2)),
             ("b!=https://b.example.org/", PublicClientsError::Id(2)),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_a_list_is_told() {
+    fn every_fault_of_a_list_is_reported() {
         let faults = parse("a, b!=https://b.example.org/, c=http://c.example.org/").unwrap_err();
         assert_eq!(
             faults,

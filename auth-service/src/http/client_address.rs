@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::list::entries;
 
-/// The proxies whose word about their client is taken. Cheap enough to clone for each worker.
+/// The proxies whose `X-Forwarded-For` is believed. Cheap enough to clone for each worker.
 #[derive(Clone, Debug)]
 pub struct TrustedProxies(Vec<IpNet>);
 
@@ -36,7 +36,7 @@ impl FromStr for TrustedProxies {
 }
 
 /// The sender of a request: the peer, or, when that is a trusted proxy, whom it names last in
-/// `X-Forwarded-For`. What stands before the last element was written by the client.
+/// `X-Forwarded-For`. The client itself can have written what comes before the last element.
 pub(crate) fn client_address(request: &HttpRequest, trusted: &TrustedProxies) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip().to_canonical();
     if !trusted.contains(peer) {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_is_believed_and_only_its_last_word() {
+    fn only_a_trusted_proxy_is_believed_and_only_its_last_element() {
         let trusted = "127.0.0.0/8, ::1, 10.1.2.3";
         assert_eq!(seen("192.0.2.1:9", &["198.51.100.7"], trusted), "192.0.2.1");
         assert_eq!(

@@ -21,7 +21,7 @@ use crate::{
     storage::DatabaseError,
 };
 
-/// A request that was not answered as hoped.
+/// A request that was refused or could not be answered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The body is JSON but not what this route takes: every fault of it.
@@ -54,7 +54,7 @@ pub(crate) enum Error {
     /// The password was right, and the user may not log in.
     #[error("the user is disabled")]
     Disabled,
-    /// Nothing has the name or the id.
+    /// There is nothing of this name or id.
     #[error("there is no such thing")]
     NotFound,
     /// An administrator would lock themselves out.
@@ -63,7 +63,7 @@ pub(crate) enum Error {
     /// A browser sent the cookie on behalf of another site.
     #[error("another site sent the cookie")]
     CrossSite,
-    /// Everything of the user was ended while the login was under way.
+    /// All logins of the user were ended while this one was being made.
     #[error("the login was overtaken by an end of all logins")]
     Superseded,
     /// A refused request to the token endpoint, RFC 6749 §5.2.
@@ -84,7 +84,7 @@ pub(crate) enum Error {
     /// The successor of a refresh token was not sealed.
     #[error("a refresh token was not sealed")]
     Seal,
-    /// The keys were given as files, which nobody rotates here.
+    /// The keys were given as files, which are not rotated here.
     #[error("the signing keys were given as files")]
     GivenKeys,
     /// Another replica may have made a key since they were read.

@@ -27,8 +27,8 @@ pub(super) fn page(title: &str, style: &str, content: &Markup) -> Markup {
     }
 }
 
-/// An answer that a browser shows: kept by no cache, framed by nobody (RFC 9700 §4.16), telling no
-/// other site where it came from. `more` are further directives of the content security policy.
+/// An answer that a browser shows: no cache keeps it, no site frames it (RFC 9700 §4.16), and links
+/// from it send no referrer. `more` are further directives of the content security policy.
 pub(super) fn response(status: StatusCode, more: &str, body: Markup) -> HttpResponse {
     let policy = format!(
         "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'{more}"

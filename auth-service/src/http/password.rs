@@ -1,4 +1,4 @@
-//! A name and a password, checked within the limits of guessing: what every login begins with.
+//! A name and a password, checked within the limits of guessing. Every login begins so.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,7 +13,7 @@ use crate::{
     users::{Account, User},
 };
 
-/// What somebody presents as theirs.
+/// The name and the password of a login.
 pub(super) struct Presented {
     /// Whose password is guessed, as far as limits are concerned: any text, in lower case.
     account: String,
@@ -88,7 +88,7 @@ pub(super) fn outcome_name<T>(outcome: &Result<T, Error>) -> &'static str {
     }
 }
 
-/// One lookup and one Argon2id run, whoever asks for whatever.
+/// One lookup and one Argon2id run, whether or not the user exists.
 async fn authenticate(
     state: &State,
     presented: Presented,
@@ -106,7 +106,7 @@ async fn authenticate(
         .passwords
         .verify(presented.password, hash, trace)
         .await?;
-    // Only who knows the password learns that the account is disabled.
+    // Only after the right password: others must not learn that the account is disabled.
     enabled(found.filter(|_| matches).ok_or(Error::WrongCredentials)?)
 }
 

@@ -150,9 +150,9 @@ impl KeyRing {
         Ok(Arc::clone(&self.0.snapshot.load().signing(now).pair))
     }
 
-    /// Whether every key that can have signed by now is here: then one that is not is nobody's.
-    /// Another replica can have announced one just after the last reading, and it signs no earlier
-    /// than an announcement later.
+    /// Whether every key that can have signed by now is here, so that a token of another key is not
+    /// ours. Another replica can have announced a key just after the last reading, and that key signs
+    /// no earlier than the time of an announcement later.
     pub(crate) fn is_complete(&self) -> bool {
         self.age() <= self.0.lifetimes.announce
     }

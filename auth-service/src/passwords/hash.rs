@@ -32,9 +32,9 @@ pub(super) fn make(
 /// Whether a password belongs to a hash, with the parameters of that hash.
 pub(super) fn matches(hash: &str, password: &[u8], memory: &mut Memory) -> Result<bool, Error> {
     let hash = PasswordHash::new(hash)?;
-    let known = hash.algorithm == Algorithm::Argon2id.ident()
+    let supported = hash.algorithm == Algorithm::Argon2id.ident()
         && hash.version == Some(Version::V0x13.into());
-    let (Some(salt), Some(expected), true) = (hash.salt, hash.hash, known) else {
+    let (Some(salt), Some(expected), true) = (hash.salt, hash.hash, supported) else {
         return Err(Error::Algorithm);
     };
     // `Output` compares in constant time.

@@ -1,4 +1,4 @@
-//! The memory of Argon2id runs, handed on from one run to the next while somebody waits.
+//! The memory of Argon2id runs: reused by the next run while one waits, freed otherwise.
 
 use std::{
     collections::TryReserveError,
@@ -58,7 +58,7 @@ impl fmt::Debug for Memories {
 ///
 /// # Errors
 ///
-/// The system has not so much.
+/// The system has less memory than that.
 pub(super) fn enlarge(memory: &mut Memory, blocks: usize) -> Result<(), TryReserveError> {
     let wanted = blocks.max(MAPPED_BYTES / Block::SIZE);
     memory.try_reserve_exact(wanted.saturating_sub(memory.len()))?;

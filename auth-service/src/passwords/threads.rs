@@ -43,9 +43,9 @@ impl Threads {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> oneshot::Receiver<T> {
-        let (told, outcome) = oneshot::channel();
+        let (sender, outcome) = oneshot::channel();
         // Who asked may have hung up; and a thread ends only after the last sender.
-        let work = Box::new(move || drop(told.send(work())));
+        let work = Box::new(move || drop(sender.send(work())));
         let _ = self.0.send(work);
         outcome
     }
@@ -63,8 +63,8 @@ fn next(receiver: &Mutex<mpsc::Receiver<Work>>) -> Option<Work> {
     receiver.recv().ok()
 }
 
-/// Who logs in waits for tens of milliseconds anyhow, and a storm of logins must not be felt by
-/// those who are in. Of Linux' policies only `SCHED_IDLE` leaves the core at once when another
+/// A login takes tens of milliseconds anyway, and many logins at once must not delay the requests of
+/// users who are logged in. Of Linux' policies only `SCHED_IDLE` leaves the core at once when another
 /// thread wakes up; a nice value of 19 does not (see ADR 14).
 #[cfg(target_os = "linux")]
 fn give_way() {

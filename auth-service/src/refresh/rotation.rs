@@ -16,7 +16,7 @@ const ROTATE: &str = "INSERT INTO refresh_tokens \
      JOIN refresh_families f ON f.id = t.family_id \
      WHERE t.token_hash = $2 AND f.revoked_at IS NULL AND f.expires_at > $3 \
      ON CONFLICT (parent_hash) DO NOTHING";
-/// A token that is spent is needed by nobody else, so it need not be found in a dump.
+/// A token that was spent is asked for no more, so that its sealed text need not be in a dump.
 const UNSEAL: &str = "UPDATE refresh_tokens SET sealed = NULL WHERE token_hash = $1";
 /// When a token was spent, its successor, and when that was spent itself.
 const SUCCESSOR: &str = "SELECT c.issued_at, c.sealed, g.issued_at FROM refresh_tokens c \

@@ -101,7 +101,7 @@ impl Reconciler {
             self.revocations.publish(entry, sessions, now, None).await?;
         }
         if !pending.is_empty() {
-            tracing::info!(revocations = pending.len(), "carried out what was pending");
+            tracing::info!(revocations = pending.len(), "published what was pending");
             let (_, count) = self.revocations.pending().await?;
             self.pending.set(count);
         }

@@ -228,7 +228,7 @@ async fn only_an_administrator_sees_and_changes_users_and_nobody_locks_themselve
         json!({"kind": "all", "id": "ada"}),
         json!({"kind": "all", "ID": "ada"}),
         json!({"kind": "user", "id": "a\u{0}b"}),
-        // Credentials, which would be told to the log and not be ended.
+        // Credentials, which would be written to the log and not be ended.
         json!({"kind": "session", "id": "A".repeat(43)}),
         json!({"kind": "token", "id": "A".repeat(43)}),
     ] {

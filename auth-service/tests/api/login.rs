@@ -140,7 +140,7 @@ async fn a_planted_session_id_is_not_taken_over() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_login_is_told_and_no_value_repeated() {
+async fn every_fault_of_a_login_is_reported_and_no_value_repeated() {
     let service = Builder::new(Backend::Sqlite).start().await;
     let body = json!({"username": 7, "credential": "hunter2hunter2"});
     let response = service.post("/login", &body).await;

@@ -106,7 +106,7 @@ fn a_corrupt_or_exposed_key_file_is_named_with_the_remedy() {
 }
 
 #[test]
-fn a_lost_encryption_key_is_told_with_the_remedy() {
+fn a_lost_encryption_key_is_named_with_the_remedy() {
     let data = tempfile::tempdir().unwrap();
     let mut process = start(data.path());
     let log = BufReader::new(process.stderr.take().unwrap());
@@ -145,7 +145,7 @@ fn a_database_file_that_is_none_is_named() {
 }
 
 #[test]
-fn a_database_server_that_is_not_there_is_told_without_its_password() {
+fn a_database_server_that_is_not_there_is_named_without_its_password() {
     let data = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_auth-service"))
         .args(cheap_options(data.path()))

@@ -8,12 +8,12 @@ use crate::{
 };
 
 on_both_databases!(
-    a_new_user_is_told_their_id_and_roles,
+    a_new_user_gets_their_id_and_roles,
     a_name_is_taken_in_any_case,
     the_administrator_of_the_configuration_is_made_once,
 );
 
-async fn a_new_user_is_told_their_id_and_roles(backend: Backend) {
+async fn a_new_user_gets_their_id_and_roles(backend: Backend) {
     let service = Builder::new(backend).start().await;
     let user = service.register("Ada").await;
     assert_eq!(user["username"], "Ada");
@@ -68,7 +68,7 @@ async fn the_administrator_of_the_configuration_is_made_once(backend: Backend) {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_registration_is_told() {
+async fn every_fault_of_a_registration_is_reported() {
     let service = Builder::new(Backend::Sqlite).start().await;
     let body = json!({"username": "two words", "password": "short"});
     let response = service.post("/register", &body).await;

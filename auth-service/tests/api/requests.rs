@@ -53,7 +53,7 @@ async fn a_body_of_a_mebibyte_is_refused() {
 }
 
 #[tokio::test]
-async fn when_too_many_wait_for_a_hash_the_rest_is_told_to_come_back() {
+async fn when_too_many_wait_for_a_hash_the_rest_is_asked_to_come_back() {
     let service = Builder::new(Backend::Sqlite)
         .option("--argon2-concurrency=1")
         .option("--argon2-queue=1")

@@ -1,4 +1,4 @@
-//! What was taken back: durable first, told to replicas, honoured here.
+//! Revocations: durable first, published to replicas, honoured here.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ use crate::{
 };
 
 on_both_databases!(
-    the_end_of_a_login_is_told_to_replicas_and_honoured_here,
-    what_is_ended_without_redis_is_told_when_it_is_back,
+    the_end_of_a_login_is_published_to_replicas_and_honoured_here,
+    what_is_ended_without_redis_is_published_when_it_is_back,
     each_kind_ends_what_it_names_and_a_login_in_the_same_second_is_good,
     a_login_that_was_under_way_when_everything_ended_is_over,
     nobody_pushes_the_tokens_of_their_next_login_far_into_the_future,
@@ -90,7 +90,7 @@ async fn end(service: &Service, token: &str) -> (u16, Value) {
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
-async fn the_end_of_a_login_is_told_to_replicas_and_honoured_here(backend: Backend) {
+async fn the_end_of_a_login_is_published_to_replicas_and_honoured_here(backend: Backend) {
     let service = Builder::new(backend).with_redis().start().await;
     service.register("ada").await;
     let replica = Replica::of(&service).await;
@@ -118,7 +118,7 @@ async fn the_end_of_a_login_is_told_to_replicas_and_honoured_here(backend: Backe
     service.stop().await;
 }
 
-async fn what_is_ended_without_redis_is_told_when_it_is_back(backend: Backend) {
+async fn what_is_ended_without_redis_is_published_when_it_is_back(backend: Backend) {
     let mut service = with_admin(backend).with_redis().start().await;
     service.register("ada").await;
     let (token, refresh, claims) = token_of(&service, "ada").await;
@@ -155,7 +155,7 @@ async fn what_is_ended_without_redis_is_told_when_it_is_back(backend: Backend) {
 }
 
 #[tokio::test]
-async fn what_was_taken_back_stays_taken_back_when_redis_forgets_everything() {
+async fn what_was_revoked_stays_revoked_when_redis_forgets_everything() {
     let mut service = Builder::new(Backend::Sqlite).with_redis().start().await;
     service.register("ada").await;
     let early = Replica::of(&service).await;
@@ -170,7 +170,7 @@ async fn what_was_taken_back_stays_taken_back_when_redis_forgets_everything() {
         assert!(replica.refuses(&claims));
     }
     let (token, _, claims) = token_of(&service, "ada").await;
-    eventually("what comes later is told as well", async || {
+    eventually("what comes later is published as well", async || {
         end(&service, &token).await.0 != 202
     })
     .await;
@@ -220,7 +220,7 @@ async fn each_kind_ends_what_it_names_and_a_login_in_the_same_second_is_good(bac
 }
 
 #[tokio::test]
-async fn a_session_is_taken_back_by_an_administrator_who_knows_its_public_id() {
+async fn a_session_is_ended_by_an_administrator_who_knows_its_public_id() {
     let service = with_admin(Backend::Sqlite).with_redis().start().await;
     service.register("ada").await;
     let session = Caller::session(&service, "ada").await;

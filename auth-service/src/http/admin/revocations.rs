@@ -93,7 +93,7 @@ impl Revocation {
         let read = match kind.as_ref().map(|kind| kind.expose().as_str()) {
             None => None,
             Some("all") => {
-                // Whoever says which one, in whatever spelling, does not mean all.
+                // A body that names something beside it, in whatever spelling, does not mean all.
                 body.nothing_else();
                 Some(Self::All)
             }

@@ -207,7 +207,7 @@ pub(crate) async fn find(
     found.ok_or(Error::NotFound)
 }
 
-/// The same names, each where it stands first.
+/// Each name once, in the order of their first places.
 fn without_repetition(mut names: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));

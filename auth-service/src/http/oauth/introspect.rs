@@ -130,7 +130,7 @@ fn describe(state: &State, active: Active) -> Introspection {
             aud: Some(audience),
             jti: Some(claims.jti),
         },
-        // For nobody but this service, and no type of access token.
+        // Its audience is this service alone, and it is no access token, so it has no type.
         Active::Refresh(grant) => Introspection {
             active: true,
             sub: Some(grant.user.id),

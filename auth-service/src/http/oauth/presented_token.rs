@@ -1,4 +1,4 @@
-//! What a token that somebody presents to OAuth stands for: a session, an access token of ours or a
+//! What a token is that somebody presents to OAuth: a session, an access token of this service or a
 //! refresh token. An answer that cannot be had is an error, never "inactive".
 
 use shared::{

@@ -71,7 +71,7 @@ async fn revoke_opaque(
         ending::session(state, id, trace).await?;
         return Ok(());
     }
-    // Sessions are the login's, so another client ends none, and is told so.
+    // Sessions belong to the client of `POST /login`, so another one ends none and gets a refusal.
     let session = state
         .sessions
         .read(id, state.issuer.now().get(), trace)

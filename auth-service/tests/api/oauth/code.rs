@@ -502,7 +502,7 @@ async fn the_form_of_another_site_is_refused() {
 
 /// RFC 6749 §4.1.2.1, RFC 9700 §4.11.
 #[tokio::test]
-async fn rfc6749_4_1_2_1_nobody_is_sent_to_an_unknown_uri_and_faults_are_told_at_a_known_one() {
+async fn rfc6749_4_1_2_1_nobody_is_sent_to_an_unknown_uri_and_faults_go_to_a_known_one() {
     let service = with_app(Backend::Sqlite).start().await;
     for (name, value, error) in [
         ("client_id", "eve", None),
@@ -545,7 +545,7 @@ async fn rfc6749_4_1_2_1_nobody_is_sent_to_an_unknown_uri_and_faults_are_told_at
 }
 
 #[tokio::test]
-async fn a_form_that_cannot_be_read_is_told_as_a_page() {
+async fn a_form_that_cannot_be_read_is_answered_as_a_page() {
     let service = with_app(Backend::Sqlite).start().await;
     let post = |content_type: &'static str, body: Vec<u8>| {
         let request = service.browser("POST", "/oauth/authorize");

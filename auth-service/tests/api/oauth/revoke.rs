@@ -61,7 +61,7 @@ async fn rfc7009_2_a_session_id_ends_its_session() {
     let session = service.logged_in("ada", "session").await;
     let id = text(&session, "session_id");
     assert_eq!(service.introspected(id).await["active"], true);
-    // RFC 7009 §2.1: another client is told that it is not its own.
+    // RFC 7009 §2.1: another client learns that it is not its own.
     let other = service.oauth_as(WORKER, "revoke", &[("token", id)]).await;
     refused(other, 400, "invalid_grant").await;
     assert_eq!(service.introspected(id).await["active"], true);

@@ -53,7 +53,7 @@ pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authori
         .map_err(Refusal::Here)?
         .filter(|uri| client.may_redirect_to(uri))
         .ok_or(Refusal::Here(UNKNOWN_URI))?;
-    // From here on the client is told, with its state if there is one to give back.
+    // From here on faults go to the client, with its state if there is one to give back.
     let state = single(parameters, "state").and_then(|state| match state {
         Some(state) if !is_state(state) => {
             Err("state must be up to 1024 printable characters of ASCII")
@@ -187,7 +187,7 @@ mod tests {
 
     /// RFC 6749 §4.1.2.1, RFC 9700 §4.11: an unknown client or URI is no reason to send anybody there.
     #[test]
-    fn an_unknown_client_or_uri_is_told_to_the_user_only() {
+    fn an_unknown_client_or_uri_is_shown_to_the_user_only() {
         for changes in [
             vec![("client_id", "")],
             vec![("client_id", "eve")],
@@ -211,7 +211,7 @@ mod tests {
 
     /// RFC 6749 §4.1.2.1, RFC 7636 §4.4.1.
     #[test]
-    fn other_faults_are_told_to_the_client_with_its_state() {
+    fn other_faults_go_to_the_client_with_its_state() {
         for (changes, code) in [
             (vec![("response_type", "")], "invalid_request"),
             (
@@ -249,7 +249,7 @@ mod tests {
                 ..
             }) = with(&changes)
             else {
-                panic!("{changes:?} is not told to the client");
+                panic!("{changes:?} does not go to the client");
             };
             assert_eq!((redirect_uri.as_str(), error), (URI, code), "{changes:?}");
             assert_eq!(state.as_deref(), Some("x y"));

@@ -55,7 +55,7 @@ pub(super) async fn answer(
     };
     let tokens = &state.refresh_tokens;
     let Some((login, refresh_token)) = tokens.start_by_code(beginning, &code, trace).await? else {
-        return overtaken(state, &code, trace).await;
+        return redeemed_meanwhile(state, &code, trace).await;
     };
     let access_token = state
         .issuer
@@ -64,7 +64,7 @@ pub(super) async fn answer(
 }
 
 /// Somebody redeemed the code at the same time: the same as one who comes later.
-async fn overtaken(
+async fn redeemed_meanwhile(
     state: &State,
     code: &Code,
     trace: Option<&TraceHandle>,
@@ -76,7 +76,7 @@ async fn overtaken(
     }
 }
 
-/// RFC 6749 §4.1.2: a code that is used twice is in two hands, so its login ends.
+/// RFC 6749 §4.1.2: two have a code that is used twice, so its login ends.
 async fn reused(
     state: &State,
     login: &str,

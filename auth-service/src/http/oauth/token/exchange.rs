@@ -17,8 +17,7 @@ use crate::{
     storage::UnixSeconds,
 };
 
-/// The only type that comes in and goes out, RFC 8693 §3: a session id is an access token too,
-/// whose form is nobody's business.
+/// The only type that is accepted and issued, RFC 8693 §3: a session id is an opaque access token.
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 pub(super) async fn answer(
@@ -135,8 +134,8 @@ mod tests {
     /// RFC 8693 §2.2.2.
     #[test]
     fn another_audience_or_resource_is_an_invalid_target() {
-        for known in ["api", "inner"] {
-            assert_eq!(with(&[("audience", known)]), Ok(known.to_owned()));
+        for audience in ["api", "inner"] {
+            assert_eq!(with(&[("audience", audience)]), Ok(audience.to_owned()));
         }
         for more in [
             vec![("audience", "other")],
