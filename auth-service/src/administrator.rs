@@ -3,7 +3,7 @@
 use crate::{
     credentials::{Password, Username},
     passwords::{HashError, Passwords},
-    storage::{DatabaseError, UnixSeconds},
+    storage::{At, DatabaseError, UnixSeconds},
     users::Users,
 };
 
@@ -42,8 +42,8 @@ impl Administrator {
         passwords: &Passwords,
         now: UnixSeconds,
     ) -> Result<(), AdministratorError> {
-        let username = self.username;
-        if let Some(found) = users.by_name(&username, now, None).await? {
+        let (username, at) = (self.username, At::untraced(now));
+        if let Some(found) = users.by_name(&username, at).await? {
             if !found.user.roles.iter().any(|role| role == "admin") {
                 tracing::warn!(
                     %username,
@@ -54,7 +54,7 @@ impl Administrator {
         }
         let hash = passwords.hash(self.password.into_secret(), None).await?;
         // Nothing is added when another replica was faster.
-        let made = users.add(&username, &hash, &ROLES, now, None).await?;
+        let made = users.add(&username, &hash, &ROLES, at).await?;
         if made.is_some() {
             tracing::info!(%username, "made the administrator");
         }

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use shared::{config::Secret, telemetry::trace::TraceHandle};
+use shared::config::Secret;
 use sqlx::{AnyConnection, FromRow};
 
 use crate::{
     random,
-    storage::{Database, DatabaseError, UnixSeconds},
+    storage::{At, Database, DatabaseError, UnixSeconds},
     users::{User, UserRow, user_columns},
 };
 
@@ -94,7 +94,7 @@ impl AuthorizationCodes {
         &self,
         purpose: &Purpose,
         user: &User,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Code, DatabaseError> {
         let code = Secret::new(random::text::<32>());
         let statement = sqlx::query(ISSUE)
@@ -106,7 +106,7 @@ impl AuthorizationCodes {
             .bind(user.issue_at)
             .bind(user.issue_at + LIFE)
             .execute(self.0.pool());
-        self.0.call("INSERT", TABLE, trace, statement).await?;
+        self.0.call("INSERT", TABLE, at.trace, statement).await?;
         Ok(code)
     }
 
@@ -119,19 +119,18 @@ impl AuthorizationCodes {
     pub async fn find(
         &self,
         code: &Code,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<Authorization>, DatabaseError> {
         let statement = sqlx::query_as(FIND)
             .bind(random::digest(code))
-            .bind(now)
+            .bind(at.now)
             .fetch_optional(self.0.pool());
-        let row: Option<Row> = self.0.call("SELECT", TABLE, trace, statement).await?;
+        let row: Option<Row> = self.0.call("SELECT", TABLE, at.trace, statement).await?;
         Ok(row.map(|row| Authorization {
             purpose: row.purpose,
             login_at: row.created_at,
             family: row.family_id,
-            user: row.user.read_at(now),
+            user: row.user.read_at(at.now),
         }))
     }
 

@@ -3,7 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`routes`] | the only list of routes |
-//! | [`state`], [`error`], [`answer`] | what handlers work with; the one mapping from errors to answers; answers of JSON |
+//! | [`call`], [`state`], [`error`], [`answer`] | a request and what its handler works with; the one mapping from errors to answers; answers of JSON |
 //! | [`body`], [`ending`], [`cookie`], [`rate_limit`] | what several handlers read and write |
 //! | [`oauth`] | the endpoints of OAuth 2.0 |
 //! | [`login`] | what a user does for themselves: register, log in and out, end logins |
@@ -15,6 +15,7 @@
 mod admin;
 mod answer;
 mod body;
+mod call;
 mod client_address;
 mod cookie;
 mod ending;

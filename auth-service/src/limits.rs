@@ -18,11 +18,9 @@ mod rows;
 
 use std::{net::IpAddr, time::Duration};
 
-use shared::telemetry::trace::TraceHandle;
-
 pub use self::budget::{Budget, Remaining};
 use self::rows::Rows;
-use crate::storage::{Database, DatabaseError, UnixMillis, UnixSeconds};
+use crate::storage::{At, Database, DatabaseError, UnixMillis, UnixSeconds};
 
 /// The budgets, and how long an address is known.
 #[derive(Clone, Copy, Debug)]
@@ -97,12 +95,11 @@ impl LoginLimits {
         &self,
         account: &str,
         address: IpAddr,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Attempt, LimitError> {
         let keys = Keys::of(account, address);
-        let now = UnixMillis::from(now);
-        let found = self.rows.read(keys.all(), trace).await?;
+        let now = UnixMillis::from(at.now);
+        let found = self.rows.read(keys.all(), at.trace).await?;
         let until = |key: &str| found.get(key).copied().unwrap_or_default();
         let known_until = Some(until(&keys.known)).filter(|until| *until > now);
         let settings = &self.settings;
@@ -142,10 +139,9 @@ impl LoginLimits {
     pub(crate) async fn failed(
         &self,
         attempt: &Attempt,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Remaining, DatabaseError> {
-        let now = UnixMillis::from(now);
+        let now = UnixMillis::from(at.now);
         let (settings, keys) = (&self.settings, &attempt.keys);
         let account = match attempt.known_until {
             Some(_) => "",
@@ -159,7 +155,7 @@ impl LoginLimits {
             (keys.address.as_str(), settings.address),
             (account, settings.account),
         ];
-        let full_at = self.rows.take(budgets, now, trace).await?;
+        let full_at = self.rows.take(budgets, now, at.trace).await?;
         let full_at = full_at.get(&keys.account_at_address).copied();
         let budget = settings.account_at_address;
         Ok(budget.remaining(ACCOUNT_AT_ADDRESS, full_at.unwrap_or(now), now))
@@ -174,22 +170,21 @@ impl LoginLimits {
     pub(crate) async fn succeeded(
         &self,
         attempt: &Attempt,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Remaining, DatabaseError> {
         const DAY: Duration = Duration::from_secs(24 * 3_600);
-        let now = UnixMillis::from(now);
+        let now = UnixMillis::from(at.now);
         let known_until = now + self.settings.known_for;
         if attempt
             .known_until
             .is_none_or(|until| until + DAY < known_until)
         {
             let known = &attempt.keys.known;
-            self.rows.remember(known, known_until, trace).await?;
+            self.rows.remember(known, known_until, at.trace).await?;
         }
         if attempt.full_at > now {
             let here = &attempt.keys.account_at_address;
-            self.rows.remove(here, trace).await?;
+            self.rows.remove(here, at.trace).await?;
         }
         let budget = self.settings.account_at_address;
         Ok(budget.remaining(ACCOUNT_AT_ADDRESS, now, now))

@@ -10,14 +10,14 @@ mod seal;
 
 use std::time::Duration;
 
-use shared::{config::Secret, telemetry::trace::TraceHandle};
+use shared::config::Secret;
 use sqlx::{AnyConnection, FromRow};
 
 pub use self::rotation::{RotateError, Rotation};
 use crate::{
     codes::{self, Code},
     random::{self, digest},
-    storage::{Database, DatabaseError, UnixSeconds},
+    storage::{At, Database, DatabaseError, UnixSeconds},
     users::{User, UserRow, user_columns},
 };
 
@@ -134,7 +134,7 @@ impl RefreshTokens {
     pub async fn start(
         &self,
         beginning: Beginning<'_>,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<(String, RefreshToken), DatabaseError> {
         let (family, token) = new_family();
         let statement = async {
@@ -143,7 +143,7 @@ impl RefreshTokens {
             transaction.commit().await
         };
         let database = &self.database;
-        database.call("INSERT", TOKENS, trace, statement).await?;
+        database.call("INSERT", TOKENS, at.trace, statement).await?;
         Ok((family, token))
     }
 
@@ -157,7 +157,7 @@ impl RefreshTokens {
         &self,
         beginning: Beginning<'_>,
         code: &Code,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<(String, RefreshToken)>, DatabaseError> {
         let (family, token) = new_family();
         let statement = async {
@@ -169,7 +169,7 @@ impl RefreshTokens {
             transaction.commit().await.map(|()| true)
         };
         let database = &self.database;
-        let begun = database.call("INSERT", TOKENS, trace, statement).await?;
+        let begun = database.call("INSERT", TOKENS, at.trace, statement).await?;
         Ok(begun.then_some((family, token)))
     }
 
@@ -182,16 +182,15 @@ impl RefreshTokens {
     pub async fn find(
         &self,
         token: &RefreshToken,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<Grant>, DatabaseError> {
         let statement = sqlx::query_as(FIND)
             .bind(digest(token))
-            .bind(now)
+            .bind(at.now)
             .fetch_optional(self.database.pool());
         let row: Option<GrantRow> = self
             .database
-            .call("SELECT", TOKENS, trace, statement)
+            .call("SELECT", TOKENS, at.trace, statement)
             .await?;
         Ok(row.map(|row| Grant {
             family: row.family,
@@ -199,7 +198,7 @@ impl RefreshTokens {
             expires_at: row.expires_at,
             issued_at: row.issued_at,
             spent_at: row.spent_at,
-            user: row.user.read_at(now),
+            user: row.user.read_at(at.now),
         }))
     }
 
@@ -212,12 +211,14 @@ impl RefreshTokens {
     pub async fn family_of(
         &self,
         token: &RefreshToken,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<(String, String)>, DatabaseError> {
         let statement = sqlx::query_as(FAMILY)
             .bind(digest(token))
             .fetch_optional(self.database.pool());
-        self.database.call("SELECT", TOKENS, trace, statement).await
+        self.database
+            .call("SELECT", TOKENS, at.trace, statement)
+            .await
     }
 
     /// The logins of a user that can be renewed at the time `now`, in no order.
@@ -225,18 +226,13 @@ impl RefreshTokens {
     /// # Errors
     ///
     /// The database did not answer.
-    pub async fn list(
-        &self,
-        user_id: &str,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Vec<Listed>, DatabaseError> {
+    pub async fn list(&self, user_id: &str, at: At<'_>) -> Result<Vec<Listed>, DatabaseError> {
         let statement = sqlx::query_as(LIST)
             .bind(user_id)
-            .bind(now)
+            .bind(at.now)
             .fetch_all(self.database.pool());
         self.database
-            .call("SELECT", FAMILIES, trace, statement)
+            .call("SELECT", FAMILIES, at.trace, statement)
             .await
     }
 
@@ -245,17 +241,13 @@ impl RefreshTokens {
     /// # Errors
     ///
     /// The database did not answer.
-    pub async fn ended(
-        &self,
-        family: &str,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Option<bool>, DatabaseError> {
+    pub async fn ended(&self, family: &str, at: At<'_>) -> Result<Option<bool>, DatabaseError> {
         let statement = sqlx::query_scalar(ENDED)
             .bind(family)
             .fetch_optional(self.database.pool());
         let revoked_at: Option<Option<UnixSeconds>> = self
             .database
-            .call("SELECT", FAMILIES, trace, statement)
+            .call("SELECT", FAMILIES, at.trace, statement)
             .await?;
         Ok(revoked_at.map(|revoked_at| revoked_at.is_some()))
     }

@@ -22,13 +22,12 @@ use std::{sync::Arc, time::Duration};
 
 use shared::{
     revocation::{Entry, Revoked},
-    telemetry::trace::TraceHandle,
     token::AccessClaims,
 };
 use tokio::sync::Notify;
 
 pub use self::{publish::Push, reconciler::Reconciler};
-use crate::storage::{Database, DatabaseError, UnixSeconds};
+use crate::storage::{At, Database, DatabaseError, UnixSeconds};
 
 const TABLE: &str = "revocations";
 
@@ -70,11 +69,7 @@ impl Revocations {
     /// # Errors
     ///
     /// The database did not answer.
-    pub async fn refuses(
-        &self,
-        claims: &AccessClaims,
-        trace: Option<&TraceHandle>,
-    ) -> Result<bool, DatabaseError> {
+    pub async fn refuses(&self, claims: &AccessClaims, at: At<'_>) -> Result<bool, DatabaseError> {
         let statement = sqlx::query_scalar(REFUSES)
             .bind(&claims.jti)
             .bind(claims.sid.as_deref().unwrap_or_default())
@@ -82,7 +77,7 @@ impl Revocations {
             .bind(UnixSeconds::from(claims.iat))
             .fetch_one(self.database.pool());
         let database = &self.database;
-        let found: i64 = database.call("SELECT", TABLE, trace, statement).await?;
+        let found: i64 = database.call("SELECT", TABLE, at.trace, statement).await?;
         Ok(found > 0)
     }
 

@@ -11,7 +11,7 @@ mod target;
 mod time;
 
 pub use self::{
-    database::{Database, DatabaseError, DatabaseSettings, OpenError},
+    database::{At, Database, DatabaseError, DatabaseSettings, OpenError},
     target::Target,
     time::{UnixMillis, UnixSeconds},
 };

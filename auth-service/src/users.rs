@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use shared::telemetry::trace::TraceHandle;
 use sqlx::FromRow;
 
 use crate::{
     credentials::Username,
     random,
-    storage::{Database, DatabaseError, UnixSeconds},
+    storage::{At, Database, DatabaseError, UnixSeconds},
 };
 
 const TABLE: &str = "users";
@@ -114,14 +113,13 @@ impl Users {
         username: &Username,
         password_hash: &str,
         roles: &[&str],
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<User>, DatabaseError> {
         let user = User {
             id: random::text::<16>(),
             username: username.as_str().to_owned(),
             roles: roles.iter().map(ToString::to_string).collect(),
-            issue_at: now,
+            issue_at: at.now,
         };
         let statement = sqlx::query(INSERT)
             .bind(&user.id)
@@ -129,13 +127,13 @@ impl Users {
             .bind(username.key())
             .bind(password_hash)
             .bind(user.roles.join(" "))
-            .bind(now)
+            .bind(at.now)
             .execute(self.0.pool());
-        let added = self.0.call("INSERT", TABLE, trace, statement).await?;
+        let added = self.0.call("INSERT", TABLE, at.trace, statement).await?;
         Ok((added.rows_affected() > 0).then_some(user))
     }
 
-    /// The user of this name, read at `now`.
+    /// The user of this name, read now.
     ///
     /// # Errors
     ///
@@ -143,37 +141,30 @@ impl Users {
     pub async fn by_name(
         &self,
         username: &Username,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<Account>, DatabaseError> {
-        self.one(BY_NAME, &username.key(), now, trace).await
+        self.one(BY_NAME, &username.key(), at).await
     }
 
-    /// The user of the id that credentials name, read at `now`.
+    /// The user of the id that credentials name, read now.
     ///
     /// # Errors
     ///
     /// The database did not answer.
-    pub async fn by_id(
-        &self,
-        id: &str,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Option<Account>, DatabaseError> {
-        self.one(BY_ID, id, now, trace).await
+    pub async fn by_id(&self, id: &str, at: At<'_>) -> Result<Option<Account>, DatabaseError> {
+        self.one(BY_ID, id, at).await
     }
 
     async fn one(
         &self,
         sql: &'static str,
         key: &str,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<Account>, DatabaseError> {
         let statement = sqlx::query_as(sql).bind(key).fetch_optional(self.0.pool());
-        let row: Option<AccountRow> = self.0.call("SELECT", TABLE, trace, statement).await?;
+        let row: Option<AccountRow> = self.0.call("SELECT", TABLE, at.trace, statement).await?;
         Ok(row.map(|row| Account {
-            user: row.user.read_at(now),
+            user: row.user.read_at(at.now),
             password_hash: row.password_hash,
             disabled: row.disabled_at.is_some(),
         }))

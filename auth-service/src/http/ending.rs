@@ -5,12 +5,11 @@ use serde::Serialize;
 use shared::{
     revocation::{Entry, Feed, Revoked},
     session::{SessionId, SessionRecord},
-    telemetry::trace::TraceHandle,
     token::AccessClaims,
 };
 use utoipa::{IntoResponses, ToSchema};
 
-use super::{answer, error::Error, state::State};
+use super::{answer, call::Call, error::Error};
 use crate::revocations::{Push, remembered_for};
 
 /// What a route that ends logins answers.
@@ -42,59 +41,38 @@ pub(super) enum EndedKind {
 }
 
 /// Ends a session. What it was, or `None` when there was none.
-pub(super) async fn session(
-    state: &State,
-    id: &SessionId,
-    trace: Option<&TraceHandle>,
-) -> Result<Option<SessionRecord>, Error> {
-    let record = state.sessions.end(id, trace).await?;
-    revoke_exchanged(state, record.as_ref(), trace).await;
+pub(super) async fn session(call: &Call, id: &SessionId) -> Result<Option<SessionRecord>, Error> {
+    let record = call.sessions.end(id, call.trace()).await?;
+    revoke_exchanged(call, record.as_ref()).await;
     Ok(record)
 }
 
 /// Ends a session of a user by its public id. Whether there was one.
-pub(super) async fn session_by_name(
-    state: &State,
-    user: &str,
-    sid: &str,
-    trace: Option<&TraceHandle>,
-) -> Result<bool, Error> {
-    let record = state.sessions.end_sid(user, sid, trace).await?;
-    revoke_exchanged(state, record.as_ref(), trace).await;
+pub(super) async fn session_by_name(call: &Call, user: &str, sid: &str) -> Result<bool, Error> {
+    let record = call.sessions.end_sid(user, sid, call.trace()).await?;
+    revoke_exchanged(call, record.as_ref()).await;
     Ok(record.is_some())
 }
 
 /// Ends a login for tokens.
-pub(super) async fn login(
-    state: &State,
-    login: &str,
-    trace: Option<&TraceHandle>,
-) -> Result<Push, Error> {
-    let now = state.issuer.now();
-    let entry = state.revocations.end_login(login, None, now, trace).await?;
+pub(super) async fn login(call: &Call, login: &str) -> Result<Push, Error> {
+    let entry = call.revocations.end_login(login, None, call.at()).await?;
     match entry {
-        Some(entry) => Ok(push(state, &entry, trace).await),
+        Some(entry) => Ok(push(call, &entry).await),
         None => Ok(Push::Published),
     }
 }
 
 /// Ends one access token; its login goes on.
-pub(super) async fn token(
-    state: &State,
-    claims: &AccessClaims,
-    trace: Option<&TraceHandle>,
-) -> Result<Push, Error> {
-    let now = state.issuer.now();
-    let revoked = state.revocations.revoke_token(&claims.jti, now, trace);
-    Ok(push(state, &revoked.await?, trace).await)
+pub(super) async fn token(call: &Call, claims: &AccessClaims) -> Result<Push, Error> {
+    let revoked = call.revocations.revoke_token(&claims.jti, call.at());
+    Ok(push(call, &revoked.await?).await)
 }
 
 /// Publishes what is in the database.
-pub(super) async fn push(state: &State, entry: &Entry, trace: Option<&TraceHandle>) -> Push {
-    let now = state.issuer.now();
-    state
-        .revocations
-        .push(entry, &state.sessions, now, trace)
+pub(super) async fn push(call: &Call, entry: &Entry) -> Push {
+    call.revocations
+        .push(entry, &call.sessions, call.at())
         .await
 }
 
@@ -115,23 +93,23 @@ pub(super) fn ended(ended: EndedKind, revocation: Push) -> HttpResponse {
 /// Tokens of a few seconds may have been issued for the session. They are revoked where the feed is
 /// followed; elsewhere, and when Redis does not answer, they end by themselves soon. That is not
 /// worth a write to the database at each logout.
-async fn revoke_exchanged(
-    state: &State,
-    record: Option<&SessionRecord>,
-    trace: Option<&TraceHandle>,
-) {
+async fn revoke_exchanged(call: &Call, record: Option<&SessionRecord>) {
     let Some(record) = record.filter(|record| !record.sid.is_empty()) else {
         return;
     };
-    let now = state.issuer.now();
+    let now = call.now();
     let entry = Entry {
         revoked: Revoked::Session {
             id: record.sid.clone(),
         },
-        until: (now + remembered_for(state.issuer.exchanged_life())).get(),
+        until: (now + remembered_for(call.issuer.exchanged_life())).get(),
     };
-    let feed = Feed::beside(&state.sessions);
-    if let Err(error) = feed.publish(&[entry], now.get(), trace).await.map(drop) {
+    let feed = Feed::beside(&call.sessions);
+    if let Err(error) = feed
+        .publish(&[entry], now.get(), call.trace())
+        .await
+        .map(drop)
+    {
         tracing::debug!(%error, "exchanged tokens of a session live on for their seconds");
     }
 }

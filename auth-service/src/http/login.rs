@@ -5,26 +5,24 @@ pub(crate) mod logout;
 pub(crate) mod register;
 pub(crate) mod sessions;
 
-use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode, web};
+use actix_web::{HttpResponse, ResponseError, http::StatusCode, web};
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
     config::Secret,
-    server::trace_of,
     session::{Creation, SessionId, SessionRecord},
-    telemetry::trace::TraceHandle,
 };
 use utoipa::ToSchema;
 
 use super::{
     answer,
     body::{Body, JsonRefusals},
+    call::Call,
     cookie, ending,
     error::Error,
     oauth::token::TokenAnswer,
     password::{self, Presented},
     rate_limit, signed_in,
-    state::State,
 };
 use crate::{clients::CLIENT_ID, refresh::Beginning, users::User};
 
@@ -91,27 +89,20 @@ struct SessionAnswer {
         ),
     )
 )]
-pub(crate) async fn login(
-    request: HttpRequest,
-    state: web::Data<State>,
-    json: web::Json<Value>,
-) -> Result<HttpResponse, Error> {
+pub(crate) async fn login(call: Call, json: web::Json<Value>) -> Result<HttpResponse, Error> {
     let login = Login::read(json.into_inner())?;
     let presented = Presented::new(login.username.expose(), login.password);
-    let trace = trace_of(&request);
-    let trace = trace.as_ref();
-    let (user, remaining) = password::check(&request, &state, presented, trace).await;
+    let (user, remaining) = password::check(&call, presented).await;
     let outcome = match (user, login.credential) {
-        (Ok(user), Wanted::Token) => give_token(&state, &user, trace).await,
-        (Ok(user), Wanted::Session) => give_session(&state, &user, &request, trace).await,
+        (Ok(user), Wanted::Token) => give_token(&call, &user).await,
+        (Ok(user), Wanted::Session) => give_session(&call, &user).await,
         (Err(error), _) => Err(error),
     };
-    state
-        .metrics
+    call.metrics
         .login(login.credential.name(), password::outcome_name(&outcome));
     let mut response = outcome.unwrap_or_else(|error| error.error_response());
     if let Some(remaining) = remaining {
-        rate_limit::add(response.headers_mut(), &state.limits, remaining);
+        rate_limit::add(response.headers_mut(), &call.limits, remaining);
     }
     Ok(response)
 }
@@ -147,34 +138,25 @@ impl Login {
     }
 }
 
-async fn give_token(
-    state: &State,
-    user: &User,
-    trace: Option<&TraceHandle>,
-) -> Result<HttpResponse, Error> {
+async fn give_token(call: &Call, user: &User) -> Result<HttpResponse, Error> {
     let beginning = Beginning {
         user_id: &user.id,
         client_id: CLIENT_ID,
         login_at: user.issue_at,
-        expires_at: state.issuer.refresh_limit(),
+        expires_at: call.issuer.refresh_limit(),
     };
-    let (login, refresh_token) = state.refresh_tokens.start(beginning, trace).await?;
-    let token = state
+    let (login, refresh_token) = call.refresh_tokens.start(beginning, call.at()).await?;
+    let token = call
         .issuer
         .access_token(user, CLIENT_ID, &login, beginning.expires_at)?;
-    state.metrics.token_issued("login");
+    call.metrics.token_issued("login");
     let answer = TokenAnswer::renewable(&token, &refresh_token);
     Ok(answer::json(StatusCode::OK, &LoggedIn::Token(answer)))
 }
 
-async fn give_session(
-    state: &State,
-    user: &User,
-    request: &HttpRequest,
-    trace: Option<&TraceHandle>,
-) -> Result<HttpResponse, Error> {
-    let (id, record) = begin_session(state, user, trace).await?;
-    end_previous(state, request, trace).await;
+async fn give_session(call: &Call, user: &User) -> Result<HttpResponse, Error> {
+    let (id, record) = begin_session(call, user).await?;
+    end_previous(call).await;
     let expires_in = record.expires_at - record.created_at;
     let answer = LoggedIn::Session(SessionAnswer {
         session_id: id.expose().to_owned(),
@@ -187,22 +169,17 @@ async fn give_session(
 
 /// Writes a session. When all logins of the user were ended since the user was read, the user is
 /// read once more: roles may have changed, and the account may be disabled.
-async fn begin_session(
-    state: &State,
-    user: &User,
-    trace: Option<&TraceHandle>,
-) -> Result<(SessionId, SessionRecord), Error> {
+async fn begin_session(call: &Call, user: &User) -> Result<(SessionId, SessionRecord), Error> {
     let mut user = user.clone();
     for _ in 0..2 {
-        let (id, record) = state.issuer.session(&user);
-        let created = state
+        let (id, record) = call.issuer.session(&user);
+        let created = call
             .sessions
-            .create(&id, &record, record.created_at, trace);
+            .create(&id, &record, record.created_at, call.trace());
         if created.await? == Creation::Created {
             return Ok((id, record));
         }
-        let now = state.issuer.now();
-        let account = state.users.by_id(&user.id, now, trace).await?;
+        let account = call.users.by_id(&user.id, call.at()).await?;
         user = password::enabled(account.ok_or(Error::WrongCredentials)?)?;
     }
     Err(Error::Superseded)
@@ -210,16 +187,17 @@ async fn begin_session(
 
 /// Ends the session that the browser had before (ASVS 5.0, 7.2.4): its cookie is replaced, so
 /// nobody could end it later.
-async fn end_previous(state: &State, request: &HttpRequest, trace: Option<&TraceHandle>) {
+async fn end_previous(call: &Call) {
     // Another site may not end it.
-    if signed_in::is_foreign(request) {
+    if signed_in::is_foreign(&call.request) {
         return;
     }
-    let previous = request
+    let previous = call
+        .request
         .cookie(cookie::NAME)
         .and_then(|cookie| SessionId::parse(cookie.value()));
     if let Some(previous) = previous
-        && let Err(error) = ending::session(state, &previous, trace).await
+        && let Err(error) = ending::session(call, &previous).await
     {
         // The login itself is good; the old session has its limits.
         tracing::warn!(%error, "the session before a login was not ended");

@@ -2,14 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use actix_web::HttpRequest;
-use shared::{config::Secret, telemetry::trace::TraceHandle};
+use shared::config::Secret;
 
-use super::{client_address::client_address, error::Error, state::State};
+use super::{call::Call, client_address::client_address, error::Error};
 use crate::{
     credentials::Username,
     limits::{Attempt, LimitError, Remaining},
-    storage::UnixSeconds,
     users::{Account, User},
 };
 
@@ -36,16 +34,14 @@ impl Presented {
 /// Lets a login be tried within the limits of guessing, and counts it when it failed. Gives the
 /// user, and what is left of the budget that decided.
 pub(crate) async fn check(
-    request: &HttpRequest,
-    state: &State,
+    call: &Call,
     presented: Presented,
-    trace: Option<&TraceHandle>,
 ) -> (Result<User, Error>, Option<Remaining>) {
-    let now = state.issuer.now();
+    let at = call.at();
     // A request over a socket has a peer; one without shares a budget with all of its kind.
-    let address = client_address(request, &state.trusted_proxies)
+    let address = client_address(&call.request, &call.trusted_proxies)
         .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let admitted = state.limits.admit(&presented.account, address, now, trace);
+    let admitted = call.limits.admit(&presented.account, address, at);
     let attempt = match admitted.await {
         Ok(attempt) => attempt,
         Err(LimitError::Empty(remaining)) => {
@@ -53,9 +49,9 @@ pub(crate) async fn check(
         }
         Err(LimitError::Database(error)) => return (Err(error.into()), None),
     };
-    match authenticate(state, presented, trace).await {
-        Ok(user) => (Ok(user), remember(state, &attempt, now, trace).await),
-        Err(Error::WrongCredentials) => match state.limits.failed(&attempt, now, trace).await {
+    match authenticate(call, presented).await {
+        Ok(user) => (Ok(user), remember(call, &attempt).await),
+        Err(Error::WrongCredentials) => match call.limits.failed(&attempt, at).await {
             Ok(remaining) => (Err(Error::WrongCredentials), Some(remaining)),
             // A guess that is not counted must not be answered.
             Err(error) => (Err(error.into()), None),
@@ -65,13 +61,8 @@ pub(crate) async fn check(
 }
 
 /// The password was right, so the login goes on even if that is not remembered.
-async fn remember(
-    state: &State,
-    attempt: &Attempt,
-    now: UnixSeconds,
-    trace: Option<&TraceHandle>,
-) -> Option<Remaining> {
-    let outcome = state.limits.succeeded(attempt, now, trace).await;
+async fn remember(call: &Call, attempt: &Attempt) -> Option<Remaining> {
+    let outcome = call.limits.succeeded(attempt, call.at()).await;
     outcome
         .inspect_err(|error| tracing::warn!(%error, "the address of a login is not remembered"))
         .ok()
@@ -89,22 +80,15 @@ pub(super) fn outcome_name<T>(outcome: &Result<T, Error>) -> &'static str {
 }
 
 /// One lookup and one Argon2id run, whether or not the user exists.
-async fn authenticate(
-    state: &State,
-    presented: Presented,
-    trace: Option<&TraceHandle>,
-) -> Result<User, Error> {
+async fn authenticate(call: &Call, presented: Presented) -> Result<User, Error> {
     let found = match &presented.username {
-        Some(username) => {
-            let now = state.issuer.now();
-            state.users.by_name(username, now, trace).await?
-        }
+        Some(username) => call.users.by_name(username, call.at()).await?,
         None => None,
     };
     let hash = found.as_ref().map(|account| account.password_hash.clone());
-    let matches = state
+    let matches = call
         .passwords
-        .verify(presented.password, hash, trace)
+        .verify(presented.password, hash, call.trace())
         .await?;
     // Only after the right password: others must not learn that the account is disabled.
     enabled(found.filter(|_| matches).ok_or(Error::WrongCredentials)?)

@@ -14,11 +14,10 @@ use actix_web::{
 use shared::{
     credential::{self, Ambiguous},
     session::SessionId,
-    telemetry::trace::TraceHandle,
 };
 use utoipa::IntoResponses;
 
-use super::{cookie, error::Error, state::State};
+use super::{call::Call, cookie, error::Error};
 use crate::{clients::CLIENT_ID, users::User};
 
 /// The role of administrators.
@@ -78,23 +77,19 @@ pub(super) struct SignedIn {
 
 impl SignedIn {
     /// The caller of a request.
-    pub(crate) async fn of(
-        request: &HttpRequest,
-        state: &State,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Self, Error> {
-        let (subject, login) = match presented(request)? {
+    pub(crate) async fn of(call: &Call) -> Result<Self, Error> {
+        let (subject, login) = match presented(&call.request)? {
             Presented::Session(id) => {
-                let session = state
+                let session = call
                     .sessions
-                    .read(&id, state.issuer.now().get(), trace)
+                    .read(&id, call.now().get(), call.trace())
                     .await?;
                 let record = session.ok_or(Error::InvalidCredential)?.record;
                 (record.subject, record.sid)
             }
             Presented::Token(token) => {
-                let claims = state.issuer.verify(&token)?;
-                if state.revocations.refuses(&claims, trace).await? {
+                let claims = call.issuer.verify(&token)?;
+                if call.revocations.refuses(&claims, call.at()).await? {
                     return Err(Error::InvalidCredential);
                 }
                 // A client that a user logged in to, or a service that acts for them, uses the APIs;
@@ -105,13 +100,12 @@ impl SignedIn {
                 (claims.sub, claims.sid.unwrap_or_default())
             }
         };
-        let now = state.issuer.now();
-        let account = state.users.by_id(&subject, now, trace).await?;
+        let account = call.users.by_id(&subject, call.at()).await?;
         match account {
             Some(account) if !account.disabled => Ok(Self {
                 user: account.user,
                 login,
-                by_cookie: !request.headers().contains_key(header::AUTHORIZATION),
+                by_cookie: !call.request.headers().contains_key(header::AUTHORIZATION),
             }),
             // A client that speaks for itself is no user either.
             _ => Err(Error::InvalidCredential),
@@ -119,12 +113,8 @@ impl SignedIn {
     }
 
     /// The caller of a request that only administrators may make.
-    pub(crate) async fn admin(
-        request: &HttpRequest,
-        state: &State,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Self, Error> {
-        let caller = Self::of(request, state, trace).await?;
+    pub(crate) async fn admin(call: &Call) -> Result<Self, Error> {
+        let caller = Self::of(call).await?;
         if caller.user.roles.iter().any(|role| role == ADMIN) {
             Ok(caller)
         } else {

@@ -1,11 +1,11 @@
 //! A token is spent and its successor given.
 
-use shared::{config::Secret, telemetry::trace::TraceHandle};
+use shared::config::Secret;
 
 use super::{RefreshToken, RefreshTokens, TOKENS, seal};
 use crate::{
     random::{self, digest},
-    storage::{DatabaseError, UnixSeconds},
+    storage::{At, DatabaseError, UnixSeconds},
 };
 
 /// One statement spends a token and makes its successor: of two at the same time the unique
@@ -55,12 +55,7 @@ impl RefreshTokens {
     /// # Errors
     ///
     /// Whether the token is spent is unknown; asking again is safe.
-    pub async fn rotate(
-        &self,
-        token: &RefreshToken,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Rotation, RotateError> {
+    pub async fn rotate(&self, token: &RefreshToken, at: At<'_>) -> Result<Rotation, RotateError> {
         let successor = Secret::new(random::text::<32>());
         let sealed = seal::seal(&successor, token).map_err(|_| RotateError::Seal)?;
         let statement = async {
@@ -68,7 +63,7 @@ impl RefreshTokens {
             let made = sqlx::query(ROTATE)
                 .bind(digest(&successor))
                 .bind(digest(token))
-                .bind(now)
+                .bind(at.now)
                 .bind(&sealed)
                 .execute(&mut *transaction)
                 .await?
@@ -81,30 +76,25 @@ impl RefreshTokens {
             Ok(made > 0)
         };
         let database = &self.database;
-        if database.call("INSERT", TOKENS, trace, statement).await? {
+        if database.call("INSERT", TOKENS, at.trace, statement).await? {
             return Ok(Rotation::Successor(successor));
         }
-        Ok(self.repeat(token, now, trace).await?)
+        Ok(self.repeat(token, at).await?)
     }
 
     /// What a token that was spent before is good for.
-    async fn repeat(
-        &self,
-        token: &RefreshToken,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Rotation, DatabaseError> {
+    async fn repeat(&self, token: &RefreshToken, at: At<'_>) -> Result<Rotation, DatabaseError> {
         type Row = (UnixSeconds, Option<String>, Option<UnixSeconds>);
         let statement = sqlx::query_as(SUCCESSOR)
             .bind(digest(token))
             .fetch_optional(self.database.pool());
         let row: Option<Row> = self
             .database
-            .call("SELECT", TOKENS, trace, statement)
+            .call("SELECT", TOKENS, at.trace, statement)
             .await?;
         Ok(match row {
             None => Rotation::Over,
-            Some((spent_at, _, _)) if now >= spent_at + self.grace => Rotation::Reused,
+            Some((spent_at, _, _)) if at.now >= spent_at + self.grace => Rotation::Reused,
             Some((_, Some(sealed), None)) => {
                 seal::open(&sealed, token).map_or(Rotation::Superseded, Rotation::Successor)
             }

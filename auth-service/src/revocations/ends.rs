@@ -3,14 +3,11 @@
 
 use std::time::Duration;
 
-use shared::{
-    revocation::{Entry, Revoked},
-    telemetry::trace::TraceHandle,
-};
+use shared::revocation::{Entry, Revoked};
 use sqlx::AnyConnection;
 
 use super::{Revocations, TABLE, rows};
-use crate::storage::{DatabaseError, UnixSeconds};
+use crate::storage::{At, DatabaseError, UnixSeconds};
 
 /// How far a user may push their own watermark ahead of the clock: tokens of the next login are
 /// issued after it, and no resource server accepts one that is further ahead than its leeway.
@@ -65,19 +62,14 @@ impl Revocations {
     /// # Errors
     ///
     /// The database did not confirm it: assume that the token lives.
-    pub async fn revoke_token(
-        &self,
-        jti: &str,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Entry, DatabaseError> {
-        let entry = self.entry(Revoked::Token { id: jti.to_owned() }, now);
+    pub async fn revoke_token(&self, jti: &str, at: At<'_>) -> Result<Entry, DatabaseError> {
+        let entry = self.entry(Revoked::Token { id: jti.to_owned() }, at.now);
         let statement = async {
             let mut connection = self.database.pool().acquire().await?;
             rows::insert(&entry, &mut connection).await
         };
         let database = &self.database;
-        database.call("INSERT", TABLE, trace, statement).await?;
+        database.call("INSERT", TABLE, at.trace, statement).await?;
         Ok(entry)
     }
 
@@ -91,18 +83,17 @@ impl Revocations {
         &self,
         login: &str,
         of_user: Option<&str>,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<Entry>, DatabaseError> {
         let id = login.to_owned();
-        let entry = self.entry(Revoked::Session { id }, now);
+        let entry = self.entry(Revoked::Session { id }, at.now);
         let statement = async {
             let mut transaction = self.database.pool().begin().await?;
             let end = match of_user {
                 Some(user) => sqlx::query(END_FAMILY).bind(login).bind(user),
                 None => sqlx::query(END_FAMILY_OF_ANYONE).bind(login),
             };
-            let ended = end.bind(now).execute(&mut *transaction).await?;
+            let ended = end.bind(at.now).execute(&mut *transaction).await?;
             if ended.rows_affected() == 0 && of_user.is_some() {
                 return Ok(false);
             }
@@ -110,7 +101,7 @@ impl Revocations {
             transaction.commit().await.map(|()| true)
         };
         let database = &self.database;
-        let found = database.call("INSERT", TABLE, trace, statement).await?;
+        let found = database.call("INSERT", TABLE, at.trace, statement).await?;
         Ok(found.then_some(entry))
     }
 
@@ -124,12 +115,10 @@ impl Revocations {
         &self,
         user: &str,
         spared: Option<&str>,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<Entry>, DatabaseError> {
-        let latest = Some(now + MOST_AHEAD);
-        self.end_logins(user, spared, false, latest, now, trace)
-            .await
+        let latest = Some(at.now + MOST_AHEAD);
+        self.end_logins(user, spared, false, latest, at).await
     }
 
     /// Ends every login of a user, and perhaps disables the user. `None` when there is no such
@@ -142,10 +131,9 @@ impl Revocations {
         &self,
         user: &str,
         disable: bool,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<Entry>, DatabaseError> {
-        self.end_logins(user, None, disable, None, now, trace).await
+        self.end_logins(user, None, disable, None, at).await
     }
 
     /// Without a limit (`latest`) for an administrator, whose end must not be refused because of
@@ -156,14 +144,13 @@ impl Revocations {
         spared: Option<&str>,
         disable: bool,
         latest: Option<UnixSeconds>,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<Entry>, DatabaseError> {
         let statement = async {
             let mut transaction = self.database.pool().begin().await?;
             let before: Option<UnixSeconds> = sqlx::query_scalar(END_LOGINS)
                 .bind(user)
-                .bind(now)
+                .bind(at.now)
                 .bind(spared.unwrap_or_default())
                 .bind(i64::from(disable))
                 .fetch_optional(&mut *transaction)
@@ -176,7 +163,7 @@ impl Revocations {
             sqlx::query(END_FAMILIES)
                 .bind(user)
                 .bind(spared.unwrap_or_default())
-                .bind(now)
+                .bind(at.now)
                 .execute(&mut *transaction)
                 .await?;
             let entry = self.of_user(user, spared, before, &mut transaction).await?;
@@ -184,7 +171,7 @@ impl Revocations {
             Ok(Some(entry))
         };
         self.database
-            .call("UPDATE", "users", trace, statement)
+            .call("UPDATE", "users", at.trace, statement)
             .await
     }
 
@@ -198,14 +185,13 @@ impl Revocations {
         &self,
         user: &str,
         roles: &[String],
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<Entry>, DatabaseError> {
         let statement = async {
             let mut transaction = self.database.pool().begin().await?;
             let before: Option<UnixSeconds> = sqlx::query_scalar(SET_ROLES)
                 .bind(user)
-                .bind(now)
+                .bind(at.now)
                 .bind(roles.join(" "))
                 .fetch_optional(&mut *transaction)
                 .await?;
@@ -217,7 +203,7 @@ impl Revocations {
             Ok(Some(entry))
         };
         self.database
-            .call("UPDATE", "users", trace, statement)
+            .call("UPDATE", "users", at.trace, statement)
             .await
     }
 
@@ -226,15 +212,11 @@ impl Revocations {
     /// # Errors
     ///
     /// The database did not confirm it.
-    pub async fn enable(
-        &self,
-        user: &str,
-        trace: Option<&TraceHandle>,
-    ) -> Result<(), DatabaseError> {
+    pub async fn enable(&self, user: &str, at: At<'_>) -> Result<(), DatabaseError> {
         let statement = sqlx::query(ENABLE).bind(user).execute(self.database.pool());
         let enabled = self
             .database
-            .call("UPDATE", "users", trace, statement)
+            .call("UPDATE", "users", at.trace, statement)
             .await;
         enabled.map(drop)
     }
@@ -244,15 +226,11 @@ impl Revocations {
     /// # Errors
     ///
     /// The database did not confirm it: assume that they go on.
-    pub async fn end_everything(
-        &self,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Entry, DatabaseError> {
+    pub async fn end_everything(&self, at: At<'_>) -> Result<Entry, DatabaseError> {
         let statement = async {
             let mut transaction = self.database.pool().begin().await?;
             let at_least: UnixSeconds = sqlx::query_scalar(NEXT_OF_ALL)
-                .bind(now)
+                .bind(at.now)
                 .fetch_one(&mut *transaction)
                 .await?;
             let before: UnixSeconds = sqlx::query_scalar(END_EVERYTHING)
@@ -262,14 +240,14 @@ impl Revocations {
                 .await?;
             sqlx::query(END_ALL_FAMILIES)
                 .bind(before)
-                .bind(now)
+                .bind(at.now)
                 .execute(&mut *transaction)
                 .await?;
             transaction.commit().await?;
             Ok(before)
         };
         let database = &self.database;
-        let before = database.call("INSERT", TABLE, trace, statement).await?;
+        let before = database.call("INSERT", TABLE, at.trace, statement).await?;
         let revoked = Revoked::All {
             before: before.get(),
         };

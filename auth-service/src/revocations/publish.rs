@@ -4,12 +4,11 @@ use serde::Serialize;
 use shared::{
     revocation::{Entry, Feed, Publication, Revoked},
     session::{SessionStore, StoreError},
-    telemetry::trace::TraceHandle,
 };
 use utoipa::ToSchema;
 
 use super::Revocations;
-use crate::storage::{DatabaseError, UnixSeconds};
+use crate::storage::{At, DatabaseError, UnixSeconds};
 
 /// How far an end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -42,14 +41,8 @@ pub(super) enum PublishError {
 
 impl Revocations {
     /// Publishes an entry now if that is possible, and leaves it to the reconciler otherwise.
-    pub async fn push(
-        &self,
-        entry: &Entry,
-        sessions: &SessionStore,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
-    ) -> Push {
-        match self.publish(entry, sessions, now, trace).await {
+    pub async fn push(&self, entry: &Entry, sessions: &SessionStore, at: At<'_>) -> Push {
+        match self.publish(entry, sessions, at).await {
             Ok(()) => Push::Published,
             Err(reason) => {
                 tracing::warn!(%reason, kind = entry.revoked.kind(), "a revocation is pending");
@@ -64,31 +57,30 @@ impl Revocations {
         &self,
         entry: &Entry,
         sessions: &SessionStore,
-        now: UnixSeconds,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<(), PublishError> {
         match &entry.revoked {
             Revoked::Token { .. } => {}
             Revoked::Session { id } => {
-                if !self.is_family(id, trace).await? {
-                    sessions.end_sid_of_anyone(id, trace).await?;
+                if !self.is_family(id, at).await? {
+                    sessions.end_sid_of_anyone(id, at.trace).await?;
                 }
             }
-            Revoked::User { id, .. } => self.align_sessions(id, sessions, trace).await?,
+            Revoked::User { id, .. } => self.align_sessions(id, sessions, at).await?,
             Revoked::All { before } => {
-                sessions.end_everything(*before, trace).await?;
+                sessions.end_everything(*before, at.trace).await?;
             }
         }
         let feed = Feed::beside(sessions);
         match feed
-            .publish(std::slice::from_ref(entry), now.get(), trace)
+            .publish(std::slice::from_ref(entry), at.now.get(), at.trace)
             .await?
         {
             Publication::Published(_) => {}
             Publication::NoFeed => return Err(PublishError::NoFeed),
         }
         // Without the mark it is published once more, which changes nothing.
-        if let Err(error) = self.mark_published(entry, trace).await {
+        if let Err(error) = self.mark_published(entry, at).await {
             tracing::warn!(%error, "a revocation that was published is not marked");
         }
         Ok(())
@@ -100,19 +92,19 @@ impl Revocations {
         &self,
         user: &str,
         sessions: &SessionStore,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<(), PublishError> {
-        let Some(state) = self.user_state(user, trace).await? else {
+        let Some(state) = self.user_state(user, at).await? else {
             return Ok(());
         };
         if state.logins_ended_at > UnixSeconds::default() {
             let spared = state.spared.as_deref();
             sessions
-                .end_all(user, spared, state.logins_ended_at.get(), trace)
+                .end_all(user, spared, state.logins_ended_at.get(), at.trace)
                 .await?;
         }
         sessions
-            .set_roles(user, &state.roles, state.valid_after.get(), trace)
+            .set_roles(user, &state.roles, state.valid_after.get(), at.trace)
             .await?;
         Ok(())
     }

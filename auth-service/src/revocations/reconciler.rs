@@ -12,7 +12,7 @@ use shared::{
 };
 
 use super::{Revocations, publish::PublishError};
-use crate::storage::UnixSeconds;
+use crate::storage::{At, UnixSeconds};
 
 /// How often the feed is inspected.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -98,7 +98,9 @@ impl Reconciler {
             State::Damaged(mark) => self.rebuild(feed, Some(&mark.epoch), now).await?,
         }
         for entry in &pending {
-            self.revocations.publish(entry, sessions, now, None).await?;
+            self.revocations
+                .publish(entry, sessions, At::untraced(now))
+                .await?;
         }
         if !pending.is_empty() {
             tracing::info!(revocations = pending.len(), "published what was pending");

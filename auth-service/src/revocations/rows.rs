@@ -1,14 +1,11 @@
 //! Revocations as rows, and the row's mark.
 
-use shared::{
-    revocation::{Entry, Revoked},
-    telemetry::trace::TraceHandle,
-};
+use shared::revocation::{Entry, Revoked};
 use sqlx::{Any, AnyConnection, FromRow, any::AnyArguments, query::Query};
 
 use super::{Revocations, TABLE};
 use crate::{
-    storage::{DatabaseError, UnixSeconds},
+    storage::{At, DatabaseError, UnixSeconds},
     users::split_roles,
 };
 
@@ -131,10 +128,13 @@ impl Revocations {
     pub(super) async fn mark_published(
         &self,
         entry: &Entry,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<(), DatabaseError> {
         let statement = of(PUBLISHED, entry).execute(self.database.pool());
-        let marked = self.database.call("UPDATE", TABLE, trace, statement).await;
+        let marked = self
+            .database
+            .call("UPDATE", TABLE, at.trace, statement)
+            .await;
         marked.map(drop)
     }
 
@@ -157,16 +157,12 @@ impl Revocations {
     }
 
     /// Whether a login is one for tokens.
-    pub(super) async fn is_family(
-        &self,
-        login: &str,
-        trace: Option<&TraceHandle>,
-    ) -> Result<bool, DatabaseError> {
+    pub(super) async fn is_family(&self, login: &str, at: At<'_>) -> Result<bool, DatabaseError> {
         let statement = sqlx::query_scalar(IS_FAMILY)
             .bind(login)
             .fetch_one(self.database.pool());
         let database = &self.database;
-        let found: i64 = database.call("SELECT", TABLE, trace, statement).await?;
+        let found: i64 = database.call("SELECT", TABLE, at.trace, statement).await?;
         Ok(found > 0)
     }
 
@@ -174,14 +170,16 @@ impl Revocations {
     pub(super) async fn user_state(
         &self,
         user: &str,
-        trace: Option<&TraceHandle>,
+        at: At<'_>,
     ) -> Result<Option<UserState>, DatabaseError> {
         type Columns = (String, UnixSeconds, UnixSeconds, String);
         let statement = sqlx::query_as(USER)
             .bind(user)
             .fetch_optional(self.database.pool());
         let database = &self.database;
-        let row: Option<Columns> = database.call("SELECT", "users", trace, statement).await?;
+        let row: Option<Columns> = database
+            .call("SELECT", "users", at.trace, statement)
+            .await?;
         Ok(
             row.map(|(roles, valid_after, logins_ended_at, spared)| UserState {
                 roles: split_roles(&roles),

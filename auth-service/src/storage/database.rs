@@ -21,7 +21,7 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
 };
 
-use super::target::Target;
+use super::{target::Target, time::UnixSeconds};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -83,6 +83,23 @@ impl DatabaseError {
             Self::Failed(sqlx::Error::Database(_)) => "database",
             Self::Failed(_) => "connection",
         }
+    }
+}
+
+/// When a call is made, and below which span.
+#[derive(Clone, Copy, Debug)]
+pub struct At<'a> {
+    /// The time of the request.
+    pub now: UnixSeconds,
+    /// Its trace; `None` when it is not recorded.
+    pub trace: Option<&'a TraceHandle>,
+}
+
+impl At<'_> {
+    /// At this time, in no trace.
+    #[must_use]
+    pub fn untraced(now: UnixSeconds) -> Self {
+        Self { now, trace: None }
     }
 }
 

@@ -6,7 +6,7 @@ use auth_service::{
     credentials::Username,
     refresh::{Beginning, RefreshTokens},
     revocations::Revocations,
-    storage::{Database, UnixSeconds},
+    storage::{At, Database, UnixSeconds},
     users::{User, Users},
 };
 use serde_json::{Value, json};
@@ -286,32 +286,25 @@ async fn a_login_that_was_under_way_when_everything_ended_is_over(backend: Backe
     let refresh_tokens = RefreshTokens::new(database.clone(), Duration::ZERO);
     let revocations = Revocations::new(database, Duration::from_secs(900));
     let now = UnixSeconds::now(&service.clock);
+    let at = At::untraced(now);
+    let later = At::untraced(now + Duration::from_secs(3));
     let ada = Username::parse("ada").unwrap();
     for everybody in [false, true] {
-        let user = users.by_name(&ada, now, None).await.unwrap().unwrap().user;
+        let user = users.by_name(&ada, at).await.unwrap().unwrap().user;
         // The end comes while the password is checked, which takes three seconds.
         if everybody {
-            revocations.end_everything(now, None).await.unwrap();
+            revocations.end_everything(at).await.unwrap();
         } else {
-            revocations
-                .end_user(&user.id, false, now, None)
-                .await
-                .unwrap();
+            revocations.end_user(&user.id, false, at).await.unwrap();
         }
-        let started = refresh_tokens.start(beginning(&user), None);
+        let started = refresh_tokens.start(beginning(&user), at);
         let (_, token) = started.await.unwrap();
-        let grant = refresh_tokens
-            .find(&token, now + Duration::from_secs(3), None)
-            .await
-            .unwrap();
+        let grant = refresh_tokens.find(&token, later).await.unwrap();
         assert!(grant.is_none(), "everybody: {everybody}");
-        let user = users.by_name(&ada, now, None).await.unwrap().unwrap().user;
-        let started = refresh_tokens.start(beginning(&user), None);
+        let user = users.by_name(&ada, at).await.unwrap().unwrap().user;
+        let started = refresh_tokens.start(beginning(&user), at);
         let (_, token) = started.await.unwrap();
-        let grant = refresh_tokens
-            .find(&token, now + Duration::from_secs(3), None)
-            .await
-            .unwrap();
+        let grant = refresh_tokens.find(&token, later).await.unwrap();
         assert!(
             grant.is_some(),
             "one that begins afterwards is good: {everybody}"

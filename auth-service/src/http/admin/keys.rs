@@ -1,16 +1,15 @@
 //! `GET /keys` and `POST /keys/rotate`: what an administrator sees and asks of the signing keys.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, http::StatusCode};
 use serde::Serialize;
-use shared::server::trace_of;
 use utoipa::ToSchema;
 
 use crate::{
     http::{
         answer,
+        call::Call,
         error::Error,
         signed_in::{AdminRefusals, SignedIn},
-        state::State,
     },
     keys::KeyStatus,
 };
@@ -41,12 +40,9 @@ struct SigningKey {
     security(("bearer" = []), ("session" = [])),
     responses(AdminRefusals, (status = 200, description = "The keys", body = SigningKeys))
 )]
-pub(crate) async fn list(
-    request: HttpRequest,
-    state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
-    SignedIn::admin(&request, &state, trace_of(&request).as_ref()).await?;
-    let keys = state.issuer.keys().statuses(state.issuer.now());
+pub(crate) async fn list(call: Call) -> Result<HttpResponse, Error> {
+    SignedIn::admin(&call).await?;
+    let keys = call.issuer.keys().statuses(call.now());
     let keys = keys.into_iter().map(SigningKey::from).collect();
     Ok(answer::json(StatusCode::OK, &SigningKeys { keys }))
 }
@@ -62,12 +58,9 @@ pub(crate) async fn list(
         (status = 202, description = "It signs from the time in the answer", body = SigningKey),
     )
 )]
-pub(crate) async fn rotate(
-    request: HttpRequest,
-    state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
-    let admin = SignedIn::admin(&request, &state, trace_of(&request).as_ref()).await?;
-    let next = state.issuer.keys().rotate(state.issuer.now()).await?;
+pub(crate) async fn rotate(call: Call) -> Result<HttpResponse, Error> {
+    let admin = SignedIn::admin(&call).await?;
+    let next = call.issuer.keys().rotate(call.now()).await?;
     let next = SigningKey::from(next);
     tracing::info!(
         subject = %admin.user.id,

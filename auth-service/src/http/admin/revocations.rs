@@ -1,8 +1,8 @@
 //! `POST /revocations`: an administrator ends a token, a login, all of a user or everything.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::Value;
-use shared::{server::trace_of, session::SessionId};
+use shared::session::SessionId;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -14,10 +14,10 @@ use utoipa::{
 use super::users::find;
 use crate::http::{
     body::{Body, JsonRefusals},
+    call::Call,
     ending::{self, EndAnswers, EndedKind},
     error::Error,
     signed_in::{AdminRefusals, SignedIn},
-    state::State,
 };
 
 /// What is to be revoked.
@@ -47,42 +47,35 @@ enum Revocation {
         (status = 404, description = "There is no such user"),
     )
 )]
-pub(crate) async fn revoke(
-    request: HttpRequest,
-    state: web::Data<State>,
-    json: web::Json<Value>,
-) -> Result<HttpResponse, Error> {
-    let trace = trace_of(&request);
-    let trace = trace.as_ref();
-    let admin = SignedIn::admin(&request, &state, trace).await?;
+pub(crate) async fn revoke(call: Call, json: web::Json<Value>) -> Result<HttpResponse, Error> {
+    let admin = SignedIn::admin(&call).await?;
     let revocation = Revocation::read(json.into_inner())?;
-    let now = state.issuer.now();
-    let revocations = &state.revocations;
+    let revocations = &call.revocations;
     let (kind, entry) = match &revocation {
         Revocation::Token(jti) => {
-            let entry = revocations.revoke_token(jti, now, trace).await?;
+            let entry = revocations.revoke_token(jti, call.at()).await?;
             (EndedKind::Token, Some(entry))
         }
         Revocation::Session(sid) => {
-            let entry = revocations.end_login(sid, None, now, trace).await?;
+            let entry = revocations.end_login(sid, None, call.at()).await?;
             (EndedKind::Session, entry)
         }
         Revocation::User(id) => {
-            let user = match state.users.by_id(id, now, trace).await? {
+            let user = match call.users.by_id(id, call.at()).await? {
                 Some(account) => account.user.id,
-                None => find(&state, id, trace).await?.user.id,
+                None => find(&call, id).await?.user.id,
             };
-            let entry = revocations.end_user(&user, false, now, trace).await?;
+            let entry = revocations.end_user(&user, false, call.at()).await?;
             (EndedKind::User, entry)
         }
         Revocation::All => {
-            let entry = revocations.end_everything(now, trace).await?;
+            let entry = revocations.end_everything(call.at()).await?;
             (EndedKind::All, Some(entry))
         }
     };
     let entry = entry.ok_or(Error::NotFound)?;
     tracing::info!(admin = %admin.user.id, ?revocation, "an administrator revoked something");
-    let push = ending::push(&state, &entry, trace).await;
+    let push = ending::push(&call, &entry).await;
     Ok(ending::ended(kind, push))
 }
 

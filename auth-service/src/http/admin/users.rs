@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Serialize;
 use serde_json::Value;
-use shared::{server::trace_of, telemetry::trace::TraceHandle};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -19,10 +18,10 @@ use crate::{
     http::{
         answer,
         body::{Body, JsonRefusals},
+        call::Call,
         ending,
         error::Error,
         signed_in::{ADMIN, AdminRefusals, SignedIn},
-        state::State,
     },
     revocations::Push,
     users,
@@ -67,14 +66,9 @@ struct Changed {
         (status = 404, description = "There is no such user"),
     )
 )]
-pub(crate) async fn show(
-    request: HttpRequest,
-    state: web::Data<State>,
-    username: web::Path<String>,
-) -> Result<HttpResponse, Error> {
-    let trace = trace_of(&request);
-    SignedIn::admin(&request, &state, trace.as_ref()).await?;
-    let account = find(&state, &username, trace.as_ref()).await?;
+pub(crate) async fn show(call: Call, username: web::Path<String>) -> Result<HttpResponse, Error> {
+    SignedIn::admin(&call).await?;
+    let account = find(&call, &username).await?;
     let account = Account {
         id: account.user.id,
         username: account.user.username,
@@ -110,40 +104,33 @@ pub(crate) async fn show(
     )
 )]
 pub(crate) async fn change(
-    request: HttpRequest,
-    state: web::Data<State>,
+    call: Call,
     username: web::Path<String>,
     json: web::Json<Value>,
 ) -> Result<HttpResponse, Error> {
-    let trace = trace_of(&request);
-    let trace = trace.as_ref();
-    let admin = SignedIn::admin(&request, &state, trace).await?;
+    let admin = SignedIn::admin(&call).await?;
     let changes = Changes::read(json.into_inner())?;
-    let mut account = find(&state, &username, trace).await?;
+    let mut account = find(&call, &username).await?;
     let user = account.user.id.clone();
     if user == admin.user.id && changes.lock_out() {
         return Err(Error::OwnAccount);
     }
     let mut push = Push::Published;
     // Roles first: a user who is disabled and loses a role has neither afterwards.
-    let now = state.issuer.now();
     if let Some(roles) = changes.roles.filter(|roles| *roles != account.user.roles) {
-        let entry = state
-            .revocations
-            .set_roles(&user, &roles, now, trace)
-            .await?;
-        push = push.and(ending::push(&state, &entry.ok_or(Error::NotFound)?, trace).await);
+        let entry = call.revocations.set_roles(&user, &roles, call.at()).await?;
+        push = push.and(ending::push(&call, &entry.ok_or(Error::NotFound)?).await);
         account.user.roles = roles;
     }
     match changes.disabled {
         // Again, when it is asked for again: whatever went wrong the first time.
         Some(true) => {
-            let ended = state.revocations.end_user(&user, true, now, trace).await?;
-            push = push.and(ending::push(&state, &ended.ok_or(Error::NotFound)?, trace).await);
+            let ended = call.revocations.end_user(&user, true, call.at()).await?;
+            push = push.and(ending::push(&call, &ended.ok_or(Error::NotFound)?).await);
             account.disabled = true;
         }
         Some(false) => {
-            state.revocations.enable(&user, trace).await?;
+            call.revocations.enable(&user, call.at()).await?;
             account.disabled = false;
         }
         None => {}
@@ -193,17 +180,10 @@ impl Changes {
     }
 }
 
-pub(crate) async fn find(
-    state: &State,
-    username: &str,
-    trace: Option<&TraceHandle>,
-) -> Result<users::Account, Error> {
+pub(crate) async fn find(call: &Call, username: &str) -> Result<users::Account, Error> {
     // No user can have another name.
     let username = Username::parse(username).map_err(|_| Error::NotFound)?;
-    let found = state
-        .users
-        .by_name(&username, state.issuer.now(), trace)
-        .await?;
+    let found = call.users.by_name(&username, call.at()).await?;
     found.ok_or(Error::NotFound)
 }
 

@@ -2,17 +2,18 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode, web};
+use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 use serde::Serialize;
-use shared::{server::trace_of, session::SessionId, telemetry::trace::TraceHandle};
+use shared::session::SessionId;
 use utoipa::ToSchema;
 
 use crate::{
     http::{
-        answer, cookie, ending,
+        answer,
+        call::Call,
+        cookie, ending,
         error::Error,
         signed_in::{Presented, presented},
-        state::State,
     },
     revocations::Push,
 };
@@ -51,24 +52,16 @@ enum WhatEnded {
         (status = 503, description = "Whether it ended is not known: present it again"),
     )
 )]
-pub(crate) async fn logout(
-    request: HttpRequest,
-    state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
-    let trace = trace_of(&request);
-    match presented(&request)? {
-        Presented::Session(id) => end_session(&state, &id, trace.as_ref()).await,
-        Presented::Token(token) => end_login(&state, &token, trace.as_ref()).await,
+pub(crate) async fn logout(call: Call) -> Result<HttpResponse, Error> {
+    match presented(&call.request)? {
+        Presented::Session(id) => end_session(&call, &id).await,
+        Presented::Token(token) => end_login(&call, &token).await,
     }
 }
 
-async fn end_session(
-    state: &State,
-    id: &SessionId,
-    trace: Option<&TraceHandle>,
-) -> Result<HttpResponse, Error> {
+async fn end_session(call: &Call, id: &SessionId) -> Result<HttpResponse, Error> {
     // An error leaves the cookie: the session may go on, and the browser must be able to retry.
-    let existed = ending::session(state, id, trace).await?.is_some();
+    let existed = ending::session(call, id).await?.is_some();
     let mut response = if existed {
         let ended = Ended {
             ended: WhatEnded::Session,
@@ -83,17 +76,13 @@ async fn end_session(
     Ok(response)
 }
 
-async fn end_login(
-    state: &State,
-    token: &str,
-    trace: Option<&TraceHandle>,
-) -> Result<HttpResponse, Error> {
-    let claims = state.issuer.verify(token)?;
-    if state.revocations.refuses(&claims, trace).await? {
+async fn end_login(call: &Call, token: &str) -> Result<HttpResponse, Error> {
+    let claims = call.issuer.verify(token)?;
+    if call.revocations.refuses(&claims, call.at()).await? {
         return Err(Error::InvalidCredential);
     }
     let login = claims.sid.ok_or(Error::InvalidCredential)?;
-    let push = ending::login(state, &login, trace).await?;
+    let push = ending::login(call, &login).await?;
     let valid_until = UNIX_EPOCH + Duration::from_secs(claims.exp);
     let ended = Ended {
         ended: WhatEnded::Login,

@@ -1,9 +1,8 @@
 //! `POST /register`: a new user.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Serialize;
 use serde_json::Value;
-use shared::server::trace_of;
 use utoipa::ToSchema;
 
 use crate::{
@@ -11,8 +10,8 @@ use crate::{
     http::{
         answer,
         body::{Body, JsonRefusals},
+        call::Call,
         error::Error,
-        state::State,
     },
 };
 
@@ -48,21 +47,15 @@ struct Registered {
         (status = 409, description = "The username is taken"),
     )
 )]
-pub(crate) async fn register(
-    request: HttpRequest,
-    state: web::Data<State>,
-    json: web::Json<Value>,
-) -> Result<HttpResponse, Error> {
+pub(crate) async fn register(call: Call, json: web::Json<Value>) -> Result<HttpResponse, Error> {
     let Registration { username, password } = Registration::read(json.into_inner())?;
-    let trace = trace_of(&request);
-    let hash = state
+    let hash = call
         .passwords
-        .hash(password.into_secret(), trace.as_ref())
+        .hash(password.into_secret(), call.trace())
         .await?;
-    let now = state.issuer.now();
-    let user = state
+    let user = call
         .users
-        .add(&username, &hash, &ROLES, now, trace.as_ref())
+        .add(&username, &hash, &ROLES, call.at())
         .await?
         .ok_or(Error::Taken)?;
     let registered = Registered {

@@ -1,19 +1,20 @@
 //! `GET /sessions`, `DELETE /sessions` and `DELETE /sessions/{id}`: what a user sees and ends of
 //! their own logins, those for tokens and those for sessions.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Serialize;
-use shared::{server::trace_of, session::Session};
+use shared::session::Session;
 use utoipa::ToSchema;
 
 use crate::{
     clients::CLIENT_ID,
     http::{
-        answer, cookie,
+        answer,
+        call::Call,
+        cookie,
         ending::{self, EndAnswers, EndedKind},
         error::Error,
         signed_in::{SignedIn, UserRefusals},
-        state::State,
     },
     refresh::Listed,
     revocations::Push,
@@ -59,17 +60,12 @@ enum LoginKind {
         (status = 200, description = "Those for tokens and those for sessions", body = Logins),
     )
 )]
-pub(crate) async fn list(
-    request: HttpRequest,
-    state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
-    let trace = trace_of(&request);
-    let trace = trace.as_ref();
-    let caller = SignedIn::of(&request, &state, trace).await?;
-    let now = state.issuer.now();
+pub(crate) async fn list(call: Call) -> Result<HttpResponse, Error> {
+    let caller = SignedIn::of(&call).await?;
+    let now = call.now();
     let user = &caller.user.id;
-    let logins = state.refresh_tokens.list(user, now, trace).await?;
-    let sessions = state.sessions.list(user, now.get(), trace).await?;
+    let logins = call.refresh_tokens.list(user, call.at()).await?;
+    let sessions = call.sessions.list(user, now.get(), call.trace()).await?;
     let logins = logins.into_iter().map(ListedLogin::from);
     let sessions = sessions.into_iter().map(ListedLogin::from);
     let mut sessions: Vec<ListedLogin> = logins.chain(sessions).collect();
@@ -93,28 +89,21 @@ pub(crate) async fn list(
         (status = 404, description = "The caller has no such login"),
     )
 )]
-pub(crate) async fn end(
-    request: HttpRequest,
-    state: web::Data<State>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, Error> {
-    let trace = trace_of(&request);
-    let trace = trace.as_ref();
-    let caller = SignedIn::of(&request, &state, trace).await?;
+pub(crate) async fn end(call: Call, id: web::Path<String>) -> Result<HttpResponse, Error> {
+    let caller = SignedIn::of(&call).await?;
     // No login has such an id, and PostgreSQL takes no NUL. Another's is as unknown as none.
     if id.chars().any(char::is_control) {
         return Err(Error::NotFound);
     }
     let user = &caller.user.id;
-    let now = state.issuer.now();
-    let entry = state
+    let entry = call
         .revocations
-        .end_login(&id, Some(user), now, trace)
+        .end_login(&id, Some(user), call.at())
         .await?;
     let mut response = if let Some(entry) = entry {
-        let push = ending::push(&state, &entry, trace).await;
+        let push = ending::push(&call, &entry).await;
         ending::ended(EndedKind::Token, push)
-    } else if ending::session_by_name(&state, user, &id, trace).await? {
+    } else if ending::session_by_name(&call, user, &id).await? {
         ending::ended(EndedKind::Session, Push::Published)
     } else {
         return Err(Error::NotFound);
@@ -138,21 +127,15 @@ pub(crate) async fn end(
         (status = 429, description = "The caller asked for it several times in the last seconds"),
     )
 )]
-pub(crate) async fn end_others(
-    request: HttpRequest,
-    state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
-    let trace = trace_of(&request);
-    let trace = trace.as_ref();
-    let caller = SignedIn::of(&request, &state, trace).await?;
+pub(crate) async fn end_others(call: Call) -> Result<HttpResponse, Error> {
+    let caller = SignedIn::of(&call).await?;
     let spared = Some(caller.login.as_str()).filter(|login| !login.is_empty());
-    let now = state.issuer.now();
-    let entry = state
+    let entry = call
         .revocations
-        .end_others(&caller.user.id, spared, now, trace)
+        .end_others(&caller.user.id, spared, call.at())
         .await?
         .ok_or(Error::TooSoon)?;
-    let push = ending::push(&state, &entry, trace).await;
+    let push = ending::push(&call, &entry).await;
     Ok(ending::ended(EndedKind::Others, push))
 }
 

@@ -8,15 +8,12 @@ mod form;
 mod request;
 
 use actix_web::{
-    HttpRequest, HttpResponse, ResponseError,
+    HttpResponse, ResponseError,
     error::{InternalError, UrlencodedError},
     http::{StatusCode, header},
     web,
 };
-use shared::{
-    config::Secret,
-    server::{JSON_LIMIT_BYTES, trace_of},
-};
+use shared::{config::Secret, server::JSON_LIMIT_BYTES};
 use url::Url;
 use utoipa::{IntoParams, ToSchema};
 
@@ -24,11 +21,11 @@ use self::request::{Authorization, Refusal};
 use super::form::Parameters;
 use crate::{
     http::{
+        call::Call,
         error::Error,
         html::CONTENT_TYPE,
         password::{self, Presented},
         rate_limit, signed_in,
-        state::State,
     },
     limits::Remaining,
 };
@@ -96,13 +93,14 @@ struct AuthorizationForm {
         ),
     )
 )]
-pub(crate) async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    let parameters: Parameters = url::form_urlencoded::parse(request.query_string().as_bytes())
-        .into_owned()
-        .collect();
-    match request::read(&parameters, &state.clients) {
+pub(crate) async fn show(call: Call) -> HttpResponse {
+    let parameters: Parameters =
+        url::form_urlencoded::parse(call.request.query_string().as_bytes())
+            .into_owned()
+            .collect();
+    match request::read(&parameters, &call.clients) {
         Ok(authorization) => form::response(&authorization, "", None),
-        Err(refusal) => refuse(&state, refusal),
+        Err(refusal) => refuse(&call, refusal),
     }
 }
 
@@ -142,35 +140,29 @@ pub(crate) async fn show(request: HttpRequest, state: web::Data<State>) -> HttpR
         ),
     )
 )]
-pub(crate) async fn submit(
-    request: HttpRequest,
-    state: web::Data<State>,
-    form: web::Form<Parameters>,
-) -> HttpResponse {
+pub(crate) async fn submit(call: Call, form: web::Form<Parameters>) -> HttpResponse {
     // Only our own form may try a password, or another site could log its visitor in as somebody.
-    if signed_in::is_foreign(&request) {
+    if signed_in::is_foreign(&call.request) {
         return form::refused(StatusCode::FORBIDDEN, "Another site sent this form.");
     }
     let parameters = form.into_inner();
-    let authorization = match request::read(&parameters, &state.clients) {
+    let authorization = match request::read(&parameters, &call.clients) {
         Ok(authorization) => authorization,
-        Err(refusal) => return refuse(&state, refusal),
+        Err(refusal) => return refuse(&call, refusal),
     };
     let field = |name| request::given(&parameters, name).unwrap_or_default();
     let username = field("username");
     let presented = Presented::new(username, Secret::new(field("password").to_owned()));
-    let (outcome, remaining) = logged_in(&request, &state, &authorization, presented).await;
-    state
-        .metrics
-        .login("code", password::outcome_name(&outcome));
+    let (outcome, remaining) = logged_in(&call, &authorization, presented).await;
+    call.metrics.login("code", password::outcome_name(&outcome));
     match outcome {
         Ok(code) => redirect(
-            &state,
+            &call,
             &authorization.purpose.redirect_uri,
             authorization.state.as_deref(),
             &[("code", code.expose())],
         ),
-        Err(error) => again(&state, &authorization, username, &error, remaining),
+        Err(error) => again(&call, &authorization, username, &error, remaining),
     }
 }
 
@@ -189,18 +181,14 @@ pub(crate) fn form_config() -> web::FormConfig {
 }
 
 async fn logged_in(
-    request: &HttpRequest,
-    state: &State,
+    call: &Call,
     authorization: &Authorization,
     presented: Presented,
 ) -> (Result<Secret<String>, Error>, Option<Remaining>) {
-    let trace = trace_of(request);
-    let (user, remaining) = password::check(request, state, presented, trace.as_ref()).await;
+    let (user, remaining) = password::check(call, presented).await;
     let code = match user {
         Ok(user) => {
-            let issued = state
-                .codes
-                .issue(&authorization.purpose, &user, trace.as_ref());
+            let issued = call.codes.issue(&authorization.purpose, &user, call.at());
             issued.await.map_err(Error::from)
         }
         Err(error) => Err(error),
@@ -211,7 +199,7 @@ async fn logged_in(
 /// The form once more with what went wrong, under the status and the header fields that `POST
 /// /login` would answer with.
 fn again(
-    state: &State,
+    call: &Call,
     authorization: &Authorization,
     username: &str,
     error: &Error,
@@ -226,13 +214,13 @@ fn again(
         }
     }
     if let Some(remaining) = remaining {
-        rate_limit::add(response.headers_mut(), &state.limits, remaining);
+        rate_limit::add(response.headers_mut(), &call.limits, remaining);
     }
     response
 }
 
 /// RFC 6749 §4.1.2.1: at the client, unless the browser cannot be sent there safely.
-fn refuse(state: &State, refusal: Refusal) -> HttpResponse {
+fn refuse(call: &Call, refusal: Refusal) -> HttpResponse {
     match refusal {
         Refusal::Here(reason) => form::refused(StatusCode::BAD_REQUEST, reason),
         Refusal::AtClient {
@@ -241,7 +229,7 @@ fn refuse(state: &State, refusal: Refusal) -> HttpResponse {
             error,
             reason,
         } => redirect(
-            state,
+            call,
             &redirect_uri,
             opaque.as_deref(),
             &[("error", error), ("error_description", reason)],
@@ -252,7 +240,7 @@ fn refuse(state: &State, refusal: Refusal) -> HttpResponse {
 /// RFC 6749 §4.1.2, with `iss` (RFC 9207 §2) and as 303, so that no password is sent on (RFC 9700
 /// §4.12).
 fn redirect(
-    state: &State,
+    call: &Call,
     redirect_uri: &str,
     opaque: Option<&str>,
     answer: &[(&str, &str)],
@@ -264,7 +252,7 @@ fn redirect(
     url.query_pairs_mut()
         .extend_pairs(answer)
         .extend_pairs(opaque.map(|opaque| ("state", opaque)))
-        .append_pair("iss", state.issuer.name());
+        .append_pair("iss", call.issuer.name());
     HttpResponse::SeeOther()
         .insert_header((header::LOCATION, url.as_str()))
         .insert_header((header::CACHE_CONTROL, "no-store"))

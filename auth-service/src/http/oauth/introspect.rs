@@ -1,8 +1,8 @@
 //! `POST /oauth/introspect`: whether a token is active and what it says, RFC 7662.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Serialize;
-use shared::{server::trace_of, session::Session, telemetry::trace::TraceHandle};
+use shared::session::Session;
 use utoipa::ToSchema;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clients::{CLIENT_ID, Right},
-    http::{answer, error::Error, state::State},
+    http::{answer, call::Call, error::Error},
 };
 
 /// RFC 7662 §2.2; an inactive token has `active` alone.
@@ -67,40 +67,33 @@ struct Introspection {
     )
 )]
 pub(crate) async fn introspect(
-    request: HttpRequest,
-    state: web::Data<State>,
+    call: Call,
     form: web::Form<Parameters>,
 ) -> Result<HttpResponse, Error> {
-    let form = Form::read(&request, form.into_inner())?;
-    Caller::of(&request, &form, &state.clients)?.with(Right::Introspect)?;
+    let form = Form::read(&call.request, form.into_inner())?;
+    Caller::of(&call.request, &form, &call.clients)?.with(Right::Introspect)?;
     let token = form.require("token", "token is missing")?;
-    let trace = trace_of(&request);
-    let active = find(&state, token, &form, trace.as_ref()).await?;
-    state.metrics.introspected(active.is_some());
+    let active = find(&call, token, &form).await?;
+    call.metrics.introspected(active.is_some());
     // RFC 7662 §2.2: of an inactive token nothing else, so that nobody learns why.
-    let answer = active.map_or_else(Introspection::default, |active| describe(&state, active));
+    let answer = active.map_or_else(Introspection::default, |active| describe(&call, active));
     Ok(answer::json(StatusCode::OK, &answer))
 }
 
 /// A refresh token is looked for only on demand (RFC 7662 §2.2 lets the answer depend on the
 /// asker): a resource server that just looks at `active` must never take one for a credential.
-async fn find(
-    state: &State,
-    token: &str,
-    form: &Form,
-    trace: Option<&TraceHandle>,
-) -> Result<Option<Active>, Error> {
+async fn find(call: &Call, token: &str, form: &Form) -> Result<Option<Active>, Error> {
     if form.get("token_type_hint") == Some("refresh_token")
-        && let Some(active) = presented_token::refresh(state, token, trace).await?
+        && let Some(active) = presented_token::refresh(call, token).await?
     {
         return Ok(Some(active));
     }
-    presented_token::credential(state, token, trace).await
+    presented_token::credential(call, token).await
 }
 
-fn describe(state: &State, active: Active) -> Introspection {
-    let issuer = state.issuer.name().to_owned();
-    let audience = state.issuer.audience().to_owned();
+fn describe(call: &Call, active: Active) -> Introspection {
+    let issuer = call.issuer.name().to_owned();
+    let audience = call.issuer.audience().to_owned();
     match active {
         Active::Session(Session { record, .. }) => Introspection {
             active: true,

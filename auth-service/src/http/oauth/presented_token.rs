@@ -4,12 +4,11 @@
 use shared::{
     config::Secret,
     session::{Session, SessionId},
-    telemetry::trace::TraceHandle,
     token::AccessClaims,
 };
 
 use crate::{
-    http::{error::Error, state::State},
+    http::{call::Call, error::Error},
     issuer::{Subject, VerifyError},
     refresh::Grant,
 };
@@ -26,61 +25,49 @@ pub(super) enum Active {
 
 /// A credential that resource servers take: a session id or an access token. `None` when it is
 /// neither, or not any more.
-pub(crate) async fn credential(
-    state: &State,
-    token: &str,
-    trace: Option<&TraceHandle>,
-) -> Result<Option<Active>, Error> {
+pub(crate) async fn credential(call: &Call, token: &str) -> Result<Option<Active>, Error> {
     // They cannot be confused: a signed token has dots.
     if let Some(id) = SessionId::parse(token) {
-        let session = state
+        let session = call
             .sessions
-            .read(&id, state.issuer.now().get(), trace)
+            .read(&id, call.now().get(), call.trace())
             .await?;
         return Ok(session.map(Active::Session));
     }
-    let claims = match state.issuer.verify(token) {
+    let claims = match call.issuer.verify(token) {
         Ok(claims) => claims,
         Err(VerifyError::Refused(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    Ok(lives(state, &claims, trace)
+    Ok(lives(call, &claims)
         .await?
         .then_some(Active::Access(claims)))
 }
 
 /// A refresh token that would be taken now.
-pub(crate) async fn refresh(
-    state: &State,
-    token: &str,
-    trace: Option<&TraceHandle>,
-) -> Result<Option<Active>, Error> {
+pub(crate) async fn refresh(call: &Call, token: &str) -> Result<Option<Active>, Error> {
     let token = Secret::new(token.to_owned());
-    let now = state.issuer.now();
-    let grant = state.refresh_tokens.find(&token, now, trace).await?;
+    let grant = call.refresh_tokens.find(&token, call.at()).await?;
     Ok(grant
         .filter(|grant| grant.spent_at.is_none())
         .map(Active::Refresh))
 }
 
 /// Whether an access token that was signed here was not revoked since, and its login goes on.
-async fn lives(
-    state: &State,
-    claims: &AccessClaims,
-    trace: Option<&TraceHandle>,
-) -> Result<bool, Error> {
-    if state.revocations.refuses(claims, trace).await? {
+async fn lives(call: &Call, claims: &AccessClaims) -> Result<bool, Error> {
+    if call.revocations.refuses(claims, call.at()).await? {
         return Ok(false);
     }
     let Some(login) = &claims.sid else {
         return Ok(true);
     };
-    if let Some(ended) = state.refresh_tokens.ended(login, trace).await? {
+    if let Some(ended) = call.refresh_tokens.ended(login, call.at()).await? {
         return Ok(!ended);
     }
     // No login for tokens, so a session that was exchanged.
-    let now = state.issuer.now().get();
-    let sessions = state.sessions.list(&claims.sub, now, trace).await?;
+    let now = call.now().get();
+    let sessions = call.sessions.list(&claims.sub, now, call.trace());
+    let sessions = sessions.await?;
     Ok(sessions.iter().any(|session| session.record.sid == *login))
 }
 

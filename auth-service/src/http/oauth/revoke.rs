@@ -1,7 +1,7 @@
 //! `POST /oauth/revoke`: a client gives a token back, RFC 7009.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use shared::{config::Secret, server::trace_of, session::SessionId, telemetry::trace::TraceHandle};
+use actix_web::{HttpResponse, http::header, web};
+use shared::{config::Secret, session::SessionId};
 
 use super::{
     client::Caller,
@@ -10,9 +10,9 @@ use super::{
 use crate::{
     clients::CLIENT_ID,
     http::{
+        call::Call,
         ending,
         error::{Error, OAuthError},
-        state::State,
     },
     issuer::VerifyError,
 };
@@ -28,19 +28,14 @@ use crate::{
         (status = 200, description = "It is good for nothing, whatever it was"),
     )
 )]
-pub(crate) async fn revoke(
-    request: HttpRequest,
-    state: web::Data<State>,
-    form: web::Form<Parameters>,
-) -> Result<HttpResponse, Error> {
-    let form = Form::read(&request, form.into_inner())?;
-    let caller = Caller::of(&request, &form, &state.clients)?;
+pub(crate) async fn revoke(call: Call, form: web::Form<Parameters>) -> Result<HttpResponse, Error> {
+    let form = Form::read(&call.request, form.into_inner())?;
+    let caller = Caller::of(&call.request, &form, &call.clients)?;
     let token = form.require("token", "token is missing")?;
-    let trace = trace_of(&request);
     // The hint is not needed: the form of a token tells what it can be, and all are tried.
     match SessionId::parse(token) {
-        Some(id) => revoke_opaque(&state, &caller, &id, trace.as_ref()).await?,
-        None => revoke_signed(&state, &caller, token, trace.as_ref()).await?,
+        Some(id) => revoke_opaque(&call, &caller, &id).await?,
+        None => revoke_signed(&call, &caller, token).await?,
     }
     // Of any token, whatever it was (RFC 7009 §2.2). When that is not sure the answer is 503: the client
     // must assume that the token lives (§2.2.1).
@@ -50,31 +45,26 @@ pub(crate) async fn revoke(
 }
 
 /// A refresh token, spent or not, ends its login (RFC 7009 §2.1); a session id ends its session.
-async fn revoke_opaque(
-    state: &State,
-    caller: &Caller,
-    id: &SessionId,
-    trace: Option<&TraceHandle>,
-) -> Result<(), Error> {
+async fn revoke_opaque(call: &Call, caller: &Caller, id: &SessionId) -> Result<(), Error> {
     let refresh_token = Secret::new(id.expose().to_owned());
-    if let Some((login, client_id)) = state
+    if let Some((login, client_id)) = call
         .refresh_tokens
-        .family_of(&refresh_token, trace)
+        .family_of(&refresh_token, call.at())
         .await?
     {
         own(caller, &client_id)?;
         // RFC 7009 §2.1: the access tokens of the same grant go with it.
-        ending::login(state, &login, trace).await?;
+        ending::login(call, &login).await?;
         return Ok(());
     }
     if caller.id() == CLIENT_ID {
-        ending::session(state, id, trace).await?;
+        ending::session(call, id).await?;
         return Ok(());
     }
     // Sessions belong to the client of `POST /login`, so another one ends none and gets a refusal.
-    let session = state
+    let session = call
         .sessions
-        .read(id, state.issuer.now().get(), trace)
+        .read(id, call.now().get(), call.trace())
         .await?;
     match session {
         Some(_) => Err(OAuthError::InvalidGrant.into()),
@@ -82,19 +72,14 @@ async fn revoke_opaque(
     }
 }
 
-async fn revoke_signed(
-    state: &State,
-    caller: &Caller,
-    token: &str,
-    trace: Option<&TraceHandle>,
-) -> Result<(), Error> {
-    let claims = match state.issuer.verify(token) {
+async fn revoke_signed(call: &Call, caller: &Caller, token: &str) -> Result<(), Error> {
+    let claims = match call.issuer.verify(token) {
         Ok(claims) => claims,
         Err(VerifyError::Refused(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
     own(caller, &claims.client_id)?;
-    ending::token(state, &claims, trace).await?;
+    ending::token(call, &claims).await?;
     Ok(())
 }
 

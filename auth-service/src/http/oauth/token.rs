@@ -7,9 +7,9 @@ mod refresh;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Serialize;
-use shared::{config::Secret, server::trace_of};
+use shared::config::Secret;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{ObjectBuilder, RefOr, Schema, Type},
@@ -22,8 +22,8 @@ use super::{
 use crate::{
     http::{
         answer,
+        call::Call,
         error::{Error, OAuthError},
-        state::State,
     },
     issuer::AccessToken,
 };
@@ -161,27 +161,20 @@ impl TokenAnswer {
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
     responses(FormRefusals, (status = 200, description = "The token", body = TokenAnswer))
 )]
-pub(crate) async fn token(
-    request: HttpRequest,
-    state: web::Data<State>,
-    form: web::Form<Parameters>,
-) -> Result<HttpResponse, Error> {
-    let form = Form::read(&request, form.into_inner())?;
+pub(crate) async fn token(call: Call, form: web::Form<Parameters>) -> Result<HttpResponse, Error> {
+    let form = Form::read(&call.request, form.into_inner())?;
     let name = form.require("grant_type", "grant_type is missing")?;
     let grant = GrantType::parse(name).ok_or(OAuthError::UnsupportedGrantType)?;
-    let caller = Caller::of(&request, &form, &state.clients)?;
+    let caller = Caller::of(&call.request, &form, &call.clients)?;
     if form.get("scope").is_some() {
         return Err(OAuthError::InvalidScope.into());
     }
-    let trace = trace_of(&request);
     let answer = match grant {
-        GrantType::AuthorizationCode => {
-            authorization_code::answer(&state, &caller, &form, trace.as_ref()).await
-        }
-        GrantType::Refresh => refresh::answer(&state, &caller, &form, trace.as_ref()).await,
-        GrantType::ClientCredentials => client_credentials::answer(&state, caller),
-        GrantType::Exchange => exchange::answer(&state, caller, &form, trace.as_ref()).await,
+        GrantType::AuthorizationCode => authorization_code::answer(&call, &caller, &form).await,
+        GrantType::Refresh => refresh::answer(&call, &caller, &form).await,
+        GrantType::ClientCredentials => client_credentials::answer(&call, caller),
+        GrantType::Exchange => exchange::answer(&call, caller, &form).await,
     }?;
-    state.metrics.token_issued(grant.name());
+    call.metrics.token_issued(grant.name());
     Ok(answer::json(StatusCode::OK, &answer))
 }

@@ -2,7 +2,7 @@
 
 use auth_service::{
     revocations::Revocations,
-    storage::{Database, UnixSeconds},
+    storage::{At, Database, UnixSeconds},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{RequestBuilder, Response, redirect::Policy};
@@ -281,7 +281,7 @@ async fn a_code_that_is_used_twice_ends_a_login_that_was_spared_before(backend: 
     let database = Database::open(&service.database_settings()).await.unwrap();
     let revocations = Revocations::new(database, std::time::Duration::from_secs(900));
     let now = UnixSeconds::now(&service.clock);
-    let others = revocations.end_others(&claims.sub, claims.sid.as_deref(), now, None);
+    let others = revocations.end_others(&claims.sub, claims.sid.as_deref(), At::untraced(now));
     assert!(others.await.unwrap().is_some());
     let renewed = service
         .renewed_by(APP, text(&tokens, "refresh_token"))

@@ -3,25 +3,24 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
-use shared::{config::Secret, telemetry::trace::TraceHandle};
+use shared::config::Secret;
 
 use super::TokenAnswer;
 use crate::{
     codes::{Code, Purpose},
     http::{
+        call::Call,
         ending,
         error::{Error, OAuthError},
         oauth::{client::Caller, form::Form},
-        state::State,
     },
     refresh::Beginning,
 };
 
 pub(super) async fn answer(
-    state: &State,
+    call: &Call,
     caller: &Caller,
     form: &Form,
-    trace: Option<&TraceHandle>,
 ) -> Result<TokenAnswer, Error> {
     let code = form.require("code", "code is missing")?;
     let redirect_uri = form.require("redirect_uri", "redirect_uri is missing")?;
@@ -30,8 +29,7 @@ pub(super) async fn answer(
         return Err(OAuthError::InvalidRequest("code_verifier is none of RFC 7636 §4.1").into());
     }
     let code = Secret::new(code.to_owned());
-    let now = state.issuer.now();
-    let found = state.codes.find(&code, now, trace).await?;
+    let found = call.codes.find(&code, call.at()).await?;
     // Whoever cannot prove what the code was issued for learns nothing of it and spends nothing.
     let found = found
         .filter(|found| {
@@ -44,45 +42,38 @@ pub(super) async fn answer(
         })
         .ok_or(OAuthError::InvalidGrant)?;
     if let Some(login) = found.family {
-        return reused(state, &login, trace).await;
+        return reused(call, &login).await;
     }
-    let expires_at = state.issuer.refresh_limit();
+    let expires_at = call.issuer.refresh_limit();
     let beginning = Beginning {
         user_id: &found.user.id,
         client_id: caller.id(),
         login_at: found.login_at,
         expires_at,
     };
-    let tokens = &state.refresh_tokens;
-    let Some((login, refresh_token)) = tokens.start_by_code(beginning, &code, trace).await? else {
-        return redeemed_meanwhile(state, &code, trace).await;
+    let tokens = &call.refresh_tokens;
+    let Some((login, refresh_token)) = tokens.start_by_code(beginning, &code, call.at()).await?
+    else {
+        return redeemed_meanwhile(call, &code).await;
     };
-    let access_token = state
+    let access_token = call
         .issuer
         .access_token(&found.user, caller.id(), &login, expires_at)?;
     Ok(TokenAnswer::renewable(&access_token, &refresh_token))
 }
 
 /// Somebody redeemed the code at the same time: the same as one who comes later.
-async fn redeemed_meanwhile(
-    state: &State,
-    code: &Code,
-    trace: Option<&TraceHandle>,
-) -> Result<TokenAnswer, Error> {
-    let found = state.codes.find(code, state.issuer.now(), trace).await?;
+async fn redeemed_meanwhile(call: &Call, code: &Code) -> Result<TokenAnswer, Error> {
+    let found = call.codes.find(code, call.at()).await?;
     match found.and_then(|found| found.family) {
-        Some(login) => reused(state, &login, trace).await,
+        Some(login) => reused(call, &login).await,
         None => Err(OAuthError::InvalidGrant.into()),
     }
 }
 
 /// RFC 6749 §4.1.2: two have a code that is used twice, so its login ends.
-async fn reused(
-    state: &State,
-    login: &str,
-    trace: Option<&TraceHandle>,
-) -> Result<TokenAnswer, Error> {
-    ending::login(state, login, trace).await?;
+async fn reused(call: &Call, login: &str) -> Result<TokenAnswer, Error> {
+    ending::login(call, login).await?;
     tracing::warn!("an authorization code was used twice: its login was ended");
     Err(OAuthError::InvalidGrant.into())
 }

@@ -3,12 +3,12 @@
 use super::TokenAnswer;
 use crate::{
     clients::Right,
-    http::{error::Error, oauth::client::Caller, state::State},
+    http::{call::Call, error::Error, oauth::client::Caller},
 };
 
 /// Without a refresh token (RFC 6749 §4.4.3): the client can ask again at any time.
-pub(super) fn answer(state: &State, caller: Caller) -> Result<TokenAnswer, Error> {
+pub(super) fn answer(call: &Call, caller: Caller) -> Result<TokenAnswer, Error> {
     let client = caller.with(Right::Token)?;
-    let token = state.issuer.client_token(&client.id)?;
+    let token = call.issuer.client_token(&client.id)?;
     Ok(TokenAnswer::new(&token))
 }

@@ -3,15 +3,13 @@
 //! The client acts as the user and the token names both (`sub`, `client_id`). Delegation with an
 //! `act` claim is not offered, so an actor token is refused and not silently left out.
 
-use shared::telemetry::trace::TraceHandle;
-
 use super::TokenAnswer;
 use crate::{
     clients::Right,
     http::{
+        call::Call,
         error::{Error, OAuthError},
         oauth::{client::Caller, form::Form, presented_token},
-        state::State,
     },
     issuer::Subject,
     storage::UnixSeconds,
@@ -20,23 +18,18 @@ use crate::{
 /// The only type that is accepted and issued, RFC 8693 §3: a session id is an opaque access token.
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-pub(super) async fn answer(
-    state: &State,
-    caller: Caller,
-    form: &Form,
-    trace: Option<&TraceHandle>,
-) -> Result<TokenAnswer, Error> {
+pub(super) async fn answer(call: &Call, caller: Caller, form: &Form) -> Result<TokenAnswer, Error> {
     let client = caller.with(Right::Exchange)?;
-    let asked = read(form, state.issuer.audience(), |audience| {
-        state.issuer.exchanges_for(audience)
+    let asked = read(form, call.issuer.audience(), |audience| {
+        call.issuer.exchanges_for(audience)
     })?;
-    let subject = presented_token::credential(state, asked.subject_token, trace)
+    let subject = presented_token::credential(call, asked.subject_token)
         .await?
         .and_then(presented_token::Active::subject)
-        .filter(|subject| !is_over(subject, state.issuer.now()))
+        .filter(|subject| !is_over(subject, call.now()))
         // RFC 8693 §2.2.2.
         .ok_or(OAuthError::InvalidRequest("subject_token is not valid"))?;
-    let token = state
+    let token = call
         .issuer
         .exchanged_token(subject, &client.id, asked.audience)?;
     Ok(TokenAnswer {
