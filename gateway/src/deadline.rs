@@ -12,7 +12,9 @@ use std::{
 };
 
 /// Resolution of all deadlines on the data path.
-pub(crate) const TICK: Duration = Duration::from_millis(50);
+pub(crate) const TICK: Duration = Duration::from_millis(TICK_MS);
+
+const TICK_MS: u64 = 50;
 
 /// How long a client that still sends is listened to after it was answered.
 const LINGER: Duration = Duration::from_secs(2);
@@ -63,7 +65,10 @@ impl Ticks {
 
 /// How many ticks make at least `duration`, wherever within a tick it begins.
 pub(crate) fn ticks(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis().div_ceil(TICK.as_millis()) + 1).unwrap_or(u64::MAX / 2)
+    let whole_seconds = duration.as_secs().saturating_mul(1000 / TICK_MS);
+    let rest = u64::from(duration.subsec_millis()).div_ceil(TICK_MS);
+    // Half of the range, so that it can be added to any tick.
+    whole_seconds.saturating_add(rest + 1).min(u64::MAX / 2)
 }
 
 /// How long an answer is waited for.
@@ -156,28 +161,16 @@ impl Progress {
         self.attempt_began();
     }
 
-    /// The next part of the request's body is the client's to send.
-    pub(crate) fn body_awaited(&self) {
-        self.upload.set(Upload::Awaited);
-    }
-
-    /// A part of the request's body came.
-    pub(crate) fn body_moved(&self) {
-        self.upload.set(Upload::Moving);
-        self.until(self.timeouts.body);
-    }
-
-    /// The request is complete: from now on the upstream is waited for.
-    pub(crate) fn body_ended(&self) {
-        self.upload.set(Upload::Done);
-        if self.phase.get() == Phase::Exchange {
-            self.until(self.timeouts.response);
+    /// The request's body moved on; once it is complete, the upstream is waited for.
+    pub(crate) fn upload_is(&self, upload: Upload) {
+        self.upload.set(upload);
+        match upload {
+            Upload::Moving => self.until(self.timeouts.body),
+            Upload::Done if self.phase.get() == Phase::Exchange => {
+                self.until(self.timeouts.response);
+            }
+            Upload::Done | Upload::Awaited | Upload::Lost => {}
         }
-    }
-
-    /// The client broke its body off.
-    pub(crate) fn body_lost(&self) {
-        self.upload.set(Upload::Lost);
     }
 
     /// The answer's head is on its way.

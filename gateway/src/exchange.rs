@@ -73,6 +73,11 @@ impl Exchange {
         })
     }
 
+    /// Index of the token endpoint's pool in the configuration's pools.
+    pub(crate) fn pool(&self) -> usize {
+        self.settings.pool
+    }
+
     /// Puts a token in the place of the session id of a request, when it has one and the token is
     /// at hand. Otherwise returns the exchange to wait for, which runs at `endpoint`.
     pub(crate) fn begin(

@@ -220,10 +220,9 @@ fn data_path(
     tracer: Tracer,
 ) -> WorkerSettings {
     let counters = ExchangeMetrics::register(metrics);
-    let exchange = config.exchange.map(|settings| {
-        let pool = settings.pool;
-        (Exchange::new(settings, counters, metrics), pool)
-    });
+    let exchange = config
+        .exchange
+        .map(|settings| Exchange::new(settings, counters, metrics));
     WorkerSettings {
         pools,
         proxy: ProxySettings {

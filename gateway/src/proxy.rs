@@ -43,8 +43,8 @@ use durations::Durations;
 /// What the proxies of all threads are made of.
 pub(crate) struct ProxySettings {
     pub(crate) routes: Vec<RouteSettings>,
-    /// Exchanges session ids at the pool with this index.
-    pub(crate) exchange: Option<(Arc<Exchange>, usize)>,
+    /// For the routes that exchange session ids.
+    pub(crate) exchange: Option<Arc<Exchange>>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) metrics: Metrics,
     pub(crate) tracer: Tracer,
@@ -73,10 +73,9 @@ struct Route {
 impl Proxy {
     /// `pools` are this thread's, in the order of the configuration.
     pub(crate) fn new(settings: &ProxySettings, pools: &[Rc<PoolClient>]) -> Rc<Self> {
-        let exchange = settings
-            .exchange
-            .as_ref()
-            .map(|(exchange, pool)| (Arc::clone(exchange), Rc::clone(&pools[*pool])));
+        let with_endpoint =
+            |exchange: &Arc<Exchange>| (Arc::clone(exchange), Rc::clone(&pools[exchange.pool()]));
+        let exchange = settings.exchange.as_ref().map(with_endpoint);
         let routes = settings.routes.iter().map(|route| {
             let label = format!("{}/*", route.rule.prefix.trim_end_matches('/'));
             let made = Route {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use crate::deadline::Progress;
+use crate::deadline::{Progress, Upload};
 
 /// A body that goes to an upstream: at hand, so that it can be sent again (empty ones are these
 /// too), or as it comes from the client.
@@ -31,14 +31,12 @@ impl Body for Streamed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        match &polled {
-            Poll::Pending => self.progress.body_awaited(),
-            Poll::Ready(Some(Ok(_))) if !self.incoming.is_end_stream() => {
-                self.progress.body_moved();
-            }
-            Poll::Ready(Some(Err(_))) => self.progress.body_lost(),
-            Poll::Ready(_) => self.progress.body_ended(),
-        }
+        self.progress.upload_is(match &polled {
+            Poll::Pending => Upload::Awaited,
+            Poll::Ready(Some(Ok(_))) if !self.incoming.is_end_stream() => Upload::Moving,
+            Poll::Ready(Some(Err(_))) => Upload::Lost,
+            Poll::Ready(_) => Upload::Done,
+        });
         polled
     }
 
