@@ -123,38 +123,9 @@ pub async fn run(
     let auth_metrics = AuthMetrics::default();
     auth_metrics.register(&metrics);
 
-    make_data_folder(&config.data_dir)?;
-    let passwords = Passwords::new(&config.hashing, auth_metrics.clone())?;
-    let database = Database::open(&config.database).await?;
-    let keys = KeyRing::open(
-        &config.keys,
-        config.algorithm,
-        &database,
-        UnixSeconds::now(&clock),
-    )
-    .await?;
-    let users = Users::new(database.clone());
-    let refresh_tokens = RefreshTokens::new(database.clone(), config.refresh_grace);
-    let codes = AuthorizationCodes::new(database.clone());
-    let longest = config.tokens.access_ttl.max(config.tokens.exchange_ttl);
-    let revocations = Revocations::new(database.clone(), longest);
-    let reconciler = Reconciler::new(revocations.clone(), clock.clone(), &metrics);
-    let mut tasks = JoinSet::new();
-    tasks.spawn(reconciler.run(config.session_store.clone()));
-    if let Some(administrator) = config.administrator {
-        let now = UnixSeconds::now(&clock);
-        administrator.make(&users, &passwords, now).await?;
-    }
-    let limits = LoginLimits::new(database.clone(), config.login_limits);
-    tasks.spawn(remove_expired(
-        refresh_tokens.clone(),
-        codes.clone(),
-        limits.clone(),
-        clock.clone(),
-    ));
-    tasks.spawn(keys.clone().follow(clock.clone()));
-    let issuer = Issuer::new(keys, config.tokens, config.sessions, clock);
-
+    let parts = Parts::open(&config, &auth_metrics, &clock).await?;
+    let mut tasks = parts.spawn_tasks(&config, &clock, &metrics);
+    let (issuer, database) = (parts.issuer.clone(), parts.database.clone());
     let signing = issuer.keys().signing(issuer.now());
     tracing::info!(
         address = %identity.instance,
@@ -163,44 +134,97 @@ pub async fn run(
         "serving"
     );
     database.serve();
-    let closing = database.clone();
+    let server = config.server;
     let worker = move || {
-        let state = http::State {
-            users: users.clone(),
-            revocations: revocations.clone(),
-            refresh_tokens: refresh_tokens.clone(),
-            codes: codes.clone(),
-            passwords: passwords.clone(),
-            issuer: issuer.clone(),
-            clients: config.clients.clone(),
-            sessions: SessionStore::open(config.session_store.clone()),
-            metrics: auth_metrics.clone(),
-            limits: limits.clone(),
-            trusted_proxies: config.trusted_proxies.clone(),
-        };
-        let (database, issuer) = (database.clone(), issuer.clone());
+        let state = parts.state(&config, &auth_metrics);
+        let parts = parts.clone();
         Worker {
             routes: Box::new(move |routes| http::configure(routes, state)),
-            readiness: Rc::new(move || Box::pin(missing(database.clone(), issuer.clone()))),
+            readiness: Rc::new(move || Box::pin(missing(parts.clone()))),
         }
     };
-    let outcome = serve(listener, config.server, tracing, metrics, shutdown, worker).await;
+    let outcome = serve(listener, server, tracing, metrics, shutdown, worker).await;
     tasks.shutdown().await;
-    closing.close().await;
+    database.close().await;
     Ok(outcome?)
 }
 
+/// What a service is made of. Cheap to clone.
+#[derive(Clone)]
+struct Parts {
+    database: Database,
+    users: Users,
+    passwords: Passwords,
+    issuer: Issuer,
+    refresh_tokens: RefreshTokens,
+    codes: AuthorizationCodes,
+    revocations: Revocations,
+    limits: LoginLimits,
+}
+
+impl Parts {
+    async fn open(config: &Config, metrics: &AuthMetrics, clock: &Clock) -> Result<Self, Error> {
+        let now = UnixSeconds::now(clock);
+        make_data_folder(&config.data_dir)?;
+        let passwords = Passwords::new(&config.hashing, metrics.clone())?;
+        let database = Database::open(&config.database).await?;
+        let keys = KeyRing::open(&config.keys, config.algorithm, &database, now).await?;
+        let users = Users::new(database.clone());
+        if let Some(administrator) = config.administrator.clone() {
+            administrator.make(&users, &passwords, now).await?;
+        }
+        let longest_token = config.tokens.access_ttl.max(config.tokens.exchange_ttl);
+        Ok(Self {
+            users,
+            passwords,
+            issuer: Issuer::new(keys, config.tokens.clone(), config.sessions, clock.clone()),
+            refresh_tokens: RefreshTokens::new(database.clone(), config.refresh_grace),
+            codes: AuthorizationCodes::new(database.clone()),
+            revocations: Revocations::new(database.clone(), longest_token),
+            limits: LoginLimits::new(database.clone(), config.login_limits),
+            database,
+        })
+    }
+
+    /// Starts what runs beside the requests.
+    fn spawn_tasks(&self, config: &Config, clock: &Clock, metrics: &Metrics) -> JoinSet<()> {
+        let reconciler = Reconciler::new(self.revocations.clone(), clock.clone(), metrics);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(reconciler.run(config.session_store.clone()));
+        tasks.spawn(self.issuer.keys().clone().follow(clock.clone()));
+        tasks.spawn(remove_expired(self.clone(), clock.clone()));
+        tasks
+    }
+
+    /// What the handlers of one thread work with.
+    fn state(&self, config: &Config, metrics: &AuthMetrics) -> http::State {
+        http::State {
+            users: self.users.clone(),
+            revocations: self.revocations.clone(),
+            refresh_tokens: self.refresh_tokens.clone(),
+            codes: self.codes.clone(),
+            passwords: self.passwords.clone(),
+            issuer: self.issuer.clone(),
+            clients: config.clients.clone(),
+            sessions: SessionStore::open(config.session_store.clone()),
+            metrics: metrics.clone(),
+            limits: self.limits.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+        }
+    }
+}
+
 /// Redis is not asked: token logins work without it.
-async fn missing(database: Database, issuer: Issuer) -> Vec<Missing> {
+async fn missing(parts: Parts) -> Vec<Missing> {
     let mut missing = Vec::new();
-    if let Err(error) = database.ping().await {
+    if let Err(error) = parts.database.ping().await {
         tracing::warn!(%error, "not ready");
         missing.push(Missing {
             name: "database",
             reason: "it does not answer".to_owned(),
         });
     }
-    if let Err(error) = issuer.keys().signing(issuer.now()) {
+    if let Err(error) = parts.issuer.keys().signing(parts.issuer.now()) {
         tracing::warn!(%error, "not ready");
         missing.push(Missing {
             name: "keys",
@@ -222,20 +246,15 @@ fn make_data_folder(folder: &std::path::Path) -> Result<(), Error> {
         })
 }
 
-async fn remove_expired(
-    refresh_tokens: RefreshTokens,
-    codes: AuthorizationCodes,
-    limits: LoginLimits,
-    clock: Clock,
-) {
+async fn remove_expired(parts: Parts, clock: Clock) {
     let mut interval = tokio::time::interval(REMOVE_INTERVAL);
     loop {
         interval.tick().await;
         let now = UnixSeconds::now(&clock);
         for (what, removed) in [
-            ("logins", refresh_tokens.remove_expired(now).await),
-            ("authorization codes", codes.remove_expired(now).await),
-            ("login limits", limits.remove_expired(now).await),
+            ("logins", parts.refresh_tokens.remove_expired(now).await),
+            ("authorization codes", parts.codes.remove_expired(now).await),
+            ("login limits", parts.limits.remove_expired(now).await),
         ] {
             match removed {
                 Ok(rows) => tracing::debug!(rows, "removed {what} that are over"),

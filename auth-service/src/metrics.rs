@@ -3,42 +3,23 @@
 use std::time::Duration;
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Unit,
 };
 use shared::telemetry::metrics::{Metrics, duration_histogram};
 
+/// One label and its value.
+type Label = (&'static str, &'static str);
+
 /// Counters of logins, tokens and password hashes. Cheap to clone; clones count together.
 #[derive(Clone, Debug)]
 pub struct AuthMetrics {
-    logins: Family<Login, Counter>,
-    tokens: Family<Grant, Counter>,
-    refreshes: Family<Outcome, Counter>,
-    introspections: Family<Outcome, Counter>,
-    hash_duration: Family<Operation, Histogram, fn() -> Histogram>,
+    logins: Family<[Label; 2], Counter>,
+    tokens: Family<[Label; 1], Counter>,
+    refreshes: Family<[Label; 1], Counter>,
+    introspections: Family<[Label; 1], Counter>,
+    hash_duration: Family<[Label; 1], Histogram, fn() -> Histogram>,
     hash_waiting: Gauge,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Login {
-    credential: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Grant {
-    grant: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Outcome {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Operation {
-    operation: &'static str,
 }
 
 /// Counts one waiting caller until it is dropped.
@@ -98,39 +79,33 @@ impl AuthMetrics {
 
     /// Counts a login.
     pub(crate) fn login(&self, credential: &'static str, outcome: &'static str) {
-        self.logins
-            .get_or_create_owned(&Login {
-                credential,
-                outcome,
-            })
-            .inc();
+        let labels = [("credential", credential), ("outcome", outcome)];
+        self.logins.get_or_create_owned(&labels).inc();
     }
 
     /// Counts a signed access token.
     pub(crate) fn token_issued(&self, grant: &'static str) {
-        self.tokens.get_or_create_owned(&Grant { grant }).inc();
+        let labels = [("grant", grant)];
+        self.tokens.get_or_create_owned(&labels).inc();
     }
 
     /// Counts a presented refresh token.
     pub(crate) fn refreshed(&self, outcome: &'static str) {
-        self.refreshes
-            .get_or_create_owned(&Outcome { outcome })
-            .inc();
+        let labels = [("outcome", outcome)];
+        self.refreshes.get_or_create_owned(&labels).inc();
     }
 
     /// Counts an answer to "is this token active?".
     pub(crate) fn introspected(&self, active: bool) {
-        let outcome = if active { "active" } else { "inactive" };
-        self.introspections
-            .get_or_create_owned(&Outcome { outcome })
-            .inc();
+        let labels = [("outcome", if active { "active" } else { "inactive" })];
+        self.introspections.get_or_create_owned(&labels).inc();
     }
 
     /// Counts one Argon2id run.
     pub(crate) fn hashed(&self, operation: &'static str, took: Duration) {
-        self.hash_duration
-            .get_or_create_owned(&Operation { operation })
-            .observe(took.as_secs_f64());
+        let labels = [("operation", operation)];
+        let duration = self.hash_duration.get_or_create_owned(&labels);
+        duration.observe(took.as_secs_f64());
     }
 
     /// Counts a waiting caller while the guard lives.

@@ -87,17 +87,7 @@ pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authori
             "there are no scopes here: leave scope out",
         ));
     }
-    // RFC 9700 §2.1.1: public clients must use PKCE. RFC 7636 §4.4.1: `plain` may be refused.
-    if get("code_challenge_method") != Some("S256") {
-        return Err(invalid("code_challenge_method must be S256"));
-    }
-    let challenge = get("code_challenge").ok_or(invalid("code_challenge is missing"))?;
-    let base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if challenge.len() != CHALLENGE_CHARACTERS || !challenge.bytes().all(base64url) {
-        return Err(invalid(
-            "code_challenge is no SHA-256 in base64url without padding",
-        ));
-    }
+    let challenge = challenge(parameters).map_err(invalid)?;
     Ok(Authorization {
         purpose: Purpose {
             client_id: client_id.to_owned(),
@@ -106,6 +96,19 @@ pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authori
         },
         state: opaque.map(str::to_owned),
     })
+}
+
+/// RFC 9700 §2.1.1: public clients must use PKCE. RFC 7636 §4.4.1: `plain` may be refused.
+fn challenge(parameters: &Parameters) -> Result<&str, &'static str> {
+    if given(parameters, "code_challenge_method") != Some("S256") {
+        return Err("code_challenge_method must be S256");
+    }
+    let challenge = given(parameters, "code_challenge").ok_or("code_challenge is missing")?;
+    let base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if challenge.len() != CHALLENGE_CHARACTERS || !challenge.bytes().all(base64url) {
+        return Err("code_challenge is no SHA-256 in base64url without padding");
+    }
+    Ok(challenge)
 }
 
 /// RFC 6749 appendix A.5.
