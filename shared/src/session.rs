@@ -20,6 +20,7 @@
 //! brings an ended session back.
 
 mod cart;
+mod ending;
 pub(crate) mod link;
 mod scripts;
 mod store;

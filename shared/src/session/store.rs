@@ -1,4 +1,4 @@
-//! The store: what can be done to sessions, each as one step in Redis.
+//! The store: sessions are written, read and given other roles, each as one step in Redis.
 
 use std::sync::Arc;
 
@@ -11,15 +11,13 @@ use super::{
 };
 use crate::telemetry::trace::TraceHandle;
 
-const INDEX_PREFIX: &str = "statewise:sessions:";
+pub(super) const INDEX_PREFIX: &str = "statewise:sessions:";
 const GUARD_PREFIX: &str = "statewise:before:";
 /// In the place of a subject, which is base64url text: nobody's name.
-const EVERYBODY: &str = "*";
+pub(super) const EVERYBODY: &str = "*";
 /// How long a guard stands: longer than a login can be under way, its wait for a turn to check the
 /// password included.
-const GUARD_SECONDS: u64 = 300;
-/// Keys of one step of a sweep. A step keeps Redis from others, so it is short.
-const SWEEP_KEYS: u64 = 200;
+pub(super) const GUARD_SECONDS: u64 = 300;
 pub(super) const FIELD_RECORD: &str = "record";
 const FIELD_SEEN: &str = "seen";
 
@@ -149,120 +147,6 @@ impl SessionStore {
         Ok(sessions)
     }
 
-    /// Ends a session. What it was, or `None` when there was none.
-    ///
-    /// # Errors
-    ///
-    /// The store did not confirm it in time: assume that the session goes on.
-    pub async fn end(
-        &self,
-        id: &SessionId,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Option<SessionRecord>, StoreError> {
-        let mut command = script(scripts::END, &[&id.key()]);
-        command.arg(INDEX_PREFIX);
-        self.ended(&command, trace).await
-    }
-
-    /// Ends one session of a user by its public id. What it was, or `None` when the user has none
-    /// of that id.
-    ///
-    /// # Errors
-    ///
-    /// The store did not confirm it in time: assume that the session goes on.
-    pub async fn end_sid(
-        &self,
-        subject: &str,
-        sid: &str,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Option<SessionRecord>, StoreError> {
-        let mut command = script(scripts::END_SID, &[&index(subject)]);
-        command.arg(sid).arg(KEY_PREFIX);
-        self.ended(&command, trace).await
-    }
-
-    /// Ends one session by its public id, whoever's it is, by looking through all users. Whether
-    /// there was one.
-    ///
-    /// # Errors
-    ///
-    /// A step was not confirmed in time: assume that the session goes on.
-    pub async fn end_sid_of_anyone(
-        &self,
-        sid: &str,
-        trace: Option<&TraceHandle>,
-    ) -> Result<bool, StoreError> {
-        let mut cursor = b"0".to_vec();
-        loop {
-            let (next, indices) = self.scan(INDEX_PREFIX, &cursor, trace).await?;
-            if !indices.is_empty() {
-                let mut command = script(scripts::END_SID_IN, &indices);
-                command.arg(sid).arg(KEY_PREFIX);
-                if self.number(&command, trace).await? > 0 {
-                    return Ok(true);
-                }
-            }
-            if next == b"0" {
-                return Ok(false);
-            }
-            cursor = next;
-        }
-    }
-
-    /// Ends the sessions of a user that began at or before the second `before`, but for `except`,
-    /// and sees to it that no login that is under way since then writes one more. How many ended.
-    /// Doing it again ends nothing that began later.
-    ///
-    /// # Errors
-    ///
-    /// The store did not confirm it in time: assume that the sessions go on.
-    pub async fn end_all(
-        &self,
-        subject: &str,
-        except: Option<&str>,
-        before: u64,
-        trace: Option<&TraceHandle>,
-    ) -> Result<u64, StoreError> {
-        let mut command = script(scripts::END_ALL, &[&index(subject), &guard(subject)]);
-        command
-            .arg(except.unwrap_or_default())
-            .arg(before)
-            .arg(KEY_PREFIX)
-            .arg(GUARD_SECONDS);
-        self.number(&command, trace).await
-    }
-
-    /// Ends every session that began at or before the second `before`, in steps, and sees to it
-    /// that no login that is under way since then writes one more. How many ended. Doing it again
-    /// ends nothing that began later.
-    ///
-    /// # Errors
-    ///
-    /// A step was not confirmed in time: assume that sessions go on.
-    pub async fn end_everything(
-        &self,
-        before: u64,
-        trace: Option<&TraceHandle>,
-    ) -> Result<u64, StoreError> {
-        let mut command = script(scripts::GUARD, &[&guard(EVERYBODY)]);
-        command.arg(before).arg(GUARD_SECONDS);
-        self.number(&command, trace).await?;
-        let mut ended = 0;
-        let mut cursor = b"0".to_vec();
-        loop {
-            let (next, keys) = self.scan(KEY_PREFIX, &cursor, trace).await?;
-            if !keys.is_empty() {
-                let mut command = script(scripts::SWEEP, &keys);
-                command.arg(before).arg(INDEX_PREFIX);
-                ended += self.number(&command, trace).await?;
-            }
-            if next == b"0" {
-                return Ok(ended);
-            }
-            cursor = next;
-        }
-    }
-
     /// Gives every session of a user these roles, and sees to it that no login that is under way
     /// since the second `before` or earlier writes one with the old ones. How many changed.
     ///
@@ -310,47 +194,20 @@ impl SessionStore {
         });
     }
 
-    async fn scan(
-        &self,
-        prefix: &str,
-        cursor: &[u8],
-        trace: Option<&TraceHandle>,
-    ) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
-        let mut command = Cmd::new();
-        command
-            .arg("SCAN")
-            .arg(cursor)
-            .arg("MATCH")
-            .arg(format!("{prefix}*"))
-            .arg("COUNT")
-            .arg(SWEEP_KEYS);
-        let value = self.link.command("SCAN", &command, trace).await?;
-        redis::from_redis_value(value)
-            .map_err(|_| StoreError::Protocol("SCAN answered something else".to_owned()))
-    }
-
-    async fn number(&self, command: &Cmd, trace: Option<&TraceHandle>) -> Result<u64, StoreError> {
-        match self.link.command("EVAL", command, trace).await? {
-            Value::Int(number) => Ok(u64::try_from(number).unwrap_or_default()),
-            other => Err(unexpected("EVAL", &other)),
-        }
-    }
-
-    async fn ended(
+    pub(super) async fn number(
         &self,
         command: &Cmd,
         trace: Option<&TraceHandle>,
-    ) -> Result<Option<SessionRecord>, StoreError> {
+    ) -> Result<u64, StoreError> {
         match self.link.command("EVAL", command, trace).await? {
-            Value::Nil => Ok(None),
-            Value::BulkString(record) => read_record(&record).map(Some),
+            Value::Int(number) => Ok(u64::try_from(number).unwrap_or_default()),
             other => Err(unexpected("EVAL", &other)),
         }
     }
 }
 
 /// A script and its keys; arguments follow.
-fn script<K: AsRef<[u8]>>(text: &str, keys: &[K]) -> Cmd {
+pub(super) fn script<K: AsRef<[u8]>>(text: &str, keys: &[K]) -> Cmd {
     let mut command = Cmd::new();
     command.arg("EVAL").arg(text).arg(keys.len());
     for key in keys {
@@ -359,11 +216,11 @@ fn script<K: AsRef<[u8]>>(text: &str, keys: &[K]) -> Cmd {
     command
 }
 
-fn index(subject: &str) -> String {
+pub(super) fn index(subject: &str) -> String {
     format!("{INDEX_PREFIX}{subject}")
 }
 
-fn guard(subject: &str) -> String {
+pub(super) fn guard(subject: &str) -> String {
     format!("{GUARD_PREFIX}{subject}")
 }
 
@@ -379,7 +236,7 @@ pub(super) fn unexpected(command: &str, value: &Value) -> StoreError {
     StoreError::Protocol(format!("{command} answered {kind}"))
 }
 
-fn read_record(json: &[u8]) -> Result<SessionRecord, StoreError> {
+pub(super) fn read_record(json: &[u8]) -> Result<SessionRecord, StoreError> {
     serde_json::from_slice(json)
         .map_err(|error| StoreError::Protocol(format!("a session record: {error}")))
 }
