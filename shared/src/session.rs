@@ -36,7 +36,7 @@ pub use self::{
     cart::{CartWrite, KeptCart},
     link::StoreError,
     store::{Creation, SessionStore},
-    tracking::{CacheCounters, CacheSettings, CachedSessions, TRUST_TIMEOUTS},
+    tracking::{CacheCounters, CacheSettings, CachedSessions},
 };
 use crate::config::{Faults, Given, Secret};
 
@@ -44,7 +44,7 @@ const KEY_PREFIX: &str = "statewise:session:";
 const ID_BYTES: usize = 32;
 const DIGEST_BYTES: usize = 32;
 /// Length of an id as text: 32 bytes in base64url without padding.
-pub const ID_TEXT_LENGTH: usize = 43;
+const ID_TEXT_LENGTH: usize = 43;
 /// Random bytes of a `sid`. It is no credential; it only must not be guessed or repeat.
 const SID_BYTES: usize = 16;
 

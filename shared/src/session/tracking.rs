@@ -23,7 +23,7 @@ use super::{Session, SessionId, SessionStore, StoreError, StoreSettings};
 use crate::telemetry::trace::TraceHandle;
 
 /// How many deadlines of a call long the connection is believed to be whole without proof.
-pub const TRUST_TIMEOUTS: u32 = 3;
+const TRUST_TIMEOUTS: u32 = 3;
 
 /// What is kept, and for how long without Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
