@@ -17,13 +17,13 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use shared::{
-    openapi::{self, Document, Operation},
+    openapi,
     problem::Problem,
     telemetry::metrics::{self, Metrics},
 };
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
 
 use crate::{
     problem::{Refusal, document, respond},
@@ -90,8 +90,8 @@ impl Admin {
             "/readyz" => Self::readyz,
             "/metrics" | "/pools" | openapi::PATH if public && self.apart => return None,
             "/metrics" => |admin| document(metrics::CONTENT_TYPE, admin.metrics.render()),
-            "/pools" => Self::pools,
-            openapi::PATH => |_| document("application/json", description().to_json()),
+            "/pools" => pools,
+            openapi::PATH => |_| document("application/json", openapi::write::<Api>(&[])),
             _ => return None,
         };
         if method != Method::GET && method != Method::HEAD {
@@ -122,44 +122,47 @@ impl Admin {
                 .detail(missing.join("; ")),
         )
     }
+}
 
-    fn pools(&self) -> Response<Bytes> {
-        let pools = self.pools.iter().map(|pool| {
-            let upstreams = pool
-                .members()
-                .iter()
-                .map(|member| UpstreamState {
-                    address: member.address.to_string(),
-                    healthy: member.health.is_ready(),
-                    ejected: member.health.state(&pool.clock) == State::Ejected,
-                    in_flight: member.in_flight(),
-                })
-                .collect();
-            (pool.name.as_str(), PoolState { upstreams })
-        });
-        json(&Pools {
-            pools: pools.collect(),
-        })
-    }
+/// The members of each pool and how they stand.
+#[utoipa::path(
+    get,
+    path = "/pools",
+    responses((status = 200, description = "As this gateway sees them now", body = Pools<'static>))
+)]
+fn pools(admin: &Admin) -> Response<Bytes> {
+    let pools = admin.pools.iter().map(|pool| {
+        let upstreams = pool
+            .members()
+            .iter()
+            .map(|member| UpstreamState {
+                address: member.address.to_string(),
+                healthy: member.health.is_ready(),
+                ejected: member.health.state(&pool.clock) == State::Ejected,
+                in_flight: member.in_flight(),
+            })
+            .collect();
+        (pool.name.as_str(), PoolState { upstreams })
+    });
+    json(&Pools {
+        pools: pools.collect(),
+    })
 }
 
 /// What the gateway answers itself; everything else is its upstreams'.
-fn description() -> Document {
-    Document::new(
-        "Statewise gateway",
-        env!("CARGO_PKG_VERSION"),
-        "The gateway's own paths. With GATEWAY_ADMIN_LISTEN, all but the health checks are on that \
-         address only. Every path that takes GET takes HEAD as well. Requests to a route are \
-         answered by its pool. Where that cannot be, the gateway answers with a problem: 503 and \
-         Retry-After when no member could be reached and nothing was sent, 502 when it was sent \
-         and the answer was lost or is none, 504 when none came in time.",
-    )
-    .get(
-        "/pools",
-        Operation::new("pools", "The members of each pool and how they stand")
-            .answers::<Pools<'static>>(200, "As this gateway sees them now"),
-    )
-}
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Statewise gateway",
+        description = "The gateway's own paths. With GATEWAY_ADMIN_LISTEN, all but the health checks are on that \
+                       address only. Every path that takes GET takes HEAD as well. Requests to a route are \
+                       answered by its pool. Where that cannot be, the gateway answers with a problem: 503 and \
+                       Retry-After when no member could be reached and nothing was sent, 502 when it was sent \
+                       and the answer was lost or is none, 504 when none came in time."
+    ),
+    paths(pools)
+)]
+struct Api;
 
 /// Serves operators until dropped.
 pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, tasks: TaskTracker) {
