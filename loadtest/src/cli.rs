@@ -30,7 +30,7 @@ use crate::{
     results::{self, Results, ThresholdOutcome, Validity},
     subject::stack::{RedisSource, StackError, StackOptions},
     subject::strategy::Strategy,
-    thresholds::{Known, Threshold},
+    thresholds::{Measurable, Threshold},
 };
 
 pub use arguments::Cli;
@@ -203,7 +203,7 @@ impl CompareArgs {
 }
 
 /// All of them, or what is wrong with each that is.
-fn thresholds(expressions: &[String], known: &Known) -> Result<Vec<Threshold>, String> {
+fn thresholds(expressions: &[String], known: &Measurable) -> Result<Vec<Threshold>, String> {
     let (mut thresholds, mut wrong) = (Vec::new(), Vec::new());
     for expression in expressions {
         match Threshold::parse(expression, known) {

@@ -30,7 +30,7 @@ pub struct Threshold {
 
 /// What a run is going to measure, so that an expression about anything else is refused before it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Known {
+pub struct Measurable {
     /// Names of the arms; the first is the baseline.
     pub arms: Vec<String>,
     /// Shares of the slower arm's highest rate that are measured; empty when the rate was given.
@@ -82,7 +82,7 @@ impl Threshold {
     ///
     /// It is not of the form above, or asks for what the run is not going to measure. The message
     /// points at the place and says what is known there.
-    pub fn parse(expression: &str, known: &Known) -> Result<Self, ParseError> {
+    pub fn parse(expression: &str, known: &Measurable) -> Result<Self, ParseError> {
         parse::threshold(expression, known)
     }
 

@@ -12,7 +12,7 @@
 //! | [`shutdown`] | signals to one token, and the deadlines of a drain |
 //! | [`telemetry`] | logs, traces and metrics |
 //! | [`server`] | feature `web`: start, health, drain of an actix-web service |
-//! | [`revocation`] | feature `session`: what was taken back, and the feed that tells every replica |
+//! | [`revocation`] | feature `session`: what was revoked, and the feed that publishes it to every replica |
 //! | [`token`] | feature `token`: signed tokens of three kinds, and the one place that verifies them |
 //! | [`sealed`] | feature `sealed`: bytes that only the holder of a key can read or change |
 //! | [`session`] | feature `session`: the session id, its record and the store in Redis |

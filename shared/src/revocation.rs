@@ -1,4 +1,4 @@
-//! Feature `session`: what was taken back before it would have ended, pushed to every replica.
+//! Feature `session`: what was revoked before it would have expired, published to every replica.
 //!
 //! The auth-service publishes; each resource server that verifies tokens by itself follows. The
 //! feed lives in Redis and can be lost: the auth-service's database holds what it is made of.
@@ -14,7 +14,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`entry`] | what can be taken back: a token, a login, a user, everything |
+//! | [`entry`] | what can be revoked: a token, a login, a user, everything |
 //! | [`feed`] | publishing, and making the feed anew |
 //! | [`follower`] | a replica's copy, and how old it is |
 
@@ -26,7 +26,7 @@ mod set;
 pub use self::{
     entry::{Entry, Revoked},
     feed::{Feed, Mark, Publication, State},
-    follower::{FollowerSettings, Revocations, Standing, WhenStale},
+    follower::{FollowerSettings, Revocations, TokenStatus, WhenStale},
 };
 
 const HEAD: &str = "statewise:revocations";

@@ -15,7 +15,7 @@ use shared::{
     clock::Clock,
     config::Secret,
     revocation::{
-        Entry, Feed, FollowerSettings, Mark, Publication, Revocations, Revoked, Standing, State,
+        Entry, Feed, FollowerSettings, Mark, Publication, Revocations, Revoked, State, TokenStatus,
         WhenStale,
     },
     session::StoreSettings,
@@ -138,12 +138,12 @@ impl Replica {
 
     async fn in_sync(redis: &Redis) -> Self {
         let replica = Self::follow(redis, Duration::from_secs(5), WhenStale::Refuse);
-        eventually(async || replica.of("nobody") == Standing::Good).await;
+        eventually(async || replica.of("nobody") == TokenStatus::Valid).await;
         replica
     }
 
     /// How a token with this id stands.
-    fn of(&self, jti: &str) -> Standing {
+    fn of(&self, jti: &str) -> TokenStatus {
         self.revocations.check(jti, Some("s"), "u", 100)
     }
 
@@ -176,10 +176,10 @@ async fn what_is_published_is_refused_by_who_follows_and_by_who_joins_later() {
     let (feed, _) = redis.feed().await;
     let early = Replica::in_sync(&redis).await;
     publish(&feed, token("a")).await;
-    eventually(async || early.of("a") == Standing::Revoked).await;
-    assert_eq!(early.of("b"), Standing::Good);
+    eventually(async || early.of("a") == TokenStatus::Revoked).await;
+    assert_eq!(early.of("b"), TokenStatus::Valid);
     let late = Replica::in_sync(&redis).await;
-    assert_eq!(late.of("a"), Standing::Revoked);
+    assert_eq!(late.of("a"), TokenStatus::Revoked);
     assert_eq!(early.metric("statewise_revocation_sequence"), 1.0);
     assert_eq!(late.metric("statewise_revocation_entries"), 1.0);
     assert_eq!(early.metric("statewise_revocation_gaps_total"), 0.0);
@@ -195,7 +195,7 @@ async fn a_revocation_is_heard_of_within_a_few_milliseconds() {
         let id = number.to_string();
         publish(&feed, token(&id)).await;
         let acknowledged = Instant::now();
-        while replica.of(&id) != Standing::Revoked {
+        while replica.of(&id) != TokenStatus::Revoked {
             assert!(acknowledged.elapsed() < PATIENCE);
             tokio::task::yield_now().await;
         }
@@ -218,7 +218,7 @@ async fn without_a_feed_nothing_is_published_and_no_replica_is_in_sync() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(
         replica.of("a"),
-        Standing::Undecidable,
+        TokenStatus::Undecidable,
         "whatever the policy"
     );
     assert!(replica.revocations.missing().is_some());
@@ -226,7 +226,7 @@ async fn without_a_feed_nothing_is_published_and_no_replica_is_in_sync() {
         .await
         .unwrap()
         .unwrap();
-    eventually(async || replica.of("a") == Standing::Revoked).await;
+    eventually(async || replica.of("a") == TokenStatus::Revoked).await;
     assert!(replica.revocations.missing().is_none());
 }
 
@@ -236,7 +236,7 @@ async fn what_was_heard_of_stays_refused_when_redis_forgets_everything() {
     let (feed, mark) = redis.feed().await;
     let replica = Replica::in_sync(&redis).await;
     publish(&feed, token("a")).await;
-    eventually(async || replica.of("a") == Standing::Revoked).await;
+    eventually(async || replica.of("a") == TokenStatus::Revoked).await;
     redis.raw(&["FLUSHALL"]).await;
     assert_eq!(feed.inspect(Some(&mark)).await, Ok(State::Absent));
     let new = feed
@@ -245,10 +245,10 @@ async fn what_was_heard_of_stays_refused_when_redis_forgets_everything() {
         .unwrap()
         .unwrap();
     assert_ne!(new.epoch, mark.epoch);
-    eventually(async || replica.of("b") == Standing::Revoked).await;
-    assert_eq!(replica.of("a"), Standing::Revoked);
+    eventually(async || replica.of("b") == TokenStatus::Revoked).await;
+    assert_eq!(replica.of("a"), TokenStatus::Revoked);
     publish(&feed, token("c")).await;
-    eventually(async || replica.of("c") == Standing::Revoked).await;
+    eventually(async || replica.of("c") == TokenStatus::Revoked).await;
 }
 
 #[tokio::test]
@@ -266,8 +266,8 @@ async fn a_gap_is_seen_and_closed_by_reading_everything() {
         .raw(&["EVAL", script, "2", head, current, &lost, &until])
         .await;
     publish(&feed, token("next")).await;
-    eventually(async || replica.of("lost") == Standing::Revoked).await;
-    assert_eq!(replica.of("next"), Standing::Revoked);
+    eventually(async || replica.of("lost") == TokenStatus::Revoked).await;
+    assert_eq!(replica.of("next"), TokenStatus::Revoked);
     assert_eq!(replica.metric("statewise_revocation_gaps_total"), 1.0);
     assert_eq!(replica.metric("statewise_revocation_snapshots_total"), 2.0);
     // And the publisher, which remembers the entry that stood there, sees what was lost.
@@ -338,28 +338,28 @@ async fn with_redis_gone_what_is_known_is_refused_and_the_rest_is_the_policys() 
     let accepting = Replica::follow(&redis, age, WhenStale::Accept);
     publish(&feed, token("a")).await;
     for replica in [&refusing, &accepting] {
-        eventually(async || replica.of("a") == Standing::Revoked).await;
-        eventually(async || replica.of("b") == Standing::Good).await;
+        eventually(async || replica.of("a") == TokenStatus::Revoked).await;
+        eventually(async || replica.of("b") == TokenStatus::Valid).await;
     }
     redis.kill();
-    eventually(async || refusing.of("b") == Standing::Undecidable).await;
+    eventually(async || refusing.of("b") == TokenStatus::Undecidable).await;
     assert!(refusing.revocations.missing().is_some());
     eventually(async || {
         accepting.of("b");
         accepting.metric("statewise_revocation_stale_verdicts_total{outcome=\"accepted\"}") > 0.0
     })
     .await;
-    assert_eq!(accepting.of("b"), Standing::Good);
+    assert_eq!(accepting.of("b"), TokenStatus::Valid);
     assert!(accepting.revocations.missing().is_none());
     for replica in [&refusing, &accepting] {
-        assert_eq!(replica.of("a"), Standing::Revoked);
+        assert_eq!(replica.of("a"), TokenStatus::Revoked);
     }
     redis.restart();
     eventually(async || feed.rebuild(&[], None, now()).await.is_ok()).await;
-    eventually(async || refusing.of("b") == Standing::Good).await;
+    eventually(async || refusing.of("b") == TokenStatus::Valid).await;
     assert_eq!(
         refusing.of("a"),
-        Standing::Revoked,
+        TokenStatus::Revoked,
         "no feed brings it back"
     );
 }
@@ -369,11 +369,11 @@ async fn with_redis_hung_the_copy_grows_old_and_is_young_again_afterwards() {
     let redis = Redis::start();
     let (_feed, _) = redis.feed().await;
     let replica = Replica::follow(&redis, Duration::from_millis(1_500), WhenStale::Refuse);
-    eventually(async || replica.of("b") == Standing::Good).await;
+    eventually(async || replica.of("b") == TokenStatus::Valid).await;
     redis.signal(Signal::STOP);
-    eventually(async || replica.of("b") == Standing::Undecidable).await;
+    eventually(async || replica.of("b") == TokenStatus::Undecidable).await;
     redis.signal(Signal::CONT);
-    eventually(async || replica.of("b") == Standing::Good).await;
+    eventually(async || replica.of("b") == TokenStatus::Valid).await;
 }
 
 #[tokio::test]
@@ -389,6 +389,6 @@ async fn a_large_feed_is_read_whole() {
         .unwrap();
     let replica = Replica::in_sync(&redis).await;
     for number in [0, 499, 500, 4_999] {
-        assert_eq!(replica.of(&number.to_string()), Standing::Revoked);
+        assert_eq!(replica.of(&number.to_string()), TokenStatus::Revoked);
     }
 }

@@ -1,4 +1,4 @@
-//! What is taken back is taken back everywhere: three replicas of `jwt-revocable`, three of
+//! What is revoked is revoked everywhere: three replicas of `jwt-revocable`, three of
 //! `session`, and what becomes of it when Redis forgets or is gone.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
@@ -256,7 +256,7 @@ fn what_was_taken_back_stays_taken_back_when_redis_forgets_everything() {
     cluster.stack.wait_ready("api-jwt-revocable-1").unwrap();
     assert_eq!(victim.on_all(&cluster).0, [401; 2]);
     assert_eq!(bystander.on_all(&cluster).0, [200; 2]);
-    // And what is ended now is told as before.
+    // And what is ended now is published as before.
     let ended = call(
         &cluster,
         Method::POST,
@@ -286,7 +286,7 @@ fn without_redis_beyond_the_age_the_policy_decides() {
         let gone = Instant::now();
         while gone.elapsed() < MAX_AGE * 2 {
             let found = me(&cluster, replica, &other.token);
-            // A token that was taken back is known to be, however old the knowledge.
+            // A token that was revoked is known to be, however old the knowledge.
             assert_eq!(me(&cluster, replica, &victim.token).status, 401);
             if found.status == 503 {
                 found.assert_undecided();
@@ -301,7 +301,7 @@ fn without_redis_beyond_the_age_the_policy_decides() {
         let found = me(&cluster, replica, &other.token).status;
         assert_eq!(found, if when_stale == "refuse" { 503 } else { 200 });
 
-        // What is ended meanwhile is kept and told later.
+        // What is ended meanwhile is kept and published later.
         let ended = call(
             &cluster,
             Method::POST,
@@ -312,7 +312,7 @@ fn without_redis_beyond_the_age_the_policy_decides() {
         assert_eq!(ended.status, 202, "{ended:?}");
         cluster.stack.restart("redis").unwrap();
         cluster.stack.wait_ready("redis").unwrap();
-        eventually("the pending end is told", || {
+        eventually("the pending end is published", || {
             (me(&cluster, replica, &other.token).status == 401).then_some(())
         });
         assert_eq!(me(&cluster, replica, &victim.token).status, 401);

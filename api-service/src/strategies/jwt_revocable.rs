@@ -7,7 +7,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use shared::{
     config::{Faults, Given},
-    revocation::{FollowerSettings, Revocations, Standing, WhenStale},
+    revocation::{FollowerSettings, Revocations, TokenStatus, WhenStale},
     server::Missing,
     telemetry::trace::TraceHandle,
 };
@@ -141,9 +141,9 @@ fn judge(revocations: &Revocations, principal: &Principal) -> Result<(), Refusal
     let token_id = principal.token_id.as_deref().unwrap_or_default();
     let (sid, subject) = (principal.sid.as_deref(), &principal.subject);
     match revocations.check(token_id, sid, subject, principal.issued_at) {
-        Standing::Good => Ok(()),
-        Standing::Revoked => Err(Refusal::Invalid("token_revoked")),
-        Standing::Undecidable => Err(Refusal::Undecidable(
+        TokenStatus::Valid => Ok(()),
+        TokenStatus::Revoked => Err(Refusal::Invalid("token_revoked")),
+        TokenStatus::Undecidable => Err(Refusal::Undecidable(
             "the copy of the revocations is too old".to_owned(),
         )),
     }

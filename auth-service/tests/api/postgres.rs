@@ -17,7 +17,7 @@ use crate::service::eventually;
 
 /// Runs until its standard input ends, which it does when the test process ends, however that
 /// happens; then it stops the server and removes the folder.
-const KEEPER: &str = r#"
+const OWNER: &str = r#"
 set -eu
 bin=$1 folder=$2
 trap 'rm -rf "$folder"' EXIT
@@ -32,7 +32,7 @@ wait $! || true
 struct Server {
     folder: PathBuf,
     // Its standard input is closed by the system when this process ends.
-    _keeper: Child,
+    _owner: Child,
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
@@ -118,8 +118,8 @@ impl Server {
         } else {
             Command::new("sh")
         };
-        let keeper = command
-            .args(["-c", KEEPER, "keeper"])
+        let owner = command
+            .args(["-c", OWNER, "owner"])
             .arg(binaries)
             .arg(&folder)
             .current_dir("/")
@@ -131,7 +131,7 @@ impl Server {
             .expect("sh runs");
         Self {
             folder,
-            _keeper: keeper,
+            _owner: owner,
         }
     }
 

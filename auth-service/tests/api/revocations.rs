@@ -12,7 +12,7 @@ use auth_service::{
 use serde_json::{Value, json};
 use shared::{
     config::Secret,
-    revocation::{FollowerSettings, Revocations as Follower, Standing, WhenStale},
+    revocation::{FollowerSettings, Revocations as Follower, TokenStatus, WhenStale},
     session::StoreSettings,
     shutdown::CancellationToken,
     telemetry::{Identity, metrics::Metrics},
@@ -69,7 +69,7 @@ impl Replica {
         let AccessClaims {
             jti, sid, sub, iat, ..
         } = claims;
-        self.follower.check(jti, sid.as_deref(), sub, *iat) == Standing::Revoked
+        self.follower.check(jti, sid.as_deref(), sub, *iat) == TokenStatus::Revoked
     }
 
     pub(crate) async fn hears_of(&self, claims: &AccessClaims) {

@@ -34,7 +34,7 @@ use crate::{
         SelfCheck, Tool, Validity, Verdict,
     },
     subject::{login, mix::Mix},
-    thresholds::Known,
+    thresholds::Measurable,
 };
 pub use arms::ArmSpec;
 use besides::Besides;
@@ -86,9 +86,9 @@ pub fn run(options: &CompareOptions) -> Result<Results, CompareError> {
 
 /// What a comparison with these options is going to measure.
 #[must_use]
-pub fn known(options: &CompareOptions) -> Known {
+pub fn known(options: &CompareOptions) -> Measurable {
     let searched = options.rate.is_none();
-    Known {
+    Measurable {
         arms: options.arms.iter().map(|arm| arm.name.clone()).collect(),
         loads: match searched {
             true => pace::of(options.quick).loads.to_vec(),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Known, Operator, Threshold, Unit,
+    Measurable, Operator, Threshold, Unit,
     figures::{self, FIGURES, Of, Subject},
 };
 use crate::{
@@ -83,7 +83,7 @@ struct Word<'a> {
 
 type Fault = (usize, Problem);
 
-pub(super) fn threshold(expression: &str, known: &Known) -> Result<Threshold, ParseError> {
+pub(super) fn threshold(expression: &str, known: &Measurable) -> Result<Threshold, ParseError> {
     read(expression, known).map_err(|(at, problem)| ParseError {
         expression: expression.to_owned(),
         at,
@@ -91,7 +91,7 @@ pub(super) fn threshold(expression: &str, known: &Known) -> Result<Threshold, Pa
     })
 }
 
-fn read(expression: &str, known: &Known) -> Result<Threshold, Fault> {
+fn read(expression: &str, known: &Measurable) -> Result<Threshold, Fault> {
     let mut reader = Reader {
         text: expression,
         at: 0,
@@ -188,7 +188,7 @@ fn subject(
     name: Word<'_>,
     load: Option<Word<'_>>,
     arguments: &[Word<'_>],
-    known: &Known,
+    known: &Measurable,
 ) -> Result<Subject, Fault> {
     let count = |arguments: &str| arguments.split(',').count();
     let figure = FIGURES
@@ -268,7 +268,7 @@ fn metric_of(word: Word<'_>) -> Result<&'static Metric, Fault> {
     metrics::named(word.text).ok_or_else(|| (word.at, unknown(word.text, "metric", &aliases())))
 }
 
-fn arm(word: Word<'_>, known: &Known) -> Result<String, Fault> {
+fn arm(word: Word<'_>, known: &Measurable) -> Result<String, Fault> {
     one_of(word, "arm", &known.arms)
 }
 
@@ -279,14 +279,14 @@ fn one_of(word: Word<'_>, what: &'static str, known: &[String]) -> Result<String
     }
 }
 
-fn fault_of(word: Word<'_>, at: usize, known: &Known) -> Result<String, Fault> {
+fn fault_of(word: Word<'_>, at: usize, known: &Measurable) -> Result<String, Fault> {
     if known.faults.is_empty() {
         return Err((at, Problem::NotMeasured("no faults are made")));
     }
     one_of(word, "fault", &known.faults)
 }
 
-fn kind_of(word: Word<'_>, at: usize, known: &Known) -> Result<String, Fault> {
+fn kind_of(word: Word<'_>, at: usize, known: &Measurable) -> Result<String, Fault> {
     if known.revocations.is_empty() {
         return Err((at, Problem::NotMeasured("nothing is revoked")));
     }
@@ -295,7 +295,7 @@ fn kind_of(word: Word<'_>, at: usize, known: &Known) -> Result<String, Fault> {
     one_of(word, "kind of revocation", &kinds)
 }
 
-fn load_of(word: Option<Word<'_>>, known: &Known) -> Result<Option<f64>, Fault> {
+fn load_of(word: Option<Word<'_>>, known: &Measurable) -> Result<Option<f64>, Fault> {
     let Some(word) = word else {
         return Ok(None);
     };

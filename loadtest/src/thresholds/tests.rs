@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{metrics::METRICS, results::Results};
 
-fn known() -> Known {
-    Known {
+fn known() -> Measurable {
+    Measurable {
         arms: ["jwt", "session", "own-1"].map(str::to_owned).to_vec(),
         loads: vec![0.2, 0.6],
         highest_rates: true,
@@ -313,9 +313,9 @@ fn an_error_points_at_its_place_and_says_what_is_known() {
 
 #[test]
 fn what_will_not_be_measured_is_refused_beforehand() {
-    let without = Known {
+    let without = Measurable {
         arms: known().arms,
-        ..Known::default()
+        ..Measurable::default()
     };
     for (expression, why) in [
         ("good(redis_hung, jwt) < 1", "no faults are made"),

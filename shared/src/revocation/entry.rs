@@ -1,8 +1,8 @@
-//! One thing that was taken back.
+//! One revocation.
 
 use serde::{Deserialize, Serialize};
 
-/// What was taken back. Times are Unix seconds.
+/// What was revoked. Times are Unix seconds.
 ///
 /// A user and everything are watermarks: one entry, whatever the number of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub enum Revoked {
     },
 }
 
-/// What was taken back, and how long that must be remembered.
+/// What was revoked, and how long that must be remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// What.

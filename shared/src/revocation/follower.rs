@@ -1,5 +1,5 @@
-//! The side of a resource server: a copy of what is taken back, and the time it was last known to
-//! be complete.
+//! The side of a resource server: a copy of the revocations, and the time it was last known to be
+//! complete.
 
 mod observe;
 mod tail;
@@ -38,14 +38,14 @@ pub enum WhenStale {
     Accept,
 }
 
-/// What is known of a token that is good by itself.
+/// What the copy says of a token whose signature and claims are good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It was not taken back.
-    Good,
-    /// It was taken back.
+pub enum TokenStatus {
+    /// It was not revoked.
+    Valid,
+    /// It was revoked.
     Revoked,
-    /// That is not known: what was taken back lately, or at all, is not known here.
+    /// The copy is stale or was never read, so that cannot be said.
     Undecidable,
 }
 
@@ -93,24 +93,24 @@ impl Revocations {
         Self(shared)
     }
 
-    /// Whether a token was taken back, by its `jti`, `sid`, `sub` and `iat`. What is known to be
-    /// taken back is refused however old the copy is.
+    /// Whether a token was revoked, by its `jti`, `sid`, `sub` and `iat`. What the copy names is
+    /// refused however stale it is.
     #[must_use]
-    pub fn check(&self, jti: &str, sid: Option<&str>, sub: &str, iat: u64) -> Standing {
+    pub fn check(&self, jti: &str, sid: Option<&str>, sub: &str, iat: u64) -> TokenStatus {
         let shared = &*self.0;
         if shared.read().refuses(jti, sid, sub, iat) {
-            return Standing::Revoked;
+            return TokenStatus::Revoked;
         }
         match shared.age() {
-            Some(age) if age <= shared.max_age => Standing::Good,
+            Some(age) if age <= shared.max_age => TokenStatus::Valid,
             Some(_) if shared.when_stale == WhenStale::Accept => {
                 shared.observed.stale("accepted");
-                Standing::Good
+                TokenStatus::Valid
             }
             // Whoever has never heard of any revocation knows of none, whatever the policy.
             _ => {
                 shared.observed.stale("refused");
-                Standing::Undecidable
+                TokenStatus::Undecidable
             }
         }
     }

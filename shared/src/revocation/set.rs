@@ -1,4 +1,4 @@
-//! What is taken back now, as one replica holds it.
+//! The revocations that are in force, as one replica holds them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -42,7 +42,7 @@ impl Set {
         }
     }
 
-    /// Whether a token was taken back.
+    /// Whether a token was revoked.
     pub(super) fn refuses(&self, jti: &str, sid: Option<&str>, sub: &str, iat: u64) -> bool {
         self.tokens.contains_key(jti)
             || sid.is_some_and(|sid| self.sessions.contains_key(sid))

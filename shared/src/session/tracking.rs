@@ -75,7 +75,7 @@ impl CachedSessions {
     ) -> Result<Option<Arc<Session>>, StoreError> {
         let digest = id.digest();
         let mark = match self.memory.look(&digest, now) {
-            Look::Known(session) => return Ok(Some(session)),
+            Look::Live(session) => return Ok(Some(session)),
             Look::Due(session) => {
                 let time_to_live = session.record.time_to_live(now);
                 self.store.touch(&id.key(), now, time_to_live);

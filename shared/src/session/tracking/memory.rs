@@ -16,13 +16,13 @@ type Digest = [u8; DIGEST_BYTES];
 
 /// The map, shared with the driver of the connection.
 pub(super) struct Memory {
-    known: Mutex<Known>,
+    contents: Mutex<Contents>,
     serve_stale: Duration,
     trust: Duration,
     counters: CacheCounters,
 }
 
-struct Known {
+struct Contents {
     slots: LruCache<Digest, Slot>,
     /// The connection that what is known was read over.
     connection: Option<u64>,
@@ -48,7 +48,7 @@ pub(super) struct Mark(u64);
 /// What is known of a session.
 pub(super) enum Look {
     /// It is this one.
-    Known(Arc<Session>),
+    Live(Arc<Session>),
     /// The same, and it is time to touch it.
     Due(Arc<Session>),
     /// It has reached its absolute limit.
@@ -67,7 +67,7 @@ pub(super) struct Asked {
 impl Memory {
     pub(super) fn new(cache: CacheSettings, trust: Duration, counters: CacheCounters) -> Self {
         Self {
-            known: Mutex::new(Known {
+            contents: Mutex::new(Contents {
                 slots: LruCache::new(cache.entries),
                 connection: None,
                 confirmed: Instant::now(),
@@ -81,11 +81,11 @@ impl Memory {
 
     /// What is known of a session at `now` (Unix seconds).
     pub(super) fn look(&self, digest: &Digest, now: u64) -> Look {
-        let mut known = self.known();
-        let silent = known.confirmed.elapsed();
-        let whole = known.connection.is_some() && silent < self.trust;
+        let mut contents = self.lock();
+        let silent = contents.confirmed.elapsed();
+        let whole = contents.connection.is_some() && silent < self.trust;
         if whole || silent < self.serve_stale {
-            let look = known.find(digest, now, whole);
+            let look = contents.find(digest, now, whole);
             match &look {
                 Look::Unknown(_) => {}
                 _ if whole => {
@@ -99,16 +99,16 @@ impl Memory {
             }
         }
         self.counters.misses.inc();
-        Look::Unknown(whole.then(|| self.mark(&mut known, digest)))
+        Look::Unknown(whole.then(|| self.mark(&mut contents, digest)))
     }
 
-    fn mark(&self, known: &mut Known, digest: &Digest) -> Mark {
-        if let Some(Slot::Reading(mark)) = known.slots.get(digest) {
+    fn mark(&self, contents: &mut Contents, digest: &Digest) -> Mark {
+        if let Some(Slot::Reading(mark)) = contents.slots.get(digest) {
             return *mark;
         }
-        known.last_mark += 1;
-        let mark = Mark(known.last_mark);
-        if known.slots.push(*digest, Slot::Reading(mark)).is_some() {
+        contents.last_mark += 1;
+        let mark = Mark(contents.last_mark);
+        if contents.slots.push(*digest, Slot::Reading(mark)).is_some() {
             self.counters.evicted.inc();
         }
         mark
@@ -122,8 +122,8 @@ impl Memory {
         session: Option<&Arc<Session>>,
     ) {
         let Some(mark) = mark else { return };
-        let mut known = self.known();
-        match (known.slots.get_mut(digest), session) {
+        let mut contents = self.lock();
+        match (contents.slots.get_mut(digest), session) {
             (Some(slot @ Slot::Reading(_)), Some(session)) if slot.is(mark) => {
                 *slot = Slot::Session {
                     session: Arc::clone(session),
@@ -131,7 +131,7 @@ impl Memory {
                 };
             }
             (Some(slot), None) if slot.is(mark) => {
-                known.slots.pop(digest);
+                contents.slots.pop(digest);
             }
             _ => {}
         }
@@ -141,67 +141,67 @@ impl Memory {
     pub(super) fn instant(&self) -> Asked {
         Asked {
             at: Instant::now(),
-            connection: self.known().connection,
+            connection: self.lock().connection,
         }
     }
 
     /// What was asked then was answered just now: if the connection is still the same one, all that
     /// Redis had to say by then was heard.
     pub(super) fn confirm(&self, asked: Asked) {
-        let mut known = self.known();
-        if asked.connection.is_some() && asked.connection == known.connection {
-            known.confirmed = asked.at;
+        let mut contents = self.lock();
+        if asked.connection.is_some() && asked.connection == contents.connection {
+            contents.confirmed = asked.at;
         }
     }
 
-    fn flush(&self, known: &mut Known) {
-        if !known.slots.is_empty() {
-            known.slots.clear();
+    fn flush(&self, contents: &mut Contents) {
+        if !contents.slots.is_empty() {
+            contents.slots.clear();
             self.counters.flushes.inc();
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Watcher for Memory {
     fn connected(&self, generation: u64) {
-        let mut known = self.known();
-        self.flush(&mut known);
-        known.connection = Some(generation);
-        known.confirmed = Instant::now();
+        let mut contents = self.lock();
+        self.flush(&mut contents);
+        contents.connection = Some(generation);
+        contents.confirmed = Instant::now();
     }
 
     fn invalidated(&self, key: Option<&[u8]>) {
-        let mut known = self.known();
+        let mut contents = self.lock();
         match key {
             // Also from a connection that is given up: to know less is never wrong.
             Some(key) => {
                 if let Some(digest) = digest_of(key)
-                    && known.slots.pop(&digest).is_some()
+                    && contents.slots.pop(&digest).is_some()
                 {
                     self.counters.invalidations.inc();
                 }
             }
-            None => self.flush(&mut known),
+            None => self.flush(&mut contents),
         }
     }
 
     fn lost(&self, generation: u64) {
-        let mut known = self.known();
-        if known.connection != Some(generation) {
+        let mut contents = self.lock();
+        if contents.connection != Some(generation) {
             return;
         }
-        known.connection = None;
+        contents.connection = None;
         if self.serve_stale.is_zero() {
-            self.flush(&mut known);
+            self.flush(&mut contents);
         }
     }
 }
 
-impl Known {
+impl Contents {
     /// The session, when it is there and within its limits. When `touching`, a touch that is due is
     /// asked for, once.
     fn find(&mut self, digest: &Digest, now: u64, touching: bool) -> Look {
@@ -227,7 +227,7 @@ impl Known {
             *touch_asked = now;
             return Look::Due(Arc::clone(session));
         }
-        Look::Known(Arc::clone(session))
+        Look::Live(Arc::clone(session))
     }
 }
 
@@ -239,10 +239,10 @@ impl Slot {
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = self.known();
+        let contents = self.lock();
         f.debug_struct("Memory")
-            .field("sessions", &known.slots.len())
-            .field("connection", &known.connection)
+            .field("sessions", &contents.slots.len())
+            .field("connection", &contents.connection)
             .finish()
     }
 }

@@ -110,7 +110,7 @@ pub(super) const ROWS: [Row; 6] = [
         },
         auth: Need::None,
         lost_with_redis: false,
-        // The keeper makes a lost feed anew, once a second.
+        // The auth-service reconciles once a second and makes a lost feed anew.
         back_with_redis: ms(2_500),
         back_with_auth: ms(0),
         credential: Some(Hold::Token),

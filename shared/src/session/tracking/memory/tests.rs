@@ -58,10 +58,7 @@ fn learn(memory: &Memory, id: &SessionId) {
 }
 
 fn knows(memory: &Memory, id: &SessionId) -> bool {
-    matches!(
-        memory.look(&id.digest(), NOW),
-        Look::Known(_) | Look::Due(_)
-    )
+    matches!(memory.look(&id.digest(), NOW), Look::Live(_) | Look::Due(_))
 }
 
 #[test]
@@ -126,9 +123,9 @@ fn a_loss_that_is_reported_late_does_not_touch_the_next_connection() {
         at: Instant::now(),
         connection: Some(1),
     };
-    let before = memory.known().confirmed;
+    let before = memory.lock().confirmed;
     memory.confirm(asked);
-    assert_eq!(memory.known().confirmed, before);
+    assert_eq!(memory.lock().confirmed, before);
 }
 
 #[test]
@@ -160,9 +157,9 @@ fn the_limits_of_a_session_are_kept_without_redis() {
     let (memory, id) = (connected(), SessionId::generate());
     let look = |now| memory.look(&id.digest(), now);
     learn(&memory, &id);
-    assert!(matches!(look(NOW + 29), Look::Known(_)));
+    assert!(matches!(look(NOW + 29), Look::Live(_)));
     assert!(matches!(look(NOW + 30), Look::Due(_)));
-    assert!(matches!(look(NOW + 30), Look::Known(_)), "asked twice");
+    assert!(matches!(look(NOW + 30), Look::Live(_)), "asked twice");
     assert!(matches!(look(NOW + 300), Look::Unknown(Some(_))));
     learn(&memory, &id);
     assert!(matches!(look(NOW + 1_000), Look::Over));
@@ -192,6 +189,6 @@ fn the_memory_is_bounded() {
     for id in &ids {
         learn(&memory, id);
     }
-    assert_eq!(memory.known().slots.len(), 2);
+    assert_eq!(memory.lock().slots.len(), 2);
     assert_eq!(memory.counters.evicted.get(), 1);
 }
