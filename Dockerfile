@@ -23,6 +23,7 @@ COPY gateway/Cargo.toml gateway/
 COPY loadtest/Cargo.toml loadtest/
 COPY shared/Cargo.toml shared/
 COPY system-tests/Cargo.toml system-tests/
+COPY testkit/Cargo.toml testkit/
 COPY scripts/stub-sources.sh scripts/
 RUN scripts/stub-sources.sh \
  && cargo build --release --locked --workspace \

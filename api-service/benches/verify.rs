@@ -17,12 +17,9 @@ mod authority;
 #[path = "verify/lag.rs"]
 mod lag;
 #[path = "../tests/api/redis.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
 mod redis;
 #[path = "verify/requests.rs"]
 mod requests;
-#[path = "../tests/api/signer.rs"]
-mod signer;
 
 use std::{
     pin::Pin,
@@ -35,12 +32,10 @@ use shared::{
     session::{Creation, SessionId, SessionRecord, SessionStore},
     token::{AccessClaims, AccessTokenProfile, KeySet},
 };
+use testkit::signer::{AUDIENCE, ISSUER, Signer, claims};
 use tokio::runtime::Builder;
 
-use self::{
-    redis::Redis,
-    signer::{AUDIENCE, ISSUER, Signer, claims},
-};
+use self::redis::{Redis, Sessions as _};
 
 criterion_group! {
     name = benches;

@@ -5,12 +5,8 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use shared::{
     clock::Clock,
     config::Secret,
@@ -22,86 +18,31 @@ use shared::{
     shutdown::CancellationToken,
     telemetry::{Identity, metrics::Metrics},
 };
+use testkit::{PATIENCE, eventually, redis::Redis};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Redis {
-    process: Child,
-    directory: tempfile::TempDir,
-}
-
-impl Redis {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let process = spawn(directory.path());
-        Self { process, directory }
-    }
-
-    fn settings(&self) -> StoreSettings {
-        let socket = self.directory.path().join("redis.sock");
-        StoreSettings {
-            url: Secret::new(format!("redis+unix://{}", socket.display())),
-            timeout: Duration::from_millis(500),
-        }
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().expect("redis-server can be killed");
-        self.process.wait().expect("redis-server can be reaped");
-    }
-
-    fn restart(&mut self) {
-        self.process = spawn(self.directory.path());
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process), signal)
-            .expect("redis-server can be signalled");
-    }
-
-    async fn raw(&self, command: &[&str]) -> redis::Value {
-        let client = redis::Client::open(self.settings().url.expose().as_str()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let mut cmd = redis::Cmd::new();
-        for part in command {
-            cmd.arg(part);
-        }
-        cmd.query_async(&mut connection).await.unwrap()
-    }
-
-    /// A feed that was made, and a connection to publish to it.
-    async fn feed(&self) -> (Feed, Mark) {
-        let feed = Feed::open(self.settings());
-        eventually(async || feed.inspect(None).await == Ok(State::Absent)).await;
-        let mark = feed.rebuild(&[], None, now()).await.unwrap().unwrap();
-        (feed, mark)
+fn settings(redis: &Redis) -> StoreSettings {
+    StoreSettings {
+        url: Secret::new(redis.url()),
+        timeout: Duration::from_millis(500),
     }
 }
 
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // It may have been killed by the test already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+async fn raw(redis: &Redis, command: &[&str]) -> redis::Value {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut cmd = redis::Cmd::new();
+    for part in command {
+        cmd.arg(part);
     }
+    cmd.query_async(&mut connection).await.unwrap()
 }
 
-fn spawn(directory: &std::path::Path) -> Child {
-    Command::new("redis-server")
-        .args(["--port", "0", "--save", "", "--appendonly", "no"])
-        .arg("--unixsocket")
-        .arg(directory.join("redis.sock"))
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("redis-server is on PATH")
-}
-
-async fn eventually(condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// A feed that was made, and a connection to publish to it.
+async fn made_feed(redis: &Redis) -> (Feed, Mark) {
+    let feed = Feed::open(settings(redis));
+    eventually(async || feed.inspect(None).await == Ok(State::Absent)).await;
+    let mark = feed.rebuild(&[], None, now()).await.unwrap().unwrap();
+    (feed, mark)
 }
 
 fn now() -> u64 {
@@ -123,7 +64,7 @@ impl Replica {
             instance: "1".to_owned(),
         });
         let settings = FollowerSettings {
-            store: redis.settings(),
+            store: settings(redis),
             max_age,
             when_stale,
         };
@@ -173,7 +114,7 @@ async fn publish(feed: &Feed, entry: Entry) -> Mark {
 #[tokio::test]
 async fn what_is_published_is_refused_by_who_follows_and_by_who_joins_later() {
     let redis = Redis::start();
-    let (feed, _) = redis.feed().await;
+    let (feed, _) = made_feed(&redis).await;
     let early = Replica::in_sync(&redis).await;
     publish(&feed, token("a")).await;
     eventually(async || early.of("a") == TokenStatus::Revoked).await;
@@ -188,7 +129,7 @@ async fn what_is_published_is_refused_by_who_follows_and_by_who_joins_later() {
 #[tokio::test]
 async fn a_revocation_is_heard_of_within_a_few_milliseconds() {
     let redis = Redis::start();
-    let (feed, _) = redis.feed().await;
+    let (feed, _) = made_feed(&redis).await;
     let replica = Replica::in_sync(&redis).await;
     let mut lags = Vec::new();
     for number in 0..100 {
@@ -210,7 +151,7 @@ async fn a_revocation_is_heard_of_within_a_few_milliseconds() {
 #[tokio::test]
 async fn without_a_feed_nothing_is_published_and_no_replica_is_in_sync() {
     let redis = Redis::start();
-    let feed = Feed::open(redis.settings());
+    let feed = Feed::open(settings(&redis));
     eventually(async || feed.inspect(None).await == Ok(State::Absent)).await;
     let publication = feed.publish(&[token("a")], now(), None).await.unwrap();
     assert_eq!(publication, Publication::NoFeed);
@@ -233,11 +174,11 @@ async fn without_a_feed_nothing_is_published_and_no_replica_is_in_sync() {
 #[tokio::test]
 async fn what_was_heard_of_stays_refused_when_redis_forgets_everything() {
     let redis = Redis::start();
-    let (feed, mark) = redis.feed().await;
+    let (feed, mark) = made_feed(&redis).await;
     let replica = Replica::in_sync(&redis).await;
     publish(&feed, token("a")).await;
     eventually(async || replica.of("a") == TokenStatus::Revoked).await;
-    redis.raw(&["FLUSHALL"]).await;
+    raw(&redis, &["FLUSHALL"]).await;
     assert_eq!(feed.inspect(Some(&mark)).await, Ok(State::Absent));
     let new = feed
         .rebuild(&[token("b")], None, now())
@@ -254,7 +195,7 @@ async fn what_was_heard_of_stays_refused_when_redis_forgets_everything() {
 #[tokio::test]
 async fn a_gap_is_seen_and_closed_by_reading_everything() {
     let redis = Redis::start();
-    let (feed, mark) = redis.feed().await;
+    let (feed, mark) = made_feed(&redis).await;
     let replica = Replica::in_sync(&redis).await;
     // One entry is published and its item trimmed away, as one step, before the next one.
     let lost = serde_json::to_string(&token("lost")).unwrap();
@@ -262,8 +203,7 @@ async fn a_gap_is_seen_and_closed_by_reading_everything() {
         redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1]) return 0";
     let until = (now() + 900).to_string();
     let (head, current) = ("statewise:revocations", "statewise:revocations:current");
-    redis
-        .raw(&["EVAL", script, "2", head, current, &lost, &until])
+    raw(&redis, &["EVAL", script, "2", head, current, &lost, &until])
         .await;
     publish(&feed, token("next")).await;
     eventually(async || replica.of("lost") == TokenStatus::Revoked).await;
@@ -285,7 +225,7 @@ async fn a_gap_is_seen_and_closed_by_reading_everything() {
 #[tokio::test]
 async fn history_that_was_lost_is_seen_by_who_remembers_it() {
     let redis = Redis::start();
-    let (feed, mark) = redis.feed().await;
+    let (feed, mark) = made_feed(&redis).await;
     let one = publish(&feed, token("a")).await;
     let two = publish(&feed, token("b")).await;
     for known in [&mark, &one, &two] {
@@ -295,12 +235,11 @@ async fn history_that_was_lost_is_seen_by_who_remembers_it() {
         );
     }
     // As a replica of Redis that was behind and is promoted.
-    redis
-        .raw(&["HSET", "statewise:revocations", "seq", "1", "tip", &one.tip])
+    raw(&redis, &["HSET", "statewise:revocations", "seq", "1", "tip", &one.tip])
         .await;
     let damaged = State::Damaged(one.clone());
     assert_eq!(feed.inspect(Some(&two)).await, Ok(damaged));
-    redis.raw(&["DEL", "statewise:revocations:current"]).await;
+    raw(&redis, &["DEL", "statewise:revocations:current"]).await;
     assert!(matches!(feed.inspect(None).await, Ok(State::Damaged(_))));
     let again = feed.rebuild(&[], Some(&one.epoch), now()).await.unwrap();
     assert!(again.is_some());
@@ -311,9 +250,9 @@ async fn history_that_was_lost_is_seen_by_who_remembers_it() {
 #[tokio::test]
 async fn every_key_of_the_feed_runs_out_when_nobody_keeps_it() {
     let redis = Redis::start();
-    let (feed, _) = redis.feed().await;
+    let (feed, _) = made_feed(&redis).await;
     publish(&feed, token("a")).await;
-    let redis::Value::Array(keys) = redis.raw(&["KEYS", "*"]).await else {
+    let redis::Value::Array(keys) = raw(&redis, &["KEYS", "*"]).await else {
         panic!("KEYS answers a list")
     };
     assert_eq!(keys.len(), 3);
@@ -322,7 +261,7 @@ async fn every_key_of_the_feed_runs_out_when_nobody_keeps_it() {
             panic!("a key is a string")
         };
         let key = String::from_utf8(key).unwrap();
-        let redis::Value::Int(seconds) = redis.raw(&["TTL", &key]).await else {
+        let redis::Value::Int(seconds) = raw(&redis, &["TTL", &key]).await else {
             panic!("TTL answers a number")
         };
         assert!(seconds > 0, "{key}");
@@ -332,7 +271,7 @@ async fn every_key_of_the_feed_runs_out_when_nobody_keeps_it() {
 #[tokio::test]
 async fn with_redis_gone_what_is_known_is_refused_and_the_rest_is_the_policys() {
     let mut redis = Redis::start();
-    let (feed, _) = redis.feed().await;
+    let (feed, _) = made_feed(&redis).await;
     let age = Duration::from_millis(1_500);
     let refusing = Replica::follow(&redis, age, WhenStale::Refuse);
     let accepting = Replica::follow(&redis, age, WhenStale::Accept);
@@ -367,19 +306,19 @@ async fn with_redis_gone_what_is_known_is_refused_and_the_rest_is_the_policys() 
 #[tokio::test]
 async fn with_redis_hung_the_copy_grows_old_and_is_young_again_afterwards() {
     let redis = Redis::start();
-    let (_feed, _) = redis.feed().await;
+    let (_feed, _) = made_feed(&redis).await;
     let replica = Replica::follow(&redis, Duration::from_millis(1_500), WhenStale::Refuse);
     eventually(async || replica.of("b") == TokenStatus::Valid).await;
-    redis.signal(Signal::STOP);
+    redis.hang();
     eventually(async || replica.of("b") == TokenStatus::Undecidable).await;
-    redis.signal(Signal::CONT);
+    redis.resume();
     eventually(async || replica.of("b") == TokenStatus::Valid).await;
 }
 
 #[tokio::test]
 async fn a_large_feed_is_read_whole() {
     let redis = Redis::start();
-    let (feed, mark) = redis.feed().await;
+    let (feed, mark) = made_feed(&redis).await;
     let entries: Vec<_> = (0..5_000)
         .map(|number| token(&number.to_string()))
         .collect();

@@ -5,13 +5,8 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
-use std::{
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use shared::{
     config::Secret,
     session::{
@@ -19,79 +14,18 @@ use shared::{
         StoreSettings,
     },
 };
+use testkit::{eventually, redis::Redis};
 
 const NOW: u64 = 1_700_000_000;
-const PATIENCE: Duration = Duration::from_secs(10);
 
-struct Redis {
-    process: Child,
-    directory: tempfile::TempDir,
-}
-
-impl Redis {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let process = spawn(directory.path());
-        Self { process, directory }
-    }
-
-    fn url(&self) -> String {
-        format!(
-            "redis+unix://{}",
-            self.directory.path().join("redis.sock").display()
-        )
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().expect("redis-server can be killed");
-        self.process.wait().expect("redis-server can be reaped");
-    }
-
-    fn restart(&mut self) {
-        self.process = spawn(self.directory.path());
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process), signal)
-            .expect("redis-server can be signalled");
-    }
-
-    async fn store(&self) -> SessionStore {
-        let store = SessionStore::open(StoreSettings {
-            url: Secret::new(self.url()),
-            timeout: Duration::from_millis(200),
-        });
-        eventually(async || store.ping().await.is_ok()).await;
-        store
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // It may have been killed by the test already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn spawn(directory: &Path) -> Child {
-    Command::new("redis-server")
-        .args(["--port", "0", "--save", "", "--appendonly", "no"])
-        .arg("--unixsocket")
-        .arg(directory.join("redis.sock"))
-        .stdout(Stdio::null())
-        .spawn()
-        .expect(
-            "redis-server is on PATH: install it, for instance with `apt-get install redis-server`",
-        )
-}
-
-async fn eventually(condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// A store that is connected.
+async fn open(redis: &Redis) -> SessionStore {
+    let store = SessionStore::open(StoreSettings {
+        url: Secret::new(redis.url()),
+        timeout: Duration::from_millis(200),
+    });
+    eventually(async || store.ping().await.is_ok()).await;
+    store
 }
 
 fn record() -> SessionRecord {
@@ -134,7 +68,7 @@ async fn raw(redis: &Redis, command: &[&str]) -> redis::Value {
 #[tokio::test]
 async fn a_session_is_read_until_it_is_ended() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let id = SessionId::generate();
     assert_eq!(store.read(&id, NOW, None).await.unwrap(), None);
     let record = record();
@@ -149,7 +83,7 @@ async fn a_session_is_read_until_it_is_ended() {
 #[tokio::test]
 async fn a_session_is_over_at_its_absolute_limit() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (id, _) = log_in(&store).await;
     assert_eq!(store.read(&id, NOW + 3_600, None).await.unwrap(), None);
 }
@@ -157,7 +91,7 @@ async fn a_session_is_over_at_its_absolute_limit() {
 #[tokio::test]
 async fn every_key_has_a_time_to_live_and_holds_no_id() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (id, _) = log_in(&store).await;
     let redis::Value::Array(keys) = raw(&redis, &["KEYS", "*"]).await else {
         panic!("KEYS answers a list")
@@ -184,7 +118,7 @@ async fn every_key_has_a_time_to_live_and_holds_no_id() {
 #[tokio::test]
 async fn a_request_renews_the_idle_limit() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (id, _) = log_in(&store).await;
     store.read(&id, NOW + 50, None).await.unwrap().unwrap();
     eventually(async || {
@@ -202,7 +136,7 @@ async fn a_request_renews_the_idle_limit() {
 #[tokio::test]
 async fn a_late_touch_does_not_bring_back_an_ended_session() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (id, _) = log_in(&store).await;
     // The touch is sent behind the read on the same connection, and so is the end.
     store.read(&id, NOW + 50, None).await.unwrap().unwrap();
@@ -217,7 +151,7 @@ async fn a_late_touch_does_not_bring_back_an_ended_session() {
 #[tokio::test]
 async fn with_redis_killed_every_call_fails_fast_and_works_again_when_it_is_back() {
     let mut redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     redis.kill();
     let id = SessionId::generate();
     eventually(async || matches!(store.read(&id, NOW, None).await, Err(StoreError::Down))).await;
@@ -238,8 +172,8 @@ async fn with_redis_killed_every_call_fails_fast_and_works_again_when_it_is_back
 #[tokio::test]
 async fn with_redis_hung_no_call_outlives_its_deadline_and_all_work_again_afterwards() {
     let redis = Redis::start();
-    let store = redis.store().await;
-    redis.signal(Signal::STOP);
+    let store = open(&redis).await;
+    redis.hang();
     let id = SessionId::generate();
     let started = Instant::now();
     let error = store.read(&id, NOW, None).await.unwrap_err();
@@ -250,14 +184,14 @@ async fn with_redis_hung_no_call_outlives_its_deadline_and_all_work_again_afterw
         started.elapsed()
     );
     eventually(async || matches!(store.read(&id, NOW, None).await, Err(StoreError::Down))).await;
-    redis.signal(Signal::CONT);
+    redis.resume();
     eventually(async || store.read(&id, NOW, None).await.is_ok()).await;
 }
 
 #[tokio::test]
 async fn the_sessions_of_a_user_are_listed_and_those_of_others_are_not() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (_, first) = log_in(&store).await;
     let (second_id, second) = log_in(&store).await;
     let other = SessionRecord {
@@ -289,7 +223,7 @@ async fn the_sessions_of_a_user_are_listed_and_those_of_others_are_not() {
 #[tokio::test]
 async fn a_session_is_ended_by_its_public_id_and_only_by_its_user() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (id, record) = log_in(&store).await;
     assert_eq!(store.end_sid("u2", &record.sid, None).await.unwrap(), None);
     assert!(store.read(&id, NOW, None).await.unwrap().is_some());
@@ -301,7 +235,7 @@ async fn a_session_is_ended_by_its_public_id_and_only_by_its_user() {
 #[tokio::test]
 async fn all_sessions_of_a_user_end_but_the_one_to_spare() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (here, here_record) = log_in(&store).await;
     let (there, _) = log_in(&store).await;
     let (elsewhere, _) = log_in(&store).await;
@@ -318,7 +252,7 @@ async fn all_sessions_of_a_user_end_but_the_one_to_spare() {
 #[tokio::test]
 async fn an_end_that_is_repeated_late_spares_what_began_after_it() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let later = SessionRecord {
         created_at: NOW + 1,
         ..record()
@@ -334,7 +268,7 @@ async fn an_end_that_is_repeated_late_spares_what_began_after_it() {
 #[tokio::test]
 async fn a_login_that_was_under_way_when_everything_of_the_user_ended_writes_no_session() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (id, record) = (SessionId::generate(), record());
     store.end_all("u1", None, NOW, None).await.unwrap();
     let creation = store.create(&id, &record, NOW + 2, None).await.unwrap();
@@ -355,7 +289,7 @@ async fn a_login_that_was_under_way_when_everything_of_the_user_ended_writes_no_
 #[tokio::test]
 async fn everything_ends_however_much_there_is_and_so_does_a_login_under_way() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     for user in 0..1_000 {
         let record = SessionRecord {
             subject: format!("u{user}"),
@@ -377,7 +311,7 @@ async fn everything_ends_however_much_there_is_and_so_does_a_login_under_way() {
 #[tokio::test]
 async fn new_roles_are_in_every_session_of_the_user_and_nothing_else_changes() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let odd = SessionRecord {
         // What a name would need to stand in for the list of roles.
         username: r#"a"roles":"@"é"#.to_owned(),
@@ -401,7 +335,7 @@ async fn new_roles_are_in_every_session_of_the_user_and_nothing_else_changes() {
 #[tokio::test]
 async fn new_roles_bring_back_no_ended_session() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (id, _) = log_in(&store).await;
     store.end(&id, None).await.unwrap();
     let changed = store
@@ -414,7 +348,7 @@ async fn new_roles_bring_back_no_ended_session() {
 #[tokio::test]
 async fn the_index_forgets_sessions_that_ran_out_as_new_ones_come() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     for _ in 0..50 {
         let (id, _) = log_in(&store).await;
         // As Redis does at the end of the time to live: the index is not told.
@@ -438,7 +372,7 @@ async fn the_index_forgets_sessions_that_ran_out_as_new_ones_come() {
 #[tokio::test]
 async fn with_memory_full_sessions_still_end() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (first, record) = log_in(&store).await;
     let (second, _) = log_in(&store).await;
     raw(&redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
@@ -450,7 +384,7 @@ async fn with_memory_full_sessions_still_end() {
 #[tokio::test]
 async fn a_cart_is_kept_in_the_hash_of_its_session_and_read_back_with_its_version() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (id, record) = log_in(&store).await;
     let empty = store.read_cart(&id, None).await.unwrap().unwrap();
     assert_eq!((empty.version, empty.json), (0, None));
@@ -472,7 +406,7 @@ async fn a_cart_is_kept_in_the_hash_of_its_session_and_read_back_with_its_versio
 #[tokio::test]
 async fn of_writes_made_from_one_version_exactly_one_is_kept() {
     let redis = Redis::start();
-    let stores = [redis.store().await, redis.store().await];
+    let stores = [open(&redis).await, open(&redis).await];
     let (id, _) = log_in(&stores[0]).await;
     let mut writing = tokio::task::JoinSet::new();
     for number in 0..32 {
@@ -488,7 +422,7 @@ async fn of_writes_made_from_one_version_exactly_one_is_kept() {
 #[tokio::test]
 async fn a_cart_written_late_does_not_bring_back_an_ended_session() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (id, _) = log_in(&store).await;
     store.write_cart(&id, 0, "[]", None).await.unwrap();
     store.end(&id, None).await.unwrap();
@@ -517,7 +451,7 @@ async fn key_of(redis: &Redis) -> Option<String> {
 #[tokio::test]
 async fn writing_a_cart_leaves_the_time_to_live_as_it_is() {
     let redis = Redis::start();
-    let store = redis.store().await;
+    let store = open(&redis).await;
     let (id, _) = log_in(&store).await;
     let key = key_of(&redis).await.unwrap();
     raw(&redis, &["EXPIRE", &key, "7"]).await;

@@ -11,8 +11,8 @@ use std::{
 use serde_json::Value;
 use system_tests::{command, ends};
 
-/// Who must not depend on whom.
-const FORBIDDEN: [(&str, &[&str]); 6] = [
+/// Who must not depend on whom, be it for tests only.
+const FORBIDDEN: [(&str, &[&str]); 7] = [
     (
         "shared",
         &[
@@ -40,6 +40,17 @@ const FORBIDDEN: [(&str, &[&str]); 6] = [
         &["auth-service", "api-service", "gateway", "system-tests"],
     ),
     ("system-tests", &["auth-service", "api-service", "gateway"]),
+    (
+        "testkit",
+        &[
+            "shared",
+            "auth-service",
+            "api-service",
+            "gateway",
+            "loadtest",
+            "system-tests",
+        ],
+    ),
 ];
 
 /// Names that say nothing of what is inside, so that anything gets in.
@@ -100,6 +111,22 @@ fn the_gateway_can_neither_read_a_token_nor_a_session() {
             .lines()
             .find(|line| line.starts_with(&format!("{name} v")));
         assert_eq!(found, None, "the gateway knows {name}");
+    }
+}
+
+#[test]
+fn the_testkit_is_in_no_program() {
+    for name in [
+        "shared",
+        "auth-service",
+        "api-service",
+        "gateway",
+        "loadtest",
+    ] {
+        let tree = cargo(&["tree", "-p", name, "-e", "normal", "--prefix", "none"]);
+        assert!(tree.contains("tokio v"), "{tree}");
+        let found = tree.lines().find(|line| line.starts_with("testkit v"));
+        assert_eq!(found, None, "{name} needs testkit outside of tests");
     }
 }
 

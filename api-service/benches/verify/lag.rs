@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 
 use crate::{
     log_in,
-    redis::Redis,
+    redis::{Redis, Sessions as _},
     requests::{Service, cached},
 };
 

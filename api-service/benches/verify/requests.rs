@@ -26,13 +26,13 @@ use shared::{
     shutdown::{CancellationToken, Drain},
     telemetry::{TelemetrySettings, logs::LogSettings},
 };
+use testkit::signer::{Signer, claims};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     authority::Authority,
     log_in, now, profile,
-    redis::Redis,
-    signer::{Signer, claims},
+    redis::{Redis, Sessions as _},
     signers,
 };
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::process::{Process, Reply};
 use crate::{
     issuer::{Answer, Issuer},
-    redis::Redis,
+    redis::{Redis, Sessions as _},
     revocable,
     signer::{self, Signer},
 };

@@ -7,7 +7,7 @@ use shared::session::{CacheSettings, SessionId, SessionStore, StoreSettings};
 
 use crate::{
     ON_A_BUSY_MACHINE, eventually,
-    redis::Redis,
+    redis::{Redis, Sessions as _},
     service::{NEVER, NOW, Service},
     verdicts::log_in,
 };

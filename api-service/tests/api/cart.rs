@@ -9,7 +9,7 @@ use shared::session::SessionId;
 use crate::{
     eventually,
     issuer::{Answer as Keys, Issuer},
-    redis::Redis,
+    redis::{Redis, Sessions as _},
     service::{Answer, Header, NEVER, NOW, Service, jwt, session, state_keys},
     signer::{Signer, claims},
     verdicts::log_in,

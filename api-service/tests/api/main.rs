@@ -21,29 +21,14 @@ mod revocable;
 mod routes;
 mod service;
 mod servlet;
-mod signer;
 mod store;
 mod verdicts;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use testkit::{eventually, signer};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How much later than its deadline an answer may be seen when the processors are taken.
 const ON_A_BUSY_MACHINE: Duration = Duration::from_secs(2);
-
-/// Waits for a condition, looking again every few milliseconds.
-#[track_caller]
-fn eventually<F: AsyncFn() -> bool>(condition: F) -> impl Future<Output = ()> {
-    let caller = std::panic::Location::caller();
-    async move {
-        let deadline = Instant::now() + PATIENCE;
-        while !condition().await {
-            assert!(
-                Instant::now() < deadline,
-                "{caller}: not within {PATIENCE:?}"
-            );
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-}

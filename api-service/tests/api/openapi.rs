@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::{
-    redis::Redis,
+    redis::{Redis, Sessions as _},
     service::{Service, session},
 };
 

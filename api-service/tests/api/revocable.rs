@@ -9,7 +9,7 @@ use shared::revocation::{Entry, Feed, FollowerSettings, Publication, Revoked, Wh
 use crate::{
     eventually,
     issuer::{Answer, Issuer},
-    redis::Redis,
+    redis::{Redis, Sessions as _},
     service::{self, NEVER, NOW, Service},
     signer::{Signer, claims},
 };

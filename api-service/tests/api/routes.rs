@@ -7,7 +7,7 @@ use reqwest::Method;
 use crate::{
     eventually,
     issuer::{Answer, Issuer},
-    redis::Redis,
+    redis::{Redis, Sessions as _},
     service::{NEVER, NOW, Service, jwt, session},
     signer::{Signer, claims},
     verdicts::log_in,

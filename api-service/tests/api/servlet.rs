@@ -5,7 +5,7 @@ use shared::session::SessionId;
 
 use crate::{
     issuer::{Answer as Keys, Issuer},
-    redis::Redis,
+    redis::{Redis, Sessions as _},
     service::{Answer, Header, NEVER, NOW, Service, jwt, no_state, session, state_keys},
     signer::{Signer, claims},
     verdicts::log_in,

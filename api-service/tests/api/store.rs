@@ -6,7 +6,7 @@ use shared::session::SessionId;
 
 use crate::{
     ON_A_BUSY_MACHINE, eventually,
-    redis::{Redis, TIMEOUT},
+    redis::{Redis, Sessions as _, TIMEOUT},
     service::{NOW, Service, session},
     verdicts::log_in,
 };

@@ -13,7 +13,7 @@ use crate::{
     authority::Authority,
     cached::cached,
     issuer::{Answer, Issuer},
-    redis::Redis,
+    redis::{Redis, Sessions as _},
     revocable,
     service::{self, Header, NEVER, NOW, Service},
     signer::{Signer, claims},

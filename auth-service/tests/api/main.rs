@@ -18,7 +18,6 @@ mod openapi;
 mod outage;
 mod postgres;
 mod process;
-mod redis;
 mod refresh;
 mod register;
 mod requests;

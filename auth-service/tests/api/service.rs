@@ -19,7 +19,9 @@ use shared::{
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::{postgres, redis::Redis};
+use testkit::redis::Redis;
+
+use crate::postgres;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 /// How long anything may take before a test gives up.

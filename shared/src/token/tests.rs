@@ -4,12 +4,11 @@ mod keysets;
 mod kinds;
 mod properties;
 mod rfc;
-mod signer;
 mod wycheproof;
 
 use serde_json::{Value, json};
+use testkit::signer::Signer;
 
-use self::signer::Signer;
 use super::*;
 
 const NOW: u64 = 1_800_000_000;
@@ -49,21 +48,26 @@ fn changed(mut object: Value, changes: Value) -> Value {
     object
 }
 
+/// The key set that publishes the key of `signer` alone.
+fn key_set(signer: &Signer) -> KeySet {
+    KeySet::from_jwks(signer.jwks().as_bytes()).unwrap()
+}
+
 fn verify_at(signer: &Signer, token: &str, now: u64) -> Result<AccessClaims, TokenError> {
-    profile().verify(token, &signer.key_set(), now)
+    profile().verify(token, &key_set(signer), now)
 }
 
 #[track_caller]
 fn claims_are_refused(changes: Value, expected: TokenError) {
     let signer = Signer::eddsa("k1");
-    let token = signer.sign_claims(&claims_with(changes));
+    let token = signer.sign(&claims_with(changes));
     assert_eq!(verify_at(&signer, &token, NOW), Err(expected));
 }
 
 #[track_caller]
 fn claims_are_accepted(changes: Value) {
     let signer = Signer::eddsa("k1");
-    let token = signer.sign_claims(&claims_with(changes));
+    let token = signer.sign(&claims_with(changes));
     assert!(verify_at(&signer, &token, NOW).is_ok());
 }
 
@@ -71,14 +75,14 @@ fn claims_are_accepted(changes: Value) {
 #[track_caller]
 fn header_is_refused(header: &str, expected: TokenError) {
     let signer = Signer::eddsa("k1");
-    let token = signer.sign(header, &good_claims().to_string());
+    let token = signer.sign_as_written(header, &good_claims().to_string());
     assert_eq!(verify_at(&signer, &token, NOW), Err(expected));
 }
 
 #[track_caller]
 fn header_is_accepted(header: &str) {
     let signer = Signer::eddsa("k1");
-    let token = signer.sign(header, &good_claims().to_string());
+    let token = signer.sign_as_written(header, &good_claims().to_string());
     assert!(verify_at(&signer, &token, NOW).is_ok());
 }
 
@@ -89,7 +93,7 @@ fn a_good_token_of_each_algorithm_is_accepted_with_its_claims() {
         Signer::es256("k1"),
         Signer::eddsa("k1"),
     ] {
-        let token = signer.sign_claims(&good_claims());
+        let token = signer.sign(&good_claims());
         let claims = verify_at(&signer, &token, NOW).unwrap();
         assert_eq!(claims.sub, "u-1");
         assert_eq!(claims.aud, [AUDIENCE]);
@@ -226,7 +230,7 @@ fn a_repeated_claim_is_refused() {
     ] {
         let text = good_claims().to_string();
         let repeated = text.replacen('{', &format!("{{{more},"), 1);
-        let token = signer.sign(&signer.header(), &repeated);
+        let token = signer.sign_as_written(&signer.header(), &repeated);
         assert_eq!(verify_at(&signer, &token, NOW), Err(TokenError::Claims));
     }
 }
@@ -294,7 +298,7 @@ fn a_key_offered_by_the_token_itself_is_never_used() {
         "jku": "https://attacker.example/keys", "x5u": "https://attacker.example/cert",
         "x5c": ["AAAA"],
     });
-    let token = attacker.sign(&header.to_string(), &good_claims().to_string());
+    let token = attacker.sign_as_written(&header.to_string(), &good_claims().to_string());
     assert_eq!(verify_at(&issuer, &token, NOW), Err(TokenError::Signature));
 }
 
@@ -311,14 +315,14 @@ fn the_algorithm_must_be_the_one_of_the_key() {
 #[test]
 fn a_token_of_another_key_is_refused() {
     let (issuer, other) = (Signer::es256("k1"), Signer::es256("k1"));
-    let token = other.sign_claims(&good_claims());
+    let token = other.sign(&good_claims());
     assert_eq!(verify_at(&issuer, &token, NOW), Err(TokenError::Signature));
 }
 
 #[test]
 fn an_unknown_key_is_told_apart_because_a_newer_set_may_know_it() {
     let (issuer, next) = (Signer::eddsa("k1"), Signer::eddsa("k2"));
-    let token = next.sign_claims(&good_claims());
+    let token = next.sign(&good_claims());
     let kid = "k2".to_owned();
     assert_eq!(
         verify_at(&issuer, &token, NOW),
@@ -331,7 +335,7 @@ fn an_unknown_key_is_told_apart_because_a_newer_set_may_know_it() {
 #[test]
 fn anything_but_three_full_parts_is_refused() {
     let signer = Signer::eddsa("k1");
-    let token = signer.sign_claims(&good_claims());
+    let token = signer.sign(&good_claims());
     let (signed, _) = token.rsplit_once('.').unwrap();
     for text in [
         String::new(),
@@ -351,14 +355,14 @@ fn anything_but_three_full_parts_is_refused() {
 #[test]
 fn an_empty_payload_is_no_claims_even_when_it_is_signed() {
     let signer = Signer::eddsa("k1");
-    let token = signer.sign(&signer.header(), "");
+    let token = signer.sign_as_written(&signer.header(), "");
     assert_eq!(verify_at(&signer, &token, NOW), Err(TokenError::Claims));
 }
 
 #[test]
 fn padding_white_space_and_the_other_alphabet_are_refused() {
     let signer = Signer::eddsa("k1");
-    let token = signer.sign_claims(&good_claims());
+    let token = signer.sign(&good_claims());
     let (header, rest) = token.split_once('.').unwrap();
     for text in [
         format!("{token}="),
@@ -377,7 +381,7 @@ fn padding_white_space_and_the_other_alphabet_are_refused() {
 fn a_token_longer_than_the_limit_is_not_looked_at() {
     let signer = Signer::eddsa("k1");
     let long = "u".repeat(TOKEN_LIMIT_BYTES);
-    let token = signer.sign_claims(&claims_with(json!({"sub": long})));
+    let token = signer.sign(&claims_with(json!({"sub": long})));
     assert_eq!(verify_at(&signer, &token, NOW), Err(TokenError::TooLong));
 }
 
@@ -386,9 +390,9 @@ fn no_refusal_shows_any_part_of_the_token() {
     let signer = Signer::eddsa("k1");
     let secret = "do-not-print";
     for token in [
-        signer.sign_claims(&claims_with(json!({"iss": secret}))),
-        signer.sign_claims(&claims_with(json!({"exp": secret}))),
-        Signer::eddsa(secret).sign_claims(&good_claims()),
+        signer.sign(&claims_with(json!({"iss": secret}))),
+        signer.sign(&claims_with(json!({"exp": secret}))),
+        Signer::eddsa(secret).sign(&good_claims()),
         format!("{secret}.{secret}.{secret}"),
     ] {
         let refused = verify_at(&signer, &token, NOW).unwrap_err();

@@ -166,21 +166,14 @@ impl Events {
 }
 
 #[cfg(test)]
-#[path = "../../../tests/api/signer.rs"]
-#[expect(dead_code, reason = "the other tests use the rest")]
-mod signer;
-
-#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
     use shared::telemetry::Identity;
+    use testkit::signer::{AUDIENCE, ISSUER, Signer, claims};
 
-    use super::{
-        signer::{AUDIENCE, ISSUER, Signer, claims},
-        *,
-    };
+    use super::*;
 
     const NOW: u64 = 1_800_000_000;
 

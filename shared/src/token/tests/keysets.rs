@@ -1,6 +1,8 @@
 //! What may stand in a key set, and what is left out of it (RFC 7517, RFC 7518).
 
-use super::{signer::encode, *};
+use testkit::signer::encode;
+
+use super::*;
 
 fn set_of(keys: &[Value]) -> Result<KeySet, KeySetError> {
     KeySet::from_jwks(json!({"keys": keys}).to_string().as_bytes())
@@ -20,7 +22,7 @@ fn keys_of_all_three_kinds_live_in_one_set() {
     let signers = [Signer::rs256("r"), Signer::es256("e"), Signer::eddsa("d")];
     let set = set_of(&signers.each_ref().map(Signer::jwk)).unwrap();
     for signer in &signers {
-        let token = signer.sign_claims(&good_claims());
+        let token = signer.sign(&good_claims());
         assert!(profile().verify::<AccessClaims>(&token, &set, NOW).is_ok());
     }
 }
@@ -83,7 +85,7 @@ fn an_rsa_modulus_written_with_a_leading_zero_is_the_same_key() {
     let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, &modulus);
     let padded = encode([vec![0], bytes.unwrap()].concat());
     let set = set_of(&[changed(signer.jwk(), json!({"n": padded}))]).unwrap();
-    let token = signer.sign_claims(&good_claims());
+    let token = signer.sign(&good_claims());
     assert!(profile().verify::<AccessClaims>(&token, &set, NOW).is_ok());
 }
 

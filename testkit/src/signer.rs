@@ -1,5 +1,10 @@
 //! An issuer's private key, fresh for each test, and what is made with it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "without the key that a test asked for it has failed"
+)]
+
 use aws_lc_rs::{
     rand::SystemRandom,
     rsa::{KeyPair as RsaKeyPair, KeySize},
@@ -11,10 +16,13 @@ use aws_lc_rs::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-pub(crate) const ISSUER: &str = "https://issuer.example/auth";
-pub(crate) const AUDIENCE: &str = "statewise-api";
+/// The `iss` of [`claims`].
+pub const ISSUER: &str = "https://issuer.example/auth";
+/// The `aud` of [`claims`].
+pub const AUDIENCE: &str = "statewise-api";
 
-pub(crate) struct Signer {
+/// A private key with its id, as an issuer has it.
+pub struct Signer {
     kid: String,
     key: PrivateKey,
 }
@@ -25,8 +33,9 @@ enum PrivateKey {
     Edwards(Ed25519KeyPair),
 }
 
-/// The claims of a token that is good from `now` on for 15 minutes.
-pub(crate) fn claims(now: u64, roles: &[&str]) -> Value {
+/// The claims of an access token that is good from `now` (Unix seconds) on for 15 minutes.
+#[must_use]
+pub fn claims(now: u64, roles: &[&str]) -> Value {
     json!({
         "iss": ISSUER, "sub": "u-1", "aud": AUDIENCE, "client_id": "statewise", "jti": "t-1",
         "iat": now, "exp": now + 900, "roles": roles, "sid": "s-1", "preferred_username": "ada",
@@ -34,21 +43,37 @@ pub(crate) fn claims(now: u64, roles: &[&str]) -> Value {
 }
 
 impl Signer {
-    pub(crate) fn rs256(kid: &str) -> Self {
+    /// A new RSA key of 2048 bits, for RS256 (RFC 7518 §3.3).
+    ///
+    /// # Panics
+    ///
+    /// No key can be made.
+    #[must_use]
+    pub fn rs256(kid: &str) -> Self {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         Self::new(kid, PrivateKey::Rsa(key))
     }
 
-    pub(crate) fn es256(kid: &str) -> Self {
+    /// A new key on P-256, for ES256 (RFC 7518 §3.4).
+    ///
+    /// # Panics
+    ///
+    /// No key can be made.
+    #[must_use]
+    pub fn es256(kid: &str) -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         Self::new(kid, PrivateKey::Elliptic(key))
     }
 
-    pub(crate) fn eddsa(kid: &str) -> Self {
-        Self::new(
-            kid,
-            PrivateKey::Edwards(Ed25519KeyPair::generate().unwrap()),
-        )
+    /// A new Ed25519 key, for EdDSA (RFC 8037).
+    ///
+    /// # Panics
+    ///
+    /// No key can be made.
+    #[must_use]
+    pub fn eddsa(kid: &str) -> Self {
+        let key = Ed25519KeyPair::generate().unwrap();
+        Self::new(kid, PrivateKey::Edwards(key))
     }
 
     fn new(kid: &str, key: PrivateKey) -> Self {
@@ -58,25 +83,38 @@ impl Signer {
         }
     }
 
-    /// An access token with these claims.
-    pub(crate) fn sign(&self, claims: &Value) -> String {
+    /// The header of a good access token of this key.
+    #[must_use]
+    pub fn header(&self) -> String {
         let algorithm = match self.key {
             PrivateKey::Rsa(_) => "RS256",
             PrivateKey::Elliptic(_) => "ES256",
             PrivateKey::Edwards(_) => "EdDSA",
         };
-        let header = json!({"alg": algorithm, "typ": "at+jwt", "kid": self.kid});
-        self.sign_as_written(&header.to_string(), &claims.to_string())
+        json!({"alg": algorithm, "typ": "at+jwt", "kid": self.kid}).to_string()
+    }
+
+    /// An access token with these claims.
+    #[must_use]
+    pub fn sign(&self, claims: &Value) -> String {
+        self.sign_as_written(&self.header(), &claims.to_string())
     }
 
     /// A token of exactly these texts.
-    pub(crate) fn sign_as_written(&self, header: &str, payload: &str) -> String {
+    #[must_use]
+    pub fn sign_as_written(&self, header: &str, payload: &str) -> String {
         let signed = format!("{}.{}", encode(header), encode(payload));
         let signature = self.signature(signed.as_bytes());
         format!("{signed}.{}", encode(signature))
     }
 
-    pub(crate) fn signature(&self, message: &[u8]) -> Vec<u8> {
+    /// The signature of a message.
+    ///
+    /// # Panics
+    ///
+    /// The key cannot sign.
+    #[must_use]
+    pub fn signature(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match &self.key {
             PrivateKey::Rsa(key) => {
@@ -90,12 +128,15 @@ impl Signer {
         }
     }
 
-    /// The key set that publishes this key alone.
-    pub(crate) fn jwks(&self) -> String {
+    /// The key set (RFC 7517 §5) that publishes this key alone.
+    #[must_use]
+    pub fn jwks(&self) -> String {
         json!({"keys": [self.jwk()]}).to_string()
     }
 
-    pub(crate) fn jwk(&self) -> Value {
+    /// The public key as a JSON Web Key without optional members.
+    #[must_use]
+    pub fn jwk(&self) -> Value {
         let kid = &self.kid;
         match &self.key {
             PrivateKey::Rsa(key) => {
@@ -116,6 +157,7 @@ impl Signer {
     }
 }
 
-pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
+/// base64url without padding (RFC 4648 §5).
+pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

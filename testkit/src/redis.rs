@@ -1,0 +1,106 @@
+//! A redis-server of one test, on a Unix socket in a temporary folder. It persists nothing.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// The server; it ends with this value.
+pub struct Redis {
+    process: Child,
+    folder: TempDir,
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "without the server that a test asked for it has failed"
+)]
+impl Redis {
+    /// Starts a server. It answers some milliseconds later, so wait for the first answer.
+    ///
+    /// # Panics
+    ///
+    /// There is no `redis-server` on `PATH`, or no temporary folder.
+    #[must_use]
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let process = spawn(folder.path());
+        Self { process, folder }
+    }
+
+    /// Where it listens: `redis+unix://PATH`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let socket = self.folder.path().join("redis.sock");
+        format!("redis+unix://{}", socket.display())
+    }
+
+    /// Ends the server at once, as `kill -9` does.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be ended.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("redis-server can be killed");
+        self.process.wait().expect("redis-server can be reaped");
+    }
+
+    /// Starts an empty server in the place of one that was killed.
+    ///
+    /// # Panics
+    ///
+    /// There is no `redis-server` on `PATH` any more.
+    pub fn restart(&mut self) {
+        self.process = spawn(self.folder.path());
+    }
+
+    /// Stops the process: it lives, its socket is open, and it answers nothing.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be signalled.
+    pub fn hang(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a process that hangs go on.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be signalled.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal)
+            .expect("redis-server can be signalled");
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // The test may have killed it already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "without the server that a test asked for it has failed"
+)]
+fn spawn(folder: &Path) -> Child {
+    Command::new("redis-server")
+        .args(["--port", "0", "--save", "", "--appendonly", "no"])
+        .arg("--unixsocket")
+        .arg(folder.join("redis.sock"))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect(
+            "redis-server is on PATH: install it, for instance with `apt-get install redis-server`",
+        )
+}
