@@ -228,7 +228,7 @@ fn everywhere_but_here_a_ban_and_other_roles_reach_every_replica() {
 }
 
 #[test]
-fn what_was_taken_back_stays_taken_back_when_redis_forgets_everything() {
+fn what_was_revoked_stays_revoked_when_redis_forgets_everything() {
     let cluster = start(2, "refuse");
     let (victim, bystander) = (Logins::of(&cluster, "ada"), Logins::of(&cluster, "eve"));
     let ended = call(

@@ -79,7 +79,7 @@ async fn a_flood_of_unknown_keys_makes_one_fetch_in_a_cool_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_is_taken_back_takes_the_remembered_tokens_along() {
+async fn a_key_that_is_withdrawn_takes_the_remembered_tokens_along() {
     let (old, new) = (Signer::eddsa("k1"), Signer::eddsa("k2"));
     let issuer = Issuer::start(Answer::Keys(old.jwks()));
     let remembering = TokenSettings {

@@ -35,7 +35,7 @@ const APP: [(Kind, f64); 6] = [
     (Kind::Refresh, 2.0),
     (Kind::Logout, 1.0),
 ];
-/// Where the API gives a client what it is to carry, and takes it back.
+/// Where the API gives a client what it is to carry, and reads it again.
 const STATE: &str = "statewise-state";
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";

@@ -48,6 +48,7 @@ no_circle_in! {
     loadtest: "loadtest",
     shared: "shared",
     system_tests: "system-tests",
+    testkit: "testkit",
 }
 
 #[test]
