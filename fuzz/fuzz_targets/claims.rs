@@ -6,25 +6,13 @@
 mod signed;
 
 use libfuzzer_sys::fuzz_target;
-use shared::token::{AccessClaims, InternalClaims, LogoutClaims};
 
 fuzz_target!(|text: &str| {
     let (header, payload) = text.split_once('\n').unwrap_or((signed::HEADER, text));
     let token = signed::sign(header, payload);
     let keys = signed::keys();
     let profile = signed::profile();
-    let access = profile.verify::<AccessClaims>(&token, keys, signed::NOW);
-    let kinds = [
-        access.is_ok(),
-        profile
-            .verify::<LogoutClaims>(&token, keys, signed::NOW)
-            .is_ok(),
-        profile
-            .verify::<InternalClaims>(&token, keys, signed::NOW)
-            .is_ok(),
-    ];
-    let accepted = kinds.iter().filter(|accepted| **accepted).count();
-    assert!(accepted <= 1, "a token of two kinds");
+    let access = profile.verify(&token, keys, signed::NOW);
     if let Ok(claims) = access {
         assert_eq!(claims.iss, signed::ISSUER);
         assert!(claims.aud.iter().any(|one| one == signed::AUDIENCE));
@@ -32,7 +20,7 @@ fuzz_target!(|text: &str| {
         // Written and read again it is the same.
         let written = serde_json::to_string(&claims).expect("claims have a JSON form");
         let again = signed::sign(signed::HEADER, &written);
-        let read = profile.verify::<AccessClaims>(&again, keys, signed::NOW);
+        let read = profile.verify(&again, keys, signed::NOW);
         assert_eq!(read, Ok(claims));
     }
 });

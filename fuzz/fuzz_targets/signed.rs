@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use shared::token::{KeySet, TokenProfile};
+use shared::token::{AccessTokenProfile, KeySet};
 
 pub(crate) const NOW: u64 = 1_800_000_000;
 #[allow(dead_code, reason = "one of the targets needs it")]
@@ -24,8 +24,8 @@ pub(crate) fn keys() -> &'static KeySet {
     &KEYS
 }
 
-pub(crate) fn profile() -> TokenProfile {
-    TokenProfile {
+pub(crate) fn profile() -> AccessTokenProfile {
+    AccessTokenProfile {
         issuer: ISSUER.to_owned(),
         audience: AUDIENCE.to_owned(),
         leeway: Duration::ZERO,

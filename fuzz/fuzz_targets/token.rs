@@ -1,4 +1,4 @@
-//! The whole text of a token. Nobody signed it, so it must be refused, as any kind.
+//! The whole text of a token. Nobody signed it, so it must be refused.
 
 #![no_main]
 
@@ -6,25 +6,11 @@
 mod signed;
 
 use libfuzzer_sys::fuzz_target;
-use shared::token::{AccessClaims, InternalClaims, LogoutClaims, unverified_kid};
+use shared::token::unverified_kid;
 
 fuzz_target!(|text: &str| {
-    let keys = signed::keys();
-    let profile = signed::profile();
-    let outcomes = [
-        profile
-            .verify::<AccessClaims>(text, keys, signed::NOW)
-            .err(),
-        profile
-            .verify::<LogoutClaims>(text, keys, signed::NOW)
-            .err(),
-        profile
-            .verify::<InternalClaims>(text, keys, signed::NOW)
-            .err(),
-    ];
-    for outcome in outcomes {
-        let error = outcome.expect("a token that nobody signed was accepted");
-        assert!(!error.to_string().is_empty());
-    }
+    let outcome = signed::profile().verify(text, signed::keys(), signed::NOW);
+    let error = outcome.expect_err("a token that nobody signed was accepted");
+    assert!(!error.to_string().is_empty());
     let _ = unverified_kid(text);
 });

@@ -13,7 +13,7 @@
 //! | [`telemetry`] | logs, traces and metrics |
 //! | [`server`] | feature `web`: start, health, drain of an actix-web service |
 //! | [`revocation`] | feature `session`: what was revoked, and the feed that publishes it to every replica |
-//! | [`token`] | feature `token`: signed tokens of three kinds, and the one place that verifies them |
+//! | [`token`] | feature `token`: access tokens, and the one place that verifies them |
 //! | [`sealed`] | feature `sealed`: bytes that only the holder of a key can read or change |
 //! | [`session`] | feature `session`: the session id, its record and the store in Redis |
 //!

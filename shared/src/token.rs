@@ -1,25 +1,18 @@
-//! Feature `token`: signed tokens, their kinds and the one place where a token is verified.
+//! Feature `token`: access tokens (RFC 9068), and the one place where a token is verified.
 //!
-//! [`TokenProfile::verify`] follows RFC 7515, RFC 7519 and the advice of RFC 8725. The cryptography
-//! is `jsonwebtoken`'s; its validation is not used, because it lets through what is refused here (an
-//! unknown `crit`, another `typ`, an absent `aud`).
+//! [`AccessTokenProfile::verify`] follows RFC 7515, RFC 7519 and the advice of RFC 8725. The
+//! cryptography is `jsonwebtoken`'s; its validation is not used, because it lets through what is
+//! refused here (an unknown `crit`, another `typ`, an absent `aud`).
 //!
 //! | step | module |
 //! | --- | --- |
-//! | three parts, strict base64url, the header | [`parts`] |
+//! | three parts, strict base64url, the header with the `typ` of an access token | [`parts`] |
 //! | the key that `kid` names, with its one algorithm | [`keys`] |
 //! | JSON without a member that is there twice | [`object`] |
-//! | the kind of token: its `typ`, its claims | [`kind`] |
-//!
-//! Every kind goes through the same steps and differs in its claims only, which name its `typ`:
-//! [`AccessClaims`] (RFC 9068), [`LogoutClaims`] (OpenID Connect Back-Channel Logout) and
-//! [`InternalClaims`] (between services). No token of one kind is ever one of another.
+//! | the claims | [`access`] |
 
 mod access;
-mod internal;
 mod keys;
-mod kind;
-mod logout;
 mod object;
 mod parts;
 #[cfg(test)]
@@ -30,20 +23,13 @@ use std::time::Duration;
 
 pub use self::{
     access::{ACCESS_TOKEN_TYPE, AccessClaims},
-    internal::{INTERNAL_TOKEN_TYPE, InternalClaims},
     keys::{KeySet, KeySetError},
-    kind::{Kind, Registered},
-    logout::{LOGOUT_EVENT, LOGOUT_TOKEN_TYPE, LogoutClaims},
     parts::{KEY_ID_LIMIT, TOKEN_LIMIT_BYTES, unverified_kid},
 };
 
-/// What a resource server demands of an access token; its other demands are those of
-/// [`AccessClaims`].
-pub type AccessTokenProfile = TokenProfile;
-
-/// What a verifier demands of every token, whatever its kind.
+/// What a verifier demands of an access token; its other demands are those of [`AccessClaims`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenProfile {
+pub struct AccessTokenProfile {
     /// The only `iss` accepted, compared byte for byte (RFC 9068 §4).
     pub issuer: String,
     /// Ours; `aud` must contain it.
@@ -80,7 +66,7 @@ pub enum TokenError {
     #[error("the signature is wrong")]
     Signature,
     /// A required claim is absent or a claim is of the wrong type.
-    #[error("the claims are not those of this kind of token")]
+    #[error("the claims are not those of an access token")]
     Claims,
     /// `iss` is another issuer.
     #[error("the token is from another issuer")]
@@ -124,34 +110,33 @@ impl TokenError {
     }
 }
 
-impl TokenProfile {
-    /// The claims of a token of the kind `K` that passes every check at `now` (Unix seconds).
+impl AccessTokenProfile {
+    /// The claims of an access token that passes every check at `now` (Unix seconds).
     ///
     /// # Errors
     ///
     /// The first check that failed. All mean the same to a caller, except
     /// [`TokenError::UnknownKey`], which may be answered by a newer key set.
-    pub fn verify<K: Kind>(&self, token: &str, keys: &KeySet, now: u64) -> Result<K, TokenError> {
+    pub fn verify(&self, token: &str, keys: &KeySet, now: u64) -> Result<AccessClaims, TokenError> {
         let parts = parts::Parts::split(token)?;
         let header = parts.header()?;
-        header.check_type(K::TYPE)?;
+        header.check_type(ACCESS_TOKEN_TYPE)?;
         let payload = keys.open(&header.kid, &header.alg, &parts)?;
-        let claims: K = object::read(&payload).ok_or(TokenError::Claims)?;
+        let claims: AccessClaims = object::read(&payload).ok_or(TokenError::Claims)?;
         if !claims.is_complete() {
             return Err(TokenError::Claims);
         }
-        self.check(&claims.registered(), now)?;
+        self.check(&claims, now)?;
         Ok(claims)
     }
 
-    /// What [`TokenProfile::verify`] demands of the claims that every kind has: of themselves, and
-    /// at `now`. By itself it is no verification; it is for claims whose signature was checked
-    /// before.
+    /// What [`AccessTokenProfile::verify`] demands of the claims at `now` and by its settings. By
+    /// itself it is no verification; it is for claims whose signature was checked before.
     ///
     /// # Errors
     ///
     /// The first check that failed.
-    pub fn check(&self, claims: &Registered<'_>, now: u64) -> Result<(), TokenError> {
+    pub fn check(&self, claims: &AccessClaims, now: u64) -> Result<(), TokenError> {
         let leeway = self.leeway.as_secs();
         if claims.iss != self.issuer {
             return Err(TokenError::Issuer);

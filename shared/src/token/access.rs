@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    kind::{Kind, Registered, Sealed},
-    wire::{numeric_date, one_or_many, some_numeric_date},
-};
+use super::wire::{numeric_date, one_or_many, some_numeric_date};
 
 /// The `typ` of an access token, RFC 9068 §2.1.
 pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -50,22 +47,9 @@ pub struct AccessClaims {
     pub preferred_username: Option<String>,
 }
 
-impl Sealed for AccessClaims {}
-
-impl Kind for AccessClaims {
-    const TYPE: &'static str = ACCESS_TOKEN_TYPE;
-
-    fn registered(&self) -> Registered<'_> {
-        Registered {
-            iss: &self.iss,
-            aud: &self.aud,
-            iat: self.iat,
-            exp: self.exp,
-            nbf: self.nbf,
-        }
-    }
-
-    fn is_complete(&self) -> bool {
+impl AccessClaims {
+    /// Whether the claims hold what types alone cannot demand: ids that are not empty.
+    pub(super) fn is_complete(&self) -> bool {
         let named = [&self.sub, &self.client_id, &self.jti];
         !named.iter().any(|text| text.is_empty())
     }

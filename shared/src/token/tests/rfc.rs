@@ -95,7 +95,7 @@ fn an_example_with_any_part_of_another_one_is_refused() {
 fn no_example_is_an_access_token() {
     for example in examples() {
         let keys = keys_with(&example.key);
-        let found = profile().verify::<AccessClaims>(&example.jws, &keys, 1_300_819_300);
+        let found = profile().verify(&example.jws, &keys, 1_300_819_300);
         assert!(found.is_err(), "{}", example.source);
     }
 }
