@@ -203,8 +203,7 @@ async fn a_gap_is_seen_and_closed_by_reading_everything() {
         redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1]) return 0";
     let until = (now() + 900).to_string();
     let (head, current) = ("statewise:revocations", "statewise:revocations:current");
-    raw(&redis, &["EVAL", script, "2", head, current, &lost, &until])
-        .await;
+    raw(&redis, &["EVAL", script, "2", head, current, &lost, &until]).await;
     publish(&feed, token("next")).await;
     eventually(async || replica.of("lost") == TokenStatus::Revoked).await;
     assert_eq!(replica.of("next"), TokenStatus::Revoked);
@@ -235,8 +234,11 @@ async fn history_that_was_lost_is_seen_by_who_remembers_it() {
         );
     }
     // As a replica of Redis that was behind and is promoted.
-    raw(&redis, &["HSET", "statewise:revocations", "seq", "1", "tip", &one.tip])
-        .await;
+    raw(
+        &redis,
+        &["HSET", "statewise:revocations", "seq", "1", "tip", &one.tip],
+    )
+    .await;
     let damaged = State::Damaged(one.clone());
     assert_eq!(feed.inspect(Some(&two)).await, Ok(damaged));
     raw(&redis, &["DEL", "statewise:revocations:current"]).await;

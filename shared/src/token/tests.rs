@@ -116,7 +116,14 @@ fn an_unknown_critical_header_is_refused() {
 #[test]
 fn a_logout_token_is_no_access_token() {
     let typ = || TokenError::Header("typ is that of another kind");
-    for value in ["logout+jwt", "statewise-internal+jwt", "JWT", "at+jwt+x", "application/", ""] {
+    for value in [
+        "logout+jwt",
+        "statewise-internal+jwt",
+        "JWT",
+        "at+jwt+x",
+        "application/",
+        "",
+    ] {
         let header = format!(r#"{{"alg":"EdDSA","typ":"{value}","kid":"k1"}}"#);
         header_is_refused(&header, typ());
     }

@@ -86,7 +86,7 @@ async fn rfc7662_2_2_an_inactive_token_is_exactly_active_false() {
     service.stop().await;
 }
 
-/// RFC 7662 §2.2: active means that nothing took it back, and that its login goes on.
+/// RFC 7662 §2.2: active means that nothing revoked it, and that its login goes on.
 #[tokio::test]
 async fn rfc7662_2_2_an_exchanged_token_is_inactive_when_its_session_has_ended() {
     let service = with_clients(Backend::Sqlite).with_redis().start().await;
