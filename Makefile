@@ -86,6 +86,12 @@ trust: toolchain ## Tests the load generator from outside: docs/trust.md (50 min
 		$(or $(STATEWISE_BIN_DIR),$(TARGET_DIR)/release) --form $(FORM) $(addprefix --only ,$(ONLY)) \
 		--out $(if $(filter full,$(FORM)),docs,$(RESULTS))
 
+.PHONY: repeated
+repeated: toolchain ## Whether runs agree: five quick and three full comparisons, tables for docs/repeated.md (45 minutes)
+	scripts/install.sh redis jq
+	cargo build --release --locked --workspace --bins
+	BIN_DIR=$(TARGET_DIR)/release scripts/repeated.sh $(RESULTS)/repeated
+
 .PHONY: example
 example: toolchain ## Renews the README's tables, docs/example and the schema from new runs (leave the machine alone, 40 minutes)
 	scripts/install.sh redis jq chromium chromedriver
