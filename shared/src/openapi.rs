@@ -2,7 +2,7 @@
 //!
 //! A service describes each operation at its handler (`#[utoipa::path]`) and each body at its type
 //! (`utoipa::ToSchema`), lists the handlers (`#[derive(OpenApi)]`), and has the document
-//! written by [`write`], which adds what all services have: health, metrics, this document, problem
+//! written by [`write()`], which adds what all services have: health, metrics, this document, problem
 //! bodies and the header fields that belong to a status. A test of each service compares what it
 //! serves with the copy in `docs/openapi/`, and schemathesis compares it with what the service does.
 //!

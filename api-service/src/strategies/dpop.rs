@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     tokens: TokenArguments,
 
     /// dpop: the URL under which clients reach this service, to which its paths are appended, such
-    /// as https://api.example/dpop; required.
+    /// as http://127.0.0.1:8080/dpop; required.
     #[arg(
         long,
         env = "API_DPOP_URL",
