@@ -1,6 +1,6 @@
 //! The value of one variable, which knows the variable's name.
 
-use std::{ffi::OsStr, fmt::Display, marker::PhantomData, net::SocketAddr, path::PathBuf};
+use std::{ffi::OsStr, fmt::Display, marker::PhantomData, net::SocketAddr};
 use std::{num::NonZeroUsize, thread::available_parallelism, time::Duration};
 
 use clap::{
@@ -152,7 +152,6 @@ macro_rules! from_str {
 
 from_str! {
     SocketAddr: "an address and a port, such as 127.0.0.1:8080",
-    PathBuf: "a path",
     bool: "true or false",
     u32: "a whole number",
     u64: "a whole number",

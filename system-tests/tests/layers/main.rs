@@ -23,9 +23,6 @@ use std::path::{Path, PathBuf};
 
 use self::{circles::circles, modules::Tree};
 
-/// Crates that still have circles. It gets shorter only: a clean crate in it fails its test.
-const NOT_YET_IN_ORDER: &[&str] = &[];
-
 macro_rules! no_circle_in {
     ($($name:ident: $folder:literal,)*) => {
         const CRATES: &[&str] = &[$($folder),*];
@@ -68,16 +65,10 @@ fn look_at(folder: &str) {
     let tree = Tree::read(&root(), &format!("{folder}/src/lib.rs"));
     let found = circles(&tree);
     let text: String = found.iter().map(|circle| format!("\n{circle}")).collect();
-    let count = found.len();
-    if NOT_YET_IN_ORDER.contains(&folder) {
-        assert!(
-            count > 0,
-            "{folder} has no circle any more: take it off NOT_YET_IN_ORDER"
-        );
-        eprintln!("{folder} is not yet in order, circles: {count}\n{text}");
-    } else {
-        assert!(count == 0, "{folder}: modules import in circles\n{text}");
-    }
+    assert!(
+        found.is_empty(),
+        "{folder}: modules import in circles\n{text}"
+    );
 }
 
 /// Cargo runs tests in the folder of their crate.
