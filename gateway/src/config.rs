@@ -408,7 +408,7 @@ mod tests {
         assert!(!format!("{config:?}").contains(SECRET));
         let authorization = config.exchange.unwrap().authorization;
         let pair = STANDARD.encode(format!("g:{SECRET}"));
-        assert_eq!(authorization.expose(), &format!("Basic {pair}"));
+        assert_eq!(authorization, format!("Basic {pair}"));
         assert!(checked(&[]).unwrap().exchange.is_none());
     }
 }

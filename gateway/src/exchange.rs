@@ -17,12 +17,9 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use shared::{
-    config::Secret,
-    telemetry::{
-        metrics::Metrics,
-        trace::{TRACEPARENT, TRACESTATE},
-    },
+use shared::telemetry::{
+    metrics::Metrics,
+    trace::{TRACEPARENT, TRACESTATE},
 };
 
 use crate::{
@@ -41,8 +38,8 @@ pub struct ExchangeSettings {
     pub path: Uri,
     /// The audience to ask for, if any, in characters that need no encoding in a form.
     pub audience: Option<String>,
-    /// HTTP Basic, RFC 6749 §2.3.1.
-    pub authorization: Secret<HeaderValue>,
+    /// HTTP Basic, RFC 6749 §2.3.1, marked as sensitive.
+    pub authorization: HeaderValue,
     /// Most tokens kept.
     pub cache: usize,
     /// Deadline of an exchange.

@@ -10,9 +10,11 @@ mod given;
 use std::{
     fmt::{self, Display},
     process::ExitCode,
+    str::FromStr,
 };
 
 use clap::Parser;
+use secrecy::{ExposeSecret, SecretBox, zeroize::Zeroize};
 
 pub use self::given::{Given, GivenParser, Setting, Threads};
 
@@ -20,33 +22,49 @@ pub use self::given::{Given, GivenParser, Setting, Threads};
 /// it when its configuration is wrong.
 pub const EXIT_CONFIG: u8 = 64;
 
-/// A value that must not be printed: `Debug` shows its type only, and there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret<T>(T);
+/// A value that must not be printed: `Debug` says only that there is one, and there is no `Display`.
+/// Its memory is overwritten when it is dropped.
+pub struct Secret<T: Zeroize>(SecretBox<T>);
 
-impl<T> Secret<T> {
+impl<T: Zeroize> Secret<T> {
     /// Wraps a value.
     pub fn new(value: T) -> Self {
-        Self(value)
+        Self(SecretBox::new(Box::new(value)))
     }
 
     /// The value, for the one place that needs it.
     pub fn expose(&self) -> &T {
-        &self.0
+        self.0.expose_secret()
     }
 }
 
-impl<T> fmt::Debug for Secret<T> {
+/// Settings are compared at start, so that strategies of equal settings share what they hold. Not for
+/// what a caller presents: the time that it takes depends on the values.
+impl<T: Zeroize + PartialEq> PartialEq for Secret<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl<T: Zeroize + Eq> Eq for Secret<T> {}
+
+impl<T: Zeroize + Clone> Clone for Secret<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.expose().clone())
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
     }
 }
 
-impl<T: std::str::FromStr> std::str::FromStr for Secret<T> {
+impl<T: Zeroize + FromStr> FromStr for Secret<T> {
     type Err = T::Err;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
+        text.parse().map(Self::new)
     }
 }
 
@@ -158,7 +176,10 @@ mod tests {
 
     #[test]
     fn a_secret_does_not_show_in_debug_output() {
-        assert_eq!(format!("{:?}", Secret::new("hunter2")), "[secret]");
+        assert_eq!(
+            format!("{:?}", Secret::new("hunter2".to_owned())),
+            "[secret]"
+        );
     }
 
     #[test]

@@ -105,11 +105,11 @@ impl ExchangeArgs {
 }
 
 /// HTTP Basic (RFC 6749 §2.3.1); base64 makes a header's value of any text.
-fn basic(id: &str, secret: &Secret<String>) -> Option<Secret<HeaderValue>> {
+fn basic(id: &str, secret: &Secret<String>) -> Option<HeaderValue> {
     let pair = STANDARD.encode(format!("{id}:{}", secret.expose()));
     let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
     value.set_sensitive(true);
-    Some(Secret::new(value))
+    Some(value)
 }
 
 /// An audience that a form carries without any encoding, RFC 3986 §2.3; none when it is empty.

@@ -61,10 +61,7 @@ pub(super) fn request(
         form.push_str(audience);
     }
     headers.extend([
-        (
-            header::AUTHORIZATION,
-            settings.authorization.expose().clone(),
-        ),
+        (header::AUTHORIZATION, settings.authorization.clone()),
         (
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/x-www-form-urlencoded"),
