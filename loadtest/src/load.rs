@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use outcome::{ArmOutcome, EngineOutcome, Outcome, Slice};
-pub use request::Variant;
+pub use request::{Variant, take_credentials};
 pub use running::{Running, run, start};
 pub use schedule::{Arrivals, Schedule, Share};
 

@@ -6,7 +6,7 @@
 use std::{
     ffi::OsString,
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     process::ExitCode,
     time::Duration,
 };
@@ -80,12 +80,8 @@ fn check(address: Option<OsString>) -> Result<(), Unhealthy> {
 }
 
 fn status(url: &Url) -> io::Result<String> {
-    let address = url
-        .socket_addrs(|| None)?
-        .into_iter()
-        .next()
-        .ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let mut stream = TcpStream::connect_timeout(&address, STEP_TIMEOUT)?;
+    let mut stream = connect(&url.socket_addrs(|| None)?)?;
+    let address = stream.peer_addr()?;
     stream.set_read_timeout(Some(STEP_TIMEOUT))?;
     stream.set_write_timeout(Some(STEP_TIMEOUT))?;
     let path = url.path();
@@ -100,6 +96,18 @@ fn status(url: &Url) -> io::Result<String> {
         .next()
         .unwrap_or_default()
         .to_owned())
+}
+
+/// At the first address that can be connected to: a name may have some where nobody listens.
+fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut reason = io::ErrorKind::AddrNotAvailable.into();
+    for address in addresses {
+        match TcpStream::connect_timeout(address, STEP_TIMEOUT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => reason = error,
+        }
+    }
+    Err(reason)
 }
 
 #[cfg(test)]
@@ -155,6 +163,18 @@ mod tests {
             reason.starts_with(&format!("{address} does not answer: ")),
             "{reason}"
         );
+    }
+
+    #[test]
+    fn an_address_where_nobody_listens_is_passed_over() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listening = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listening.local_addr().unwrap();
+        let closed = silent.local_addr().unwrap();
+        drop(silent);
+        let stream = connect(&[closed, address]).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+        assert!(connect(&[closed]).is_err() && connect(&[]).is_err());
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
+    instrument::gates::OWN_CONNECT_ADVICE,
     load::{self, Arm, ArmOutcome, EngineError, EngineOutcome, Load, Options, Variant},
     results::v2::{ErrorCount, Latency, StatusCount},
     subject::{
@@ -140,7 +139,7 @@ pub fn run(options: &RunOptions, interrupt: &CancellationToken) -> Result<RunRes
         engine_options.slice = Duration::from_secs(1);
     }
     let mut options = options.clone();
-    if let Some(authorization) = take_credentials(&mut options.url) {
+    if let Some(authorization) = load::take_credentials(&mut options.url) {
         options.headers.push(authorization);
     }
     let arm = Arm {
@@ -153,22 +152,6 @@ pub fn run(options: &RunOptions, interrupt: &CancellationToken) -> Result<RunRes
         &load::run(engine_options, vec![arm])?,
         &options,
     ))
-}
-
-/// Takes the credentials out of a URL, so that nothing prints them, and gives the header that has
-/// them (RFC 7617).
-fn take_credentials(url: &mut Url) -> Option<(String, String)> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
-    pair.push(b':');
-    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
-    // They fail only for URLs that cannot have credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    let value = format!("Basic {}", BASE64_STANDARD.encode(pair));
-    Some(("Authorization".to_owned(), value))
 }
 
 fn variants(options: &RunOptions) -> Result<Vec<Variant>, RunError> {
@@ -257,7 +240,7 @@ impl RunResult {
             instrument_faults: Vec::new(),
             overload: Vec::new(),
         };
-        result.instrument_faults = instrument_faults(&result, options);
+        result.instrument_faults = instrument_faults(&result, arm, options);
         if result.instrument_faults.is_empty() && !result.interrupted {
             result.overload = overload(arm, options);
         }
@@ -297,8 +280,21 @@ fn failed_thresholds(arm: &ArmOutcome, options: &RunOptions) -> Vec<String> {
 }
 
 /// A closed loop is meant to be as fast as it can, so that only an open loop can be late.
-fn instrument_faults(result: &RunResult, options: &RunOptions) -> Vec<String> {
+fn instrument_faults(result: &RunResult, arm: &ArmOutcome, options: &RunOptions) -> Vec<String> {
     let mut faults = Vec::new();
+    if let Some(fault) = &arm.own_connect_fault {
+        let asked = match options.load {
+            Load::Closed { connections } => connections,
+            Load::Open { .. } => {
+                let engine = &options.engine;
+                engine.max_connections.unwrap_or(engine.connections)
+            }
+        };
+        faults.push(format!(
+            "this machine opened {} of the {asked} connections: {fault}. {OWN_CONNECT_ADVICE}",
+            arm.connections_open
+        ));
+    }
     if matches!(options.load, Load::Closed { .. }) {
         return faults;
     }
@@ -412,23 +408,5 @@ impl std::fmt::Display for RunResult {
             writeln!(out, "OVERLOADED: {fault}")?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_of_a_url_become_a_header_and_leave_the_url() {
-        let mut url = Url::parse("http://a%40b:p%3Aw@h/path").unwrap();
-        let (name, value) = take_credentials(&mut url).unwrap();
-        assert_eq!(url.as_str(), "http://h/path");
-        let expected = BASE64_STANDARD.encode("a@b:p:w");
-        assert_eq!(
-            (name.as_str(), value),
-            ("Authorization", format!("Basic {expected}"))
-        );
-        assert_eq!(take_credentials(&mut url), None);
     }
 }

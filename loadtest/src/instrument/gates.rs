@@ -55,6 +55,10 @@ const FREQUENCY_RANGE_PERCENT: f64 = 20.0;
 const ACHIEVED_PERCENT: f64 = 99.0;
 const FAILED_PERCENT: f64 = 0.1;
 
+/// What to do when this machine will not open connections.
+pub const OWN_CONNECT_ADVICE: &str = "Raise its limit (ulimit -n for descriptors, \
+    net.ipv4.ip_local_port_range for ports), or ask for fewer connections.";
+
 /// What is known of a run, for a verdict over it.
 #[derive(Clone, Debug)]
 pub struct Evidence {
@@ -97,6 +101,8 @@ pub struct PointEvidence {
     pub good: u64,
     /// Good answers that came within the measured time.
     pub good_in_window: u64,
+    /// Why this machine would not let the generator open a connection.
+    pub own_connect_fault: Option<String>,
 }
 
 impl PointEvidence {
@@ -118,6 +124,7 @@ impl PointEvidence {
             due: seen.scheduled,
             good: seen.good(),
             good_in_window: seen.good_in_window,
+            own_connect_fault: seen.own_connect_fault.clone(),
         }
     }
 
@@ -249,6 +256,18 @@ fn lateness(points: &[PointEvidence]) -> Vec<Gate> {
 
 fn generator(evidence: &Evidence) -> Vec<Gate> {
     let mut gates = Vec::new();
+    let mut points = evidence.points.iter();
+    let refused = points.find_map(|point| Some((&point.name, point.own_connect_fault.as_ref()?)));
+    if let Some((name, fault)) = refused {
+        gates.push(instrument(
+            "connections_refused_here",
+            (1.0, 0.0, "times"),
+            &format!(
+                "This machine would not open a connection of the generator ({name}): {fault}."
+            ),
+            OWN_CONNECT_ADVICE,
+        ));
+    }
     if let Some((at, share)) = worst(&evidence.points, |point| Some(point.generator_share)) {
         gates.push(instrument(
             "generator_cpu",

@@ -385,6 +385,7 @@ impl RunningArm {
         self.outcome.connections_opened = self.pool.opened;
         self.outcome.connections_open = self.pool.most_open;
         self.outcome.connect_fault = self.pool.fault;
+        self.outcome.own_connect_fault = self.pool.own_fault;
         self.outcome
     }
 }

@@ -18,12 +18,19 @@ use super::{
 
 /// What a connection does.
 pub(super) enum State {
-    /// When it fails, so many further addresses of the server are tried.
-    Opening {
-        addresses_left: usize,
-    },
+    /// What is tried when it fails.
+    Opening(Further),
     Idle,
     Busy(InFlight),
+}
+
+/// The addresses of a server that a connection has not tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Further {
+    /// Number of the next one; after the last the first follows.
+    pub(super) next: usize,
+    /// How many.
+    pub(super) left: usize,
 }
 
 /// A request that was sent and whose answer is not complete.
@@ -74,7 +81,7 @@ impl Connection {
     pub(super) fn open(
         address: SocketAddr,
         tls: Option<&Tls>,
-        addresses_left: usize,
+        further: Further,
     ) -> io::Result<Self> {
         let tls = tls.map(Tls::begin).transpose()?.map(Box::new);
         let socket = Socket::new(
@@ -92,7 +99,7 @@ impl Connection {
         }
         Ok(Self {
             stream: socket.into(),
-            state: State::Opening { addresses_left },
+            state: State::Opening(further),
             tls,
             reader: ResponseReader::default(),
             unsent: Vec::new(),

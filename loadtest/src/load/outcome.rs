@@ -147,6 +147,9 @@ pub struct ArmOutcome {
     pub connections_open: u64,
     /// Why a connection could not be established, if one could not: of the last one.
     pub connect_fault: Option<String>,
+    /// Why this machine would not let a connection be opened, as when descriptors or ports run out:
+    /// the load was then not the one that was asked for.
+    pub own_connect_fault: Option<String>,
     /// When the last request that had a 2xx answer was sent, counted from the begin of the measured
     /// time.
     pub last_good_sent: Option<Duration>,
@@ -217,6 +220,7 @@ impl ArmOutcome {
             connections_opened: 0,
             connections_open: 0,
             connect_fault: None,
+            own_connect_fault: None,
             last_good_sent: None,
             warmup,
             slice,
@@ -313,6 +317,7 @@ impl ArmOutcome {
         self.connections_opened += other.connections_opened;
         self.connections_open += other.connections_open;
         self.connect_fault = self.connect_fault.take().or(other.connect_fault);
+        self.own_connect_fault = self.own_connect_fault.take().or(other.own_connect_fault);
         self.last_good_sent = self.last_good_sent.max(other.last_good_sent);
     }
 

@@ -8,10 +8,13 @@
 
 use std::{collections::VecDeque, io, os::fd::OwnedFd, rc::Rc, time::Duration};
 
-use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::{
+    event::epoll::{self, EventData, EventFlags},
+    io::Errno,
+};
 
 use super::{
-    connection::{Connection, State},
+    connection::{Connection, Further, State},
     inbox::Inbox,
     target::Target,
 };
@@ -81,6 +84,8 @@ pub(super) struct Pool {
     pub(super) most_open: u64,
     /// Why a connection could not be established, of the last one.
     pub(super) fault: Option<String>,
+    /// Why this machine would not let one be opened, of the last one.
+    pub(super) own_fault: Option<String>,
 }
 
 impl Pool {
@@ -108,6 +113,7 @@ impl Pool {
             opened: 0,
             most_open: 0,
             fault: None,
+            own_fault: None,
         }
     }
 
@@ -143,7 +149,12 @@ impl Pool {
             return;
         }
         while self.lacks(waiting) && !(self.refused && self.opening > 0) {
-            if !self.open_one(self.target.addresses.len() - 1) {
+            let all = Further {
+                next: self.next_address,
+                left: self.target.addresses.len(),
+            };
+            self.next_address = self.next_address.wrapping_add(1);
+            if !self.open_one(all) {
                 // Out of file descriptors or ports: requests wait on for a free connection.
                 self.reconnect_at = now + RECONNECT_PAUSE;
                 return;
@@ -212,7 +223,7 @@ impl Pool {
         let Some(connection) = self.get(place) else {
             return Opening::Continues;
         };
-        let State::Opening { addresses_left } = connection.state else {
+        let State::Opening(further) = connection.state else {
             return Opening::Continues;
         };
         let error: io::Error = match connection.establish(inbox) {
@@ -230,7 +241,7 @@ impl Pool {
         };
         self.fault = Some(error.to_string());
         self.close(place);
-        if addresses_left > 0 && self.open_one(addresses_left - 1) {
+        if further.left > 0 && self.open_one(further) {
             return Opening::Continues;
         }
         self.refused = true;
@@ -246,7 +257,7 @@ impl Pool {
         let connection = slot.connection.take()?;
         self.free_slots.push(place.index);
         self.open -= 1;
-        if matches!(connection.state, State::Opening { .. }) {
+        if matches!(connection.state, State::Opening(_)) {
             self.opening -= 1;
         }
         Some(connection.state)
@@ -264,8 +275,9 @@ impl Pool {
             .collect()
     }
 
-    /// Begins to open a connection at the next address; `false` when the system refuses at once.
-    fn open_one(&mut self, mut addresses_left: usize) -> bool {
+    /// Begins to open a connection at one of these addresses, at least one; `false` when the system
+    /// refuses all at once.
+    fn open_one(&mut self, mut further: Further) -> bool {
         let index = self.free_slots.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
@@ -277,13 +289,15 @@ impl Pool {
         let token = token(self.arm, Place { index, generation });
         loop {
             let addresses = &self.target.addresses;
-            let address = addresses[self.next_address % addresses.len()];
-            self.next_address = self.next_address.wrapping_add(1);
-            let opened = Connection::open(address, self.target.tls.as_ref(), addresses_left)
-                .and_then(|connection| {
+            let address = addresses[further.next % addresses.len()];
+            further.next = further.next.wrapping_add(1);
+            further.left -= 1;
+            let opened = Connection::open(address, self.target.tls.as_ref(), further).and_then(
+                |connection| {
                     epoll::add(&*self.epoll, &connection.stream, token, WATCHED)?;
                     Ok(connection)
-                });
+                },
+            );
             match opened {
                 Ok(connection) => {
                     self.slots[index].connection = Some(connection);
@@ -292,15 +306,31 @@ impl Pool {
                     return true;
                 }
                 // An address of a network that this machine is not in.
-                Err(_) if addresses_left > 0 => addresses_left -= 1,
+                Err(_) if further.left > 0 => {}
                 Err(error) => {
                     self.free_slots.push(index);
                     self.fault = Some(error.to_string());
+                    if is_own(&error) {
+                        self.own_fault.clone_from(&self.fault);
+                    }
                     return false;
                 }
             }
         }
     }
+}
+
+/// Whether this machine, and not the server or the way to it, refuses: it has no more descriptors,
+/// ports or memory.
+fn is_own(error: &io::Error) -> bool {
+    const OWN: [Errno; 5] = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::ADDRNOTAVAIL,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| OWN.contains(&errno))
 }
 
 const GENERATION_MASK: u32 = 0x00ff_ffff;

@@ -233,7 +233,7 @@ mod tests {
         address
     }
 
-    fn drive(addresses: Vec<SocketAddr>) -> crate::load::ArmOutcome {
+    fn reactor(addresses: Vec<SocketAddr>) -> Reactor {
         let arm = Arm {
             name: "arm".to_owned(),
             url: Url::parse("http://name.invalid/").unwrap(),
@@ -254,15 +254,33 @@ mod tests {
         };
         let mut reactor = Reactor::new(options, &[arm], &[target], Share::WHOLE).unwrap();
         reactor.open_first_connections().unwrap();
+        reactor
+    }
+
+    fn drive(addresses: Vec<SocketAddr>) -> crate::load::ArmOutcome {
         let began = Instant::now();
-        reactor.run(began).unwrap().arms.remove(0)
+        reactor(addresses).run(began).unwrap().arms.remove(0)
+    }
+
+    fn refusing() -> SocketAddr {
+        let unused = TcpListener::bind("127.0.0.1:0").unwrap();
+        unused.local_addr().unwrap()
+    }
+
+    #[test]
+    fn each_connection_tries_every_address_before_it_counts_as_refused() {
+        for addresses in [
+            vec![refusing(), server()],
+            vec![server(), refusing(), refusing()],
+        ] {
+            let found = reactor(addresses).finish(Instant::now()).arms.remove(0);
+            assert_eq!(found.connections_open, 6);
+        }
     }
 
     #[test]
     fn an_address_that_refuses_is_passed_over() {
-        let unused = TcpListener::bind("127.0.0.1:0").unwrap();
-        let refusing = unused.local_addr().unwrap();
-        drop(unused);
+        let refusing = refusing();
         let found = drive(vec![refusing, refusing, server()]);
         assert_eq!(
             found.outcomes.keys().collect::<Vec<_>>(),

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::stats::random::Random;
@@ -154,6 +156,23 @@ impl fmt::Debug for Variant {
             .field("body_bytes", &self.0.body.len())
             .finish()
     }
+}
+
+/// Takes the credentials out of a URL, so that nothing prints them, and gives the header that has
+/// them (RFC 7617).
+#[must_use]
+pub fn take_credentials(url: &mut Url) -> Option<(String, String)> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    // They fail only for URLs that cannot have credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let value = format!("Basic {}", BASE64_STANDARD.encode(pair));
+    Some(("Authorization".to_owned(), value))
 }
 
 /// The requests of an arm: each that differs once, and the order in which they are sent.
@@ -344,5 +363,18 @@ mod tests {
             shown.contains("Authorization") && !shown.contains("secret"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn credentials_of_a_url_become_a_header_and_leave_the_url() {
+        let mut url = Url::parse("http://a%40b:p%3Aw@h/path").unwrap();
+        let (name, value) = take_credentials(&mut url).unwrap();
+        assert_eq!(url.as_str(), "http://h/path");
+        let expected = BASE64_STANDARD.encode("a@b:p:w");
+        assert_eq!(
+            (name.as_str(), value),
+            ("Authorization", format!("Basic {expected}"))
+        );
+        assert_eq!(take_credentials(&mut url), None);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{sync::mpsc, thread::JoinHandle, time::Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::{
     Arm, EngineError, EngineOutcome, Load, Options, reactor::Reactor, schedule::Share,
     target::Target,
@@ -52,6 +54,7 @@ pub fn start(options: Options, arms: Vec<Arm>) -> Result<Running, EngineError> {
         .iter()
         .map(|arm| Target::of(arm, &options))
         .collect::<Result<Vec<_>, _>>()?;
+    allow_descriptors(&options, &arms);
     let (ready, all_ready) = mpsc::channel();
     let count = thread_count(&options, &arms);
     let mut threads = Vec::new();
@@ -104,6 +107,28 @@ pub fn start(options: Options, arms: Vec<Arm>) -> Result<Running, EngineError> {
 /// As [`start`] and [`Running::join`].
 pub fn run(options: Options, arms: Vec<Arm>) -> Result<EngineOutcome, EngineError> {
     start(options, arms)?.join()
+}
+
+/// Raises the limit of open files to what the connections need, as far as this process may. Where
+/// that is not far enough, the outcome has the fault.
+fn allow_descriptors(options: &Options, arms: &[Arm]) {
+    /// Files, pipes and the connections of whoever calls.
+    const BESIDES: u64 = 256;
+    let connections = arms.iter().map(|arm| match arm.load {
+        Load::Open { .. } => options.max_connections.unwrap_or(options.connections) as u64,
+        Load::Closed { connections } => connections as u64,
+    });
+    let needed = connections.sum::<u64>() + BESIDES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+        let raised = Rlimit {
+            current: Some(current),
+            ..limit
+        };
+        // What was missing is told when it was.
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
 }
 
 /// A thread without a connection could send nothing.

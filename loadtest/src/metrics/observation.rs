@@ -37,6 +37,8 @@ pub struct Observation {
     pub generator_threads: usize,
     /// From the first request to the last answer.
     pub elapsed: Duration,
+    /// Why this machine would not let a connection be opened.
+    pub own_connect_fault: Option<String>,
     request_bytes: u64,
     response_bytes: u64,
     /// CPU seconds of the components that serve this arm, its replicas as `api`.
@@ -71,6 +73,7 @@ impl Observation {
             seen.request_bytes += arm.request_bytes;
             seen.response_bytes += arm.response_bytes;
             seen.requests_with_warmup += arm.requests_with_warmup;
+            seen.own_connect_fault.clone_from(&arm.own_connect_fault);
         }
         if let Some(usage) = usage {
             seen.cpu_seconds = usage.cpu_seconds_of(pool);
@@ -97,6 +100,9 @@ impl Observation {
         self.generator_cpu += other.generator_cpu;
         self.generator_threads = self.generator_threads.max(other.generator_threads);
         self.elapsed += other.elapsed;
+        if self.own_connect_fault.is_none() {
+            self.own_connect_fault.clone_from(&other.own_connect_fault);
+        }
         self.request_bytes += other.request_bytes;
         self.response_bytes += other.response_bytes;
         for (component, seconds) in &other.cpu_seconds {

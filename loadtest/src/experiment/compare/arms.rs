@@ -6,6 +6,7 @@ use url::Url;
 
 use crate::{
     instrument::environment,
+    load::take_credentials,
     results::ArmInfo,
     subject::{
         found,
@@ -165,7 +166,10 @@ impl FromStr for ArmSpec {
                     arm.environment.push((name.to_owned(), value.to_owned()));
                 }
                 Some(("url", url)) => {
-                    arm.url = Some(Url::parse(url).map_err(|error| format!("url {url}: {error}"))?);
+                    // Not repeated: it may hold a password.
+                    let mut url = Url::parse(url).map_err(|error| format!("url: {error}"))?;
+                    arm.headers.extend(take_credentials(&mut url));
+                    arm.url = Some(url);
                 }
                 Some(("header", field)) => {
                     let (name, value) = field
@@ -215,6 +219,9 @@ mod tests {
         assert_eq!(arm.url.unwrap().as_str(), "http://localhost:1/x?a=b");
         assert_eq!(arm.headers, [("Accept".to_owned(), "text/html".to_owned())]);
         assert!(arm.strategy.is_none());
+        let arm = parse("mine=url=http://ada:secret@localhost:1/").unwrap();
+        assert_eq!(arm.url.unwrap().as_str(), "http://localhost:1/");
+        assert_eq!(arm.headers[0].0, "Authorization");
     }
 
     #[test]

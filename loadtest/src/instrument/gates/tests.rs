@@ -18,6 +18,7 @@ fn point() -> PointEvidence {
         due: 100_000,
         good: 100_000,
         good_in_window: 99_990,
+        own_connect_fault: None,
     }
 }
 
