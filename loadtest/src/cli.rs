@@ -10,7 +10,7 @@ mod target;
 
 use std::{
     fs::File,
-    io::{ErrorKind, Write},
+    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -19,16 +19,19 @@ use std::{
 use anyhow::Context;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::{
+    console::{self, tell},
     experiment::compare::{self, ArmSpec, CompareError, CompareOptions, Rounds},
     experiment::coupling::CouplingError,
+    experiment::error::ExperimentError,
     experiment::run::{self, RunOptions},
     interrupt,
     load::{Load, Options},
     report,
     results::{self, Results, ThresholdOutcome, Validity},
-    subject::stack::{RedisSource, StackError, StackOptions},
+    subject::stack::{RedisSource, StackOptions},
     subject::strategy::Strategy,
     thresholds::{Measurable, Threshold},
 };
@@ -123,6 +126,8 @@ impl CompareArgs {
             .with_context(|| format!("making the folder {}", self.out.display()))?;
         let arms = self.arms()?;
         growth(Some(self.connections), self.max_connections)?;
+        without_credentials("--gateway", self.gateway.as_ref())?;
+        without_credentials("--gateway-admin", self.gateway_admin.as_ref())?;
         let rounds = self.rounds()?;
         let mut options = CompareOptions {
             stack: self.system.stack(interrupt),
@@ -147,7 +152,9 @@ impl CompareArgs {
         match thresholds(&self.fail_if, &compare::known(&options)) {
             Ok(thresholds) => options.thresholds = thresholds,
             Err(told) => {
-                eprintln!("loadtest: --fail-if cannot be evaluated\n{told}");
+                tell(format_args!(
+                    "loadtest: --fail-if cannot be evaluated\n{told}"
+                ));
                 return Ok(ExitCode::from(EXIT_USAGE));
             }
         }
@@ -237,12 +244,9 @@ impl RunArgs {
     fn run(self) -> anyhow::Result<ExitCode> {
         let interrupt = interrupt::on_signal().context("installing signal handlers")?;
         let out = self.out.as_deref().map(ResultFile::create).transpose()?;
+        self.one_authorization()?;
         let result = run::run(&self.options()?, &interrupt)?;
-        // First, so that nobody who stops reading costs the result.
-        if let Some(out) = out {
-            out.write(&result)?;
-        }
-        print(&result.to_string())?;
+        deliver(out, &result, &result.to_string())?;
         Ok(if result.interrupted {
             interrupt::exit_code()
         } else if !result.instrument_faults.is_empty() {
@@ -254,6 +258,29 @@ impl RunArgs {
         } else {
             ExitCode::SUCCESS
         })
+    }
+
+    /// Servers that see two credentials differ in which one they believe.
+    fn one_authorization(&self) -> Result<(), Usage> {
+        let in_url = !self.url.username().is_empty() || self.url.password().is_some();
+        let mut given = vec![
+            (in_url, "the credentials in --url"),
+            (self.login.is_some(), "--login"),
+        ];
+        let headers = self.headers.iter();
+        let names = headers.filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        given.extend(names.map(|_| (true, "--header Authorization")));
+        let given: Vec<&str> = given
+            .into_iter()
+            .filter_map(|(is, what)| is.then_some(what))
+            .collect();
+        match given.len() {
+            0 | 1 => Ok(()),
+            _ => Err(Usage(format!(
+                "{} would each send an Authorization header, and a request has one: give one of them",
+                given.join(" and ")
+            ))),
+        }
     }
 
     fn options(self) -> anyhow::Result<RunOptions> {
@@ -337,21 +364,34 @@ impl ReportArgs {
     }
 }
 
-/// Writes a result to standard output. Whoever reads it may stop before its end, as `head` does.
+/// Writes a result to its file and then to standard output: whoever stops reading costs no file, and a
+/// disk that is full no text.
+fn deliver(out: Option<ResultFile>, result: &impl Serialize, text: &str) -> anyhow::Result<()> {
+    let written = out.map(|out| out.write(result)).transpose();
+    print(text)?;
+    written.map(drop)
+}
+
+/// Writes a result to standard output.
 fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("writing to standard output")
-        }
-        _ => Ok(()),
-    }
+    console::print(text).context("writing to standard output")
 }
 
 /// Arguments that are right each by itself and make no sense together.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
+
+/// Users log in to a system that runs: credentials in its URL would be sent beside theirs. They are not
+/// repeated here.
+fn without_credentials(option: &str, url: Option<&Url>) -> Result<(), Usage> {
+    match url {
+        Some(url) if !url.username().is_empty() || url.password().is_some() => Err(Usage(format!(
+            "{option}: credentials in this URL are not used; leave them out"
+        ))),
+        _ => Ok(()),
+    }
+}
 
 /// A pool that grows begins with fewer connections than it may have.
 fn growth(connections: Option<usize>, most: Option<usize>) -> Result<(), Usage> {
@@ -366,13 +406,13 @@ fn growth(connections: Option<usize>, most: Option<usize>) -> Result<(), Usage> 
 /// The exit code of a job that could not be done, after saying why on standard error.
 #[must_use]
 pub fn failed(error: &anyhow::Error) -> ExitCode {
-    let interrupted = matches!(error.downcast_ref(), Some(StackError::Interrupted))
+    let interrupted = matches!(error.downcast_ref(), Some(ExperimentError::Interrupted))
         || matches!(error.downcast_ref(), Some(CouplingError::Interrupted))
         || matches!(error.downcast_ref(), Some(CompareError::Interrupted));
     if interrupted {
         return interrupt::exit_code();
     }
-    eprintln!("loadtest: {error:#}");
+    tell(format_args!("loadtest: {error:#}"));
     let compare = error.downcast_ref::<CompareError>();
     if error.is::<Usage>() || compare.is_some_and(CompareError::is_usage) {
         ExitCode::from(EXIT_USAGE)

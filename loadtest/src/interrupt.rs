@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::console::tell;
+
 /// Exit code after an interrupt: 128 + SIGINT, as shells count.
-pub const EXIT_INTERRUPTED: u8 = 130;
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// A token that the first signal cancels. Children of this process end with it even when the second
 /// signal leaves no time to end them.
@@ -42,7 +44,7 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
                     if second {
                         std::process::exit(i32::from(EXIT_INTERRUPTED));
                     }
-                    eprintln!("interrupted: ending");
+                    tell("interrupted: ending");
                     cancel.cancel();
                 }
             });

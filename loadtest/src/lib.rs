@@ -4,9 +4,11 @@
 //! [`results`] (what is written) · [`stats`] (what a number means) · [`load`] (what is sent, when) ·
 //! [`subject`] (what is measured) · [`metrics`] (how a number follows from a window) · [`instrument`]
 //! (may it be believed) · [`disturb`] (what is done to the system) · [`report`] (for a reader) ·
-//! [`experiment`] (a plan becomes windows) · [`cli`].
+//! [`experiment`] (a plan becomes windows) · [`cli`]. [`console`], [`progress`] and [`interrupt`] are
+//! used anywhere.
 
 pub mod cli;
+pub mod console;
 pub mod disturb;
 pub mod experiment;
 pub mod instrument;

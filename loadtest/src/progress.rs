@@ -8,6 +8,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::console::tell;
+
 /// Shows how far a job of several steps is.
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -36,7 +38,7 @@ impl Progress {
                 bar.set_position(millis(elapsed.min(self.expected)));
                 bar.set_message(what.to_owned());
             }
-            None => eprintln!("[{:5.1} s] {what}", elapsed.as_secs_f64()),
+            None => tell(format_args!("[{:5.1} s] {what}", elapsed.as_secs_f64())),
         }
     }
 

@@ -179,21 +179,12 @@ pub fn schema() -> serde_json::Value {
 
 /// Writes a file so that a reader sees the old one or the new one and never a part.
 pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    write_with_mode(path, text, 0o644)
-}
-
-/// The same for a file that only its owner may read.
-pub(crate) fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    write_with_mode(path, text, 0o600)
-}
-
-fn write_with_mode(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder)?;
     std::io::Write::write_all(&mut file, text.as_bytes())?;
     file.persist(path).map_err(|error| error.error)?;

@@ -1,5 +1,6 @@
 //! The system that is measured: started or found, logged in to, and its own counters.
 
+pub mod client;
 pub mod found;
 pub mod login;
 pub mod mix;

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use system_tests::{Cluster, PATIENCE, command, eventually, runs, within};
+use system_tests::{Cluster, PATIENCE, command, ends, eventually, runs, within};
 
 #[test]
 fn every_service_drains_and_ends_with_0_on_sigterm() {
@@ -50,8 +50,8 @@ fn a_killed_load_test_leaves_no_process_behind() {
 }
 
 #[test]
-fn ctrl_c_ends_every_process_with_130_and_sigterm_with_0() {
-    for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 0)] {
+fn ctrl_c_and_a_closed_terminal_end_every_process_with_130_and_sigterm_with_0() {
+    for (sent, code) in [(Signal::INT, 130), (Signal::HUP, 130), (Signal::TERM, 0)] {
         let (mut loadtest, pids) = stack_up();
         signal(&loadtest, sent);
         assert_eq!(ended(&mut loadtest).code(), Some(code));
@@ -80,16 +80,63 @@ fn a_child_that_is_killed_by_hand_is_reported_and_stays_dead() {
     assert!(said.contains("redis") && said.contains("SIGKILL"), "{said}");
 }
 
-/// `loadtest stack up`, ready, and the ids of its children; Redis comes first.
+#[test]
+fn nobody_who_reads_costs_a_stack_neither_its_start_nor_its_end_and_the_ready_file_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ready.json");
+    std::fs::write(&file, "of an earlier stack").unwrap();
+    let mut loadtest = start(&file);
+    // Both pipes have no reader from here on.
+    drop((loadtest.stdout.take(), loadtest.stderr.take()));
+    let ready = eventually("the ready file is written", || {
+        assert_eq!(loadtest.try_wait().unwrap(), None);
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        text.starts_with('{').then_some(text)
+    });
+    assert!(ready.contains("api-jwt-1"), "{ready}");
+    signal(&loadtest, Signal::TERM);
+    assert_eq!(ended(&mut loadtest).code(), Some(0));
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn only_its_owner_can_look_into_the_folder_of_a_stack() {
+    let cluster = Cluster::start(1);
+    let log = cluster.stack.log_path("auth-service").unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&log), 0o600);
+    assert_eq!(mode(log.parent().unwrap()), 0o700);
+}
+
+#[test]
+fn a_ready_file_that_cannot_be_written_is_told_before_anything_is_started() {
+    let output = ends(
+        command("loadtest")
+            .args(["stack", "up", "--ready-file", "/dev/null/ready.json"])
+            // Nothing could be started either, which would be told otherwise.
+            .args(["--bin-dir", "/dev/null"]),
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("/dev/null/ready.json"), "{told}");
+}
+
+/// `loadtest stack up` with this ready file.
+fn start(ready: &Path) -> Child {
+    command("loadtest")
+        .args(["stack", "up", "--strategy", "jwt", "--strategy", "session"])
+        .args(["--replicas", "1", "--ready-file"])
+        .arg(ready)
+        .spawn()
+        .unwrap()
+}
+
+/// The same, ready, and the ids of its children; Redis comes first.
 fn stack_up() -> (Child, Vec<u32>) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ready.json");
-    let mut loadtest = command("loadtest")
-        .args(["stack", "up", "--strategy", "jwt", "--strategy", "session"])
-        .args(["--replicas", "1", "--ready-file"])
-        .arg(&file)
-        .spawn()
-        .unwrap();
+    let mut loadtest = start(&file);
     let ready = eventually("the ready file is written", || {
         let status = loadtest.try_wait().unwrap();
         assert_eq!(status, None, "{}", said(&mut loadtest));

@@ -137,7 +137,7 @@ pub(super) struct CompareArgs {
     pub(super) gateway: Option<Url>,
     /// Base URL of the running gateway's /pools and /metrics; without it no CPU time is told
     #[arg(long, value_name = "URL", requires = "gateway")]
-    pub(super) gateway_admin: Option<String>,
+    pub(super) gateway_admin: Option<Url>,
     /// Takes no part of the system away
     #[arg(long)]
     pub(super) no_faults: bool,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::{ResultFile, arguments::CouplingArgs, print};
+use super::{ResultFile, arguments::CouplingArgs, deliver};
 use crate::{
     experiment::coupling::{self, CouplingOptions},
     interrupt,
@@ -21,15 +21,8 @@ impl CouplingArgs {
         let progress = Progress::start(options.expected());
         let found = coupling::run(&options, &progress);
         progress.finish();
-        let found = match found {
-            Err(_) if options.stack.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
-            found => found?,
-        };
-        // First, so that nobody who stops reading costs the result.
-        if let Some(out) = out {
-            out.write(&found)?;
-        }
-        print(&report::faults(&found))?;
+        let found = found?;
+        deliver(out, &found, &report::faults(&found))?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_INCONCLUSIVE, ResultFile, arguments::FreshnessArgs, print};
+use super::{EXIT_INCONCLUSIVE, ResultFile, arguments::FreshnessArgs, deliver};
 use crate::{
     experiment::freshness::{self, FreshnessOptions},
     interrupt,
@@ -22,15 +22,8 @@ impl FreshnessArgs {
         let progress = Progress::start(freshness::expected(&options));
         let found = freshness::run(&options, &progress);
         progress.finish();
-        let found = match found {
-            Err(_) if options.stack.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
-            found => found?,
-        };
-        // First, so that nobody who stops reading costs the result.
-        if let Some(out) = out {
-            out.write(&found)?;
-        }
-        print(&report::freshness(&found))?;
+        let found = found?;
+        deliver(out, &found, &report::freshness(&found))?;
         let enough = found.lags.iter().all(|lag| lag.revocations > 0);
         Ok(if enough {
             ExitCode::SUCCESS

@@ -6,7 +6,8 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    EXIT_INCONCLUSIVE, EXIT_INVALID, EXIT_THRESHOLD, ResultFile, arguments::StormArgs, print,
+    EXIT_INCONCLUSIVE, EXIT_INVALID, EXIT_THRESHOLD, ResultFile, arguments::StormArgs, deliver,
+    print,
 };
 use crate::{
     experiment::storm::{self, StormOptions, StormResult},
@@ -24,14 +25,8 @@ impl StormArgs {
         let progress = Progress::start(Duration::from_secs(20) + windows);
         let found = storm::run(&options, &progress);
         progress.finish();
-        let found = match found {
-            Err(_) if options.stack.interrupt.is_cancelled() => return Ok(interrupt::exit_code()),
-            found => found?,
-        };
-        if let Some(out) = out {
-            out.write(&found)?;
-        }
-        print(&found.to_string())?;
+        let found = found?;
+        deliver(out, &found, &found.to_string())?;
         storm_exit_code(&found, limit)
     }
 

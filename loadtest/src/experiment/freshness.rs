@@ -22,11 +22,12 @@ use std::{
 use url::Url;
 
 use crate::{
-    load::{self, Arm, Arrivals, EngineError, Load, Options, Variant},
+    experiment::error::ExperimentError,
+    load::{self, Arm, Arrivals, Load, Options, Variant},
     progress::Progress,
     results::{Freshness, RevocationKind, RevocationLag},
     stats::random::Random,
-    subject::stack::{Role, Stack, StackError, StackOptions},
+    subject::stack::{Role, Stack, StackOptions},
     subject::strategy::Strategy,
     subject::{
         login::{LoginError, Users},
@@ -46,7 +47,7 @@ pub const QUICK_REVOCATIONS: u32 = 40;
 #[derive(Clone)]
 pub struct FreshnessOptions {
     /// The system that is started, with short-lived tokens; cancelling its interrupt ends the
-    /// measurement with [`FreshnessError::Interrupted`].
+    /// measurement with [`ExperimentError::Interrupted`].
     pub stack: StackOptions,
     /// Revocations of the first kind, in the order of [`RevocationKind::ALL`]; of each further one a quarter.
     pub revocations: u32,
@@ -56,46 +57,6 @@ pub struct FreshnessOptions {
     pub quick: bool,
     /// Where all randomness begins.
     pub seed: u64,
-}
-
-/// The lags could not be measured. What the system accepts for too long is never this.
-#[derive(Debug, thiserror::Error)]
-pub enum FreshnessError {
-    /// There is no such strategy.
-    #[error("{0:?} is not a strategy")]
-    UnknownStrategy(String),
-    /// The stack did not start.
-    #[error(transparent)]
-    Stack(#[from] StackError),
-    /// No victims.
-    #[error(transparent)]
-    Login(#[from] LoginError),
-    /// The generator failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The auth service could not be called.
-    #[error("{what}: {source}")]
-    Call {
-        /// What was tried.
-        what: &'static str,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-    /// The administrator may not change users.
-    #[error("changing a user as the administrator was answered with {status}")]
-    Change {
-        /// The answer.
-        status: u16,
-    },
-    /// It was ended early.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-impl FreshnessError {
-    fn call(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Call { what, source }
-    }
 }
 
 const ADMINISTRATOR: &str = "freshness-admin";
@@ -109,14 +70,23 @@ const THREADS: usize = 4;
 ///
 /// # Errors
 ///
-/// The stack does not start, or its auth service or the generator fails.
-pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness, FreshnessError> {
+/// The stack does not start, or its auth service or the generator fails. What the system accepts for too
+/// long is never one.
+pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness, ExperimentError> {
+    match measure(options, progress) {
+        // Whatever broke, broke because the signal reached the children too.
+        Err(_) if options.stack.interrupt.is_cancelled() => Err(ExperimentError::Interrupted),
+        result => result,
+    }
+}
+
+fn measure(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness, ExperimentError> {
     let strategies = options
         .stack
         .strategies
         .iter()
         .map(|name| {
-            Strategy::named(name).ok_or_else(|| FreshnessError::UnknownStrategy(name.clone()))
+            Strategy::named(name).ok_or_else(|| ExperimentError::UnknownStrategy(name.clone()))
         })
         .collect::<Result<Vec<_>, _>>()?;
     let lives = Lives::of(options.quick);
@@ -192,7 +162,7 @@ fn begin(
     options: &FreshnessOptions,
     lives: Lives,
     groups: &[Group],
-) -> Result<(Stack, Administrator, Users), FreshnessError> {
+) -> Result<(Stack, Administrator, Users), ExperimentError> {
     let seconds = |life: Duration| format!("{}s", life.as_secs());
     let password = password()?;
     let stack = options
@@ -221,7 +191,7 @@ fn base(stack: &Stack) -> Url {
     Url::parse(&stack.gateway_url).expect("the stack's own URL is one")
 }
 
-fn password() -> Result<String, FreshnessError> {
+fn password() -> Result<String, ExperimentError> {
     let random = || getrandom::u64().map_err(LoginError::Random);
     Ok(format!("{:016x}{:016x}", random()?, random()?))
 }
@@ -251,7 +221,7 @@ impl Measurement<'_> {
         group: &Group,
         kind: RevocationKind,
         wanted: usize,
-    ) -> Result<Vec<RevocationLag>, FreshnessError> {
+    ) -> Result<Vec<RevocationLag>, ExperimentError> {
         let mut lags: Vec<Lags> = group.strategies.iter().map(|_| Lags::default()).collect();
         let names: Vec<&str> = group.strategies.iter().map(|one| one.name()).collect();
         let limit = wanted.div_ceil(group.victims) * PATIENCE;
@@ -286,9 +256,9 @@ impl Measurement<'_> {
         kind: RevocationKind,
         count: usize,
         lags: &mut [Lags],
-    ) -> Result<(), FreshnessError> {
+    ) -> Result<(), ExperimentError> {
         if self.options.stack.interrupt.is_cancelled() {
-            return Err(FreshnessError::Interrupted);
+            return Err(ExperimentError::Interrupted);
         }
         let victims = self.victims(group, kind, count)?;
         let calls = victims
@@ -303,7 +273,7 @@ impl Measurement<'_> {
         let answers = revoke(origin, &victims, calls);
         let outcome = running.join()?;
         if outcome.interrupted {
-            return Err(FreshnessError::Interrupted);
+            return Err(ExperimentError::Interrupted);
         }
         let mut arms = outcome.arms.iter();
         for (index, (asked, acknowledged)) in answers.into_iter().enumerate() {
@@ -328,7 +298,7 @@ impl Measurement<'_> {
         group: &Group,
         kind: RevocationKind,
         count: usize,
-    ) -> Result<Vec<Victim>, FreshnessError> {
+    ) -> Result<Vec<Victim>, ExperimentError> {
         for user in 0..group.strategies.len() * count {
             victims::prepare(&self.administrator, self.users.username(user), kind)?;
         }

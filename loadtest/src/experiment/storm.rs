@@ -13,11 +13,12 @@ use std::time::Duration;
 use url::Url;
 
 use crate::{
+    experiment::error::ExperimentError,
     instrument::{
         gates::{self, Evidence, PointEvidence},
-        machine::{self, MachineError, MachineReading, MachineUse},
+        machine::{self, MachineReading, MachineUse},
     },
-    load::{self, Arm, ArmOutcome, Arrivals, EngineError, EngineOutcome, Load, Options},
+    load::{self, Arm, ArmOutcome, Arrivals, EngineOutcome, Load, Options},
     progress::Progress,
     results::{Culprit, Origin, StatusCount, Validity},
     stats::{
@@ -25,11 +26,8 @@ use crate::{
         family::{Row, Settings, family},
         histogram::LatencyHistogram,
     },
-    subject::stack::{Stack, StackError, StackOptions},
-    subject::{
-        login::{LoginError, Users},
-        strategy::Credential,
-    },
+    subject::stack::{Stack, StackOptions},
+    subject::{login::Users, strategy::Credential},
 };
 use logins::{Logins, Storm};
 use memory::Memory;
@@ -47,7 +45,7 @@ const AUTH: &str = "auth-service";
 #[derive(Clone)]
 pub struct StormOptions {
     /// The system that is started; `/me` is asked of each of its strategies. Cancelling its interrupt
-    /// ends the measurement with [`StormError::Interrupted`].
+    /// ends the measurement with [`ExperimentError::Interrupted`].
     pub stack: StackOptions,
     /// Requests for `/me` per second and strategy.
     pub rate: f64,
@@ -59,32 +57,6 @@ pub struct StormOptions {
     pub window: Duration,
     /// Where all randomness begins.
     pub seed: u64,
-}
-
-/// It could not be measured.
-#[derive(Debug, thiserror::Error)]
-pub enum StormError {
-    /// There is no such strategy.
-    #[error("{0:?} is not a strategy")]
-    UnknownStrategy(String),
-    /// The stack did not start.
-    #[error(transparent)]
-    Stack(#[from] StackError),
-    /// No users.
-    #[error(transparent)]
-    Login(#[from] LoginError),
-    /// The generator failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The operating system refused.
-    #[error("starting the logins: {0}")]
-    System(#[from] std::io::Error),
-    /// The state of the machine cannot be read.
-    #[error(transparent)]
-    Machine(#[from] MachineError),
-    /// It was ended early.
-    #[error("interrupted")]
-    Interrupted,
 }
 
 /// One strategy's windows.
@@ -100,6 +72,7 @@ struct Windows {
     send_lag: LatencyHistogram,
     receive_lateness: LatencyHistogram,
     generator_share: f64,
+    own_connect_fault: Option<String>,
 }
 
 /// Starts a stack and measures.
@@ -107,7 +80,15 @@ struct Windows {
 /// # Errors
 ///
 /// The stack does not start or the generator fails. What the storm does is never an error.
-pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, StormError> {
+pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, ExperimentError> {
+    match measure(options, progress) {
+        // Whatever broke, broke because the signal reached the children too.
+        Err(_) if options.stack.interrupt.is_cancelled() => Err(ExperimentError::Interrupted),
+        result => result,
+    }
+}
+
+fn measure(options: &StormOptions, progress: &Progress) -> Result<StormResult, ExperimentError> {
     let at_rest = machine::at_rest()?;
     progress.step("starting the system");
     let stack = Stack::start(options.stack.clone())?;
@@ -116,7 +97,7 @@ pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, S
     let bodies = bodies(&gateway, options.logins)?;
     let arms = arms(&gateway, options)?;
 
-    let memory = || -> Result<Memory, StormError> { Ok(Memory::of(stack.pid(AUTH)?)) };
+    let memory = || -> Result<Memory, ExperimentError> { Ok(Memory::of(stack.pid(AUTH)?)) };
     let before = memory()?;
     let mut windows: Vec<Windows> = arms.iter().map(|_| Windows::default()).collect();
     let mut logins = Logins::default();
@@ -181,17 +162,17 @@ pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, S
     })
 }
 
-fn bodies(gateway: &Url, count: usize) -> Result<Vec<String>, StormError> {
+fn bodies(gateway: &Url, count: usize) -> Result<Vec<String>, ExperimentError> {
     let users = Users::register(gateway, count)?;
     let body = |user| users.login_body(user, Credential::Token);
     Ok((0..users.count()).map(body).collect())
 }
 
-fn arms(gateway: &Url, options: &StormOptions) -> Result<Vec<Arm>, StormError> {
+fn arms(gateway: &Url, options: &StormOptions) -> Result<Vec<Arm>, ExperimentError> {
     let callers = Users::register(gateway, CALLERS)?;
     let arm = |strategy: &String| {
         let credential = Credential::of(strategy)
-            .ok_or_else(|| StormError::UnknownStrategy(strategy.clone()))?;
+            .ok_or_else(|| ExperimentError::UnknownStrategy(strategy.clone()))?;
         let mut url = gateway.clone();
         url.set_path(&format!("/{strategy}/me"));
         Ok(Arm {
@@ -214,7 +195,7 @@ fn window(
     arms: &[Arm],
     bodies: &[String],
     seed: u64,
-) -> Result<(EngineOutcome, Logins), StormError> {
+) -> Result<(EngineOutcome, Logins), ExperimentError> {
     let load = Options {
         duration: options.window,
         warmup: AHEAD + Duration::from_millis(500),
@@ -227,16 +208,15 @@ fn window(
     let running = load::start(load, arms.to_vec())?;
     let storm = match bodies {
         [] => None,
-        bodies => Some(Storm::begin(
-            gateway,
-            bodies,
-            running.measured_from - AHEAD,
-        )?),
+        bodies => {
+            let began = Storm::begin(gateway, bodies, running.measured_from - AHEAD);
+            Some(began.map_err(ExperimentError::system("starting the logins"))?)
+        }
     };
     let outcome = running.join()?;
     let logins = storm.map(Storm::end).unwrap_or_default();
     if outcome.interrupted {
-        return Err(StormError::Interrupted);
+        return Err(ExperimentError::Interrupted);
     }
     Ok((outcome, logins))
 }
@@ -247,6 +227,9 @@ impl Windows {
         self.send_lag.merge(&arm.send_lag);
         self.receive_lateness.merge(&arm.receive_lateness);
         self.generator_share = self.generator_share.max(generator_share);
+        if self.own_connect_fault.is_none() {
+            self.own_connect_fault.clone_from(&arm.own_connect_fault);
+        }
         let p99 = arm.response_time.quantile_us(0.99);
         self.lag_us = self.lag_us.max(arm.send_lag.quantile_us(0.99));
         if storm {
@@ -273,6 +256,7 @@ impl Windows {
             due: 0,
             good: 0,
             good_in_window: 0,
+            own_connect_fault: self.own_connect_fault.clone(),
         }
     }
 

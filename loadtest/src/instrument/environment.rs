@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::cgroup;
 use crate::{
     results::{Environment, Origin},
-    subject::stack::Stack,
+    subject::{client::client, stack::Stack},
 };
 
 /// Parts of the names of variables whose values are not told.
@@ -122,10 +122,7 @@ pub fn algorithm_fact(auth: &str) -> Option<(String, String)> {
         alg: Option<String>,
     }
     let url = format!("{}/.well-known/jwks.json", auth.trim_end_matches('/'));
-    let client = reqwest::blocking::Client::builder()
-        .timeout(Duration::from_secs(2))
-        .build()
-        .ok()?;
+    let client = client(Duration::from_secs(2)).ok()?;
     let set: KeySet = client.get(url).send().ok()?.json().ok()?;
     let mut names: Vec<String> = set.keys.into_iter().filter_map(|key| key.alg).collect();
     names.sort_unstable();

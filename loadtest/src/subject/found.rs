@@ -43,7 +43,7 @@ impl Subject {
     pub fn reach(
         stack: &StackOptions,
         gateway: Option<&Url>,
-        admin: Option<&str>,
+        admin: Option<&Url>,
     ) -> Result<Self, SubjectError> {
         if let Some(gateway) = gateway {
             let redis = match &stack.redis {

@@ -13,6 +13,7 @@ use url::Url;
 use crate::{
     load::Variant,
     subject::{
+        client::client,
         stack::{Role, StackOptions},
         strategy::Credential,
     },
@@ -132,14 +133,11 @@ impl Users {
 
     fn of(gateway: &Url, accounts: Vec<Account>) -> Result<Self, LoginError> {
         let auth = format!("{}/auth", gateway.as_str().trim_end_matches('/'));
-        let client = Client::builder()
-            .timeout(PATIENCE)
-            .build()
-            .map_err(|source| LoginError::Unreachable {
-                what: "building an HTTP client",
-                url: auth.clone(),
-                source,
-            })?;
+        let client = client(PATIENCE).map_err(|source| LoginError::Unreachable {
+            what: "building an HTTP client",
+            url: auth.clone(),
+            source,
+        })?;
         Ok(Self {
             client,
             auth,

@@ -7,11 +7,12 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
-use reqwest::{StatusCode, blocking::Client, header};
+use reqwest::{StatusCode, header};
 use serde_json::json;
 use url::Url;
 
 use super::{
+    client::client,
     login::{LoggedIn, LoginError, Users, in_parallel},
     strategy::Credential,
 };
@@ -286,8 +287,7 @@ impl MixContext<'_> {
             url: url.clone(),
             source,
         };
-        let client = Client::builder().timeout(PATIENCE).build();
-        let client = client.map_err(unreachable)?;
+        let client = client(PATIENCE).map_err(unreachable)?;
         let path = self.path(&format!("/{}/cart", self.pool));
         in_parallel(count, |number| {
             let login = &logins[number];

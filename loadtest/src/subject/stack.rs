@@ -32,7 +32,7 @@ use process::Process;
 pub use process::ProcessInfo;
 pub use secrets::Client;
 use spawner::Spawner;
-pub use up::{Ready, up};
+pub use up::up;
 
 /// A running system. Dropping it kills what still runs; [`Stack::stop`] asks first.
 pub struct Stack {

@@ -10,8 +10,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::blocking::Client;
 use serde::Deserialize;
+use url::Url;
 
-use crate::subject::stack::Stack;
+use crate::subject::{client::client, stack::Stack};
 pub use redis_info::UNCOUNTED_COMMANDS;
 use redis_info::{RedisMeter, RedisReading};
 
@@ -143,9 +144,9 @@ impl Meter {
     /// # Errors
     ///
     /// Something that was named cannot be reached.
-    pub fn of_found(admin: Option<&str>, redis_url: Option<&str>) -> Result<Self, UsageError> {
+    pub fn of_found(admin: Option<&Url>, redis_url: Option<&str>) -> Result<Self, UsageError> {
         let mut meter = Self::new(Vec::new(), redis_url)?;
-        let Some(admin) = admin.map(|url| url.trim_end_matches('/')) else {
+        let Some(admin) = admin.map(|url| url.as_str().trim_end_matches('/')) else {
             return Ok(meter);
         };
         meter
@@ -178,9 +179,8 @@ impl Meter {
     }
 
     fn new(processes: Vec<Metered>, redis_url: Option<&str>) -> Result<Self, UsageError> {
-        let client = Client::builder().timeout(PATIENCE).build();
         Ok(Self {
-            client: client.map_err(|source| UsageError::Unreachable {
+            client: client(PATIENCE).map_err(|source| UsageError::Unreachable {
                 name: "loadtest".to_owned(),
                 url: "an HTTP client".to_owned(),
                 source,

@@ -10,7 +10,7 @@ use std::{
 use loadtest::stats::histogram::LatencyHistogram;
 use serde_json::Value;
 
-use super::server::{Server, answer, answer_after};
+use super::server::{Reaction, Server, answer, answer_after};
 
 fn loadtest(url: &str, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
@@ -168,7 +168,141 @@ fn method_body_headers_and_the_credentials_of_the_url_are_sent_and_these_never_s
         &url,
         &["--rate", "20", "--header", "authorization: mine"],
     ));
-    assert_eq!(twice.status.code(), Some(1));
+    assert_eq!(twice.status.code(), Some(2));
     let told = String::from_utf8_lossy(&twice.stderr).into_owned();
-    assert!(told.contains("twice") && !told.contains("mine"), "{told}");
+    assert!(told.contains("--url and --header"), "{told}");
+    assert!(!told.contains("mine") && !told.contains("pass"), "{told}");
+}
+
+#[test]
+fn of_two_credentials_none_is_sent() {
+    let server = Server::start(|_| answer(201));
+    let ended = output(loadtest(
+        server.url().as_str(),
+        &[
+            "--rate",
+            "20",
+            "--login",
+            "jwt",
+            "--header",
+            "Authorization: mine",
+        ],
+    ));
+    assert_eq!(ended.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(told.contains("--login and --header"), "{told}");
+    assert_eq!(
+        server.arrived.load(Ordering::SeqCst),
+        0,
+        "nobody registered"
+    );
+}
+
+#[test]
+fn credentials_in_the_url_of_a_running_system_are_refused_and_not_repeated() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    let folder = tempfile::tempdir().unwrap();
+    command
+        .args([
+            "compare",
+            "--gateway",
+            "http://ada:secret@127.0.0.1:1",
+            "--out",
+        ])
+        .arg(folder.path());
+    let ended = output(command);
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(
+        told.contains("--gateway") && !told.contains("secret"),
+        "{told}"
+    );
+}
+
+#[test]
+fn users_are_registered_the_way_that_the_load_goes_whatever_the_proxy() {
+    // A user is registered and logged in; what follows is the load.
+    let server = Server::start(|number| match number {
+        0 => answer(201),
+        1 => Reaction::Answer(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"access_token\":\"abcd\"}".to_vec(),
+        ),
+        _ => answer(200),
+    });
+    let mut command = loadtest(
+        server.url().as_str(),
+        &["--rate", "20", "--login", "jwt", "--users", "1"],
+    );
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        // Nobody listens there.
+        command.env(name, "http://127.0.0.1:9");
+    }
+    for name in ["NO_PROXY", "no_proxy"] {
+        command.env_remove(name);
+    }
+    let ended = output(command);
+    let heads = server.heads.lock().unwrap();
+    assert!(
+        heads
+            .first()
+            .is_some_and(|head| head.starts_with("POST /auth/register ")),
+        "{ended:?}"
+    );
+    let last = heads.last().unwrap();
+    assert!(last.contains("Authorization: Bearer abcd\r\n"), "{last}");
+}
+
+#[test]
+fn a_disk_that_is_full_costs_the_file_and_not_the_text() {
+    let server = Server::start(|_| answer(200));
+    let ended = output(loadtest(
+        server.url().as_str(),
+        &["--rate", "20", "--out", "/dev/full"],
+    ));
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("/dev/full"));
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("good answers/s"));
+}
+
+/// A closed loop of so many connections with so many descriptors at most: the soft and the hard limit.
+fn with_descriptors(limit: &str, connections: &str) -> (Option<i32>, Value) {
+    let server = Server::start(|_| answer_after(Duration::from_millis(5)));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("result.json");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("{limit} && exec \"$@\""), "sh"])
+        .arg(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["run", "--url", server.url().as_str()])
+        .args([
+            "--connections",
+            connections,
+            "--duration",
+            "300ms",
+            "--warmup",
+            "0s",
+            "--out",
+        ])
+        .arg(&out)
+        .stdin(Stdio::null());
+    let ended = output(command);
+    (ended.status.code(), written(&out))
+}
+
+#[test]
+fn fewer_connections_than_were_asked_for_are_the_instruments_fault_and_its_cause_is_told() {
+    let (code, result) = with_descriptors("ulimit -n 40", "64");
+    assert!(result["connections_open"].as_u64() < Some(64));
+    let faults = result["instrument_faults"].to_string();
+    for part in ["of the 64 connections", "Too many open files", "ulimit -n"] {
+        assert!(faults.contains(part), "{part} is missing in {faults}");
+    }
+    assert_eq!(code, Some(3));
+}
+
+#[test]
+fn the_limit_of_descriptors_is_raised_as_far_as_it_may() {
+    let (code, result) = with_descriptors("ulimit -S -n 40", "64");
+    assert_eq!(result["connections_open"], 64, "{result}");
+    assert_eq!(code, Some(0));
 }

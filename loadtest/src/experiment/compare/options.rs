@@ -51,7 +51,7 @@ pub struct CompareOptions {
     /// A system that runs; without it, one is started.
     pub gateway: Option<Url>,
     /// Where the running system's gateway has `/pools` and `/metrics`.
-    pub gateway_admin: Option<String>,
+    pub gateway_admin: Option<Url>,
     /// Conditions under which the run has failed; see [`super::known`].
     pub thresholds: Vec<Threshold>,
     /// Where all randomness begins.

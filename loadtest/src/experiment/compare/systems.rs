@@ -286,6 +286,6 @@ fn reach(
     Ok(Subject::reach(
         &stack,
         options.gateway.as_ref(),
-        options.gateway_admin.as_deref(),
+        options.gateway_admin.as_ref(),
     )?)
 }

@@ -20,6 +20,7 @@ use crate::{
     load::{self, Arm, Arrivals, Load, Options, Variant},
     stats::random::Random,
     subject::{
+        client::client,
         login::{LoginError, Users},
         stack::Stack,
         strategy::Credential,
@@ -65,10 +66,7 @@ impl<'a> Bench<'a> {
             stack,
             links,
             gateway,
-            client: Client::builder()
-                .no_proxy()
-                .timeout(Duration::from_secs(1))
-                .build()
+            client: client(Duration::from_secs(1))
                 .map_err(std::io::Error::other)
                 .map_err(CouplingError::Clients)?,
             logins: None,

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    net::TcpStream,
     time::{Duration, Instant},
 };
 
@@ -39,8 +39,8 @@ impl Call {
         credential: &str,
         body: &str,
     ) -> io::Result<Self> {
-        let address = address(server)?;
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        let stream = connect(server)?;
+        let address = stream.peer_addr()?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -82,13 +82,16 @@ fn status(head: &[u8]) -> Option<u16> {
     text.get(..3)?.parse().ok()
 }
 
-fn address(server: &Url) -> io::Result<SocketAddr> {
-    let host = server.host_str().unwrap_or_default();
-    let port = server.port_or_known_default().unwrap_or(80);
-    (host.trim_matches(['[', ']']), port)
-        .to_socket_addrs()?
-        .next()
-        .ok_or_else(|| io::Error::other(format!("{host}:{port} has no address")))
+/// At the first address of the server that can be connected to.
+fn connect(server: &Url) -> io::Result<TcpStream> {
+    let mut fault = io::Error::other(format!("{server} has no address"));
+    for address in server.socket_addrs(|| None)? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => fault = error,
+        }
+    }
+    Err(fault)
 }
 
 #[cfg(test)]

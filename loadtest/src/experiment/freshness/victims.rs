@@ -2,8 +2,9 @@
 
 use url::Url;
 
-use super::{FreshnessError, call::Call};
+use super::call::Call;
 use crate::{
+    experiment::error::ExperimentError,
     results::RevocationKind,
     subject::{login::Users, strategy::Credential},
 };
@@ -20,7 +21,7 @@ impl Administrator {
         gateway: &Url,
         username: &str,
         password: &str,
-    ) -> Result<Self, FreshnessError> {
+    ) -> Result<Self, ExperimentError> {
         let users = Users::known(gateway, username, password)?;
         Ok(Self {
             gateway: gateway.clone(),
@@ -28,20 +29,20 @@ impl Administrator {
         })
     }
 
-    fn change(&self, username: &str, body: &str) -> Result<Call, FreshnessError> {
+    fn change(&self, username: &str, body: &str) -> Result<Call, ExperimentError> {
         let path = format!("/auth/users/{username}");
         Call::new(&self.gateway, "PATCH", &path, &self.session, body)
-            .map_err(FreshnessError::call("connecting for a change of a user"))
+            .map_err(ExperimentError::system("connecting for a change of a user"))
     }
 
-    fn change_now(&self, username: &str, body: &str) -> Result<(), FreshnessError> {
+    fn change_now(&self, username: &str, body: &str) -> Result<(), ExperimentError> {
         let answered = self
             .change(username, body)?
             .make()
-            .map_err(FreshnessError::call("changing a user"))?;
+            .map_err(ExperimentError::system("changing a user"))?;
         match answered.status {
             200..=299 => Ok(()),
-            status => Err(FreshnessError::Change { status }),
+            status => Err(ExperimentError::Change { status }),
         }
     }
 }
@@ -59,7 +60,7 @@ pub(super) fn prepare(
     administrator: &Administrator,
     username: &str,
     kind: RevocationKind,
-) -> Result<(), FreshnessError> {
+) -> Result<(), ExperimentError> {
     match kind {
         RevocationKind::Logout => Ok(()),
         RevocationKind::Ban => administrator.change_now(username, r#"{"disabled":false}"#),
@@ -77,12 +78,12 @@ pub(super) fn revocation(
     username: &str,
     credential: &str,
     kind: RevocationKind,
-) -> Result<Call, FreshnessError> {
+) -> Result<Call, ExperimentError> {
     match kind {
         RevocationKind::Logout => {
             let gateway = &administrator.gateway;
             Call::new(gateway, "POST", "/auth/logout", credential, "")
-                .map_err(FreshnessError::call("connecting for a logout"))
+                .map_err(ExperimentError::system("connecting for a logout"))
         }
         RevocationKind::Ban => administrator.change(username, r#"{"disabled":true}"#),
         RevocationKind::RoleChange => administrator.change(username, r#"{"roles":["user"]}"#),

@@ -3,7 +3,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
+    fs::Permissions,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -145,6 +147,8 @@ impl Plan {
         let programs = Programs::find(options.bin_dir.as_deref())?;
         let folder = tempfile::Builder::new()
             .prefix("statewise-")
+            // Keys, users and logs are in it.
+            .permissions(Permissions::from_mode(0o700))
             .tempdir()
             .map_err(StackError::system("making a temporary folder"))?;
         let redis = redis(options, folder.path())?;

@@ -5,6 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{Read, Seek, SeekFrom},
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -184,7 +185,11 @@ fn start(spec: &Spec, spawner: &Spawner) -> Result<Child, StackError> {
 
 /// A restarted process continues the log of the one before.
 fn open_log(spec: &Spec) -> std::io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(&spec.log)
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&spec.log)
 }
 
 /// The last lines of a log, as far as they can be read.

@@ -1,23 +1,33 @@
 //! `loadtest stack up`: a stack for as long as somebody wants it.
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{ErrorKind, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
+use tempfile::NamedTempFile;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Client, ProcessInfo, Stack, StackError, StackOptions};
-use crate::results::write_secret;
+use crate::{
+    console::{print, tell},
+    interrupt,
+};
 
-/// Exit code after Ctrl-C: 128 + SIGINT, as shells count.
-const EXIT_INTERRUPTED: u8 = 130;
 /// How long the parts may drain: the services' own limit of 10 s and a little more.
 const DRAIN: Duration = Duration::from_secs(12);
 /// How often ended children are looked for.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// What the ready file says.
-#[derive(Debug, Serialize)]
-pub struct Ready {
+#[derive(Serialize)]
+struct Ready {
     gateway: String,
     gateway_admin: String,
     auth: String,
@@ -28,9 +38,7 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// The addresses and processes of a stack.
-    #[must_use]
-    pub fn of(stack: &Stack) -> Self {
+    fn of(stack: &Stack) -> Self {
         Self {
             gateway: stack.gateway_url.clone(),
             gateway_admin: stack.gateway_admin_url.clone(),
@@ -41,18 +49,67 @@ impl Ready {
             clients: stack.clients.clone(),
         }
     }
+}
 
-    /// Writes the ready file, whole or not at all. It holds secrets, and only its owner may read it.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), StackError> {
+/// The ready file: there when the stack is ready, whole or not at all, and gone when it has ended. It
+/// holds secrets, and only its owner may read it.
+struct ReadyFile {
+    path: PathBuf,
+    /// Beside it, until it is written.
+    unwritten: Option<NamedTempFile>,
+    /// Device and number of what was written: another stack may have put its own in the place.
+    written: Option<(u64, u64)>,
+}
+
+impl ReadyFile {
+    /// Before anything is started, so that a folder that cannot be written costs no time. What an
+    /// earlier stack left there is removed: nobody shall take it for this one's.
+    fn begin(path: &Path) -> Result<Self, StackError> {
         let failed = || StackError::system(format!("writing {}", path.display()));
-        let text = serde_json::to_string_pretty(self)
-            .map_err(std::io::Error::from)
-            .map_err(failed())?;
-        write_secret(path, &(text + "\n")).map_err(failed())
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        // Only its owner may read what tempfile makes.
+        let unwritten = NamedTempFile::new_in(folder).map_err(failed())?;
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed()(error)),
+            _ => {}
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            unwritten: Some(unwritten),
+            written: None,
+        })
+    }
+
+    fn write(&mut self, ready: &Ready) -> Result<(), StackError> {
+        let Some(mut file) = self.unwritten.take() else {
+            return Ok(());
+        };
+        let mut write = || -> std::io::Result<(u64, u64)> {
+            let text = serde_json::to_string_pretty(ready)? + "\n";
+            file.write_all(text.as_bytes())?;
+            let data = file.as_file().metadata()?;
+            Ok((data.dev(), data.ino()))
+        };
+        let written = write().and_then(|written| {
+            file.persist(&self.path).map_err(|error| error.error)?;
+            Ok(written)
+        });
+        let what = format!("writing {}", self.path.display());
+        self.written = Some(written.map_err(StackError::system(what))?);
+        Ok(())
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        let there = fs::metadata(&self.path).map(|data| (data.dev(), data.ino()));
+        if self.written.is_some() && there.ok() == self.written {
+            // Whoever removed it before did what is done here.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -63,15 +120,14 @@ impl Ready {
 ///
 /// The stack does not start, or the ready file cannot be written.
 pub async fn up(options: StackOptions, ready_file: Option<&Path>) -> Result<ExitCode, StackError> {
-    let handler = |kind| signal(kind).map_err(StackError::system("installing a signal handler"));
-    let mut interrupt = handler(SignalKind::interrupt())?;
-    let mut terminate = handler(SignalKind::terminate())?;
+    let mut signals = Signals::install()?;
+    let mut ready_file = ready_file.map(ReadyFile::begin).transpose()?;
 
     let cancel = options.interrupt.clone();
     let mut starting = tokio::task::spawn_blocking(move || Stack::start(options));
     let outcome = tokio::select! {
         outcome = &mut starting => outcome,
-        code = ended(&mut interrupt, &mut terminate) => {
+        code = signals.ended() => {
             cancel.cancel();
             // What was started is ended by the failing start.
             drop(starting.await);
@@ -81,73 +137,96 @@ pub async fn up(options: StackOptions, ready_file: Option<&Path>) -> Result<Exit
     let stack = outcome
         .map_err(std::io::Error::other)
         .map_err(StackError::system("starting the stack"))??;
-    if let Some(path) = ready_file {
-        Ready::of(&stack).write(path)?;
+    if let Some(file) = &mut ready_file {
+        file.write(&Ready::of(&stack))?;
     }
-    announce(&stack, ready_file);
+    let announcement = announcement(&stack, ready_file.as_ref().map(|file| file.path.as_path()));
+    if let Err(error) = print(&announcement) {
+        tell(format_args!(
+            "the addresses could not be written to standard output: {error}"
+        ));
+    }
 
     let mut look = tokio::time::interval(LOOK);
     let code = loop {
         tokio::select! {
-            code = ended(&mut interrupt, &mut terminate) => break code,
+            code = signals.ended() => break code,
             _ = look.tick() => report_ended(&stack),
         }
     };
-    eprintln!("ending every process");
+    tell("ending every process");
+    // The addresses are good for nothing from here on.
+    drop(ready_file);
     let ending = tokio::task::spawn_blocking(move || stack.stop(DRAIN));
     for (name, status) in ending.await.unwrap_or_default() {
         if !status.success() {
-            eprintln!("{name}: {status}");
+            tell(format_args!("{name}: {status}"));
         }
     }
     Ok(code)
 }
 
-async fn ended(
-    interrupt: &mut tokio::signal::unix::Signal,
-    terminate: &mut tokio::signal::unix::Signal,
-) -> ExitCode {
-    tokio::select! {
-        _ = interrupt.recv() => ExitCode::from(EXIT_INTERRUPTED),
-        _ = terminate.recv() => ExitCode::SUCCESS,
+/// What ends a stack: Ctrl-C, SIGTERM, and SIGHUP of a terminal that is closed.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Self, StackError> {
+        let handler =
+            |kind| signal(kind).map_err(StackError::system("installing a signal handler"));
+        Ok(Self {
+            interrupt: handler(SignalKind::interrupt())?,
+            terminate: handler(SignalKind::terminate())?,
+            hang_up: handler(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one.
+    async fn ended(&mut self) -> ExitCode {
+        tokio::select! {
+            _ = self.interrupt.recv() => interrupt::exit_code(),
+            _ = self.hang_up.recv() => interrupt::exit_code(),
+            _ = self.terminate.recv() => ExitCode::SUCCESS,
+        }
     }
 }
 
 fn report_ended(stack: &Stack) {
     for (name, status) in stack.newly_ended() {
-        eprintln!("{name} ended: {status}");
+        tell(format_args!("{name} ended: {status}"));
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the addresses are the output of this command"
-)]
-fn announce(stack: &Stack, ready_file: Option<&Path>) {
+/// The addresses, and what to try.
+fn announcement(stack: &Stack, ready_file: Option<&Path>) -> String {
     let gateway = &stack.gateway_url;
-    println!("gateway  {gateway}");
-    println!("         {}/pools and /metrics", stack.gateway_admin_url);
-    for process in stack.processes_info() {
-        println!(
-            "{:<16} {:<28} pid {}",
-            process.name, process.url, process.pid
-        );
+    let mut lines = vec![
+        format!("gateway  {gateway}"),
+        format!("         {}/pools and /metrics", stack.gateway_admin_url),
+    ];
+    for ProcessInfo { name, pid, url } in stack.processes_info() {
+        lines.push(format!("{name:<16} {url:<28} pid {pid}"));
     }
-    if let Some(path) = ready_file {
-        println!("written to {}", path.display());
-    }
-    println!("\ntry:");
+    lines.extend(ready_file.map(|path| format!("written to {}", path.display())));
+    lines.push("\ntry:".to_owned());
     let json = "-H 'content-type: application/json'";
-    println!(
-        r#"  curl -i {gateway}/auth/register {json} -d '{{"username":"ada","password":"correct horse battery"}}'"#
-    );
+    let user = r#""username":"ada","password":"correct horse battery""#;
+    lines.push(format!(
+        "  curl -i {gateway}/auth/register {json} -d '{{{user}}}'"
+    ));
     for credential in ["token", "session"] {
-        println!(
-            r#"  curl -i {gateway}/auth/login {json} -d '{{"username":"ada","password":"correct horse battery","credential":"{credential}"}}'"#
-        );
+        lines.push(format!(
+            r#"  curl -i {gateway}/auth/login {json} -d '{{{user},"credential":"{credential}"}}'"#
+        ));
     }
     for strategy in stack.pools.keys() {
-        println!("  curl -i {gateway}/{strategy}/me -H 'authorization: Bearer CREDENTIAL'");
+        lines.push(format!(
+            "  curl -i {gateway}/{strategy}/me -H 'authorization: Bearer CREDENTIAL'"
+        ));
     }
-    println!("\nCtrl-C ends every process.");
+    lines.push("\nCtrl-C ends every process.\n".to_owned());
+    lines.join("\n")
 }

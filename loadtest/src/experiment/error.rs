@@ -1,0 +1,50 @@
+//! Why an experiment in a system of its own could not be done.
+
+use crate::{
+    instrument::machine::MachineError,
+    load::EngineError,
+    subject::{login::LoginError, stack::StackError},
+};
+
+/// It could not be done. How the system answers is never this.
+#[derive(Debug, thiserror::Error)]
+pub enum ExperimentError {
+    /// There is no such strategy.
+    #[error("{0:?} is not a strategy")]
+    UnknownStrategy(String),
+    /// The stack did not start.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// No users.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The generator failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The state of the machine cannot be read.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The operating system refused, or a service could not be called.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The administrator may not change users.
+    #[error("changing a user as the administrator was answered with {status}")]
+    Change {
+        /// The answer.
+        status: u16,
+    },
+    /// It was ended early.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl ExperimentError {
+    pub(super) fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+}
