@@ -11,7 +11,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `headers`, `problem`, `routes` | hop-by-hop removal and forwarding headers; answers of our own; prefix to route |
+//! | `headers`, `hops`, `operations`, `problem`, `routes` | hop-by-hop removal and forwarding headers; `Max-Forwards` and `Via`; paths that are not forwarded; answers of our own; prefix to route |
 //! | `deadline` | clock of a thread, progress of a client's connection |
 //! | `upstream` | pools: members, health, selection, discovery, connections, metrics |
 //! | `forward` | attempts at a pool, what may be sent again, spans, the answer's body |
@@ -31,6 +31,8 @@ mod deadline;
 mod exchange;
 mod forward;
 mod headers;
+mod hops;
+mod operations;
 mod problem;
 mod proxy;
 mod routes;

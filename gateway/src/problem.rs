@@ -12,6 +12,8 @@ pub(crate) enum Refusal {
     BadRequest(&'static str),
     /// No prefix fits.
     NoRoute,
+    /// `TRACE` that was to come as far as here.
+    Untraced,
     /// `CONNECT`, which would make a tunnel of us.
     Tunnel,
     /// The path is ours and takes `GET` only.
@@ -48,6 +50,9 @@ impl Refusal {
             Self::BadRequest(detail) => return Problem::bad_request(detail),
             Self::NoRoute => return Problem::not_found(),
             Self::ReadOnly => return Problem::method_not_allowed("GET, HEAD"),
+            Self::Untraced => {
+                return Problem::method_not_allowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+            }
             Self::Tunnel => (501, "not-implemented", "This gateway makes no tunnels"),
             Self::BodyTimeout => (408, "request-timeout", "The body did not come in time"),
             Self::BodyLost => (400, "request-incomplete", "The body ended early"),
@@ -96,6 +101,13 @@ pub(crate) fn respond(problem: &Problem) -> Response<Bytes> {
             response.headers_mut().insert(*name, value);
         }
     }
+    response
+}
+
+/// A response that says no more than that all is well: 204.
+pub(crate) fn nothing() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 

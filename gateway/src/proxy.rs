@@ -30,7 +30,8 @@ use crate::{
         spans::{Trace, Tracer},
     },
     headers::{self, Caller},
-    problem::Refusal,
+    hops::{self, Onward},
+    problem::{self, Refusal},
     routes::{PathRule, RouteSettings, RouteTable, Unroutable},
     upstream::{
         request::{RequestBody, Streamed},
@@ -138,13 +139,29 @@ fn admit<'a>(proxy: &'a Proxy, request: &mut Request<Incoming>) -> Admitted<'a> 
     if let Some(response) = proxy.admin.answer(request.method(), path, true) {
         return Admitted::Own(response);
     }
-    match proxy.routes.find(path) {
-        Ok((rule, route)) => Admitted::Routed(rule, route),
-        Err(Unroutable::NoRoute) => Admitted::Refused(Refusal::NoRoute),
-        Err(Unroutable::Ambiguous) => Admitted::Refused(Refusal::BadRequest(
-            "The path has dot segments, empty segments or encoded slashes.",
-        )),
+    let (rule, route) = match proxy.routes.find(path) {
+        Ok(found) => found,
+        Err(Unroutable::NoRoute) => return Admitted::Refused(Refusal::NoRoute),
+        Err(Unroutable::Ambiguous) => {
+            return Admitted::Refused(Refusal::BadRequest(
+                "The path has dot segments, empty segments or encoded slashes.",
+            ));
+        }
+    };
+    if matches!(*request.method(), Method::OPTIONS | Method::TRACE) {
+        match hops::count_down(request.headers_mut()) {
+            Onward::Allowed => {}
+            Onward::Exhausted if request.method() == Method::OPTIONS => {
+                return Admitted::Own(problem::nothing());
+            }
+            // To send it back would show its cookies to a script that may not read them.
+            Onward::Exhausted => return Admitted::Refused(Refusal::Untraced),
+            Onward::Malformed => {
+                return Admitted::Refused(Refusal::BadRequest("Max-Forwards is not one number."));
+            }
+        }
     }
+    Admitted::Routed(rule, route)
 }
 
 /// RFC 9112 §3.2: one target, one host, and the absolute form overrides `Host`.
@@ -227,6 +244,7 @@ async fn prepare(
             trace_trusted: client.proxy.tracer.trusted,
         },
     );
+    hops::sign(&mut head.headers, head.version);
     if let Some(target) = rule.rewrite(head.uri.path(), head.uri.query()) {
         head.uri = PathAndQuery::from_maybe_shared(Bytes::from(target))
             .map(Uri::from)

@@ -1,5 +1,7 @@
 //! Prefix to route: the longest prefix that ends on a segment boundary wins.
 
+use crate::operations::is_operational;
+
 /// What a route takes and what its upstreams are asked for instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathRule {
@@ -23,7 +25,7 @@ pub struct RouteSettings {
 /// Why a path is not forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unroutable {
-    /// No prefix fits.
+    /// No prefix fits, or the path is for operators of the service behind it.
     NoRoute,
     /// The upstream could read the path as one outside of the prefix.
     Ambiguous,
@@ -51,6 +53,9 @@ impl PathRule {
         }
         if !replacement.is_empty() {
             check_path(replacement)?;
+        }
+        if is_operational(replacement, false) {
+            return Err(format!("{text:?} would publish a path for operators"));
         }
         let rule = Self {
             prefix: prefix.to_owned(),
@@ -105,23 +110,35 @@ impl<T> RouteTable<T> {
             .iter()
             .find_map(|route| Some((route, route.0.remainder(path)?)))
             .ok_or(Unroutable::NoRoute)?;
+        let plain = is_plain(rest);
+        if is_operational(rest, plain) {
+            return Err(Unroutable::NoRoute);
+        }
         // Below "/" the whole path is the remainder and cannot leave its prefix, but it is held to
         // the same rules: an upstream that decodes it must see the path that was routed by.
-        if is_ambiguous(rest) {
+        if !plain && is_ambiguous(rest) {
             return Err(Unroutable::Ambiguous);
         }
         Ok(route)
     }
 }
 
+/// Whether every reader sees the same segments in `path`: nothing is encoded, no segment is empty or
+/// begins with a dot, and none has parameters. So are most paths; the others are looked at closely.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    path.bytes().all(|byte| {
+        let odd =
+            matches!(byte, b'%' | b';' | b'\\') || before == b'/' && matches!(byte, b'/' | b'.');
+        before = byte;
+        !odd
+    })
+}
+
 /// Whether another reader may see other segments in `path` than we do: dot segments, empty first
 /// segments, and slashes, backslashes or NUL behind percent-encoding (RFC 3986 §6.2.2.3).
 fn is_ambiguous(path: &str) -> bool {
     let bytes = path.as_bytes();
-    // Most paths have none of these bytes after a slash; only the others are looked at closely.
-    if !bytes.contains(&b'%') && !bytes.contains(&b'\\') && !path.contains("/.") {
-        return path.starts_with("//");
-    }
     path.starts_with("//")
         || path.contains('\\')
         || has_encoded(bytes, b"2f")
@@ -242,6 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn operations_paths_of_the_services_are_not_there() {
+        let table = table(&["/a=one", "/=all"]);
+        for path in [
+            "/a/metrics",
+            "/a/READYZ/",
+            "/a/%68ealthz",
+            "/a//metrics",
+            "/metrics",
+        ] {
+            assert_eq!(refused(&table, path), Unroutable::NoRoute, "{path}");
+        }
+        for path in ["/a/metrics/x", "/a/x/metrics", "/a/metrics.html"] {
+            assert_eq!(table.find(path).unwrap().1, "one", "{path}");
+        }
+    }
+
+    #[test]
     fn wrong_lines_are_refused() {
         for line in [
             "a=p",
@@ -253,6 +287,7 @@ mod tests {
             "/a=",
             "/a=/x",
             "/a=p/x/",
+            "/a=p/metrics",
         ] {
             assert!(PathRule::parse(line).is_err(), "{line}");
         }

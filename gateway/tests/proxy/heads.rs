@@ -132,6 +132,7 @@ async fn http_1_0_is_answered_and_gets_a_host_and_an_end() {
         "{reply}"
     );
     assert!(reply.contains("GET / HTTP/1.1\n"), "{reply}");
+    assert!(reply.contains("\nvia: 1.0 statewise\n"), "{reply}");
     gateway.stop().await;
 }
 
@@ -195,4 +196,48 @@ async fn informational_answers_are_not_taken_for_the_final_one() {
     let gateway = Gateway::before_addresses(&upstream.address.to_string(), &[]).await;
     assert_eq!(get(gateway.address, "/p").await.text(), "ok");
     gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_to_come_no_further_ends_here_and_others_are_counted() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&[&upstream], &[]).await;
+    let send = async |method: &str, count: &str| {
+        let mut wire = Wire::open(gateway.address).await;
+        let head = format!("{method} /p HTTP/1.1\r\nhost: t\r\nmax-forwards: {count}\r\n\r\n");
+        wire.send(head).await;
+        wire.reply().await.unwrap()
+    };
+    for (method, status) in [("OPTIONS", 204), ("TRACE", 405)] {
+        assert_eq!(send(method, "0").await.status, status, "{method}");
+        let reply = send(method, "five").await;
+        let problem = (reply.status, reply.problem());
+        assert_eq!(problem, (400, "bad-request".to_owned()), "{method}");
+    }
+    assert_eq!(upstream.count(), 0);
+    // Other methods have no such count: the field is passed on as it is.
+    for (method, line) in [
+        ("OPTIONS", "\nmax-forwards: 4\n"),
+        ("TRACE", "\nmax-forwards: 4\n"),
+        ("GET", "\nmax-forwards: 5\n"),
+    ] {
+        let text = send(method, "5").await.text();
+        assert!(text.contains(line), "{text}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_upstream_sees_every_program_that_a_request_came_through() {
+    let through = |lines: &[String]| {
+        let through: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("via: ").map(str::to_owned))
+            .collect();
+        through.join(", ")
+    };
+    let lines = seen(&[], "GET /p HTTP/1.1\r\nhost: t\r\nvia: 1.0 fred\r\n\r\n").await;
+    assert_eq!(through(&lines), "1.0 fred, 1.1 statewise");
+    let lines = seen(&[], "GET /p HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    assert_eq!(through(&lines), "1.1 statewise");
 }

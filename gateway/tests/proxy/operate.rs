@@ -99,6 +99,35 @@ async fn with_an_admin_listener_the_public_port_shows_only_health() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn operations_paths_of_the_services_cannot_be_reached_however_they_are_written() {
+    let upstream = Upstream::named("a").await;
+    let gateway = Gateway::before(&[&upstream], &["--routes=/p=p,/deep=p/base"]).await;
+    let mut wire = Wire::open(gateway.address).await;
+    for path in [
+        "/p/metrics",
+        "/p/readyz?verbose",
+        "/p/healthz/",
+        "/p/Metrics",
+        "/p/%6Detrics",
+        "/p/%256detrics",
+        "/p/metrics;v=1",
+        "/p//metrics",
+        "/p/./metrics",
+        "/p/x/../metrics",
+        "/p/%2Fmetrics",
+        "/p/%2e%2e/metrics",
+        "/deep/metrics",
+    ] {
+        let reply = wire.get(path).await.unwrap();
+        let problem = (reply.status, reply.problem());
+        assert_eq!(problem, (404, "not-found".to_owned()), "{path}");
+    }
+    assert_eq!(upstream.count(), 0);
+    assert_eq!(wire.get("/p/metrics/x").await.unwrap().status, 200);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_on_all_threads_are_counted_until_they_close() {
     let upstream = Upstream::named("a").await;
     let gateway = Gateway::before(&[&upstream], &["--threads=4"]).await;
