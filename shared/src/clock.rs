@@ -2,15 +2,22 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// A source of wall-clock time. Cheap to clone; clones of a manual clock move together.
+/// A source of time. Cheap to clone; clones of a manual clock move together.
 #[derive(Clone, Debug, Default)]
-pub struct Clock(Option<Arc<AtomicU64>>);
+pub struct Clock(Option<Arc<Manual>>);
+
+/// A clock that a test moves; both in milliseconds.
+#[derive(Debug, Default)]
+struct Manual {
+    wall: AtomicU64,
+    monotonic: AtomicU64,
+}
 
 impl Clock {
     /// The machine's clock.
@@ -22,16 +29,28 @@ impl Clock {
     /// A clock that stands still at `at` until [`Clock::advance`] moves it.
     #[must_use]
     pub fn manual(at: SystemTime) -> Self {
-        let millis = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(Some(Arc::new(AtomicU64::new(as_millis(millis)))))
+        let clock = Self(Some(Arc::default()));
+        clock.set_wall(at);
+        clock
     }
 
-    /// The time now.
+    /// The wall-clock time now. It can be set, also backwards: it is for what other machines read.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         match &self.0 {
             None => SystemTime::now(),
-            Some(millis) => UNIX_EPOCH + Duration::from_millis(millis.load(Ordering::SeqCst)),
+            Some(manual) => UNIX_EPOCH + Duration::from_millis(manual.wall.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Time since a moment that stays the same for the life of the process, which no setting of the
+    /// wall clock changes: for how long something lasts.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            None => START.elapsed(),
+            Some(manual) => Duration::from_millis(manual.monotonic.load(Ordering::SeqCst)),
         }
     }
 
@@ -44,10 +63,19 @@ impl Clock {
             .as_secs()
     }
 
-    /// Moves a manual clock forward. Does nothing to the system's clock.
+    /// Lets time pass on a manual clock. Does nothing to the system's clock.
     pub fn advance(&self, by: Duration) {
-        if let Some(millis) = &self.0 {
-            millis.fetch_add(as_millis(by), Ordering::SeqCst);
+        if let Some(manual) = &self.0 {
+            manual.wall.fetch_add(as_millis(by), Ordering::SeqCst);
+            manual.monotonic.fetch_add(as_millis(by), Ordering::SeqCst);
+        }
+    }
+
+    /// Sets the wall-clock time of a manual clock, as an operator or NTP does: no time passes.
+    pub fn set_wall(&self, at: SystemTime) {
+        if let Some(manual) = &self.0 {
+            let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+            manual.wall.store(as_millis(since), Ordering::SeqCst);
         }
     }
 }
@@ -66,5 +94,19 @@ mod tests {
         let clone = clock.clone();
         clock.advance(Duration::from_secs(5));
         assert_eq!(clone.unix_seconds(), 1_005);
+        assert_eq!(clone.monotonic(), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn setting_the_wall_clock_lets_no_time_pass() {
+        let clock = Clock::manual(UNIX_EPOCH + Duration::from_secs(1_000));
+        clock.set_wall(UNIX_EPOCH);
+        assert_eq!(
+            (clock.unix_seconds(), clock.monotonic()),
+            (0, Duration::ZERO)
+        );
+        let system = Clock::system();
+        let before = system.monotonic();
+        assert!(system.monotonic() >= before);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 use shared::clock::Clock;
@@ -55,7 +55,7 @@ pub(crate) struct Health {
     ready: AtomicBool,
     failures: AtomicU32,
     ejections: AtomicU32,
-    /// Milliseconds since the epoch; 0 when not ejected, so that the usual case reads no clock.
+    /// Milliseconds by the monotonic clock; 0 when not ejected, so that the usual case reads no clock.
     ejected_until: AtomicU64,
 }
 
@@ -120,7 +120,7 @@ impl Health {
 }
 
 fn now_ms(clock: &Clock) -> u64 {
-    as_ms(clock.now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    as_ms(clock.monotonic())
 }
 
 fn as_ms(duration: Duration) -> u64 {
@@ -129,10 +129,27 @@ fn as_ms(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
+    const WALL: Duration = Duration::from_secs(1_000_000);
+
     fn clock() -> Clock {
-        Clock::manual(UNIX_EPOCH + Duration::from_secs(1_000))
+        Clock::manual(UNIX_EPOCH + WALL)
+    }
+
+    #[test]
+    fn setting_the_wall_clock_neither_ends_an_ejection_nor_makes_it_longer() {
+        for set in [UNIX_EPOCH, UNIX_EPOCH + WALL / 2, UNIX_EPOCH + WALL * 2] {
+            let (health, clock) = (Health::default(), clock());
+            health.checked(true);
+            assert!(health.failed(Fault::Refused, &clock).is_some());
+            clock.set_wall(set);
+            assert_eq!(health.state(&clock), State::Ejected);
+            clock.advance(FIRST_EJECTION);
+            assert_eq!(health.state(&clock), State::Healthy);
+        }
     }
 
     #[test]
