@@ -22,11 +22,11 @@ use shared::{
     telemetry::metrics::{self, Metrics},
 };
 use tokio::net::TcpListener;
-use tokio_util::task::TaskTracker;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::{
     problem::{Refusal, document, respond},
+    tasks::Tasks,
     upstream::{health::State, pool::Pool},
 };
 
@@ -55,6 +55,7 @@ pub(crate) struct Admin {
     metrics: Metrics,
     /// `/metrics` and `/pools` are on the admin listener only.
     apart: bool,
+    accepting: AtomicBool,
     draining: AtomicBool,
 }
 
@@ -64,8 +65,14 @@ impl Admin {
             pools,
             metrics,
             apart,
+            accepting: AtomicBool::new(false),
             draining: AtomicBool::new(false),
         })
+    }
+
+    /// From now on clients are let in.
+    pub(crate) fn accept(&self) {
+        self.accepting.store(true, Ordering::Relaxed);
     }
 
     /// From now on the gateway is not ready.
@@ -113,6 +120,8 @@ impl Admin {
             .collect();
         if self.is_draining() {
             missing.push("server: draining".to_owned());
+        } else if !self.accepting.load(Ordering::Relaxed) {
+            missing.push("server: starting".to_owned());
         }
         if missing.is_empty() {
             return json(&serde_json::json!({"status": "ready"}));
@@ -165,7 +174,7 @@ fn pools(admin: &Admin) -> Response<Bytes> {
 struct Api;
 
 /// Serves operators until dropped.
-pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, tasks: TaskTracker) {
+pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, tasks: Tasks) {
     /// An operator's connection that says nothing for this long is closed.
     const PATIENCE: Duration = Duration::from_secs(30);
     loop {
@@ -175,7 +184,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, tasks: TaskT
             continue;
         };
         let admin = Arc::clone(&admin);
-        tasks.spawn(async move {
+        tasks.spawn_passing(async move {
             let service = service_fn(|request: Request<Incoming>| {
                 let own = admin.answer(request.method(), request.uri().path(), false);
                 let response = own.unwrap_or_else(|| Refusal::NoRoute.response());

@@ -12,6 +12,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `headers`, `hops`, `operations`, `problem`, `routes` | hop-by-hop removal and forwarding headers; `Max-Forwards` and `Via`; paths that are not forwarded; answers of our own; prefix to route |
+//! | `tasks` | what must not end before the gateway does |
 //! | `deadline` | clock of a thread, progress of a client's connection |
 //! | `upstream` | pools: members, health, selection, discovery, connections, metrics |
 //! | `forward` | attempts at a pool, what may be sent again, spans, the answer's body |
@@ -37,9 +38,10 @@ mod problem;
 mod proxy;
 mod routes;
 mod server;
+mod tasks;
 mod upstream;
 
-use std::{net::TcpListener, sync::Arc};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use shared::{
     clock::Clock,
@@ -47,7 +49,7 @@ use shared::{
     shutdown::CancellationToken,
     telemetry::{Identity, metrics::Metrics, trace::Tracing},
 };
-use tokio_util::task::TaskTracker;
+use tokio::sync::mpsc;
 
 use crate::{
     admin::Admin,
@@ -59,6 +61,7 @@ use crate::{
         accept::{Acceptor, Thread},
         worker::WorkerSettings,
     },
+    tasks::Tasks,
     upstream::{check, discovery::Discovery, metrics::PoolCollector, pool::Pool},
 };
 pub use crate::{
@@ -78,7 +81,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A listener or a thread could not be set up.
-    #[error("the gateway cannot start: {0}")]
+    #[error("the gateway cannot run: {0}")]
     Start(#[from] std::io::Error),
     /// The client of the health checks could not be built.
     #[error("health checks cannot start: {0}")]
@@ -86,10 +89,13 @@ pub enum Error {
     /// Spans cannot be exported.
     #[error(transparent)]
     Tracing(#[from] shared::telemetry::trace::ExporterError),
-    /// A thread of the data path ended by a panic.
-    #[error("a thread of the data path failed")]
-    Worker,
+    /// A thread or a task that the gateway cannot do without panicked, which it told on stderr.
+    #[error("a part of the gateway failed that it cannot do without")]
+    Failed,
 }
+
+/// The longest that the pools may take to be looked at before clients are let in.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// The open sockets that a gateway serves.
 #[derive(Debug)]
@@ -146,14 +152,13 @@ pub async fn run_with(
     };
     let spans = Tracing::start(config.telemetry.tracing.as_ref(), &identity)?;
     let metrics = Metrics::new(&identity);
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let pools = follow_pools(&config, &clock, resolver, &tasks, &stop)?;
+    let tasks = Tasks::default();
+    let (pools, looked) = follow_pools(&config, &clock, resolver, &tasks)?;
     let collector = Box::new(PoolCollector(pools.clone()));
     metrics.register(|registry| registry.register_collector(collector));
     let admin = Admin::new(pools.clone(), metrics.clone(), admin_listener.is_some());
     if let Some(listener) = admin_listener {
-        let serve = admin::serve(listener, Arc::clone(&admin), tasks.clone());
-        tasks.spawn(stop.clone().run_until_cancelled_owned(serve));
+        tasks.spawn(admin::serve(listener, Arc::clone(&admin), tasks.clone()));
     }
     let tracer = Tracer {
         tracing: spans.clone(),
@@ -163,25 +168,38 @@ pub async fn run_with(
     let drain = config.drain;
     let (count, most) = (config.threads, config.max_connections);
     let settings = Arc::new(data_path(config, pools, &admin, &metrics, tracer));
-    let (acceptor, threads) = Acceptor::start(&settings, count, most, &metrics)?;
+    let (acceptor, threads) = Acceptor::start(&settings, count, most, &metrics, &tasks)?;
+    tokio::select! {
+        () = look_at_pools(looked) => {}
+        () = shutdown.cancelled() => {}
+    }
+    admin.accept();
     tracing::info!(%listen, threads = count, "the gateway listens");
-    let accepting = tokio::spawn(acceptor.run(listener));
+    let mut accepting = tokio::spawn(acceptor.run(listener));
 
-    shutdown.cancelled().await;
-    // Whoever asks /readyz is to see it before the port is closed.
+    let failed = tokio::select! {
+        () = shutdown.cancelled() => false,
+        () = tasks.failed() => true,
+        _ = &mut accepting => true,
+    };
     admin.drain();
-    tokio::time::sleep(drain.grace).await;
+    if failed {
+        tracing::error!("a part of the gateway failed; it ends, to be started anew");
+    } else {
+        // Whoever asks /readyz is to see it before the port is closed.
+        tokio::time::sleep(drain.grace).await;
+    }
     accepting.abort();
     // Cancelled, as asked; waiting for it makes sure that the port is closed.
-    drop(accepting.await);
+    if !accepting.is_finished() {
+        drop(accepting.await);
+    }
     let joined = join(threads).await;
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
+    tasks.end().await;
     let flush = tokio::task::spawn_blocking(move || spans.flush(drain.timeout));
     // The flush has its own deadline; a panic in it must not hide how the gateway ended.
     drop(flush.await);
-    joined
+    joined.and(if failed { Err(Error::Failed) } else { Ok(()) })
 }
 
 fn tokio_listener(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {
@@ -189,28 +207,39 @@ fn tokio_listener(listener: TcpListener) -> std::io::Result<tokio::net::TcpListe
     tokio::net::TcpListener::from_std(listener)
 }
 
-/// Starts discovery and health checks: the control plane.
+/// Starts discovery and health checks: the control plane. The receiver ends when all pools were
+/// looked at once.
 fn follow_pools(
     config: &Config,
     clock: &Clock,
     resolver: Resolver,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<Vec<Arc<Pool>>, Error> {
+    tasks: &Tasks,
+) -> Result<(Vec<Arc<Pool>>, mpsc::Receiver<()>), Error> {
+    let (first, looked) = mpsc::channel(1);
     let discovery = Arc::new(Discovery {
         resolver,
         refresh: config.dns_refresh,
         health: config.health.clone(),
         client: check::client(&config.health, config.reuse.idle)?,
         tasks: tasks.clone(),
-        stop: stop.clone(),
     });
     let follow = |PoolConfig { name, members }: &PoolConfig| {
         let pool = Pool::new(name.clone(), clock.clone());
-        discovery.start(Arc::clone(&pool), members.clone());
+        discovery.start(Arc::clone(&pool), members.clone(), first.clone());
         pool
     };
-    Ok(config.pools.iter().map(follow).collect())
+    Ok((config.pools.iter().map(follow).collect(), looked))
+}
+
+/// Waits until it is known who is in the pools and how they are: the first clients would get a 503
+/// that says no upstream is known, or a member that hangs. Meanwhile they wait in the listen queue.
+async fn look_at_pools(mut looked: mpsc::Receiver<()>) {
+    if tokio::time::timeout(FIRST_LOOK, looked.recv())
+        .await
+        .is_err()
+    {
+        tracing::warn!("not all pools could be looked at; clients are let in all the same");
+    }
 }
 
 /// What the threads are made of.
@@ -244,10 +273,10 @@ fn data_path(
 /// Waits for the threads of the data path; reports the first that failed.
 async fn join(threads: Vec<Thread>) -> Result<(), Error> {
     let join = |thread: Thread| {
-        let ended = thread.join().map_err(|_| Error::Worker)?;
+        let ended = thread.join().map_err(|_| Error::Failed)?;
         ended.map_err(Error::Start)
     };
     let joined = move || threads.into_iter().map(join).fold(Ok(()), Result::and);
     let joined = tokio::task::spawn_blocking(joined).await;
-    joined.unwrap_or(Err(Error::Worker))
+    joined.unwrap_or(Err(Error::Failed))
 }

@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::worker::{self, Arrival, Seat, WorkerSettings};
+use crate::tasks::Tasks;
 
 /// How long to wait when the process has no file descriptors left.
 const EXHAUSTED: Duration = Duration::from_millis(50);
@@ -42,7 +43,8 @@ struct Entrance {
 }
 
 impl Acceptor {
-    /// Starts `count` threads for at most `most` connections.
+    /// Starts `count` threads for at most `most` connections; the end of any of them before this
+    /// acceptor's is a failure of `tasks`.
     ///
     /// # Errors
     ///
@@ -52,6 +54,20 @@ impl Acceptor {
         count: usize,
         most: usize,
         metrics: &Metrics,
+        tasks: &Tasks,
+    ) -> io::Result<(Self, Vec<Thread>)> {
+        let settings = Arc::clone(settings);
+        let serve = move |arrivals| worker::run(&settings, arrivals);
+        Self::start_with(serve, count, most, metrics, tasks)
+    }
+
+    /// Like [`Acceptor::start`]; `serve` is what each thread does with what arrives.
+    fn start_with(
+        serve: impl Fn(mpsc::UnboundedReceiver<Arrival>) -> io::Result<()> + Clone + Send + 'static,
+        count: usize,
+        most: usize,
+        metrics: &Metrics,
+        tasks: &Tasks,
     ) -> io::Result<(Self, Vec<Thread>)> {
         let open = Gauge::default();
         metrics.register(|registry| {
@@ -65,12 +81,13 @@ impl Acceptor {
         let mut running = Vec::with_capacity(count);
         for index in 0..count {
             let (sender, arrivals) = mpsc::unbounded_channel();
-            let settings = Arc::clone(settings);
-            running.push(
-                std::thread::Builder::new()
-                    .name(format!("gateway-{index}"))
-                    .spawn(move || worker::run(&settings, arrivals))?,
-            );
+            let (serve, guard) = (serve.clone(), tasks.guard());
+            let serve = move || {
+                let _guard = guard;
+                serve(arrivals)
+            };
+            let thread = std::thread::Builder::new().name(format!("gateway-{index}"));
+            running.push(thread.spawn(serve)?);
             threads.push(Entrance {
                 arrivals: sender,
                 load: Arc::default(),
@@ -103,8 +120,14 @@ impl Acceptor {
                         return;
                     };
                     let seat = Seat::new(&thread.load, &self.open, permit);
-                    // A thread ends only after this loop, or by a panic that `run` reports.
-                    drop(thread.arrivals.send(Arrival { stream, peer, seat }));
+                    if thread
+                        .arrivals
+                        .send(Arrival { stream, peer, seat })
+                        .is_err()
+                    {
+                        // The thread is gone, and with no connections it would be given every one.
+                        return;
+                    }
                 }
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
@@ -124,4 +147,36 @@ fn is_about_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::telemetry::Identity;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_panics_is_given_no_connection_and_is_a_failure() {
+        let identity = Identity {
+            service: "gateway",
+            version: "0",
+            instance: String::new(),
+        };
+        let (metrics, tasks) = (Metrics::new(&identity), Tasks::default());
+        // The first connection kills its thread, as a fault of ours would.
+        let serve = |mut arrivals: mpsc::UnboundedReceiver<Arrival>| {
+            drop(arrivals.blocking_recv());
+            panic!("on purpose");
+        };
+        let (acceptor, threads) = Acceptor::start_with(serve, 1, 10, &metrics, &tasks).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepting = tokio::spawn(acceptor.run(listener));
+        drop(TcpStream::connect(address).await.unwrap());
+        tasks.failed().await;
+        assert!(threads.into_iter().all(|thread| thread.join().is_err()));
+        drop(TcpStream::connect(address).await.unwrap());
+        // It stops accepting, so that nobody else comes to nothing.
+        accepting.await.unwrap();
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    io,
     net::SocketAddr,
     rc::{Rc, Weak},
     sync::{
@@ -160,19 +161,31 @@ impl Worker {
 
 /// Runs one thread of the data path until no more connections arrive and all have ended, or the
 /// drain's deadline has passed.
+///
+/// # Errors
+///
+/// The operating system refused what a runtime needs, or the thread can watch no deadline any more.
 pub(super) fn run(
     settings: &WorkerSettings,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build_local(tokio::runtime::LocalOptions::default())?;
     runtime.block_on(async move {
         let worker = Rc::new(Worker::new(settings));
-        let ticking = tokio::task::spawn_local(Rc::clone(&worker).keep_ticking());
+        let mut ticking = tokio::task::spawn_local(Rc::clone(&worker).keep_ticking());
         let connections = TaskTracker::new();
-        while let Some(Arrival { stream, peer, seat }) = arrivals.recv().await {
+        loop {
+            let arrival = tokio::select! {
+                biased;
+                _ = &mut ticking => return Err(io::Error::other("nothing watches deadlines any more")),
+                arrival = arrivals.recv() => arrival,
+            };
+            let Some(Arrival { stream, peer, seat }) = arrival else {
+                break;
+            };
             let serving = Rc::clone(&worker).serve(stream, peer);
             connections.spawn_local(async move {
                 serving.await;
@@ -192,6 +205,6 @@ pub(super) fn run(
             pool.idle().clear();
         }
         ticking.abort();
-    });
-    Ok(())
+        Ok(())
+    })
 }

@@ -19,6 +19,9 @@ pub struct HealthSettings {
     pub rise: usize,
 }
 
+/// Held by whoever has not yet looked at its part of the pools for the first time.
+pub(crate) type FirstLook = tokio::sync::mpsc::Sender<()>;
+
 /// The client of all checks; its idle connections are kept for `idle`.
 ///
 /// # Errors
@@ -37,12 +40,14 @@ pub(crate) fn client(
         .build()
 }
 
-/// Asks one upstream again and again until it leaves its pool.
+/// Asks one upstream again and again until it leaves its pool. `first` is dropped after the first
+/// answer, or when none came in time.
 pub(crate) async fn watch(
     pool: Arc<Pool>,
     endpoint: Arc<Endpoint>,
     settings: HealthSettings,
     client: reqwest::Client,
+    mut first: Option<FirstLook>,
 ) {
     let url = format!("http://{}{}", endpoint.address, settings.path);
     let mut count = Consecutive::default();
@@ -64,6 +69,7 @@ pub(crate) async fn watch(
                 tracing::warn!(pool = pool.name, upstream = %endpoint.address, ?report, "an upstream is not ready");
             }
         }
+        drop(first.take());
     }
 }
 

@@ -2,13 +2,11 @@
 
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use shared::shutdown::CancellationToken;
-use tokio_util::task::TaskTracker;
-
 use super::{
-    check::{self, HealthSettings},
+    check::{self, FirstLook, HealthSettings},
     pool::Pool,
 };
+use crate::tasks::Tasks;
 
 /// All addresses of a name, or why there are none.
 pub type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
@@ -47,26 +45,24 @@ pub(crate) struct Discovery {
     pub(crate) refresh: Duration,
     pub(crate) health: HealthSettings,
     pub(crate) client: reqwest::Client,
-    pub(crate) tasks: TaskTracker,
-    /// Ends it all.
-    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: Tasks,
 }
 
 impl Discovery {
-    /// Fills the pool and keeps it up to date until [`Discovery::stop`]. Addresses are members when
-    /// this returns, so that no request comes before them; a name is resolved meanwhile.
-    pub(crate) fn start(self: &Arc<Self>, pool: Arc<Pool>, members: Members) {
+    /// Fills the pool and keeps it up to date until the gateway ends. Every copy of `first` is
+    /// dropped once the pool's name was looked up and each of the members was asked how it is.
+    pub(crate) fn start(self: &Arc<Self>, pool: Arc<Pool>, members: Members, first: FirstLook) {
         match members {
-            Members::Fixed(addresses) => self.admit(&pool, &addresses),
+            Members::Fixed(addresses) => self.admit(&pool, &addresses, Some(first)),
             Members::Dns { host, port } => {
-                let follow = Arc::clone(self).follow(pool, host, port);
-                self.tasks
-                    .spawn(self.stop.clone().run_until_cancelled_owned(follow));
+                let follow = Arc::clone(self).follow(pool, host, port, first);
+                self.tasks.spawn(follow);
             }
         }
     }
 
-    async fn follow(self: Arc<Self>, pool: Arc<Pool>, host: String, port: u16) {
+    async fn follow(self: Arc<Self>, pool: Arc<Pool>, host: String, port: u16, first: FirstLook) {
+        let mut first = Some(first);
         let mut failing = false;
         let mut interval = tokio::time::interval(self.refresh);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -75,7 +71,7 @@ impl Discovery {
             match self.lookup(&host, port).await {
                 Ok(addresses) => {
                     failing = false;
-                    self.admit(&pool, &addresses);
+                    self.admit(&pool, &addresses, first.take());
                 }
                 // Names come and go with their containers and name servers restart: the last
                 // addresses are a better guess than none. Said once, not every second.
@@ -85,6 +81,7 @@ impl Discovery {
                 }
                 Err(_) => {}
             }
+            first = None;
         }
     }
 
@@ -100,12 +97,11 @@ impl Discovery {
         Ok(addresses)
     }
 
-    fn admit(&self, pool: &Arc<Pool>, addresses: &[SocketAddr]) {
+    fn admit(&self, pool: &Arc<Pool>, addresses: &[SocketAddr], first: Option<FirstLook>) {
         for joined in pool.replace(addresses) {
             let (health, client) = (self.health.clone(), self.client.clone());
-            let watch = check::watch(Arc::clone(pool), joined, health, client);
-            self.tasks
-                .spawn(self.stop.clone().run_until_cancelled_owned(watch));
+            let watch = check::watch(Arc::clone(pool), joined, health, client, first.clone());
+            self.tasks.spawn(watch);
         }
     }
 }

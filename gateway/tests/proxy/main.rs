@@ -12,6 +12,7 @@ mod heads;
 mod operate;
 mod retry;
 mod smuggling;
+mod start;
 mod stream;
 mod support;
 mod timeouts;

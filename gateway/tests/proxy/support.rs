@@ -106,12 +106,19 @@ impl Gateway {
     }
 
     pub(crate) async fn start(config: Config, clock: Clock, resolver: Resolver) -> Self {
+        Self::start_with(config, clock, resolver, None).await
+    }
+
+    /// Like [`Gateway::start`], with a listener for operators.
+    pub(crate) async fn start_with(
+        config: Config,
+        clock: Clock,
+        resolver: Resolver,
+        admin: Option<StdListener>,
+    ) -> Self {
         let public = StdListener::bind("127.0.0.1:0").unwrap();
         let address = public.local_addr().unwrap();
-        let listeners = Listeners {
-            public,
-            admin: None,
-        };
+        let listeners = Listeners { public, admin };
         let shutdown = CancellationToken::new();
         let ended = tokio::spawn(gateway::run_with(
             config,
