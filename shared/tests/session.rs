@@ -5,14 +5,18 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
 
 use shared::{
     config::Secret,
     session::{
-        CartWrite, Creation, KeptCart, SessionId, SessionRecord, SessionStore, StoreError,
-        StoreSettings,
+        CacheCounters, CacheSettings, CachedSessions, CartWrite, Creation, KeptCart, SessionId,
+        SessionRecord, SessionStore, StoreError, StoreSettings,
     },
+    telemetry::{Identity, metrics::Metrics},
 };
 use testkit::{eventually, redis::Redis};
 
@@ -460,4 +464,53 @@ async fn writing_a_cart_leaves_the_time_to_live_as_it_is() {
         panic!("TTL answers a number")
     };
     assert!((1..=7).contains(&seconds), "{seconds}");
+}
+
+/// A number that Redis tells of itself.
+async fn told(redis: &Redis, section: &str, name: &str) -> i64 {
+    let redis::Value::BulkString(text) = raw(redis, &["INFO", section]).await else {
+        panic!("INFO answers text")
+    };
+    let text = String::from_utf8(text).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().trim_start_matches(':').parse().unwrap()
+}
+
+#[tokio::test]
+async fn redis_remembers_who_read_a_session_that_exists_and_nothing_of_what_strangers_ask_for() {
+    let redis = Redis::start();
+    let store = open(&redis).await;
+    let metrics = Metrics::new(&Identity {
+        service: "test",
+        version: "0",
+        instance: "1".to_owned(),
+    });
+    let settings = StoreSettings {
+        url: Secret::new(redis.url()),
+        timeout: Duration::from_secs(5),
+    };
+    let cache = CacheSettings {
+        entries: NonZeroUsize::new(100).unwrap(),
+        serve_stale: Duration::ZERO,
+    };
+    let cached = CachedSessions::open(settings, cache, CacheCounters::register(&metrics));
+    eventually(async || cached.store().ping().await.is_ok()).await;
+    let (id, record) = log_in(&store).await;
+    let tracked = async || told(&redis, "stats", "tracking_total_keys").await;
+
+    let before = told(&redis, "memory", "used_memory").await;
+    for _ in 0..5_000 {
+        let unknown = SessionId::generate();
+        assert_eq!(cached.read(&unknown, NOW, None).await.unwrap(), None);
+    }
+    assert_eq!(tracked().await, 0);
+    let grown = told(&redis, "memory", "used_memory").await - before;
+    assert!(grown < 50_000, "{grown} bytes");
+
+    let session = cached.read(&id, NOW, None).await.unwrap().unwrap();
+    assert_eq!(session.record, record);
+    eventually(async || tracked().await == 1).await;
+    store.end(&id, None).await.unwrap();
+    eventually(async || cached.read(&id, NOW, None).await.unwrap().is_none()).await;
+    assert_eq!(tracked().await, 0);
 }

@@ -63,7 +63,7 @@ async fn end(store: &SessionStore, id: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_read_once_and_ends_everywhere_when_it_is_ended() {
+async fn a_session_is_known_from_memory_and_ends_everywhere_when_it_is_ended() {
     let redis = Redis::start();
     let store = redis.store().await;
     let service = Service::ready(cached(redis.settings(), Duration::ZERO)).await;

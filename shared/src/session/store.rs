@@ -103,13 +103,7 @@ impl SessionStore {
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Session>, StoreError> {
         let key = id.key();
-        let mut command = Cmd::new();
-        command
-            .arg("HMGET")
-            .arg(&key)
-            .arg(FIELD_RECORD)
-            .arg(FIELD_SEEN);
-        let value = self.link.command("HMGET", &command, trace).await?;
+        let value = self.link.command("HMGET", &lookup(&key), trace).await?;
         let Some(session) = decode(&value)? else {
             return Ok(None);
         };
@@ -206,6 +200,17 @@ impl SessionStore {
     }
 }
 
+/// The command that reads a session by its key; [`decode`] reads the answer.
+pub(super) fn lookup(key: &str) -> Cmd {
+    let mut command = Cmd::new();
+    command
+        .arg("HMGET")
+        .arg(key)
+        .arg(FIELD_RECORD)
+        .arg(FIELD_SEEN);
+    command
+}
+
 /// A script and its keys; arguments follow.
 pub(super) fn script<K: AsRef<[u8]>>(text: &str, keys: &[K]) -> Cmd {
     let mut command = Cmd::new();
@@ -241,7 +246,7 @@ pub(super) fn read_record(json: &[u8]) -> Result<SessionRecord, StoreError> {
         .map_err(|error| StoreError::Protocol(format!("a session record: {error}")))
 }
 
-fn decode(value: &Value) -> Result<Option<Session>, StoreError> {
+pub(super) fn decode(value: &Value) -> Result<Option<Session>, StoreError> {
     let Value::Array(fields) = value else {
         return Err(unexpected("HMGET", value));
     };

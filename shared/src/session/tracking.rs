@@ -4,9 +4,13 @@
 //! it has read over it. Redis says which of them changed; that is heard before any reply that comes
 //! after it. What could make an old session outlive its end, and what prevents it:
 //!
+//! Redis remembers each key that is read so, and a stranger can ask for any number of them. Therefore
+//! a session that is not in memory is first read as if nothing were kept; only one that exists is
+//! read once more, tracked and beside the request, to be kept.
+//!
 //! | danger | prevention |
 //! | --- | --- |
-//! | the reply to a read is stored after the message that it is out of date | a read leaves a mark before it is sent; the message takes the mark away, and without its own mark a reply is not stored |
+//! | the reply to a tracked read is stored after the message that it is out of date | the read leaves a mark before it is sent; the message takes the mark away, and without its own mark a reply is not stored |
 //! | the connection breaks, so that messages are lost | everything goes before the next connection is used |
 //! | Redis or the network hangs, so that messages are late | a `PING` runs all the time; what is known is believed for [`TRUST_TIMEOUTS`] deadlines after the last one that was answered was sent |
 //! | the session's own limits | the absolute one is checked on each hit; past the idle one Redis is asked |
@@ -19,7 +23,10 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use self::memory::{Look, Memory};
 pub use self::observe::CacheCounters;
-use super::{Session, SessionId, SessionStore, StoreError, StoreSettings};
+use super::{
+    Session, SessionId, SessionStore, StoreError, StoreSettings,
+    store::{decode, lookup},
+};
 use crate::telemetry::trace::TraceHandle;
 
 /// How many deadlines of a call long the connection is believed to be whole without proof.
@@ -73,8 +80,7 @@ impl CachedSessions {
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Arc<Session>>, StoreError> {
-        let digest = id.digest();
-        let mark = match self.memory.look(&digest, now) {
+        match self.memory.look(&id.digest(), now) {
             Look::Live(session) => return Ok(Some(session)),
             Look::Due(session) => {
                 let time_to_live = session.record.time_to_live(now);
@@ -82,19 +88,32 @@ impl CachedSessions {
                 return Ok(Some(session));
             }
             Look::Over => return Ok(None),
-            Look::Unknown(mark) => mark,
+            Look::Unknown => {}
+        }
+        let session = self.store.read(id, now, trace).await?;
+        if session.is_some() {
+            self.learn(id);
+        }
+        Ok(session.map(Arc::new))
+    }
+
+    /// Reads a session that exists once more, tracked, and keeps it; one such read of a session at a
+    /// time.
+    fn learn(&self, id: &SessionId) {
+        let digest = id.digest();
+        let Some(mark) = self.memory.mark(&digest) else {
+            return;
         };
-        let read = self.store.read(id, now, trace).await;
-        let session = match read {
-            Ok(Some(session)) => Some(Arc::new(session)),
-            Ok(None) => None,
-            Err(error) => {
-                self.memory.settle(&digest, mark, None);
-                return Err(error);
+        let (command, link) = (lookup(&id.key()), self.store.link.clone());
+        let memory = Arc::clone(&self.memory);
+        tokio::spawn(async move {
+            let read = link.read_tracked(&command).await;
+            let session = read.and_then(|value| decode(&value));
+            if let Err(error) = &session {
+                tracing::debug!(%error, "a session is not kept");
             }
-        };
-        self.memory.settle(&digest, mark, session.as_ref());
-        Ok(session)
+            memory.settle(&digest, mark, session.ok().flatten());
+        });
     }
 
     /// Proves again and again that the connection is whole.

@@ -1,8 +1,9 @@
-//! A connection whose server says what changed: `CLIENT TRACKING` over RESP3.
+//! A connection whose server says what changed: `CLIENT TRACKING` over RESP3, mode `OPTIN`.
 //!
-//! Redis remembers which keys a connection has read and sends a push message, on the same
-//! connection, when one of them changes. Messages and replies come in the order in which they
-//! happened, and the driver of the connection hands each message on before it reads the next reply.
+//! Redis remembers which keys a connection has read by [`Link::read_tracked`] and sends a push
+//! message, on the same connection, when one of them changes. Messages and replies come in the order
+//! in which they happened, and the driver of the connection hands each message on before it reads
+//! the next reply.
 
 use std::sync::Weak;
 
@@ -11,7 +12,7 @@ use redis::{
     PushInfo, PushKind, RedisResult, Value,
 };
 
-use super::Inner;
+use super::{Connected, Inner, Link, StoreError};
 
 /// Is told what becomes of the connections of a link and of what was read over them. The calls must
 /// not wait and must not use the link.
@@ -77,12 +78,38 @@ pub(super) fn client(
     Ok((client, config.set_push_sender(push)))
 }
 
-/// The command that turns tracking on.
+impl Link {
+    /// Reads like [`Link::command`], over a watched link, and has the server tell of the next change
+    /// of what is read. The server remembers each key that is read so, also one that does not exist.
+    pub(in crate::session) async fn read_tracked(&self, read: &Cmd) -> Result<Value, StoreError> {
+        let Some(Connected {
+            generation,
+            mut connection,
+        }) = self.0.connected()
+        else {
+            return Err(StoreError::Down);
+        };
+        // Sent as one piece: the first is about the command that comes next on the connection.
+        let mut both = redis::pipe();
+        both.cmd("CLIENT").arg("CACHING").arg("YES");
+        both.add_command(read.clone());
+        let answers = connection.send_packed_commands(&both, 0, both.len()).await;
+        match self.0.judge(generation, answers.map(Value::Array))? {
+            Value::Array(mut answers) if answers.len() == both.len() => {
+                Ok(answers.pop().unwrap_or(Value::Nil))
+            }
+            _ => Err(StoreError::Protocol("CLIENT CACHING".to_owned())),
+        }
+    }
+}
+
+/// The command that turns tracking on, of what is asked for by name only: what strangers ask for is
+/// not remembered.
 ///
 /// Without `NOLOOP`: a server that does not tell a client of its own change forgets all the same
 /// that the client has read the key, and tells it nothing of the next change by somebody else.
 pub(super) fn tracking_on() -> Cmd {
     let mut command = Cmd::new();
-    command.arg("CLIENT").arg("TRACKING").arg("ON");
+    command.arg("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN");
     command
 }

@@ -32,7 +32,7 @@ struct Contents {
 }
 
 enum Slot {
-    /// A read is under way, and nothing was said of the key since it was sent.
+    /// A tracked read is under way, and nothing was said of the key since it was sent.
     Reading(Mark),
     Session {
         session: Arc<Session>,
@@ -53,8 +53,8 @@ pub(super) enum Look {
     Due(Arc<Session>),
     /// It has reached its absolute limit.
     Over,
-    /// Nothing. With a mark, the answer to a read that is sent from now on may be kept.
-    Unknown(Option<Mark>),
+    /// Nothing.
+    Unknown,
 }
 
 /// A point in time on a connection.
@@ -82,12 +82,11 @@ impl Memory {
     /// What is known of a session at `now` (Unix seconds).
     pub(super) fn look(&self, digest: &Digest, now: u64) -> Look {
         let mut contents = self.lock();
-        let silent = contents.confirmed.elapsed();
-        let whole = contents.connection.is_some() && silent < self.trust;
-        if whole || silent < self.serve_stale {
+        let whole = self.is_whole(&contents);
+        if whole || contents.confirmed.elapsed() < self.serve_stale {
             let look = contents.find(digest, now, whole);
             match &look {
-                Look::Unknown(_) => {}
+                Look::Unknown => {}
                 _ if whole => {
                     self.counters.hits.inc();
                     return look;
@@ -99,34 +98,36 @@ impl Memory {
             }
         }
         self.counters.misses.inc();
-        Look::Unknown(whole.then(|| self.mark(&mut contents, digest)))
+        Look::Unknown
     }
 
-    fn mark(&self, contents: &mut Contents, digest: &Digest) -> Mark {
-        if let Some(Slot::Reading(mark)) = contents.slots.get(digest) {
-            return *mark;
+    /// Whether all that Redis had to say until a moment ago was heard.
+    fn is_whole(&self, contents: &Contents) -> bool {
+        contents.connection.is_some() && contents.confirmed.elapsed() < self.trust
+    }
+
+    /// Marks that a session is about to be read, tracked. `None` when another read is under way or
+    /// has ended, and when the answer could not be believed.
+    pub(super) fn mark(&self, digest: &Digest) -> Option<Mark> {
+        let mut contents = self.lock();
+        if !self.is_whole(&contents) || contents.slots.contains(digest) {
+            return None;
         }
         contents.last_mark += 1;
         let mark = Mark(contents.last_mark);
         if contents.slots.push(*digest, Slot::Reading(mark)).is_some() {
             self.counters.evicted.inc();
         }
-        mark
+        Some(mark)
     }
 
     /// Ends the read of this mark, and keeps what it gave if nothing was said of the key meanwhile.
-    pub(super) fn settle(
-        &self,
-        digest: &Digest,
-        mark: Option<Mark>,
-        session: Option<&Arc<Session>>,
-    ) {
-        let Some(mark) = mark else { return };
+    pub(super) fn settle(&self, digest: &Digest, mark: Mark, session: Option<Session>) {
         let mut contents = self.lock();
         match (contents.slots.get_mut(digest), session) {
-            (Some(slot @ Slot::Reading(_)), Some(session)) if slot.is(mark) => {
+            (Some(slot), Some(session)) if slot.is(mark) => {
                 *slot = Slot::Session {
-                    session: Arc::clone(session),
+                    session: Arc::new(session),
                     touch_asked: 0,
                 };
             }
@@ -210,7 +211,7 @@ impl Contents {
             touch_asked,
         }) = self.slots.get_mut(digest)
         else {
-            return Look::Unknown(None);
+            return Look::Unknown;
         };
         let record = &session.record;
         if now >= record.expires_at {
@@ -220,7 +221,7 @@ impl Contents {
         if now >= session.last_seen.saturating_add(record.idle_seconds) {
             // Somebody else may have touched it; Redis knows.
             self.slots.pop(digest);
-            return Look::Unknown(None);
+            return Look::Unknown;
         }
         let last = session.last_seen.max(*touch_asked);
         if touching && record.touch_due(last, now) {

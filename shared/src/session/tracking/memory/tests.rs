@@ -30,8 +30,8 @@ fn connected() -> Memory {
     memory
 }
 
-fn session() -> Arc<Session> {
-    Arc::new(Session {
+fn session() -> Session {
+    Session {
         record: SessionRecord {
             sid: "s".to_owned(),
             subject: "u".to_owned(),
@@ -42,19 +42,12 @@ fn session() -> Arc<Session> {
             idle_seconds: 300,
         },
         last_seen: NOW,
-    })
-}
-
-fn read(memory: &Memory, digest: &Digest) -> Option<Mark> {
-    match memory.look(digest, NOW) {
-        Look::Unknown(mark) => mark,
-        _ => panic!("it is known"),
     }
 }
 
 fn learn(memory: &Memory, id: &SessionId) {
-    let mark = read(memory, &id.digest());
-    memory.settle(&id.digest(), mark, Some(&session()));
+    let mark = memory.mark(&id.digest()).expect("it is not known");
+    memory.settle(&id.digest(), mark, Some(session()));
 }
 
 fn knows(memory: &Memory, id: &SessionId) -> bool {
@@ -65,50 +58,67 @@ fn knows(memory: &Memory, id: &SessionId) -> bool {
 fn a_reply_that_is_stored_after_its_invalidation_is_not_believed() {
     let (memory, id) = (connected(), SessionId::generate());
     let digest = id.digest();
-    let early = read(&memory, &digest);
+    let early = memory.mark(&digest).unwrap();
     memory.invalidated(Some(id.key().as_bytes()));
-    let late = read(&memory, &digest);
-    memory.settle(&digest, early, Some(&session()));
+    let late = memory.mark(&digest).unwrap();
+    memory.settle(&digest, early, Some(session()));
     assert!(!knows(&memory, &id));
-    memory.settle(&digest, late, Some(&session()));
+    memory.settle(&digest, late, Some(session()));
     assert!(knows(&memory, &id));
 }
 
 #[test]
 fn a_reply_over_a_lost_connection_is_not_believed_on_the_next() {
     let (memory, id) = (connected(), SessionId::generate());
-    let mark = read(&memory, &id.digest());
+    let mark = memory.mark(&id.digest()).unwrap();
     memory.lost(1);
     memory.connected(2);
-    memory.settle(&id.digest(), mark, Some(&session()));
+    memory.settle(&id.digest(), mark, Some(session()));
     assert!(!knows(&memory, &id));
 }
 
 #[test]
-fn reads_of_one_session_at_a_time_share_a_mark_and_a_failed_one_leaves_nothing() {
+fn one_read_of_a_session_is_under_way_at_a_time_and_a_failed_one_leaves_nothing() {
     let (memory, id) = (connected(), SessionId::generate());
     let digest = id.digest();
-    let (one, other) = (read(&memory, &digest), read(&memory, &digest));
-    assert_eq!(one, other);
-    memory.settle(&digest, one, None);
-    memory.settle(&digest, other, Some(&session()));
+    let mark = memory.mark(&digest).unwrap();
+    assert_eq!(memory.mark(&digest), None);
+    memory.settle(&digest, mark, None);
     assert!(!knows(&memory, &id));
+    learn(&memory, &id);
+    assert_eq!(memory.mark(&digest), None, "it is known");
+}
+
+#[test]
+fn looking_for_what_is_not_there_takes_no_room() {
+    let memory = memory(2, LONG, Duration::ZERO);
+    memory.connected(1);
+    let ids = [(); 2].map(|()| SessionId::generate());
+    for id in &ids {
+        learn(&memory, id);
+    }
+    for _ in 0..100 {
+        assert!(!knows(&memory, &SessionId::generate()));
+    }
+    assert!(ids.iter().all(|id| knows(&memory, id)));
+    assert_eq!(memory.counters.evicted.get(), 0);
 }
 
 #[test]
 fn nothing_is_known_without_a_connection_or_when_it_was_silent_for_too_long() {
     let id = SessionId::generate();
     let unconnected = memory(9, LONG, Duration::ZERO);
-    assert_eq!(read(&unconnected, &id.digest()), None);
+    assert_eq!(unconnected.mark(&id.digest()), None);
 
     let silent = memory(9, Duration::ZERO, Duration::ZERO);
     silent.connected(1);
-    assert_eq!(read(&silent, &id.digest()), None);
+    assert_eq!(silent.mark(&id.digest()), None);
 
     let lost = connected();
     learn(&lost, &id);
     lost.lost(1);
-    assert_eq!(read(&lost, &id.digest()), None);
+    assert_eq!(lost.mark(&id.digest()), None);
+    assert!(!knows(&lost, &id));
     assert_eq!(lost.counters.flushes.get(), 1);
 }
 
@@ -160,7 +170,7 @@ fn the_limits_of_a_session_are_kept_without_redis() {
     assert!(matches!(look(NOW + 29), Look::Live(_)));
     assert!(matches!(look(NOW + 30), Look::Due(_)));
     assert!(matches!(look(NOW + 30), Look::Live(_)), "asked twice");
-    assert!(matches!(look(NOW + 300), Look::Unknown(Some(_))));
+    assert!(matches!(look(NOW + 300), Look::Unknown));
     learn(&memory, &id);
     assert!(matches!(look(NOW + 1_000), Look::Over));
 }
