@@ -76,13 +76,17 @@ pub(super) async fn push(call: &Call, entry: &Entry) -> Push {
         .await
 }
 
-/// The answer to an end that has come so far: 200 when it is published, 202 when it will be.
-pub(super) fn answer(push: Push, body: &impl Serialize) -> HttpResponse {
-    let status = match push {
+/// The status of an end that has come so far: 200 when it is published, 202 when it will be.
+pub(super) fn status(push: Push) -> StatusCode {
+    match push {
         Push::Published => StatusCode::OK,
         Push::Pending => StatusCode::ACCEPTED,
-    };
-    answer::json(status, body)
+    }
+}
+
+/// The answer to an end that has come so far.
+pub(super) fn answer(push: Push, body: &impl Serialize) -> HttpResponse {
+    answer::json(status(push), body)
 }
 
 /// The same, of logins.

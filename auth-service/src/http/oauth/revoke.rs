@@ -15,6 +15,7 @@ use crate::{
         error::{Error, OAuthError},
     },
     issuer::VerifyError,
+    revocations::Push,
 };
 
 /// Gives a token back, RFC 7009.
@@ -26,6 +27,7 @@ use crate::{
     responses(
         FormRefusals,
         (status = 200, description = "It is good for nothing, whatever it was"),
+        (status = 202, description = "It is in the database, and published when Redis can be reached"),
     )
 )]
 pub(crate) async fn revoke(call: Call, form: web::Form<Parameters>) -> Result<HttpResponse, Error> {
@@ -33,19 +35,19 @@ pub(crate) async fn revoke(call: Call, form: web::Form<Parameters>) -> Result<Ht
     let caller = Caller::of(&call.request, &form, &call.clients)?;
     let token = form.require("token", "token is missing")?;
     // The hint is not needed: the form of a token tells what it can be, and all are tried.
-    match SessionId::parse(token) {
+    let push = match SessionId::parse(token) {
         Some(id) => revoke_opaque(&call, &caller, &id).await?,
         None => revoke_signed(&call, &caller, token).await?,
-    }
-    // Of any token, whatever it was (RFC 7009 §2.2). When that is not sure the answer is 503: the client
-    // must assume that the token lives (§2.2.1).
-    Ok(HttpResponse::Ok()
+    };
+    // 200 of any token, whatever it was (RFC 7009 §2.2), but not of one that replicas have not heard of
+    // yet. When nothing is sure the answer is 503: the client must assume that the token lives (§2.2.1).
+    Ok(HttpResponse::build(ending::status(push))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish())
 }
 
 /// A refresh token, spent or not, ends its login (RFC 7009 §2.1); a session id ends its session.
-async fn revoke_opaque(call: &Call, caller: &Caller, id: &SessionId) -> Result<(), Error> {
+async fn revoke_opaque(call: &Call, caller: &Caller, id: &SessionId) -> Result<Push, Error> {
     let refresh_token = Secret::new(id.expose().to_owned());
     if let Some((login, client_id)) = call
         .refresh_tokens
@@ -54,12 +56,11 @@ async fn revoke_opaque(call: &Call, caller: &Caller, id: &SessionId) -> Result<(
     {
         own(caller, &client_id)?;
         // RFC 7009 §2.1: the access tokens of the same grant go with it.
-        ending::login(call, &login).await?;
-        return Ok(());
+        return ending::login(call, &login).await;
     }
     if caller.id() == CLIENT_ID {
         ending::session(call, id).await?;
-        return Ok(());
+        return Ok(Push::Published);
     }
     // Sessions belong to the client of `POST /login`, so another one ends none and gets a refusal.
     let session = call
@@ -68,19 +69,18 @@ async fn revoke_opaque(call: &Call, caller: &Caller, id: &SessionId) -> Result<(
         .await?;
     match session {
         Some(_) => Err(OAuthError::InvalidGrant.into()),
-        None => Ok(()),
+        None => Ok(Push::Published),
     }
 }
 
-async fn revoke_signed(call: &Call, caller: &Caller, token: &str) -> Result<(), Error> {
+async fn revoke_signed(call: &Call, caller: &Caller, token: &str) -> Result<Push, Error> {
     let claims = match call.issuer.verify(token) {
         Ok(claims) => claims,
-        Err(VerifyError::Refused(_)) => return Ok(()),
+        Err(VerifyError::Refused(_)) => return Ok(Push::Published),
         Err(error) => return Err(error.into()),
     };
     own(caller, &claims.client_id)?;
-    ending::token(call, &claims).await?;
-    Ok(())
+    ending::token(call, &claims).await
 }
 
 /// RFC 7009 §2.1: a client revokes tokens that were issued to it.

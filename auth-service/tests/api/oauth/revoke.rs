@@ -7,7 +7,9 @@ use crate::service::{Backend, Service, answered, header, problem};
 
 async fn given_back(service: &Service, token: &str) {
     let response = answered(service.oauth("revoke", &[("token", token)])).await;
-    assert_eq!(response.status(), 200);
+    // Without Redis it is in the database only, and replicas have not heard of it.
+    let status = if service.redis.is_some() { 200 } else { 202 };
+    assert_eq!(response.status(), status);
     assert_eq!(header(&response, "cache-control"), "no-store");
 }
 
@@ -92,7 +94,7 @@ async fn rfc7009_2_1_an_access_token_that_was_given_back_is_inactive() {
     let response = service
         .oauth_as(WORKER, "revoke", &[("token", token)])
         .await;
-    assert_eq!(response.status(), 200);
+    assert_eq!(response.status(), 202);
     assert_eq!(service.introspected(token).await, json!({"active": false}));
     service.stop().await;
 }
