@@ -5,12 +5,19 @@
 //!
 //! | key | holds |
 //! | --- | --- |
-//! | `statewise:revocations` | where the feed stands: its epoch, its last number, its tip |
+//! | `statewise:revocations` | where the feed stands: its epoch, its last number, its tip; the rounds of its publishers |
 //! | `statewise:revocations:stream` | entries by consecutive numbers, the old ones trimmed |
 //! | `statewise:revocations:current` | all entries by when they can be forgotten, for who joins |
+//! | `statewise:revocations:last:USER` | the watermark of a user in the list above, until it can be forgotten |
 //!
 //! A follower is in sync when it has every number of one epoch without a gap. Each entry names the
 //! tip it was put on, so a history that was lost in a failover and written again is seen too.
+//!
+//! What a follower has read is complete only if what should be there could be written. So publishers
+//! work in rounds: each takes a number, reads the database, publishes what is pending, and writes
+//! that the round of this number has ended. Whoever sees that, and had looked before the number was
+//! taken, knows everything that was in the database at that look. A Redis that takes no writes, or
+//! no publisher, ends no round.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -25,7 +32,7 @@ mod set;
 
 pub use self::{
     entry::{Entry, Revoked},
-    feed::{Feed, Mark, Publication, State},
+    feed::{Feed, Mark, Publication, Round, State},
     follower::{FollowerSettings, Revocations, TokenStatus, WhenStale},
 };
 

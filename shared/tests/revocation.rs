@@ -38,15 +38,39 @@ async fn raw(redis: &Redis, command: &[&str]) -> redis::Value {
 }
 
 /// A feed that was made, and a connection to publish to it.
-async fn made_feed(redis: &Redis) -> (Feed, Mark) {
+async fn made_feed(redis: &Redis) -> (Feed, Mark, Rounds) {
     let feed = Feed::open(settings(redis));
-    eventually(async || feed.inspect(None).await == Ok(State::Absent)).await;
+    eventually(async || feed.inspect(None, now()).await == Ok(State::Absent)).await;
     let mark = feed.rebuild(&[], None, now()).await.unwrap().unwrap();
-    (feed, mark)
+    let rounds = Rounds::keep(&feed);
+    (feed, mark, rounds)
 }
 
 fn now() -> u64 {
     Clock::system().unix_seconds()
+}
+
+/// Rounds of a publisher, for as long as this lives.
+struct Rounds(tokio::task::JoinHandle<()>);
+
+impl Rounds {
+    fn keep(feed: &Feed) -> Self {
+        let feed = feed.clone();
+        Self(tokio::spawn(async move {
+            loop {
+                if let Ok(Some(round)) = feed.begin_round().await {
+                    let _ = feed.end_round(round).await;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Rounds {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A replica that follows, with what it counts.
@@ -114,7 +138,7 @@ async fn publish(feed: &Feed, entry: Entry) -> Mark {
 #[tokio::test]
 async fn what_is_published_is_refused_by_who_follows_and_by_who_joins_later() {
     let redis = Redis::start();
-    let (feed, _) = made_feed(&redis).await;
+    let (feed, _, _rounds) = made_feed(&redis).await;
     let early = Replica::in_sync(&redis).await;
     publish(&feed, token("a")).await;
     eventually(async || early.of("a") == TokenStatus::Revoked).await;
@@ -129,7 +153,7 @@ async fn what_is_published_is_refused_by_who_follows_and_by_who_joins_later() {
 #[tokio::test]
 async fn a_revocation_is_heard_of_within_a_few_milliseconds() {
     let redis = Redis::start();
-    let (feed, _) = made_feed(&redis).await;
+    let (feed, _, _rounds) = made_feed(&redis).await;
     let replica = Replica::in_sync(&redis).await;
     let mut lags = Vec::new();
     for number in 0..100 {
@@ -152,7 +176,7 @@ async fn a_revocation_is_heard_of_within_a_few_milliseconds() {
 async fn without_a_feed_nothing_is_published_and_no_replica_is_in_sync() {
     let redis = Redis::start();
     let feed = Feed::open(settings(&redis));
-    eventually(async || feed.inspect(None).await == Ok(State::Absent)).await;
+    eventually(async || feed.inspect(None, now()).await == Ok(State::Absent)).await;
     let publication = feed.publish(&[token("a")], now(), None).await.unwrap();
     assert_eq!(publication, Publication::NoFeed);
     let replica = Replica::follow(&redis, Duration::from_secs(5), WhenStale::Accept);
@@ -163,23 +187,24 @@ async fn without_a_feed_nothing_is_published_and_no_replica_is_in_sync() {
         "whatever the policy"
     );
     assert!(replica.revocations.missing().is_some());
+    let _rounds = Rounds::keep(&feed);
     feed.rebuild(&[token("a")], None, now())
         .await
         .unwrap()
         .unwrap();
     eventually(async || replica.of("a") == TokenStatus::Revoked).await;
-    assert!(replica.revocations.missing().is_none());
+    eventually(async || replica.revocations.missing().is_none()).await;
 }
 
 #[tokio::test]
 async fn what_was_heard_of_stays_refused_when_redis_forgets_everything() {
     let redis = Redis::start();
-    let (feed, mark) = made_feed(&redis).await;
+    let (feed, mark, _rounds) = made_feed(&redis).await;
     let replica = Replica::in_sync(&redis).await;
     publish(&feed, token("a")).await;
     eventually(async || replica.of("a") == TokenStatus::Revoked).await;
     raw(&redis, &["FLUSHALL"]).await;
-    assert_eq!(feed.inspect(Some(&mark)).await, Ok(State::Absent));
+    assert_eq!(feed.inspect(Some(&mark), now()).await, Ok(State::Absent));
     let new = feed
         .rebuild(&[token("b")], None, now())
         .await
@@ -195,7 +220,7 @@ async fn what_was_heard_of_stays_refused_when_redis_forgets_everything() {
 #[tokio::test]
 async fn a_gap_is_seen_and_closed_by_reading_everything() {
     let redis = Redis::start();
-    let (feed, mark) = made_feed(&redis).await;
+    let (feed, mark, _rounds) = made_feed(&redis).await;
     let replica = Replica::in_sync(&redis).await;
     // One entry is published and its item trimmed away, as one step, before the next one.
     let lost = serde_json::to_string(&token("lost")).unwrap();
@@ -216,7 +241,7 @@ async fn a_gap_is_seen_and_closed_by_reading_everything() {
         ..mark
     };
     assert!(matches!(
-        feed.inspect(Some(&older)).await,
+        feed.inspect(Some(&older), now()).await,
         Ok(State::Damaged(_))
     ));
 }
@@ -224,12 +249,12 @@ async fn a_gap_is_seen_and_closed_by_reading_everything() {
 #[tokio::test]
 async fn history_that_was_lost_is_seen_by_who_remembers_it() {
     let redis = Redis::start();
-    let (feed, mark) = made_feed(&redis).await;
+    let (feed, mark, _rounds) = made_feed(&redis).await;
     let one = publish(&feed, token("a")).await;
     let two = publish(&feed, token("b")).await;
     for known in [&mark, &one, &two] {
         assert_eq!(
-            feed.inspect(Some(known)).await,
+            feed.inspect(Some(known), now()).await,
             Ok(State::Whole(two.clone()))
         );
     }
@@ -240,9 +265,12 @@ async fn history_that_was_lost_is_seen_by_who_remembers_it() {
     )
     .await;
     let damaged = State::Damaged(one.clone());
-    assert_eq!(feed.inspect(Some(&two)).await, Ok(damaged));
+    assert_eq!(feed.inspect(Some(&two), now()).await, Ok(damaged));
     raw(&redis, &["DEL", "statewise:revocations:current"]).await;
-    assert!(matches!(feed.inspect(None).await, Ok(State::Damaged(_))));
+    assert!(matches!(
+        feed.inspect(None, now()).await,
+        Ok(State::Damaged(_))
+    ));
     let again = feed.rebuild(&[], Some(&one.epoch), now()).await.unwrap();
     assert!(again.is_some());
     let late = feed.rebuild(&[], Some(&one.epoch), now()).await.unwrap();
@@ -252,7 +280,7 @@ async fn history_that_was_lost_is_seen_by_who_remembers_it() {
 #[tokio::test]
 async fn every_key_of_the_feed_runs_out_when_nobody_keeps_it() {
     let redis = Redis::start();
-    let (feed, _) = made_feed(&redis).await;
+    let (feed, _, _rounds) = made_feed(&redis).await;
     publish(&feed, token("a")).await;
     let redis::Value::Array(keys) = raw(&redis, &["KEYS", "*"]).await else {
         panic!("KEYS answers a list")
@@ -273,7 +301,7 @@ async fn every_key_of_the_feed_runs_out_when_nobody_keeps_it() {
 #[tokio::test]
 async fn with_redis_gone_what_is_known_is_refused_and_the_rest_is_the_policys() {
     let mut redis = Redis::start();
-    let (feed, _) = made_feed(&redis).await;
+    let (feed, _, _rounds) = made_feed(&redis).await;
     let age = Duration::from_millis(1_500);
     let refusing = Replica::follow(&redis, age, WhenStale::Refuse);
     let accepting = Replica::follow(&redis, age, WhenStale::Accept);
@@ -308,7 +336,7 @@ async fn with_redis_gone_what_is_known_is_refused_and_the_rest_is_the_policys() 
 #[tokio::test]
 async fn with_redis_hung_the_copy_grows_old_and_is_young_again_afterwards() {
     let redis = Redis::start();
-    let (_feed, _) = made_feed(&redis).await;
+    let (_feed, _, _rounds) = made_feed(&redis).await;
     let replica = Replica::follow(&redis, Duration::from_millis(1_500), WhenStale::Refuse);
     eventually(async || replica.of("b") == TokenStatus::Valid).await;
     redis.hang();
@@ -320,7 +348,7 @@ async fn with_redis_hung_the_copy_grows_old_and_is_young_again_afterwards() {
 #[tokio::test]
 async fn a_large_feed_is_read_whole() {
     let redis = Redis::start();
-    let (feed, mark) = made_feed(&redis).await;
+    let (feed, mark, _rounds) = made_feed(&redis).await;
     let entries: Vec<_> = (0..5_000)
         .map(|number| token(&number.to_string()))
         .collect();
@@ -331,5 +359,109 @@ async fn a_large_feed_is_read_whole() {
     let replica = Replica::in_sync(&redis).await;
     for number in [0, 499, 500, 4_999] {
         assert_eq!(replica.of(&number.to_string()), TokenStatus::Revoked);
+    }
+}
+
+async fn size(redis: &Redis, command: &str, key: &str) -> i64 {
+    match raw(redis, &[command, key]).await {
+        redis::Value::Int(size) => size,
+        other => panic!("{command} answers a number, not {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_is_not_believed_beyond_the_age() {
+    let redis = Redis::start();
+    let (feed, _, _rounds) = made_feed(&redis).await;
+    let age = Duration::from_millis(1_500);
+    let replica = Replica::follow(&redis, age, WhenStale::Refuse);
+    eventually(async || replica.of("a") == TokenStatus::Valid).await;
+    raw(&redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    let full = Instant::now();
+    feed.publish(&[token("a")], now(), None).await.unwrap_err();
+    eventually(async || replica.of("a") == TokenStatus::Undecidable).await;
+    // What is left is for a busy machine.
+    assert!(full.elapsed() < age * 4, "{:?}", full.elapsed());
+    let reason = replica.revocations.missing().unwrap();
+    assert!(reason.contains("takes no writes"), "{reason}");
+    for _ in 0..20 {
+        assert_eq!(replica.of("a"), TokenStatus::Undecidable);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    raw(&redis, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    publish(&feed, token("a")).await;
+    eventually(async || replica.of("b") == TokenStatus::Valid).await;
+    assert_eq!(replica.of("a"), TokenStatus::Revoked);
+    assert_eq!(replica.revocations.missing(), None);
+}
+
+#[tokio::test]
+async fn what_nobody_could_publish_is_not_believed_to_be_absent() {
+    let redis = Redis::start();
+    let (feed, _, rounds) = made_feed(&redis).await;
+    let age = Duration::from_millis(1_500);
+    let replica = Replica::follow(&redis, age, WhenStale::Refuse);
+    eventually(async || replica.of("a") == TokenStatus::Valid).await;
+    drop(rounds);
+    // A round that does not end, because something is pending.
+    let round = feed.begin_round().await.unwrap().unwrap();
+    eventually(async || replica.of("a") == TokenStatus::Undecidable).await;
+    feed.end_round(round).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(
+        replica.of("a"),
+        TokenStatus::Undecidable,
+        "what was known when it began is too old as well"
+    );
+    let _rounds = Rounds::keep(&feed);
+    eventually(async || replica.of("a") == TokenStatus::Valid).await;
+}
+
+#[tokio::test]
+async fn what_is_published_again_is_one_entry() {
+    let redis = Redis::start();
+    let (feed, _, _rounds) = made_feed(&redis).await;
+    let entry = token("a");
+    for _ in 0..600 {
+        publish(&feed, entry.clone()).await;
+    }
+    let watermark = |before, except: Option<&str>| Entry {
+        revoked: Revoked::User {
+            id: "v".to_owned(),
+            before,
+            except: except.map(str::to_owned),
+        },
+        until: now() + 900,
+    };
+    // Also one that comes late.
+    for before in (1..=100).chain([50]) {
+        publish(&feed, watermark(before, None)).await;
+        publish(&feed, watermark(before, Some("here"))).await;
+    }
+    let entries = size(&redis, "ZCARD", "statewise:revocations:current").await;
+    assert_eq!(entries, 4, "the epoch, the token and two watermarks");
+    let items = size(&redis, "XLEN", "statewise:revocations:stream").await;
+    assert_eq!(items, 201);
+    let replica = Replica::in_sync(&redis).await;
+    assert_eq!(replica.metric("statewise_revocation_entries"), 3.0);
+    let refused = replica.revocations.check("x", Some("here"), "v", 100);
+    assert_eq!(refused, TokenStatus::Revoked);
+}
+
+#[tokio::test]
+async fn what_has_run_out_leaves_the_feed_a_part_at_a_time() {
+    let redis = Redis::start();
+    let (feed, mark, _rounds) = made_feed(&redis).await;
+    let over: Vec<_> = (0..2_500)
+        .map(|number| Entry {
+            until: now() - 1,
+            ..token(&number.to_string())
+        })
+        .collect();
+    feed.restore(&over).await.unwrap();
+    let left = async || size(&redis, "ZCARD", "statewise:revocations:current").await - 1;
+    for wanted in [1_500, 500, 0] {
+        feed.inspect(Some(&mark), now()).await.unwrap();
+        assert_eq!(left().await, wanted);
     }
 }

@@ -79,12 +79,25 @@ pub(crate) fn compare() {
 /// The feed of revocations, which holds nothing.
 fn begin_feed(redis: &Redis) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let settings = redis.settings();
     runtime.block_on(async {
-        let feed = Feed::open(redis.settings());
-        while feed.inspect(None).await.is_err() {
+        let feed = Feed::open(settings.clone());
+        while feed.inspect(None, now()).await.is_err() {
             tokio::task::yield_now().await;
         }
         feed.rebuild(&[], None, now()).await.unwrap().unwrap();
+    });
+    // Rounds of a publisher, until the process ends: no replica is ready without them.
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let feed = Feed::open(settings);
+            loop {
+                if let Ok(Some(round)) = feed.begin_round().await {
+                    let _ = feed.end_round(round).await;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
     });
 }
 

@@ -20,9 +20,22 @@ const MAX_AGE: Duration = Duration::from_secs(2);
 /// A feed that holds nothing yet.
 pub(crate) async fn feed(redis: &Redis) -> Feed {
     let feed = Feed::open(redis.settings());
-    eventually(async || feed.inspect(None).await.is_ok()).await;
+    eventually(async || feed.inspect(None, NOW).await.is_ok()).await;
     feed.rebuild(&[], None, NOW).await.unwrap().unwrap();
+    keep(feed.clone());
     feed
+}
+
+/// Rounds of a publisher, until the test is over.
+fn keep(feed: Feed) {
+    tokio::spawn(async move {
+        loop {
+            if let Ok(Some(round)) = feed.begin_round().await {
+                let _ = feed.end_round(round).await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
 }
 
 pub(crate) fn strategy(

@@ -46,7 +46,6 @@ impl Revocations {
             Ok(()) => Push::Published,
             Err(reason) => {
                 tracing::warn!(%reason, kind = entry.revoked.kind(), "a revocation is pending");
-                self.pending.notify_one();
                 Push::Pending
             }
         }

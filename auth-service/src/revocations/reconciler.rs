@@ -1,23 +1,26 @@
 //! The task that reconciles Redis with the database: makes the feed anew when it was lost, publishes
 //! what is pending, removes what is over. Several replicas may do it at once.
+//!
+//! Each round that ends tells the followers of the feed that they know all that the database held
+//! when it began. No round ends while something that was revoked is not in the feed.
 
 use std::time::Duration;
 
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use shared::{
     clock::Clock,
-    revocation::{Feed, Mark, State},
+    revocation::{Feed, Mark, Publication, State},
     session::{SessionStore, StoreSettings},
     telemetry::metrics::Metrics,
 };
 
-use super::{Revocations, publish::PublishError};
+use super::{Revocations, publish::PublishError, rows::Page};
 use crate::storage::{At, UnixSeconds};
 
-/// How often the feed is inspected.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// How often what is over is removed.
-const REMOVE_EVERY: u32 = 60;
+/// How often a round begins: twice in the shortest age that a follower may have.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// How often what is over is removed, in rounds.
+const REMOVE_EVERY: u32 = 120;
 
 /// Reconciles the feed and the sessions in Redis with the revocations in the database.
 #[derive(Debug)]
@@ -58,54 +61,58 @@ impl Reconciler {
         }
     }
 
-    /// Reconciles for ever, over a connection of its own.
-    pub async fn run(mut self, settings: StoreSettings) {
+    /// Reconciles for ever, over a connection of its own. Ending sessions may take long and keeps no
+    /// round from ending.
+    pub async fn run(self, settings: StoreSettings) {
         let sessions = SessionStore::open(settings);
         let feed = Feed::beside(&sessions);
+        let revocations = self.revocations.clone();
+        let clock = self.clock.clone();
+        tokio::join!(
+            self.keep_feed(&feed),
+            publish_pending(revocations, clock, &sessions)
+        );
+    }
+
+    async fn keep_feed(mut self, feed: &Feed) {
         for round in 0_u32.. {
-            match self.round(&sessions, &feed, round).await {
-                Ok(()) => self.failing = false,
+            if let Err(error) = self.round(feed, round).await {
                 // Once for an outage; the metrics show how much waits.
-                Err(error) if !self.failing => {
+                if !self.failing {
                     tracing::warn!(%error, "the feed of revocations is not kept, trying again");
-                    self.failing = true;
                 }
-                Err(_) => {}
-            }
-            let woken = self.revocations.pending.notified();
-            // A failing Redis wakes it with each request that is pending.
-            if self.failing {
-                tokio::time::sleep(INTERVAL / 5).await;
+                self.failing = true;
+                if let Ok(count) = self.revocations.count_pending().await {
+                    self.pending.set(count);
+                }
             } else {
-                // Woken or not, it is time to look.
-                let _ = tokio::time::timeout(INTERVAL, woken).await;
+                self.failing = false;
             }
+            tokio::time::sleep(INTERVAL).await;
         }
     }
 
-    async fn round(
-        &mut self,
-        sessions: &SessionStore,
-        feed: &Feed,
-        round: u32,
-    ) -> Result<(), PublishError> {
+    async fn round(&mut self, feed: &Feed, round: u32) -> Result<(), PublishError> {
         let now = UnixSeconds::now(&self.clock);
-        let (pending, count) = self.revocations.pending().await?;
-        self.pending.set(count);
-        match feed.inspect(self.mark.as_ref()).await? {
+        match feed.inspect(self.mark.as_ref(), now.get()).await? {
             State::Whole(mark) => self.mark = Some(mark),
             State::Absent => self.rebuild(feed, None, now).await?,
             State::Damaged(mark) => self.rebuild(feed, Some(&mark.epoch), now).await?,
         }
-        for entry in &pending {
-            self.revocations
-                .publish(entry, sessions, At::untraced(now))
-                .await?;
+        let begun = feed.begin_round().await?.ok_or(PublishError::NoFeed)?;
+        let (mut count, mut page) = (0, Page::default());
+        while !page.is_last {
+            page = self.revocations.pending(&page).await?;
+            count += page.entries.len();
+            match feed.publish(&page.entries, now.get(), None).await? {
+                Publication::Published(_) => {}
+                Publication::NoFeed => return Err(PublishError::NoFeed),
+            }
         }
-        if !pending.is_empty() {
-            tracing::info!(revocations = pending.len(), "published what was pending");
-            let (_, count) = self.revocations.pending().await?;
-            self.pending.set(count);
+        feed.end_round(begun).await?;
+        self.pending.set(i64::try_from(count).unwrap_or(i64::MAX));
+        if count > 0 {
+            self.revocations.pending.notify_one();
         }
         if round.is_multiple_of(REMOVE_EVERY) {
             self.revocations.remove_expired(now).await?;
@@ -121,13 +128,47 @@ impl Reconciler {
     ) -> Result<(), PublishError> {
         // Before the feed is there again, so that a crash in between leaves it to be done.
         self.revocations.repeat_watermarks(now).await?;
-        let entries = self.revocations.living(now).await?;
-        self.mark = feed.rebuild(&entries, instead, now.get()).await?;
+        let (mut entries, mut page) = (0, Page::default());
+        while !page.is_last {
+            page = self.revocations.living(&page, now).await?;
+            feed.restore(&page.entries).await?;
+            entries += page.entries.len();
+        }
+        self.mark = feed.rebuild(&[], instead, now.get()).await?;
         if self.mark.is_some() {
             self.rebuilds.inc();
-            tracing::warn!(entries = entries.len(), "made the feed of revocations anew");
-            self.revocations.pending.notify_one();
+            tracing::warn!(entries, "made the feed of revocations anew");
         }
         Ok(())
     }
+}
+
+/// Publishes for ever what is pending, and ends sessions as it says.
+async fn publish_pending(revocations: Revocations, clock: Clock, sessions: &SessionStore) {
+    loop {
+        revocations.pending.notified().await;
+        let at = At::untraced(UnixSeconds::now(&clock));
+        match publish_all(&revocations, sessions, at).await {
+            Ok(0) => {}
+            Ok(published) => tracing::info!(published, "published what was pending"),
+            // A round that finds something pending asks for it again.
+            Err(error) => tracing::debug!(%error, "something is still pending"),
+        }
+    }
+}
+
+async fn publish_all(
+    revocations: &Revocations,
+    sessions: &SessionStore,
+    at: At<'_>,
+) -> Result<usize, PublishError> {
+    let (mut published, mut page) = (0, Page::default());
+    while !page.is_last {
+        page = revocations.pending(&page).await?;
+        for entry in &page.entries {
+            revocations.publish(entry, sessions, at).await?;
+            published += 1;
+        }
+    }
+    Ok(published)
 }

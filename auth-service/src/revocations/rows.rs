@@ -9,8 +9,8 @@ use crate::{
     users::split_roles,
 };
 
-/// Entries that are published in one go.
-const BATCH: i64 = 200;
+/// Rows that are read in one go.
+const BATCH: i64 = 500;
 
 const INSERT: &str = "INSERT INTO revocations \
      (kind, id, spared, up_to, until, published) VALUES ($1, $2, $3, $4, $5, 0) \
@@ -19,9 +19,11 @@ const INSERT: &str = "INSERT INTO revocations \
      ELSE revocations.up_to END, \
      until = CASE WHEN excluded.until > revocations.until THEN excluded.until \
      ELSE revocations.until END";
-const LIVING: &str = "SELECT kind, id, spared, up_to, until FROM revocations WHERE until > $1";
+/// In pages, by key: there may be a million.
+const LIVING: &str = "SELECT kind, id, spared, up_to, until FROM revocations \
+     WHERE (kind, id, spared) > ($1, $2, $3) AND until > $5 ORDER BY kind, id, spared LIMIT $4";
 const PENDING: &str = "SELECT kind, id, spared, up_to, until FROM revocations \
-     WHERE published = 0 ORDER BY until LIMIT $1";
+     WHERE (kind, id, spared) > ($1, $2, $3) AND published = 0 ORDER BY kind, id, spared LIMIT $4";
 const PENDING_COUNT: &str = "SELECT COUNT(*) FROM revocations WHERE published = 0";
 /// A row that was raised meanwhile is another entry.
 const PUBLISHED: &str = "UPDATE revocations SET published = 1 \
@@ -29,10 +31,33 @@ const PUBLISHED: &str = "UPDATE revocations SET published = 1 \
 /// Watermarks also end sessions, which a Redis that lost its memory may have brought back.
 const REPEAT_WATERMARKS: &str = "UPDATE revocations SET published = 0 \
      WHERE kind IN ('user', 'all') AND until > $1";
-const REMOVE_EXPIRED: &str = "DELETE FROM revocations WHERE until <= $1 AND kind <> 'all'";
+/// What is pending stays: sessions in Redis live longer than tokens.
+const REMOVE_EXPIRED: &str =
+    "DELETE FROM revocations WHERE until <= $1 AND published = 1 AND kind <> 'all'";
 const IS_FAMILY: &str = "SELECT COUNT(*) FROM refresh_families WHERE id = $1";
 const USER: &str =
     "SELECT roles, valid_after, logins_ended_at, spared_login FROM users WHERE id = $1";
+
+/// Some entries, in the order of their keys.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) entries: Vec<Entry>,
+    /// Whether none follows.
+    pub(super) is_last: bool,
+    /// The key of its last row.
+    after: (String, String, String),
+}
+
+impl Page {
+    fn of(rows: Vec<Row>) -> Self {
+        let key = |row: &Row| (row.kind.clone(), row.id.clone(), row.spared.clone());
+        Self {
+            is_last: i64::try_from(rows.len()).is_ok_and(|rows| rows < BATCH),
+            after: rows.last().map(key).unwrap_or_default(),
+            entries: rows.into_iter().filter_map(Row::entry).collect(),
+        }
+    }
+}
 
 #[derive(FromRow)]
 struct Row {
@@ -100,28 +125,43 @@ pub(super) struct UserState {
 }
 
 impl Revocations {
-    /// Every entry that cannot be forgotten yet.
-    pub(super) async fn living(&self, now: UnixSeconds) -> Result<Vec<Entry>, DatabaseError> {
-        let statement = sqlx::query_as(LIVING)
-            .bind(now)
-            .fetch_all(self.database.pool());
-        let rows = self.database.call("SELECT", TABLE, None, statement).await?;
-        Ok(rows.into_iter().filter_map(Row::entry).collect())
+    /// The page of entries that cannot be forgotten yet which follows another.
+    pub(super) async fn living(
+        &self,
+        after: &Page,
+        now: UnixSeconds,
+    ) -> Result<Page, DatabaseError> {
+        self.page(LIVING, after, Some(now)).await
     }
 
-    /// Entries that were not published, the oldest first, and how many there are in all.
-    pub(super) async fn pending(&self) -> Result<(Vec<Entry>, i64), DatabaseError> {
-        let pool = self.database.pool();
-        let statement = async {
-            let rows: Vec<Row> = sqlx::query_as(PENDING).bind(BATCH).fetch_all(pool).await?;
-            let count = match i64::try_from(rows.len()) {
-                Ok(count) if count < BATCH => count,
-                _ => sqlx::query_scalar(PENDING_COUNT).fetch_one(pool).await?,
-            };
-            Ok((rows, count))
-        };
-        let (rows, count) = self.database.call("SELECT", TABLE, None, statement).await?;
-        Ok((rows.into_iter().filter_map(Row::entry).collect(), count))
+    /// The page of entries that are not published which follows another.
+    pub(super) async fn pending(&self, after: &Page) -> Result<Page, DatabaseError> {
+        self.page(PENDING, after, None).await
+    }
+
+    /// How many entries are not published.
+    pub(super) async fn count_pending(&self) -> Result<i64, DatabaseError> {
+        let statement = sqlx::query_scalar(PENDING_COUNT).fetch_one(self.database.pool());
+        self.database.call("SELECT", TABLE, None, statement).await
+    }
+
+    async fn page(
+        &self,
+        sql: &'static str,
+        Page { after, .. }: &Page,
+        now: Option<UnixSeconds>,
+    ) -> Result<Page, DatabaseError> {
+        let mut query = sqlx::query_as(sql)
+            .bind(after.0.clone())
+            .bind(after.1.clone())
+            .bind(after.2.clone())
+            .bind(BATCH);
+        if let Some(now) = now {
+            query = query.bind(now);
+        }
+        let statement = query.fetch_all(self.database.pool());
+        let rows = self.database.call("SELECT", TABLE, None, statement).await?;
+        Ok(Page::of(rows))
     }
 
     /// Marks an entry as published.

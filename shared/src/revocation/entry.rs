@@ -56,6 +56,19 @@ impl Revoked {
             Self::All { .. } => "all",
         }
     }
+
+    /// The name that an entry shares with those that it takes in, empty for none, and what orders
+    /// them: the latest watermark of a user refuses all that earlier ones refuse.
+    pub(super) fn succession(&self) -> (String, u64) {
+        match self {
+            Self::Token { .. } | Self::Session { .. } => (String::new(), 0),
+            Self::User { id, before, except } => {
+                let spared = except.as_deref().unwrap_or_default();
+                (format!("user:{id}:{spared}"), *before)
+            }
+            Self::All { before } => ("all".to_owned(), *before),
+        }
+    }
 }
 
 #[cfg(test)]

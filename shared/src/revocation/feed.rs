@@ -14,10 +14,10 @@ use crate::{
 const TIME_TO_LIVE: u64 = 24 * 3600;
 /// Entries of the stream. Who is further behind reads the snapshot.
 const STREAM_LENGTH: u64 = 10_000;
-/// Entries that are put aside by one command while the feed is made anew.
+/// Entries that are restored by one command.
 const BATCH: usize = 500;
-/// Seconds that entries which were put aside live, should nobody come back for them.
-const ASIDE_SECONDS: u64 = 60;
+/// Seconds that entries without a head live, should nobody go on with making the feed anew.
+const RESTORED_SECONDS: u64 = 60;
 /// Random bytes of a tip and of an epoch.
 const TIP_BYTES: usize = 9;
 
@@ -37,6 +37,15 @@ pub struct Mark {
     pub sequence: u64,
     /// A random name of the last entry.
     pub tip: String,
+}
+
+/// A round of a publisher: all that the database held when its number was taken is in the feed when
+/// it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a round that does not end tells no follower anything"]
+pub struct Round {
+    epoch: String,
+    number: u64,
 }
 
 /// What became of entries.
@@ -77,7 +86,8 @@ impl Feed {
         }
     }
 
-    /// Publishes entries, all or none.
+    /// Publishes entries, all or none. What is there already is not published again, and the
+    /// watermark of a user takes the place of the one before.
     ///
     /// # Errors
     ///
@@ -95,6 +105,8 @@ impl Feed {
                 .arg(json(entry)?)
                 .arg(entry.until)
                 .arg(random_text::<TIP_BYTES>());
+            let (name, order) = entry.revoked.succession();
+            command.arg(name).arg(order);
         }
         let answer = self.link.command("EVAL", &command, trace).await?;
         Ok(match mark(&answer)? {
@@ -104,14 +116,14 @@ impl Feed {
     }
 
     /// Looks whether the feed still holds what it held when it stood at `known`, and lets it live
-    /// on.
+    /// on without what has run out.
     ///
     /// # Errors
     ///
     /// Redis did not answer in time.
-    pub async fn inspect(&self, known: Option<&Mark>) -> Result<State, StoreError> {
+    pub async fn inspect(&self, known: Option<&Mark>, now: u64) -> Result<State, StoreError> {
         let mut command = script(scripts::INSPECT, &[HEAD, STREAM, CURRENT]);
-        command.arg(TIME_TO_LIVE);
+        command.arg(now).arg(TIME_TO_LIVE);
         match known {
             Some(known) => command
                 .arg(&known.epoch)
@@ -132,8 +144,53 @@ impl Feed {
         })
     }
 
-    /// Makes the feed anew of all entries there are, in place of the one with the epoch `instead`.
-    /// What that one still holds is kept. `None` when another was faster.
+    /// Begins a round, before the database is read. `None` when there is no feed.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not confirm it in time.
+    pub async fn begin_round(&self) -> Result<Option<Round>, StoreError> {
+        let command = script(scripts::BEGIN_ROUND, &[HEAD]);
+        match self.link.command("EVAL", &command, None).await? {
+            Value::Nil => Ok(None),
+            value => match redis::from_redis_value::<(String, u64)>(value) {
+                Ok((epoch, number)) => Ok(Some(Round { epoch, number })),
+                Err(_) => Err(StoreError::Protocol("a round has another form".to_owned())),
+            },
+        }
+    }
+
+    /// Ends a round, when all that was read in it is in the feed.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not confirm it in time; the next round says as much.
+    pub async fn end_round(&self, round: Round) -> Result<(), StoreError> {
+        let mut command = script(scripts::END_ROUND, &[HEAD]);
+        command.arg(round.epoch).arg(round.number);
+        self.link.command("EVAL", &command, None).await.map(drop)
+    }
+
+    /// Puts entries into the list that is read by who joins, without a word to who follows. The first
+    /// part of making a feed anew that has more entries than one call can take.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not confirm it in time; doing it again is safe.
+    pub async fn restore(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        for batch in entries.chunks(BATCH) {
+            let mut command = script(scripts::RESTORE, &[CURRENT]);
+            command.arg(RESTORED_SECONDS);
+            for entry in batch {
+                command.arg(entry.until).arg(json(entry)?);
+            }
+            self.link.command("EVAL", &command, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the feed anew of these entries and what is there, in place of the one with the epoch
+    /// `instead`. `None` when another was faster.
     ///
     /// # Errors
     ///
@@ -144,17 +201,9 @@ impl Feed {
         instead: Option<&str>,
         now: u64,
     ) -> Result<Option<Mark>, StoreError> {
+        self.restore(entries).await?;
         let epoch = format!("{now:010x}-{}", random_text::<TIP_BYTES>());
-        let aside = format!("{HEAD}:next:{epoch}");
-        for batch in entries.chunks(BATCH) {
-            let mut command = script(scripts::PUT_ASIDE, &[&aside]);
-            command.arg(ASIDE_SECONDS);
-            for entry in batch {
-                command.arg(entry.until).arg(json(entry)?);
-            }
-            self.link.command("EVAL", &command, None).await?;
-        }
-        let mut command = script(scripts::REBUILD, &[HEAD, STREAM, CURRENT, &aside]);
+        let mut command = script(scripts::REBUILD, &[HEAD, STREAM, CURRENT]);
         command
             .arg(&epoch)
             .arg(instead.unwrap_or_default())
@@ -174,7 +223,7 @@ fn json(entry: &Entry) -> Result<String, StoreError> {
 }
 
 /// The part of an epoch that orders it.
-fn time_of(epoch: &str) -> &str {
+pub(super) fn time_of(epoch: &str) -> &str {
     epoch.split('-').next().unwrap_or_default()
 }
 

@@ -1,7 +1,9 @@
 //! The side of a resource server: a copy of the revocations, and the time it was last known to be
 //! complete.
 
+mod answers;
 mod observe;
+mod rounds;
 mod tail;
 
 use std::{
@@ -23,7 +25,8 @@ use crate::{
 pub struct FollowerSettings {
     /// Where, and the deadline of a call.
     pub store: StoreSettings,
-    /// How long ago the copy may last have been known to be complete.
+    /// How long ago the copy may last have been known to be complete. Publishers end a round each
+    /// half second, so it is some second old at any time.
     pub max_age: Duration,
     /// What then.
     pub when_stale: WhenStale,
@@ -59,6 +62,8 @@ pub(super) struct Shared {
     set: RwLock<Set>,
     /// Milliseconds from `started` to when the copy was last complete, plus one; 0: never.
     complete_at: AtomicU64,
+    /// The same of when the feed was last read.
+    read_at: AtomicU64,
     sequence: AtomicU64,
     started: Instant,
     max_age: Duration,
@@ -80,6 +85,7 @@ impl Revocations {
         let shared = Arc::new(Shared {
             set: RwLock::default(),
             complete_at: AtomicU64::new(0),
+            read_at: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
             started: Instant::now(),
             max_age: settings.max_age,
@@ -118,12 +124,21 @@ impl Revocations {
     /// Why no verdict can be given now.
     #[must_use]
     pub fn missing(&self) -> Option<&'static str> {
-        match self.0.age() {
-            None => Some("revocations were not read yet"),
-            Some(age) if age > self.0.max_age && self.0.when_stale == WhenStale::Refuse => {
-                Some("revocations are not followed any more")
-            }
-            Some(_) => None,
+        let shared = &*self.0;
+        let is_stale = match shared.age() {
+            None => true,
+            Some(age) => age > shared.max_age && shared.when_stale == WhenStale::Refuse,
+        };
+        let is_read = shared
+            .since(&shared.read_at)
+            .is_some_and(|age| age <= shared.max_age);
+        match (is_stale, is_read) {
+            (false, _) => None,
+            (true, true) => Some(
+                "the feed of revocations is read and not written: \
+                 no auth-service keeps it, or its Redis takes no writes",
+            ),
+            (true, false) => Some("the feed of revocations cannot be read, or there is none"),
         }
     }
 }
@@ -139,7 +154,11 @@ impl Shared {
 
     /// Time since the copy was last known to be complete; `None`: never.
     pub(super) fn age(&self) -> Option<Duration> {
-        let at = self.complete_at.load(Ordering::Acquire).checked_sub(1)?;
+        self.since(&self.complete_at)
+    }
+
+    fn since(&self, at: &AtomicU64) -> Option<Duration> {
+        let at = at.load(Ordering::Acquire).checked_sub(1)?;
         Some(
             self.started
                 .elapsed()
@@ -165,10 +184,15 @@ impl Shared {
         self.sequence.store(sequence, Ordering::Relaxed);
     }
 
-    /// Notes that everything that was published by `then` is known.
+    /// Notes that everything that was revoked by `then` is known.
     fn complete(&self, then: Instant) {
-        let at = then.saturating_duration_since(self.started).as_millis();
-        let at = u64::try_from(at).unwrap_or(u64::MAX - 1);
-        self.complete_at.store(at + 1, Ordering::Release);
+        self.note(&self.complete_at, then);
+    }
+
+    fn note(&self, at: &AtomicU64, then: Instant) {
+        let then = then.saturating_duration_since(self.started).as_millis();
+        let then = u64::try_from(then).unwrap_or(u64::MAX - 1);
+        // Of an earlier look nothing is learnt.
+        at.fetch_max(then + 1, Ordering::AcqRel);
     }
 }

@@ -4,37 +4,51 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Entry, Revoked};
 
+/// Parts of the set that are forgotten one at a time, and grow by themselves: a million entries are
+/// never walked through, nor moved, while no verdict can be given.
+pub(super) const PARTS: usize = 64;
+
 /// Entries by what they name. Holds what was heard of until it can be forgotten, and nothing that
-/// is heard later takes anything out before.
+/// is heard later takes anything out before, but a watermark that refuses as much.
 #[derive(Debug, Default)]
 pub(super) struct Set {
-    tokens: HashMap<String, u64>,
-    sessions: HashMap<String, u64>,
-    users: HashMap<String, HashSet<Watermark>>,
+    tokens: Parts<u64>,
+    sessions: Parts<u64>,
+    users: Parts<Vec<Watermark>>,
     all: HashSet<(u64, u64)>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 struct Watermark {
     before: u64,
     except: Option<String>,
     until: u64,
 }
 
+/// A map by ids, in parts.
+#[derive(Debug)]
+struct Parts<V>(Vec<HashMap<Box<str>, V>>);
+
 impl Set {
     /// Adds an entry; one that is there already changes nothing.
     pub(super) fn add(&mut self, entry: Entry) {
         let until = entry.until;
         match entry.revoked {
-            Revoked::Token { id } => keep_longest(&mut self.tokens, id, until),
-            Revoked::Session { id } => keep_longest(&mut self.sessions, id, until),
+            Revoked::Token { id } => self.tokens.keep_longest(id, until),
+            Revoked::Session { id } => self.sessions.keep_longest(id, until),
             Revoked::User { id, before, except } => {
-                let watermark = Watermark {
-                    before,
-                    except,
-                    until,
-                };
-                self.users.entry(id).or_default().insert(watermark);
+                let watermarks = self.users.of(&id).entry(id.into()).or_default();
+                match watermarks.iter_mut().find(|one| one.except == except) {
+                    Some(known) => {
+                        known.before = known.before.max(before);
+                        known.until = known.until.max(until);
+                    }
+                    None => watermarks.push(Watermark {
+                        before,
+                        except,
+                        until,
+                    }),
+                }
             }
             Revoked::All { before } => {
                 self.all.insert((before, until));
@@ -44,8 +58,8 @@ impl Set {
 
     /// Whether a token was revoked.
     pub(super) fn refuses(&self, jti: &str, sid: Option<&str>, sub: &str, iat: u64) -> bool {
-        self.tokens.contains_key(jti)
-            || sid.is_some_and(|sid| self.sessions.contains_key(sid))
+        self.tokens.get(jti).is_some()
+            || sid.is_some_and(|sid| self.sessions.get(sid).is_some())
             || self.all.iter().any(|(before, _)| iat <= *before)
             || self.users.get(sub).is_some_and(|watermarks| {
                 watermarks.iter().any(|watermark| {
@@ -55,11 +69,11 @@ impl Set {
             })
     }
 
-    /// Forgets what names only tokens that are over.
-    pub(super) fn forget(&mut self, now: u64) {
-        self.tokens.retain(|_, until| *until > now);
-        self.sessions.retain(|_, until| *until > now);
-        self.users.retain(|_, watermarks| {
+    /// Forgets of one part what names only tokens that are over.
+    pub(super) fn forget(&mut self, part: usize, now: u64) {
+        self.tokens.retain(part, |until| *until > now);
+        self.sessions.retain(part, |until| *until > now);
+        self.users.retain(part, |watermarks| {
             watermarks.retain(|watermark| watermark.until > now);
             !watermarks.is_empty()
         });
@@ -68,14 +82,52 @@ impl Set {
 
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
-        let watermarks: usize = self.users.values().map(HashSet::len).sum();
-        self.tokens.len() + self.sessions.len() + watermarks + self.all.len()
+        let watermarks = self.users.0.iter().flat_map(HashMap::values).map(Vec::len);
+        self.tokens.len() + self.sessions.len() + watermarks.sum::<usize>() + self.all.len()
     }
 }
 
-fn keep_longest(map: &mut HashMap<String, u64>, id: String, until: u64) {
-    let known = map.entry(id).or_default();
-    *known = until.max(*known);
+impl<V> Parts<V> {
+    fn place(id: &str) -> usize {
+        let bytes = id.bytes().rev().take(8);
+        let sum = bytes.fold(0_usize, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(byte.into())
+        });
+        sum % PARTS
+    }
+
+    fn of(&mut self, id: &str) -> &mut HashMap<Box<str>, V> {
+        &mut self.0[Self::place(id)]
+    }
+
+    fn get(&self, id: &str) -> Option<&V> {
+        self.0[Self::place(id)].get(id)
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(HashMap::len).sum()
+    }
+
+    fn retain(&mut self, part: usize, mut keep: impl FnMut(&mut V) -> bool) {
+        let map = &mut self.0[part];
+        map.retain(|_, value| keep(value));
+        if map.capacity() > 4 * map.len() {
+            map.shrink_to(2 * map.len());
+        }
+    }
+}
+
+impl Parts<u64> {
+    fn keep_longest(&mut self, id: String, until: u64) {
+        let known = self.of(&id).entry(id.into()).or_default();
+        *known = until.max(*known);
+    }
+}
+
+impl<V> Default for Parts<V> {
+    fn default() -> Self {
+        Self(std::iter::repeat_with(HashMap::new).take(PARTS).collect())
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +143,12 @@ mod tests {
             });
         }
         set
+    }
+
+    fn forget(set: &mut Set, now: u64) {
+        for part in 0..PARTS {
+            set.forget(part, now);
+        }
     }
 
     fn own(text: &str) -> String {
@@ -164,14 +222,36 @@ mod tests {
             (Revoked::All { before: 5 }, 8),
         ]);
         assert_eq!(set.len(), 4);
-        set.forget(8);
+        forget(&mut set, 8);
         assert_eq!(
             set.len(),
             1,
             "the same entry is kept for the longer of two times"
         );
         assert!(set.refuses("t", None, "u", 1));
-        set.forget(9);
+        forget(&mut set, 9);
         assert_eq!(set.len(), 0);
+    }
+
+    #[test]
+    fn watermarks_of_one_user_are_one_entry_for_each_login_that_they_spare() {
+        let user = |before, except: Option<&str>| Revoked::User {
+            id: own("u"),
+            before,
+            except: except.map(own),
+        };
+        let ends: Vec<_> = (1..=100).map(|before| (user(before, None), 9)).collect();
+        let mut set = set(&ends);
+        set.add(Entry {
+            revoked: user(7, None),
+            until: 8,
+        });
+        set.add(Entry {
+            revoked: user(7, Some("here")),
+            until: 9,
+        });
+        assert_eq!(set.len(), 2);
+        assert!(set.refuses("t", Some("here"), "u", 100));
+        assert!(!set.refuses("t", Some("here"), "u", 101));
     }
 }

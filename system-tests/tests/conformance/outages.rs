@@ -60,7 +60,7 @@ fn what_cannot_be_decided_is_never_refused_and_comes_back() {
     cluster.register("ada");
     let findings = Findings::default();
     let pair = || Pair::of(&cluster, "ada");
-    let (feed, hung, auth, down) = (pair(), pair(), pair(), pair());
+    let (feed, unwritten, hung, auth, down) = (pair(), pair(), pair(), pair(), pair());
     let outage = Outage {
         cluster: &cluster,
         findings: &findings,
@@ -69,9 +69,17 @@ fn what_cannot_be_decided_is_never_refused_and_comes_back() {
     let stack = &cluster.stack;
 
     outage.warm_up();
-    redis_command(&cluster, "-xread|-zrangebyscore");
+    acl(&cluster, "-xread|-zscan");
     outage.run(Fault::FeedStale, Some((Fault::FeedStale, &feed)));
-    redis_command(&cluster, "+@all");
+    acl(&cluster, "+@all");
+
+    outage.warm_up();
+    redis(&cluster, "CONFIG", &["SET", "maxmemory", "1"]);
+    outage.run(
+        Fault::FeedUnwritten,
+        Some((Fault::FeedUnwritten, &unwritten)),
+    );
+    redis(&cluster, "CONFIG", &["SET", "maxmemory", "0"]);
 
     outage.warm_up();
     stack.sigstop("redis").unwrap();
@@ -93,13 +101,19 @@ fn what_cannot_be_decided_is_never_refused_and_comes_back() {
 }
 
 /// Changes what clients of Redis may do.
-fn redis_command(cluster: &Cluster, rules: &str) {
+fn acl(cluster: &Cluster, rules: &str) {
+    let rules: Vec<_> = ["SETUSER", "default"]
+        .into_iter()
+        .chain(rules.split('|'))
+        .collect();
+    redis(cluster, "ACL", &rules);
+}
+
+fn redis(cluster: &Cluster, command: &str, arguments: &[&str]) {
     let client = redis::Client::open(cluster.stack.redis_url.as_str()).unwrap();
     let mut connection = client.get_connection().unwrap();
-    redis::cmd("ACL")
-        .arg("SETUSER")
-        .arg("default")
-        .arg(rules.split('|').collect::<Vec<_>>())
+    redis::cmd(command)
+        .arg(arguments)
         .exec(&mut connection)
         .unwrap();
 }

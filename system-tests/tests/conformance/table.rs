@@ -117,6 +117,7 @@ pub(crate) enum Fault {
     AuthDownCold,
     KeysMissing,
     FeedStale,
+    FeedUnwritten,
 }
 
 /// One line of the table.
@@ -135,7 +136,7 @@ const EXCHANGED: Expected = Until(Valid, Bound::Exchanged, Undecided);
 const STALE: Expected = Until(Valid, Bound::FeedAge, Undecided);
 
 /// Columns: jwt, session, session-cached, jwt-revocable, introspection, phantom.
-pub(crate) const TABLE: [Row; 19] = [
+pub(crate) const TABLE: [Row; 20] = [
     Row {
         fault: Fault::None,
         what: "valid",
@@ -235,12 +236,12 @@ pub(crate) const TABLE: [Row; 19] = [
     Row {
         fault: Fault::AuthDownWarm,
         what: "auth-service down, used before",
-        expected: [OK, OK, OK, OK, UNKNOWN, EXCHANGED],
+        expected: [OK, OK, OK, STALE, UNKNOWN, EXCHANGED],
     },
     Row {
         fault: Fault::AuthDownCold,
         what: "auth-service down, not used before",
-        expected: [OK, OK, OK, OK, UNKNOWN, UNKNOWN],
+        expected: [OK, OK, OK, STALE, UNKNOWN, UNKNOWN],
     },
     Row {
         fault: Fault::KeysMissing,
@@ -250,6 +251,11 @@ pub(crate) const TABLE: [Row; 19] = [
     Row {
         fault: Fault::FeedStale,
         what: "the revocation feed cannot be read, Redis is fine otherwise",
+        expected: [OK, OK, OK, STALE, OK, OK],
+    },
+    Row {
+        fault: Fault::FeedUnwritten,
+        what: "Redis takes no writes and answers reads",
         expected: [OK, OK, OK, STALE, OK, OK],
     },
 ];

@@ -2,35 +2,37 @@
 //!
 //! Snapshot, then entry after entry. Whenever the feed does not go on where it stopped (another
 //! epoch, a number missing, another tip) the snapshot is read again and added to what is known: what
-//! was heard of once is forgotten only when it has run out.
+//! was heard of once is forgotten only when it has run out. The snapshot is read in pages; what
+//! changes meanwhile comes with the entries behind the head that was read before.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, RedisError, Value, aio::MultiplexedConnection};
 
-use super::Shared;
+use super::{
+    Shared,
+    answers::{Head, head, items, read},
+    rounds::Rounds,
+};
 use crate::{
     clock::Clock,
-    revocation::{
-        CURRENT, Entry, HEAD, STREAM,
-        feed::{Mark, mark},
-    },
+    revocation::{CURRENT, STREAM, feed::Mark, set::PARTS},
     session::{StoreError, StoreSettings},
 };
 
 /// How long Redis holds an answer back while nothing happens: the feed is looked at so often.
-const BLOCK: Duration = Duration::from_millis(400);
-/// Deadline of the snapshot, which may be large.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
+const BLOCK: Duration = Duration::from_millis(200);
+/// Longer than any call may take: each has a deadline of its own.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause before the next attempt when Redis or the feed is gone.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Entries of one answer.
 const BATCH: usize = 1_000;
-/// How often what has run out is forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(10);
+/// How often a part of what is known is looked through for what has run out: all of it in 13 s.
+const FORGET_EVERY: Duration = Duration::from_millis(200);
 
 /// Why following stopped.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +51,12 @@ pub(super) struct Tail {
     settings: StoreSettings,
     clock: Clock,
     shared: Arc<Shared>,
+    rounds: Rounds,
+    /// Whether it was said that the copy is too old although the feed is read.
+    is_stale: bool,
     forgot: Instant,
+    /// Which part is looked through next.
+    forgets: usize,
 }
 
 /// What an answer to "what comes next" came to.
@@ -66,7 +73,10 @@ impl Tail {
             settings,
             clock,
             shared,
+            rounds: Rounds::default(),
+            is_stale: false,
             forgot: Instant::now(),
+            forgets: 0,
         }
     }
 
@@ -98,7 +108,7 @@ impl Tail {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.settings.timeout))
             // Each call has a deadline of its own.
-            .set_response_timeout(Some(SNAPSHOT_TIMEOUT));
+            .set_response_timeout(Some(CALL_TIMEOUT));
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
         within(self.settings.timeout * 2, connecting).await
     }
@@ -124,48 +134,54 @@ impl Tail {
         }
     }
 
-    /// Reads the head and all entries as one step.
-    async fn snapshot(&self, connection: &mut MultiplexedConnection) -> Result<Mark, Trouble> {
+    /// Reads the head, and all entries behind it.
+    async fn snapshot(&mut self, connection: &mut MultiplexedConnection) -> Result<Mark, Trouble> {
         let asked = Instant::now();
-        let mut pipe = redis::pipe();
-        pipe.atomic().add_command(head());
-        pipe.cmd("ZRANGEBYSCORE")
-            .arg(CURRENT)
-            .arg("-inf")
-            .arg("+inf");
-        let answer = pipe.query_async::<(Value, Vec<String>)>(connection);
-        let (head, members) = within(SNAPSHOT_TIMEOUT, answer).await?;
-        let mark = mark(&head)?.ok_or(Trouble::NoFeed)?;
+        let command = head();
+        let answer = command.query_async::<Value>(connection);
+        let answer = within(self.settings.timeout * 2, answer).await?;
+        let mark = self.look(asked, answer)?.mark;
+        let (mut entries, mut is_whole, mut cursor) = (0, false, 0_u64);
+        loop {
+            let mut scan = redis::cmd("ZSCAN");
+            scan.arg(CURRENT).arg(cursor).arg("COUNT").arg(BATCH);
+            let answer = scan.query_async::<(u64, Vec<(String, f64)>)>(connection);
+            let (next, members) = within(self.settings.timeout * 2, answer).await?;
+            let mut page = Vec::with_capacity(members.len());
+            for (member, _) in &members {
+                if *member == mark.epoch {
+                    is_whole = true;
+                } else {
+                    page.push(read(member)?);
+                }
+            }
+            entries += page.len();
+            self.shared.merge(page, mark.sequence);
+            if next == 0 {
+                break;
+            }
+            cursor = next;
+        }
         // The epoch stands among the entries; without it they are not those of the head.
-        if !members.contains(&mark.epoch) {
+        if !is_whole {
             return Err(Trouble::NoFeed);
         }
-        let entries = members
-            .iter()
-            .filter(|member| **member != mark.epoch)
-            .map(|member| read(member))
-            .collect::<Result<Vec<_>, _>>()?;
-        tracing::info!(
-            entries = entries.len(),
-            sequence = mark.sequence,
-            "read all revocations"
-        );
+        let (sequence, took) = (mark.sequence, asked.elapsed());
+        tracing::info!(entries, sequence, ?took, "read all revocations");
         self.shared.observed.snapshots.inc();
-        self.shared.merge(entries, mark.sequence);
-        self.shared.complete(asked);
         Ok(mark)
     }
 
-    /// Waits for entries behind a mark and adds them.
+    /// Looks where the feed stands, waits a moment for entries behind a mark and adds them.
     async fn next(
-        &self,
+        &mut self,
         connection: &mut MultiplexedConnection,
         at: Mark,
     ) -> Result<Next, Trouble> {
         let asked = Instant::now();
-        let mut command = Cmd::new();
-        command
-            .arg("XREAD")
+        let mut both = redis::pipe();
+        both.add_command(head());
+        both.cmd("XREAD")
             .arg("COUNT")
             .arg(BATCH)
             .arg("BLOCK")
@@ -173,12 +189,17 @@ impl Tail {
             .arg("STREAMS")
             .arg(STREAM)
             .arg(format!("{}-0", at.sequence));
-        let answer = command.query_async::<Value>(connection);
-        let answer = within(BLOCK + self.settings.timeout, answer).await?;
-        let Some(items) = items(&answer)? else {
-            return self.quiet(connection, at).await;
-        };
-        let full = items.len() >= BATCH;
+        let answers = both.query_async::<(Value, Value)>(connection);
+        let (head, answer) = within(BLOCK + self.settings.timeout, answers).await?;
+        let head = self.look(asked, head)?;
+        let is_other = head.mark.epoch != at.epoch
+            || head.mark.sequence < at.sequence
+            || (head.mark.sequence == at.sequence && head.mark.tip != at.tip);
+        if is_other {
+            return Ok(Next::Gap);
+        }
+        let items = items(&answer)?;
+        let is_full = items.len() >= BATCH;
         let mut mark = at;
         let mut entries = Vec::with_capacity(items.len());
         for item in items {
@@ -193,39 +214,51 @@ impl Tail {
             entries.push(read(&item.entry)?);
         }
         self.shared.merge(entries, mark.sequence);
-        if !full {
-            self.shared.complete(asked);
+        // The head was read first, so the entries reach it, but for those of the next answer.
+        if head.mark.sequence <= mark.sequence {
+            if let Some(then) = self.rounds.ended(head.ended) {
+                self.shared.complete(then);
+            }
+        } else if !is_full {
+            return Ok(Next::Gap);
         }
+        self.tell_staleness();
         Ok(Next::On(mark))
     }
 
-    /// Nothing came: either there is nothing, or the feed is another one.
-    async fn quiet(
-        &self,
-        connection: &mut MultiplexedConnection,
-        at: Mark,
-    ) -> Result<Next, Trouble> {
-        let asked = Instant::now();
-        let command = head();
-        let answer = command.query_async::<Value>(connection);
-        let answer = within(self.settings.timeout, answer).await?;
-        let now = mark(&answer)?.ok_or(Trouble::NoFeed)?;
-        if now == at {
-            self.shared.complete(asked);
-            return Ok(Next::On(at));
+    /// Reads the answer to [`head`], which was asked for at a time.
+    fn look(&mut self, asked: Instant, answer: Value) -> Result<Head, Trouble> {
+        let Some(head) = Head::read(&answer)? else {
+            self.rounds.absent(asked);
+            return Err(Trouble::NoFeed);
+        };
+        self.rounds.look(asked, &head.mark.epoch, head.round);
+        self.shared.note(&self.shared.read_at, asked);
+        Ok(head)
+    }
+
+    /// Says once that the feed is read and not written, and once that it is again.
+    fn tell_staleness(&mut self) {
+        let is_stale = self
+            .shared
+            .age()
+            .is_some_and(|age| age > self.shared.max_age);
+        if is_stale && !self.is_stale {
+            tracing::warn!(
+                "revocations are read, but no round of their publisher ends: no auth-service keeps \
+                 the feed, or Redis takes no writes"
+            );
+        } else if self.is_stale && !is_stale {
+            tracing::info!("revocations are complete again");
         }
-        // What was published since the first question comes with the next, unless the stream was
-        // taken away; then the age tells.
-        let published_since = now.epoch == at.epoch && now.sequence > at.sequence;
-        if published_since && self.shared.age().is_some_and(|age| age < BLOCK * 4) {
-            return Ok(Next::On(at));
-        }
-        Ok(Next::Gap)
+        self.is_stale = is_stale;
     }
 
     fn forget(&mut self) {
         if self.forgot.elapsed() >= FORGET_EVERY {
-            self.shared.write().forget(self.clock.unix_seconds());
+            let now = self.clock.unix_seconds();
+            self.shared.write().forget(self.forgets, now);
+            self.forgets = (self.forgets + 1) % PARTS;
             self.forgot = Instant::now();
         }
     }
@@ -238,78 +271,5 @@ async fn within<T>(
     match tokio::time::timeout(deadline, answer).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Trouble::Timeout),
-    }
-}
-
-fn head() -> Cmd {
-    let mut command = Cmd::new();
-    command
-        .arg("HMGET")
-        .arg(HEAD)
-        .arg("epoch")
-        .arg("seq")
-        .arg("tip");
-    command
-}
-
-fn read(json: &str) -> Result<Entry, StoreError> {
-    serde_json::from_str(json)
-        .map_err(|error| StoreError::Protocol(format!("a revocation: {error}")))
-}
-
-/// One item of the stream.
-struct Item {
-    sequence: u64,
-    epoch: String,
-    after: String,
-    tip: String,
-    entry: String,
-}
-
-/// The items of an answer to `XREAD` of one stream; `None` when there are none.
-fn items(answer: &Value) -> Result<Option<Vec<Item>>, StoreError> {
-    let unexpected = || StoreError::Protocol("an item of the revocation feed".to_owned());
-    match answer {
-        Value::Nil => Ok(None),
-        Value::Array(streams) => {
-            let Some(Value::Array(stream)) = streams.first() else {
-                return Err(unexpected());
-            };
-            let Some(Value::Array(items)) = stream.get(1) else {
-                return Err(unexpected());
-            };
-            let items: Option<Vec<_>> = items.iter().map(item).collect();
-            items.map(Some).ok_or_else(unexpected)
-        }
-        _ => Err(unexpected()),
-    }
-}
-
-fn item(value: &Value) -> Option<Item> {
-    let Value::Array(parts) = value else {
-        return None;
-    };
-    let [id, Value::Array(fields)] = parts.as_slice() else {
-        return None;
-    };
-    let field = |name: &str| {
-        let mut pairs = fields.chunks_exact(2);
-        pairs.find_map(|pair| {
-            (text(&pair[0])? == name).then(|| text(&pair[1]).map(str::to_owned))?
-        })
-    };
-    Some(Item {
-        sequence: text(id)?.split('-').next()?.parse().ok()?,
-        epoch: field("epoch")?,
-        after: field("after")?,
-        tip: field("tip")?,
-        entry: field("entry")?,
-    })
-}
-
-fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
-        _ => None,
     }
 }

@@ -61,6 +61,10 @@ pub(super) const STARTED: Duration = ms(1_500);
 /// The breaker of introspection tries again after a second; the attempt may have to wait for one more.
 const BREAKER: Duration = ms(2_500);
 
+/// `API_REVOCATION_MAX_AGE`, counted from a look before the last round that the auth-service has ended:
+/// rounds are half a second apart, looks 200 ms (decision 21).
+const REVOCATIONS: Hold = Hold::For(ms(3_600), ms(5_100));
+
 pub(super) const ROWS: [Row; 6] = [
     Row {
         strategy: "jwt",
@@ -104,15 +108,18 @@ pub(super) const ROWS: [Row; 6] = [
         strategy: "jwt-revocable",
         redis: Need::Kept {
             by_replica: true,
-            // API_REVOCATION_MAX_AGE, counted from the last answer of the feed (decision 8).
-            silent: Hold::For(ms(3_900), ms(5_100)),
-            broken: Hold::For(ms(3_900), ms(5_100)),
+            silent: REVOCATIONS,
+            broken: REVOCATIONS,
         },
-        auth: Need::None,
+        auth: Need::Kept {
+            by_replica: false,
+            silent: REVOCATIONS,
+            broken: REVOCATIONS,
+        },
         lost_with_redis: false,
-        // The auth-service reconciles once a second and makes a lost feed anew.
+        // The auth-service reconciles twice a second, makes a lost feed anew, and ends a round.
         back_with_redis: ms(2_500),
-        back_with_auth: ms(0),
+        back_with_auth: ms(3_000),
         credential: Some(Hold::Token),
     },
     Row {
