@@ -34,7 +34,7 @@ pub mod revocations;
 pub mod storage;
 pub mod users;
 
-use std::{net::TcpListener, rc::Rc, time::Duration};
+use std::{error::Error as _, net::TcpListener, rc::Rc, time::Duration};
 
 use shared::{
     clock::Clock,
@@ -217,11 +217,11 @@ impl Parts {
 /// Redis is not asked: token logins work without it.
 async fn missing(parts: Parts) -> Vec<Missing> {
     let mut missing = Vec::new();
-    if let Err(error) = parts.database.ping().await {
-        tracing::warn!(%error, "not ready");
+    if let Err(error) = parts.database.ready(parts.issuer.now()).await {
+        tracing::warn!(%error, cause = error.source(), "not ready");
         missing.push(Missing {
             name: "database",
-            reason: "it does not answer".to_owned(),
+            reason: error.to_string(),
         });
     }
     if let Err(error) = parts.issuer.keys().signing(parts.issuer.now()) {

@@ -138,7 +138,7 @@ impl RefreshTokens {
     ) -> Result<(String, RefreshToken), DatabaseError> {
         let (family, token) = new_family();
         let statement = async {
-            let mut transaction = self.database.pool().begin().await?;
+            let mut transaction = self.database.begin().await?;
             begin(&mut transaction, beginning, &family, &token).await?;
             transaction.commit().await
         };
@@ -161,8 +161,9 @@ impl RefreshTokens {
     ) -> Result<Option<(String, RefreshToken)>, DatabaseError> {
         let (family, token) = new_family();
         let statement = async {
-            let mut transaction = self.database.pool().begin().await?;
+            let mut transaction = self.database.begin().await?;
             if !codes::spend(code, &family, &mut transaction).await? {
+                transaction.rollback().await?;
                 return Ok(false);
             }
             begin(&mut transaction, beginning, &family, &token).await?;

@@ -3,15 +3,20 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `database` | the pool; each call with its deadline and its span |
+//! | `transaction` | a transaction that writes, and what becomes of its connection |
+//! | `condition` | whether the database takes writes |
 //! | `target` | which database, and how to connect to it |
 //! | `time` | points in time as the tables have them |
 
+mod condition;
 mod database;
 mod target;
 mod time;
+mod transaction;
 
 pub use self::{
-    database::{At, Database, DatabaseError, DatabaseSettings, OpenError},
+    condition::Refusal,
+    database::{At, Database, DatabaseError, DatabaseSettings, OpenError, Unready},
     target::Target,
     time::{UnixMillis, UnixSeconds},
 };

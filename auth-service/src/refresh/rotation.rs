@@ -59,7 +59,7 @@ impl RefreshTokens {
         let successor = Secret::new(random::text::<32>());
         let sealed = seal::seal(&successor, token).map_err(|_| RotateError::Seal)?;
         let statement = async {
-            let mut transaction = self.database.pool().begin().await?;
+            let mut transaction = self.database.begin().await?;
             let made = sqlx::query(ROTATE)
                 .bind(digest(&successor))
                 .bind(digest(token))

@@ -88,13 +88,14 @@ impl Revocations {
         let id = login.to_owned();
         let entry = self.entry(Revoked::Session { id }, at.now);
         let statement = async {
-            let mut transaction = self.database.pool().begin().await?;
+            let mut transaction = self.database.begin().await?;
             let end = match of_user {
                 Some(user) => sqlx::query(END_FAMILY).bind(login).bind(user),
                 None => sqlx::query(END_FAMILY_OF_ANYONE).bind(login),
             };
             let ended = end.bind(at.now).execute(&mut *transaction).await?;
             if ended.rows_affected() == 0 && of_user.is_some() {
+                transaction.rollback().await?;
                 return Ok(false);
             }
             rows::insert(&entry, &mut transaction).await?;
@@ -147,7 +148,7 @@ impl Revocations {
         at: At<'_>,
     ) -> Result<Option<Entry>, DatabaseError> {
         let statement = async {
-            let mut transaction = self.database.pool().begin().await?;
+            let mut transaction = self.database.begin().await?;
             let before: Option<UnixSeconds> = sqlx::query_scalar(END_LOGINS)
                 .bind(user)
                 .bind(at.now)
@@ -155,9 +156,9 @@ impl Revocations {
                 .bind(i64::from(disable))
                 .fetch_optional(&mut *transaction)
                 .await?;
-            // Without a commit nothing of it is kept.
             let within = |before: &UnixSeconds| latest.is_none_or(|latest| *before <= latest);
             let Some(before) = before.filter(within) else {
+                transaction.rollback().await?;
                 return Ok(None);
             };
             sqlx::query(END_FAMILIES)
@@ -188,7 +189,7 @@ impl Revocations {
         at: At<'_>,
     ) -> Result<Option<Entry>, DatabaseError> {
         let statement = async {
-            let mut transaction = self.database.pool().begin().await?;
+            let mut transaction = self.database.begin().await?;
             let before: Option<UnixSeconds> = sqlx::query_scalar(SET_ROLES)
                 .bind(user)
                 .bind(at.now)
@@ -196,6 +197,7 @@ impl Revocations {
                 .fetch_optional(&mut *transaction)
                 .await?;
             let Some(before) = before else {
+                transaction.rollback().await?;
                 return Ok(None);
             };
             let entry = self.of_user(user, None, before, &mut transaction).await?;
@@ -228,7 +230,7 @@ impl Revocations {
     /// The database did not confirm it: assume that they go on.
     pub async fn end_everything(&self, at: At<'_>) -> Result<Entry, DatabaseError> {
         let statement = async {
-            let mut transaction = self.database.pool().begin().await?;
+            let mut transaction = self.database.begin().await?;
             let at_least: UnixSeconds = sqlx::query_scalar(NEXT_OF_ALL)
                 .bind(at.now)
                 .fetch_one(&mut *transaction)

@@ -21,7 +21,12 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
 };
 
-use super::{target::Target, time::UnixSeconds};
+use super::{
+    condition::{Condition, Refusal},
+    target::Target,
+    time::UnixSeconds,
+    transaction::Transaction,
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -32,6 +37,10 @@ const CONNECTIONS: u32 = 8;
 /// for an answer yet, and on a busy disk the first tables take many slow writes. Giving up earlier
 /// would only start the same work again.
 const PATIENCE_AT_START: Duration = Duration::from_secs(30);
+
+/// Written at the time of asking, because what is written must change something to reach the disk.
+const PROBE: &str = "INSERT INTO write_probe (id, written_at) VALUES (1, $1) \
+     ON CONFLICT (id) DO UPDATE SET written_at = excluded.written_at";
 
 /// Where users are and how long a call may take.
 #[derive(Clone, Debug)]
@@ -75,7 +84,25 @@ pub enum DatabaseError {
     Timeout(Duration),
 }
 
+/// Why requests that need the database would not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Unready {
+    /// It takes no writes.
+    #[error(transparent)]
+    Refuses(#[from] Refusal),
+    /// It does not answer.
+    #[error("it does not answer")]
+    Silent(#[from] DatabaseError),
+}
+
 impl DatabaseError {
+    fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Failed(error) => Refusal::of(error),
+            Self::Timeout(_) => None,
+        }
+    }
+
     /// `error.type` of the span.
     fn kind(&self) -> &'static str {
         match self {
@@ -109,6 +136,7 @@ pub struct Database {
     pool: AnyPool,
     target: Arc<Target>,
     timeout: Duration,
+    condition: Arc<Condition>,
     /// Whether requests are answered: then a call has their deadline.
     serving: Arc<AtomicBool>,
 }
@@ -133,14 +161,28 @@ impl Database {
         let probe = async { AnyConnection::connect_with(&options).await?.close().await };
         within(patience, probe).await?;
 
+        let condition = Arc::new(Condition::default());
         let pool = |connections: u32, busy: Duration| {
-            let target = Arc::clone(&target);
+            let (target, condition) = (Arc::clone(&target), Arc::clone(&condition));
+            let remote = matches!(*target, Target::Postgres(_));
             AnyPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(patience)
                 .after_connect(move |connection, _| {
                     let target = Arc::clone(&target);
                     Box::pin(async move { target.prepare(connection, busy).await })
+                })
+                // The pool waits for an answer without a limit. One whose network forgot it would hold
+                // its place for the quarter of an hour that the system takes to give it up.
+                .after_release(move |connection, _| {
+                    Box::pin(async move {
+                        let ping = tokio::time::timeout(busy, connection.ping());
+                        Ok(!remote || ping.await.is_ok_and(|answer| answer.is_ok()))
+                    })
+                })
+                .before_acquire(move |_, about| {
+                    let good = !condition.doubts(about.age);
+                    Box::pin(async move { Ok(good) })
                 })
                 .connect_lazy_with(options.clone())
         };
@@ -153,6 +195,7 @@ impl Database {
             pool: pool(CONNECTIONS, settings.timeout),
             target,
             timeout: settings.timeout,
+            condition,
             serving: Arc::default(),
         })
     }
@@ -162,14 +205,32 @@ impl Database {
         self.serving.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the database answers now.
+    /// Whether requests would be answered now, also those that write. When nothing was seen of writes
+    /// lately, a row is written.
     ///
     /// # Errors
     ///
-    /// It does not.
-    pub async fn ping(&self) -> Result<(), DatabaseError> {
+    /// They would not.
+    pub async fn ready(&self, now: UnixSeconds) -> Result<(), Unready> {
         let ping = sqlx::query("SELECT 1").execute(&self.pool);
-        self.deadline(ping).await.map(drop)
+        self.deadline(ping).await?;
+        if let Some(believed) = self.condition.believed() {
+            return Ok(believed?);
+        }
+        let probe = async {
+            let mut transaction = self.begin().await?;
+            let probe = sqlx::query(PROBE).bind(now);
+            probe.execute(&mut *transaction).await?;
+            transaction.commit().await
+        };
+        self.call("INSERT", "write_probe", None, probe)
+            .await
+            .map_err(|error| match error.refusal() {
+                Some(refusal) => Unready::Refuses(refusal),
+                None => Unready::Silent(error),
+            })?;
+        self.condition.written();
+        Ok(())
     }
 
     /// Whether services on other machines can use the same database.
@@ -182,7 +243,14 @@ impl Database {
         self.pool.close().await;
     }
 
-    /// Where statements run.
+    /// Begins a transaction that writes, within a [`call`](Self::call).
+    pub(crate) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+        Transaction::begin(&self.pool, self.target.begin()).await
+    }
+
+    /// Where single statements run, each by itself. One that writes and gives rows is to be read to
+    /// its end (`fetch_all`): SQLite commits it after the last row, and who stops before does not
+    /// learn that it was not.
     pub(crate) fn pool(&self) -> &AnyPool {
         &self.pool
     }
@@ -205,8 +273,13 @@ impl Database {
             span
         });
         let outcome = self.deadline(statement).await;
-        if let (Err(error), Some(span)) = (&outcome, &mut span) {
-            span.fail(error.kind());
+        if let Err(error) = &outcome {
+            if let Some(span) = &mut span {
+                span.fail(error.kind());
+            }
+            if let Some(refusal) = error.refusal() {
+                self.condition.refuse(refusal);
+            }
         }
         outcome
     }

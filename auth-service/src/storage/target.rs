@@ -111,6 +111,15 @@ impl Target {
             .map(drop)
     }
 
+    /// What begins a transaction that writes. SQLite must be told that it will: one that reads first
+    /// fails when another has written since, whatever time it has to wait.
+    pub(super) fn begin(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "BEGIN IMMEDIATE",
+            Self::Postgres(_) => "BEGIN",
+        }
+    }
+
     /// The well-known `db.system.name` of the semantic conventions.
     pub(super) fn system(&self) -> &'static str {
         match self {

@@ -25,6 +25,7 @@ mod revocations;
 mod rotation;
 mod service;
 mod sessions;
+mod writes;
 
 /// Makes of each function over a [`service::Backend`] one test for each user store.
 macro_rules! on_both_databases {

@@ -60,6 +60,25 @@ pub(crate) async fn shut(url: &str) {
         format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"),
     )
     .await;
+    kill_connections(url).await;
+}
+
+/// Makes every new connection to a database read-only, as one to a replica is, or writable; cuts who
+/// is connected before it becomes read-only, as a failover does.
+pub(crate) async fn read_only(url: &str, so: bool) {
+    let name = database_name(url);
+    let admin = SERVER.get().expect("a database was made").url("postgres");
+    let setting = format!("ALTER DATABASE {name} SET default_transaction_read_only = {so}");
+    execute(&admin, setting).await;
+    if so {
+        kill_connections(url).await;
+    }
+}
+
+/// Cuts who is connected to a database.
+pub(crate) async fn kill_connections(url: &str) {
+    let name = database_name(url);
+    let admin = SERVER.get().expect("a database was made").url("postgres");
     execute(
         &admin,
         format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"),
