@@ -8,11 +8,13 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `accounts` | what an administrator changes of an account |
 //! | `ends` | what can end, each a transaction |
 //! | `rows` | revocations as rows, and the row's mark |
 //! | `publish` | from a row to its effect |
 //! | `reconciler` | the task that publishes what is pending and makes a lost feed anew |
 
+mod accounts;
 mod ends;
 mod publish;
 mod reconciler;
@@ -26,7 +28,11 @@ use shared::{
 };
 use tokio::sync::Notify;
 
-pub use self::{publish::Push, reconciler::Reconciler};
+pub use self::{
+    accounts::{Change, Changes},
+    publish::Push,
+    reconciler::Reconciler,
+};
 use crate::storage::{At, Database, DatabaseError, UnixSeconds};
 
 const TABLE: &str = "revocations";

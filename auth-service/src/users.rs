@@ -12,6 +12,9 @@ use crate::{
 
 const TABLE: &str = "users";
 
+/// The role of administrators.
+pub(crate) const ADMIN: &str = "admin";
+
 /// The columns of a [`UserRow`], of a table of users that is called `u`.
 macro_rules! user_columns {
     () => {
@@ -47,6 +50,14 @@ pub struct User {
     /// later than the last end of all logins that the reading saw. An end that comes after the
     /// reading is therefore never earlier, however long the issuing takes.
     pub issue_at: UnixSeconds,
+}
+
+impl User {
+    /// Whether the user administers accounts and keys.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        has_admin(&self.roles)
+    }
 }
 
 /// A user as a row has them.
@@ -169,6 +180,11 @@ impl Users {
             disabled: row.disabled_at.is_some(),
         }))
     }
+}
+
+/// Whether these roles are those of an administrator.
+pub(crate) fn has_admin(roles: &[String]) -> bool {
+    roles.iter().any(|role| role == ADMIN)
 }
 
 /// The roles of the column that holds them.

@@ -20,9 +20,6 @@ use utoipa::IntoResponses;
 use super::{call::Call, cookie, error::Error};
 use crate::{clients::CLIENT_ID, users::User};
 
-/// The role of administrators.
-pub(super) const ADMIN: &str = "admin";
-
 /// What a route of a user's own logins may answer besides its own.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "described and never made")]
@@ -115,7 +112,7 @@ impl SignedIn {
     /// The caller of a request that only administrators may make.
     pub(crate) async fn admin(call: &Call) -> Result<Self, Error> {
         let caller = Self::of(call).await?;
-        if caller.user.roles.iter().any(|role| role == ADMIN) {
+        if caller.user.is_admin() {
             Ok(caller)
         } else {
             Err(Error::NotAllowed)

@@ -1,5 +1,4 @@
-//! What can end: a token, a login, the logins of a user, everything; and what changes tokens: other
-//! roles. Each is a transaction.
+//! What can end: a token, a login, the logins of a user, everything. Each is a transaction.
 
 use std::time::Duration;
 
@@ -44,7 +43,6 @@ const SET_ROLES: &str = concat!(
     next_watermark!(),
     " WHERE id = $1 RETURNING valid_after"
 );
-const ENABLE: &str = "UPDATE users SET disabled_at = NULL WHERE id = $1";
 /// The same for everybody: later than the watermark of any user.
 const NEXT_OF_ALL: &str = "SELECT CASE \
      WHEN (SELECT COALESCE(MAX(valid_after), 0) FROM users) >= $1 \
@@ -119,22 +117,16 @@ impl Revocations {
         at: At<'_>,
     ) -> Result<Option<Entry>, DatabaseError> {
         let latest = Some(at.now + MOST_AHEAD);
-        self.end_logins(user, spared, false, latest, at).await
+        self.end_logins(user, spared, latest, at).await
     }
 
-    /// Ends every login of a user, and perhaps disables the user. `None` when there is no such
-    /// user.
+    /// Ends every login of a user. `None` when there is no such user.
     ///
     /// # Errors
     ///
     /// The database did not confirm it: assume that the logins go on.
-    pub async fn end_user(
-        &self,
-        user: &str,
-        disable: bool,
-        at: At<'_>,
-    ) -> Result<Option<Entry>, DatabaseError> {
-        self.end_logins(user, None, disable, None, at).await
+    pub async fn end_user(&self, user: &str, at: At<'_>) -> Result<Option<Entry>, DatabaseError> {
+        self.end_logins(user, None, None, at).await
     }
 
     /// Without a limit (`latest`) for an administrator, whose end must not be refused because of
@@ -143,31 +135,20 @@ impl Revocations {
         &self,
         user: &str,
         spared: Option<&str>,
-        disable: bool,
         latest: Option<UnixSeconds>,
         at: At<'_>,
     ) -> Result<Option<Entry>, DatabaseError> {
         let statement = async {
             let mut transaction = self.database.begin().await?;
-            let before: Option<UnixSeconds> = sqlx::query_scalar(END_LOGINS)
-                .bind(user)
-                .bind(at.now)
-                .bind(spared.unwrap_or_default())
-                .bind(i64::from(disable))
-                .fetch_optional(&mut *transaction)
+            let ended = self
+                .logins_ended(user, spared, false, at.now, &mut transaction)
                 .await?;
-            let within = |before: &UnixSeconds| latest.is_none_or(|latest| *before <= latest);
-            let Some(before) = before.filter(within) else {
+            let Some((entry, _)) =
+                ended.filter(|(_, before)| latest.is_none_or(|latest| *before <= latest))
+            else {
                 transaction.rollback().await?;
                 return Ok(None);
             };
-            sqlx::query(END_FAMILIES)
-                .bind(user)
-                .bind(spared.unwrap_or_default())
-                .bind(at.now)
-                .execute(&mut *transaction)
-                .await?;
-            let entry = self.of_user(user, spared, before, &mut transaction).await?;
             transaction.commit().await?;
             Ok(Some(entry))
         };
@@ -176,51 +157,55 @@ impl Revocations {
             .await
     }
 
-    /// Gives a user other roles: logins go on, and tokens with the old roles are revoked. `None`
-    /// when there is no such user.
-    ///
-    /// # Errors
-    ///
-    /// The database did not confirm it: assume that the roles are the old ones.
-    pub async fn set_roles(
+    /// Ends every login of a user but one, within a transaction, and perhaps disables the user. Gives
+    /// the user's new watermark too.
+    pub(super) async fn logins_ended(
+        &self,
+        user: &str,
+        spared: Option<&str>,
+        disable: bool,
+        now: UnixSeconds,
+        transaction: &mut AnyConnection,
+    ) -> Result<Option<(Entry, UnixSeconds)>, sqlx::Error> {
+        let before: Option<UnixSeconds> = sqlx::query_scalar(END_LOGINS)
+            .bind(user)
+            .bind(now)
+            .bind(spared.unwrap_or_default())
+            .bind(i64::from(disable))
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(before) = before else {
+            return Ok(None);
+        };
+        sqlx::query(END_FAMILIES)
+            .bind(user)
+            .bind(spared.unwrap_or_default())
+            .bind(now)
+            .execute(&mut *transaction)
+            .await?;
+        let entry = self.of_user(user, spared, before, transaction).await?;
+        Ok(Some((entry, before)))
+    }
+
+    /// Gives a user other roles within a transaction: logins go on, and tokens with the old roles are
+    /// revoked.
+    pub(super) async fn roles_changed(
         &self,
         user: &str,
         roles: &[String],
-        at: At<'_>,
-    ) -> Result<Option<Entry>, DatabaseError> {
-        let statement = async {
-            let mut transaction = self.database.begin().await?;
-            let before: Option<UnixSeconds> = sqlx::query_scalar(SET_ROLES)
-                .bind(user)
-                .bind(at.now)
-                .bind(roles.join(" "))
-                .fetch_optional(&mut *transaction)
-                .await?;
-            let Some(before) = before else {
-                transaction.rollback().await?;
-                return Ok(None);
-            };
-            let entry = self.of_user(user, None, before, &mut transaction).await?;
-            transaction.commit().await?;
-            Ok(Some(entry))
-        };
-        self.database
-            .call("UPDATE", "users", at.trace, statement)
-            .await
-    }
-
-    /// Lets a user log in again.
-    ///
-    /// # Errors
-    ///
-    /// The database did not confirm it.
-    pub async fn enable(&self, user: &str, at: At<'_>) -> Result<(), DatabaseError> {
-        let statement = sqlx::query(ENABLE).bind(user).execute(self.database.pool());
-        let enabled = self
-            .database
-            .call("UPDATE", "users", at.trace, statement)
-            .await;
-        enabled.map(drop)
+        now: UnixSeconds,
+        transaction: &mut AnyConnection,
+    ) -> Result<Option<Entry>, sqlx::Error> {
+        let before: Option<UnixSeconds> = sqlx::query_scalar(SET_ROLES)
+            .bind(user)
+            .bind(now)
+            .bind(roles.join(" "))
+            .fetch_optional(&mut *transaction)
+            .await?;
+        match before {
+            Some(before) => Ok(Some(self.of_user(user, None, before, transaction).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Ends every login of everybody.

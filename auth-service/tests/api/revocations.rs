@@ -295,7 +295,7 @@ async fn a_login_that_was_under_way_when_everything_ended_is_over(backend: Backe
         if everybody {
             revocations.end_everything(at).await.unwrap();
         } else {
-            revocations.end_user(&user.id, false, at).await.unwrap();
+            revocations.end_user(&user.id, at).await.unwrap();
         }
         let started = refresh_tokens.start(beginning(&user), at);
         let (_, token) = started.await.unwrap();

@@ -65,7 +65,7 @@ pub(crate) async fn revoke(call: Call, json: web::Json<Value>) -> Result<HttpRes
                 Some(account) => account.user.id,
                 None => find(&call, id).await?.user.id,
             };
-            let entry = revocations.end_user(&user, false, call.at()).await?;
+            let entry = revocations.end_user(&user, call.at()).await?;
             (EndedKind::User, entry)
         }
         Revocation::All => {

@@ -9,7 +9,7 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         Object, ObjectBuilder, RefOr, Schema, Type,
-        schema::{AnyOfBuilder, ArrayBuilder},
+        schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder},
     },
 };
 
@@ -21,10 +21,10 @@ use crate::{
         call::Call,
         ending,
         error::Error,
-        signed_in::{ADMIN, AdminRefusals, SignedIn},
+        signed_in::{AdminRefusals, SignedIn},
     },
-    revocations::Push,
-    users,
+    revocations::{Change, Changes, Push},
+    users::{self, has_admin},
 };
 
 /// A token and a session carry the roles of their user, and a header has to hold them.
@@ -39,10 +39,7 @@ struct Account {
 }
 
 /// What changes of a user; nothing else can.
-struct Changes {
-    roles: Option<Vec<String>>,
-    disabled: Option<bool>,
-}
+struct Wanted(Changes);
 
 #[derive(Serialize, ToSchema)]
 struct Changed {
@@ -85,7 +82,7 @@ pub(crate) async fn show(call: Call, username: web::Path<String>) -> Result<Http
     operation_id = "changeUser",
     security(("bearer" = []), ("session" = [])),
     params(("username" = String, Path, description = "Compared without regard to case")),
-    request_body = Changes,
+    request_body = Wanted,
     responses(
         JsonRefusals,
         AdminRefusals,
@@ -109,48 +106,43 @@ pub(crate) async fn change(
     json: web::Json<Value>,
 ) -> Result<HttpResponse, Error> {
     let admin = SignedIn::admin(&call).await?;
-    let changes = Changes::read(json.into_inner())?;
-    let mut account = find(&call, &username).await?;
-    let user = account.user.id.clone();
-    if user == admin.user.id && changes.lock_out() {
+    let changes = Wanted::read(json.into_inner())?;
+    let user = find(&call, &username).await?.user;
+    if user.id == admin.user.id && lock_out(&changes) {
         return Err(Error::OwnAccount);
     }
+    let change = call
+        .revocations
+        .change_account(&user.id, &admin.user.id, &changes, call.at());
+    let (roles, disabled, entries) = match change.await? {
+        Change::Done {
+            roles,
+            disabled,
+            entries,
+        } => (roles, disabled, entries),
+        Change::NotAllowed => return Err(Error::NotAllowed),
+        Change::NoUser => return Err(Error::NotFound),
+    };
     let mut push = Push::Published;
-    // Roles first: a user who is disabled and loses a role has neither afterwards.
-    if let Some(roles) = changes.roles.filter(|roles| *roles != account.user.roles) {
-        let entry = call.revocations.set_roles(&user, &roles, call.at()).await?;
-        push = push.and(ending::push(&call, &entry.ok_or(Error::NotFound)?).await);
-        account.user.roles = roles;
-    }
-    match changes.disabled {
-        // Again, when it is asked for again: whatever went wrong the first time.
-        Some(true) => {
-            let ended = call.revocations.end_user(&user, true, call.at()).await?;
-            push = push.and(ending::push(&call, &ended.ok_or(Error::NotFound)?).await);
-            account.disabled = true;
-        }
-        Some(false) => {
-            call.revocations.enable(&user, call.at()).await?;
-            account.disabled = false;
-        }
-        None => {}
+    for entry in &entries {
+        push = push.and(ending::push(&call, entry).await);
     }
     tracing::info!(
-        admin = %admin.user.id, subject = %user, roles = ?account.user.roles,
-        disabled = account.disabled, "an administrator changed a user"
+        admin = %admin.user.id, subject = %user.id, ?roles, disabled,
+        "an administrator changed a user"
     );
     let changed = Changed {
-        id: user,
-        username: account.user.username,
-        roles: account.user.roles,
-        disabled: account.disabled,
+        id: user.id,
+        username: user.username,
+        roles,
+        disabled,
         revocation: push,
     };
     Ok(ending::answer(push, &changed))
 }
 
-impl Changes {
-    fn read(json: Value) -> Result<Self, Error> {
+impl Wanted {
+    fn read(json: Value) -> Result<Changes, Error> {
         let mut body = Body::new(json)?;
         let roles = body.optional_texts("roles").and_then(|roles| {
             let mut faults: Vec<_> = roles.iter().flat_map(|role| role_faults(role)).collect();
@@ -168,16 +160,18 @@ impl Changes {
             )
         });
         let disabled = body.optional_flag("disabled");
+        // Who names something that cannot be changed here would think that it was.
+        body.nothing_else();
         if roles.is_none() && disabled.is_none() {
             body.fault("roles, disabled", "name at least one of them");
         }
-        body.finish(Some(Self { roles, disabled }))
+        body.finish(Some(Changes { roles, disabled }))
     }
+}
 
-    fn lock_out(&self) -> bool {
-        let demoted = |roles: &Vec<String>| roles.iter().all(|role| role != ADMIN);
-        self.disabled == Some(true) || self.roles.as_ref().is_some_and(demoted)
-    }
+fn lock_out(changes: &Changes) -> bool {
+    let demoted = |roles: &Vec<String>| !has_admin(roles);
+    changes.disabled == Some(true) || changes.roles.as_ref().is_some_and(demoted)
 }
 
 pub(crate) async fn find(call: &Call, username: &str) -> Result<users::Account, Error> {
@@ -194,10 +188,14 @@ fn without_repetition(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-impl ToSchema for Changes {}
+impl ToSchema for Wanted {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Changes".into()
+    }
+}
 
 /// At least one of both, which no derived schema says.
-impl PartialSchema for Changes {
+impl PartialSchema for Wanted {
     fn schema() -> RefOr<Schema> {
         let role = ObjectBuilder::new()
             .schema_type(Type::String)
@@ -210,6 +208,7 @@ impl PartialSchema for Changes {
             ObjectBuilder::new()
                 .property("roles", roles.clone())
                 .property("disabled", Object::with_type(Type::Boolean))
+                .additional_properties(Some(AdditionalProperties::FreeForm(false)))
                 .required(required)
         };
         let either = AnyOfBuilder::new()
