@@ -255,7 +255,7 @@ fn login_limits(args: &Args, faults: &mut Faults) -> Option<LimitSettings> {
 fn administrator(args: &Args, faults: &mut Faults) -> Option<Administrator> {
     let (name, secret) = (&args.admin_username, &args.admin_password);
     let username = name.checked_all(faults, |name| {
-        name.map(|name| Username::parse(&name)).transpose()
+        name.map(|name| Username::choose(&name)).transpose()
     });
     let password = secret.checked_all(faults, |secret| secret.map(Password::parse).transpose());
     let (present, absent) = match (username?, password?) {

@@ -20,7 +20,7 @@ pub const PASSWORD_LIMIT: usize = 256;
 pub struct Username(String);
 
 impl Username {
-    /// Reads a name.
+    /// Reads a name that somebody may have.
     ///
     /// # Errors
     ///
@@ -38,6 +38,21 @@ impl Username {
             Ok(Self(text.to_owned()))
         } else {
             Err(faults)
+        }
+    }
+
+    /// Reads a name for a new user, which must be one that a path can hold: `.` and `..` mean
+    /// something there (RFC 3986 §3.3).
+    ///
+    /// # Errors
+    ///
+    /// Every rule that the text breaks.
+    pub fn choose(text: &str) -> Result<Self, Vec<&'static str>> {
+        let name = Self::parse(text)?;
+        if name.0.contains(|c: char| c.is_ascii_alphanumeric()) {
+            Ok(name)
+        } else {
+            Err(vec!["must have a letter or a digit"])
         }
     }
 
@@ -114,6 +129,17 @@ mod tests {
             &"n".repeat(64),
         ] {
             assert_eq!(Username::parse(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn a_new_name_has_a_letter_or_a_digit_so_that_every_path_can_hold_it() {
+        for name in [".", "..", "...", "-", "@_"] {
+            assert!(Username::parse(name).is_ok(), "{name} may exist");
+            assert!(Username::choose(name).is_err(), "{name}");
+        }
+        for name in [".a", "..1", "a.", "x"] {
+            assert!(Username::choose(name).is_ok(), "{name}");
         }
     }
 

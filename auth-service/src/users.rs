@@ -24,8 +24,10 @@ macro_rules! user_columns {
 }
 pub(crate) use user_columns;
 
+/// A name that is somebody's id is taken: who is asked for by one must not be found by the other.
 const INSERT: &str = "INSERT INTO users (id, username, username_key, password_hash, roles, created_at) \
-     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (username_key) DO NOTHING";
+     SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT 1 FROM users WHERE id = $2) \
+     ON CONFLICT (username_key) DO NOTHING";
 const BY_NAME: &str = concat!(
     "SELECT u.password_hash, u.disabled_at, ",
     user_columns!(),

@@ -53,6 +53,14 @@ impl Body {
         None
     }
 
+    /// Takes a member that may be there and then must be text.
+    pub(super) fn optional_text(&mut self, name: &str) -> Option<Secret<String>> {
+        match self.members.contains_key(name) {
+            true => self.text(name),
+            false => None,
+        }
+    }
+
     /// Takes a member that may be there and then must be a list of texts.
     pub(super) fn optional_texts(&mut self, name: &str) -> Option<Vec<String>> {
         let value = self.members.remove(name)?;

@@ -57,6 +57,9 @@ pub(crate) enum Error {
     /// There is nothing of this name or id.
     #[error("there is no such thing")]
     NotFound,
+    /// A text is the id of one user and the name of another.
+    #[error("the id of one user and the name of another")]
+    AmbiguousUser,
     /// An administrator would lock themselves out.
     #[error("an administrator keeps the role and stays enabled")]
     OwnAccount,
@@ -140,6 +143,12 @@ impl Error {
                 .header("www-authenticate", "Bearer error=\"insufficient_scope\""),
             Self::Disabled => Problem::new(403, "account-disabled", "This account is disabled"),
             Self::NotFound => Problem::not_found(),
+            Self::AmbiguousUser => Problem::new(
+                409,
+                "ambiguous-user",
+                "This is the id of one user and the name of another",
+            )
+            .detail("Name the user by username, or by id below /users/by-id."),
             Self::OwnAccount => Problem::new(
                 409,
                 "own-account",

@@ -33,6 +33,12 @@ pub(crate) fn configure(routes: &mut ServiceConfig, state: State) {
                 .route(web::delete().to(login::sessions::end_others)),
         )
         .service(resource("/sessions/{id}", "DELETE").route(web::delete().to(login::sessions::end)))
+        .service(resource("/users", "GET").route(web::get().to(admin::users::look_up)))
+        .service(
+            resource("/users/by-id/{id}", "GET, PATCH")
+                .route(web::get().to(admin::users::show_by_id))
+                .route(web::patch().to(admin::users::change_by_id)),
+        )
         .service(
             resource("/users/{username}", "GET, PATCH")
                 .route(web::get().to(admin::users::show))

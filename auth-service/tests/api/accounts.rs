@@ -1,7 +1,13 @@
 //! What an administrator sees and changes of users.
 
+use auth_service::{
+    credentials::Username,
+    storage::{At, Database, UnixSeconds},
+    users::Users,
+};
 use reqwest::Response;
 use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection};
 
 use crate::{
     on_both_databases,
@@ -12,6 +18,9 @@ use crate::{
 on_both_databases!(
     other_roles_are_in_sessions_at_once_and_in_tokens_after_a_refresh,
     asvs_7_4_2_disabling_a_user_ends_everything_of_the_user,
+    of_two_administrators_who_end_each_other_one_is_left,
+    users_whose_name_is_no_part_of_a_path_are_found_and_banned,
+    a_name_that_is_the_id_of_another_shields_nobody,
 );
 
 /// Someone with a credential.
@@ -176,6 +185,53 @@ async fn asvs_7_4_2_disabling_a_user_ends_everything_of_the_user(backend: Backen
     service.stop().await;
 }
 
+async fn of_two_administrators_who_end_each_other_one_is_left(backend: Backend) {
+    let service = with_admin(backend).start().await;
+    service.register("ada").await;
+    let promoted = json!({"roles": ["user", "admin"]});
+    for (body, back) in [
+        (json!({"roles": ["user"]}), promoted.clone()),
+        (json!({"disabled": true}), json!({"disabled": false})),
+    ] {
+        let root = admin(&service).await;
+        root.patch(&service, "/users/ada", &promoted).await;
+        for round in 0..8 {
+            service.clock.advance(std::time::Duration::from_secs(5));
+            let root = admin(&service).await;
+            let ada = Caller::token(&service, "ada").await;
+            let (one, other) = tokio::join!(
+                root.patch(&service, "/users/ada", &body),
+                ada.patch(&service, "/users/root", &body),
+            );
+            // There is no Redis to publish it.
+            let won = |response: &Response| response.status() == 202;
+            assert!(won(&one) != won(&other), "round {round}, {body}");
+            let lost = if won(&one) { &other } else { &one };
+            // Who lost was told so by the credential or by the change, whichever came later.
+            assert!(
+                [401, 403].contains(&lost.status().as_u16()),
+                "{}",
+                lost.status()
+            );
+            let (name, loser) = if won(&one) {
+                ("root", "ada")
+            } else {
+                ("ada", "root")
+            };
+            service.clock.advance(std::time::Duration::from_secs(5));
+            let winner = Caller::token(&service, name).await;
+            let path = format!("/users/{loser}");
+            assert_eq!(
+                winner.patch(&service, &path, &back).await.status().as_u16() / 100,
+                2
+            );
+            let all = winner.patch(&service, &path, &promoted).await;
+            assert_eq!(all.status().as_u16() / 100, 2);
+        }
+    }
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn only_an_administrator_sees_and_changes_users_and_nobody_locks_themselves_out() {
     let service = with_admin(Backend::Sqlite).with_redis().start().await;
@@ -216,6 +272,10 @@ async fn only_an_administrator_sees_and_changes_users_and_nobody_locks_themselve
         json!({"roles": [1]}),
         json!({"roles": vec!["role"; 33]}),
         json!({"disabled": "yes"}),
+        // What cannot be changed here is not silently left as it is.
+        json!({"disabled": true, "username": "eve"}),
+        json!({"disabled": true, "role": ["user"]}),
+        json!({"Disabled": true}),
     ] {
         let refused = root.patch(&service, "/users/ada", &body).await;
         assert_eq!(refused.status(), 400, "{body}");
@@ -228,6 +288,8 @@ async fn only_an_administrator_sees_and_changes_users_and_nobody_locks_themselve
         json!({"kind": "all", "id": "ada"}),
         json!({"kind": "all", "ID": "ada"}),
         json!({"kind": "user", "id": "a\u{0}b"}),
+        json!({"kind": "user", "id": "ada", "username": "root"}),
+        json!({"kind": "session", "id": "ada", "except": "bob"}),
         // Credentials, which would be written to the log and not be ended.
         json!({"kind": "session", "id": "A".repeat(43)}),
         json!({"kind": "token", "id": "A".repeat(43)}),
@@ -235,10 +297,118 @@ async fn only_an_administrator_sees_and_changes_users_and_nobody_locks_themselve
         let refused = root.post(&service, "/revocations", &body).await;
         assert_eq!(refused.status(), 400, "{body}");
     }
-    let nobody = json!({"kind": "user", "id": "nobody"});
+    for nobody in [
+        json!({"kind": "user", "id": "nobody"}),
+        json!({"kind": "user", "username": "nobody"}),
+    ] {
+        let missing = root.post(&service, "/revocations", &nobody).await;
+        assert_eq!(missing.status(), 404, "{nobody}");
+    }
+    for path in ["/users/by-id/nobody", "/users?username=nobody"] {
+        assert_eq!(root.get(&service, path).await.status(), 404, "{path}");
+    }
+    for path in [
+        "/users",
+        "/users?name=ada",
+        "/users?username=ada&username=root",
+    ] {
+        assert_eq!(root.get(&service, path).await.status(), 400, "{path}");
+    }
+    service.stop().await;
+}
+
+/// Adds a user of a name that cannot be registered any more.
+async fn add_earlier(service: &Service, name: &str) -> String {
+    let database = Database::open(&service.database_settings()).await.unwrap();
+    let users = Users::new(database.clone());
+    let donor = Username::parse("ada").unwrap();
+    let at = At::untraced(UnixSeconds::now(&service.clock));
+    let hash = users
+        .by_name(&donor, at)
+        .await
+        .unwrap()
+        .unwrap()
+        .password_hash;
+    let id = format!("id-of-{}", name.len());
+    let added = sqlx::query(
+        "INSERT INTO users (id, username, username_key, password_hash, roles, created_at) \
+         VALUES ($1, $2, $3, $4, 'user', 0)",
+    )
+    .bind(&id)
+    .bind(name)
+    .bind(name.to_lowercase())
+    .bind(hash);
+    let url = match &service.database_url {
+        Some(url) => url.clone(),
+        None => format!("sqlite://{}", service.data().join("users.sqlite").display()),
+    };
+    let mut connection = AnyConnection::connect(&url).await.unwrap();
+    added.execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    database.close().await;
+    id
+}
+
+async fn users_whose_name_is_no_part_of_a_path_are_found_and_banned(backend: Backend) {
+    let service = with_admin(backend).start().await;
+    service.register("ada").await;
+    let root = admin(&service).await;
+    for name in [".", "..", "-._@"] {
+        let registration = json!({"username": name, "password": PASSWORD});
+        let refused = service.post("/register", &registration).await;
+        assert_eq!(refused.status(), 400, "{name}");
+        let detail = problem(refused).await["detail"].to_string();
+        assert!(detail.contains("username: must have a letter"), "{detail}");
+    }
+    for name in [".", ".."] {
+        let id = add_earlier(&service, name).await;
+        let found = root.get(&service, &format!("/users?username={name}")).await;
+        assert_eq!(found.status(), 200);
+        let found: Value = found.json().await.unwrap();
+        assert_eq!(found["id"], id);
+        let path = format!("/users/by-id/{id}");
+        let banned = root
+            .patch(&service, &path, &json!({"disabled": true}))
+            .await;
+        assert_eq!(banned.status(), 202);
+        let shown: Value = root.get(&service, &path).await.json().await.unwrap();
+        assert_eq!(shown["disabled"], true);
+        let refused = service.login(name, PASSWORD, "token").await;
+        assert_eq!(refused.status(), 403, "{name}");
+    }
+    service.stop().await;
+}
+
+async fn a_name_that_is_the_id_of_another_shields_nobody(backend: Backend) {
+    let service = with_admin(backend).start().await;
+    let ada = service.register("ada").await["user_id"].clone();
+    let root = admin(&service).await;
+    let registration = json!({"username": ada, "password": PASSWORD});
+    assert_eq!(service.post("/register", &registration).await.status(), 409);
+
+    // One who was registered earlier.
+    let name = ada.as_str().unwrap();
+    add_earlier(&service, name).await;
+    let ada = Caller::token(&service, "ada").await;
+    let eve = Caller::token(&service, name).await;
+    let either = json!({"kind": "user", "id": name});
+    let unclear = root.post(&service, "/revocations", &either).await;
+    assert_eq!(unclear.status(), 409);
     assert_eq!(
-        root.post(&service, "/revocations", &nobody).await.status(),
-        404
+        problem(unclear).await["type"],
+        "urn:problem-type:statewise:ambiguous-user"
     );
+    let by_name = json!({"kind": "user", "username": name});
+    let ended = root.post(&service, "/revocations", &by_name).await;
+    assert_eq!(ended.status(), 202);
+    assert_eq!(eve.get(&service, "/sessions").await.status(), 401);
+    assert_ne!(ada.get(&service, "/sessions").await.status(), 401);
+
+    let path = format!("/users/by-id/{name}");
+    let banned = root
+        .patch(&service, &path, &json!({"disabled": true}))
+        .await;
+    assert_eq!(banned.status(), 202);
+    assert_eq!(ada.get(&service, "/sessions").await.status(), 401);
     service.stop().await;
 }

@@ -11,13 +11,17 @@ use utoipa::{
     },
 };
 
-use super::users::find;
-use crate::http::{
-    body::{Body, JsonRefusals},
-    call::Call,
-    ending::{self, EndAnswers, EndedKind},
-    error::Error,
-    signed_in::{AdminRefusals, SignedIn},
+use super::users::{by_id, by_name};
+use crate::{
+    credentials::Username,
+    http::{
+        body::{Body, JsonRefusals},
+        call::Call,
+        ending::{self, EndAnswers, EndedKind},
+        error::Error,
+        signed_in::{AdminRefusals, SignedIn},
+    },
+    users::User,
 };
 
 /// What is to be revoked.
@@ -27,10 +31,19 @@ enum Revocation {
     Token(String),
     /// A login, by its `sid`.
     Session(String),
-    /// All logins of a user, by the user's id or name.
-    User(String),
+    /// All logins of a user.
+    User(Whose),
     /// Everything.
     All,
+}
+
+/// How a user is named.
+#[derive(Debug)]
+enum Whose {
+    /// By name, and nothing else.
+    Name(String),
+    /// By id, or by name where it is the id of nobody.
+    IdOrName(String),
 }
 
 /// Revokes a token, a login, all of a user or everything.
@@ -45,6 +58,7 @@ enum Revocation {
         AdminRefusals,
         EndAnswers,
         (status = 404, description = "There is no such user"),
+        (status = 409, description = "`id` is the id of one user and the name of another"),
     )
 )]
 pub(crate) async fn revoke(call: Call, json: web::Json<Value>) -> Result<HttpResponse, Error> {
@@ -60,11 +74,8 @@ pub(crate) async fn revoke(call: Call, json: web::Json<Value>) -> Result<HttpRes
             let entry = revocations.end_login(sid, None, call.at()).await?;
             (EndedKind::Session, entry)
         }
-        Revocation::User(id) => {
-            let user = match call.users.by_id(id, call.at()).await? {
-                Some(account) => account.user.id,
-                None => find(&call, id).await?.user.id,
-            };
+        Revocation::User(whose) => {
+            let user = whose.find(&call).await?.id;
             let entry = revocations.end_user(&user, call.at()).await?;
             (EndedKind::User, entry)
         }
@@ -85,20 +96,46 @@ impl Revocation {
         let kind = body.text("kind");
         let read = match kind.as_ref().map(|kind| kind.expose().as_str()) {
             None => None,
-            Some("all") => {
-                // A body that names something beside it, in whatever spelling, does not mean all.
-                body.nothing_else();
-                Some(Self::All)
-            }
+            Some("all") => Some(Self::All),
             Some("token") => revocable(&mut body, false).map(Self::Token),
             Some("session") => revocable(&mut body, false).map(Self::Session),
-            Some("user") => revocable(&mut body, true).map(Self::User),
+            Some("user") => Whose::read(&mut body).map(Self::User),
             Some(_) => {
                 body.fault("kind", "must be token, session, user or all");
                 None
             }
         };
+        // A body that names something beside it, in whatever spelling, means something else.
+        body.nothing_else();
         body.finish(read)
+    }
+}
+
+impl Whose {
+    fn read(body: &mut Body) -> Option<Self> {
+        match body.optional_text("username") {
+            Some(name) => Some(Self::Name(name.expose().clone())),
+            None => revocable(body, true).map(Self::IdOrName),
+        }
+    }
+
+    /// A name that is another user's id must not end that user instead.
+    async fn find(&self, call: &Call) -> Result<User, Error> {
+        let text = match self {
+            Self::Name(name) => return Ok(by_name(call, name).await?.user),
+            Self::IdOrName(text) => text,
+        };
+        let named = match Username::parse(text) {
+            Ok(name) => call.users.by_name(&name, call.at()).await?,
+            Err(_) => None,
+        };
+        match (by_id(call, text).await, named) {
+            (Ok(account), Some(named)) if account.user.id != named.user.id => {
+                Err(Error::AmbiguousUser)
+            }
+            (Err(Error::NotFound), Some(named)) => Ok(named.user),
+            (found, _) => Ok(found?.user),
+        }
     }
 }
 
@@ -131,21 +168,37 @@ impl PartialSchema for Revocation {
                 .schema_type(Type::String)
                 .enum_values(Some(kinds.iter().copied()))
         };
+        let strict = || Some(AdditionalProperties::FreeForm(false));
         // No credential has fewer characters: those of 43 are refused for tokens and sessions.
         let id = ObjectBuilder::new()
             .schema_type(Type::String)
-            .description(Some("`jti`, `sid`, or the id or the name of a user"))
+            .description(Some(
+                "`jti`, `sid`, the id of a user, or a name that is nobody's id",
+            ))
             .pattern(Some("^[ -~]{1,42}$"));
         let one = ObjectBuilder::new()
             .property("kind", kinds(&["token", "session", "user"]))
             .required("kind")
             .property("id", id)
-            .required("id");
+            .required("id")
+            .additional_properties(strict());
+        let name = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^[A-Za-z0-9._@-]{1,64}$"));
+        let named = ObjectBuilder::new()
+            .property("kind", kinds(&["user"]))
+            .required("kind")
+            .property("username", name)
+            .required("username")
+            .additional_properties(strict());
         let all = ObjectBuilder::new()
             .property("kind", kinds(&["all"]))
             .required("kind")
-            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
-        let either = OneOfBuilder::new().item(one.build()).item(all.build());
+            .additional_properties(strict());
+        let either = OneOfBuilder::new()
+            .item(one.build())
+            .item(named.build())
+            .item(all.build());
         RefOr::T(Schema::OneOf(either.build()))
     }
 }

@@ -1,12 +1,15 @@
-//! `GET` and `PATCH /users/{username}`: what an administrator sees and changes of users.
+//! `/users`: what an administrator sees and changes of users.
+//!
+//! `/users/{username}` is for people. `/users/by-id/{id}` names a user whatever they are called.
 
 use std::collections::HashSet;
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Serialize;
 use serde_json::Value;
+use url::form_urlencoded;
 use utoipa::{
-    PartialSchema, ToSchema,
+    IntoResponses, PartialSchema, ToSchema,
     openapi::{
         Object, ObjectBuilder, RefOr, Schema, Type,
         schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder},
@@ -24,7 +27,7 @@ use crate::{
         signed_in::{AdminRefusals, SignedIn},
     },
     revocations::{Change, Changes, Push},
-    users::{self, has_admin},
+    users::{self, User, has_admin},
 };
 
 /// A token and a session carry the roles of their user, and a header has to hold them.
@@ -39,7 +42,7 @@ struct Account {
 }
 
 /// What changes of a user; nothing else can.
-struct Wanted(Changes);
+struct Wanted;
 
 #[derive(Serialize, ToSchema)]
 struct Changed {
@@ -50,7 +53,51 @@ struct Changed {
     revocation: Push,
 }
 
-/// A user.
+/// What a change of a user may answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "described and never made")]
+enum ChangeAnswers {
+    /// It is over and published to replicas that follow revocations
+    #[response(status = 200)]
+    Published(Changed),
+    /// It is in the database, and published when Redis can be reached
+    #[response(status = 202)]
+    Pending(Changed),
+    /// There is no such user
+    #[response(status = 404)]
+    NoUser,
+    /// The administrator would lock themselves out
+    #[response(status = 409)]
+    OwnAccount,
+}
+
+/// A user by name. Any name that somebody has is found so, also one that no path can hold.
+#[utoipa::path(
+    get,
+    path = "/users",
+    operation_id = "userByName",
+    security(("bearer" = []), ("session" = [])),
+    params(("username" = String, Query, description = "Compared without regard to case")),
+    responses(
+        AdminRefusals,
+        (status = 200, description = "The user", body = Account),
+        (status = 400, description = "No name is given, or several"),
+        (status = 404, description = "There is no such user"),
+    )
+)]
+pub(crate) async fn look_up(call: Call) -> Result<HttpResponse, Error> {
+    SignedIn::admin(&call).await?;
+    let query = call.request.query_string().as_bytes();
+    let mut names = form_urlencoded::parse(query).filter(|(name, _)| name == "username");
+    match (names.next(), names.next()) {
+        (Some((_, username)), None) => Ok(shown(by_name(&call, &username).await?)),
+        _ => Err(Error::Faulty(vec![
+            "username: must be given once".to_owned(),
+        ])),
+    }
+}
+
+/// A user by name.
 #[utoipa::path(
     get,
     path = "/users/{username}",
@@ -65,14 +112,25 @@ struct Changed {
 )]
 pub(crate) async fn show(call: Call, username: web::Path<String>) -> Result<HttpResponse, Error> {
     SignedIn::admin(&call).await?;
-    let account = find(&call, &username).await?;
-    let account = Account {
-        id: account.user.id,
-        username: account.user.username,
-        roles: account.user.roles,
-        disabled: account.disabled,
-    };
-    Ok(answer::json(StatusCode::OK, &account))
+    Ok(shown(by_name(&call, &username).await?))
+}
+
+/// A user by id.
+#[utoipa::path(
+    get,
+    path = "/users/by-id/{id}",
+    operation_id = "userById",
+    security(("bearer" = []), ("session" = [])),
+    params(("id" = String, Path, description = "`sub` of the user's tokens")),
+    responses(
+        AdminRefusals,
+        (status = 200, description = "The user", body = Account),
+        (status = 404, description = "There is no such user"),
+    )
+)]
+pub(crate) async fn show_by_id(call: Call, id: web::Path<String>) -> Result<HttpResponse, Error> {
+    SignedIn::admin(&call).await?;
+    Ok(shown(by_id(&call, &id).await?))
 }
 
 /// Other roles, or no more logins.
@@ -83,22 +141,7 @@ pub(crate) async fn show(call: Call, username: web::Path<String>) -> Result<Http
     security(("bearer" = []), ("session" = [])),
     params(("username" = String, Path, description = "Compared without regard to case")),
     request_body = Wanted,
-    responses(
-        JsonRefusals,
-        AdminRefusals,
-        (
-            status = 200,
-            description = "It is over and published to replicas that follow revocations",
-            body = Changed,
-        ),
-        (
-            status = 202,
-            description = "It is in the database, and published when Redis can be reached",
-            body = Changed,
-        ),
-        (status = 404, description = "There is no such user"),
-        (status = 409, description = "The administrator would lock themselves out"),
-    )
+    responses(JsonRefusals, AdminRefusals, ChangeAnswers)
 )]
 pub(crate) async fn change(
     call: Call,
@@ -107,13 +150,53 @@ pub(crate) async fn change(
 ) -> Result<HttpResponse, Error> {
     let admin = SignedIn::admin(&call).await?;
     let changes = Wanted::read(json.into_inner())?;
-    let user = find(&call, &username).await?.user;
-    if user.id == admin.user.id && lock_out(&changes) {
+    let user = by_name(&call, &username).await?.user;
+    changed(&call, &admin, user, &changes).await
+}
+
+/// Other roles, or no more logins.
+#[utoipa::path(
+    patch,
+    path = "/users/by-id/{id}",
+    operation_id = "changeUserById",
+    security(("bearer" = []), ("session" = [])),
+    params(("id" = String, Path, description = "`sub` of the user's tokens")),
+    request_body = Wanted,
+    responses(JsonRefusals, AdminRefusals, ChangeAnswers)
+)]
+pub(crate) async fn change_by_id(
+    call: Call,
+    id: web::Path<String>,
+    json: web::Json<Value>,
+) -> Result<HttpResponse, Error> {
+    let admin = SignedIn::admin(&call).await?;
+    let changes = Wanted::read(json.into_inner())?;
+    let user = by_id(&call, &id).await?.user;
+    changed(&call, &admin, user, &changes).await
+}
+
+fn shown(account: users::Account) -> HttpResponse {
+    let account = Account {
+        id: account.user.id,
+        username: account.user.username,
+        roles: account.user.roles,
+        disabled: account.disabled,
+    };
+    answer::json(StatusCode::OK, &account)
+}
+
+async fn changed(
+    call: &Call,
+    admin: &SignedIn,
+    user: User,
+    changes: &Changes,
+) -> Result<HttpResponse, Error> {
+    if user.id == admin.user.id && lock_out(changes) {
         return Err(Error::OwnAccount);
     }
     let change = call
         .revocations
-        .change_account(&user.id, &admin.user.id, &changes, call.at());
+        .change_account(&user.id, &admin.user.id, changes, call.at());
     let (roles, disabled, entries) = match change.await? {
         Change::Done {
             roles,
@@ -125,7 +208,7 @@ pub(crate) async fn change(
     };
     let mut push = Push::Published;
     for entry in &entries {
-        push = push.and(ending::push(&call, entry).await);
+        push = push.and(ending::push(call, entry).await);
     }
     tracing::info!(
         admin = %admin.user.id, subject = %user.id, ?roles, disabled,
@@ -174,10 +257,21 @@ fn lock_out(changes: &Changes) -> bool {
     changes.disabled == Some(true) || changes.roles.as_ref().is_some_and(demoted)
 }
 
-pub(crate) async fn find(call: &Call, username: &str) -> Result<users::Account, Error> {
+/// The user of a name.
+pub(super) async fn by_name(call: &Call, username: &str) -> Result<users::Account, Error> {
     // No user can have another name.
     let username = Username::parse(username).map_err(|_| Error::NotFound)?;
     let found = call.users.by_name(&username, call.at()).await?;
+    found.ok_or(Error::NotFound)
+}
+
+/// The user of an id.
+pub(super) async fn by_id(call: &Call, id: &str) -> Result<users::Account, Error> {
+    // PostgreSQL takes no such text.
+    if id.contains('\0') {
+        return Err(Error::NotFound);
+    }
+    let found = call.users.by_id(id, call.at()).await?;
     found.ok_or(Error::NotFound)
 }
 

@@ -22,7 +22,7 @@ const ROLES: [&str; 1] = ["user"];
 #[derive(Debug, ToSchema)]
 struct Registration {
     /// Compared without regard to case.
-    #[schema(value_type = String, pattern = "^[A-Za-z0-9._@-]{1,64}$")]
+    #[schema(value_type = String, max_length = 64, pattern = "^[._@-]{0,63}[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
     username: Username,
     #[schema(value_type = String, min_length = 8, max_length = 256)]
     password: Password,
@@ -71,7 +71,7 @@ impl Registration {
         let mut body = Body::new(json)?;
         let username = body
             .text("username")
-            .and_then(|text| body.check("username", Username::parse(text.expose())));
+            .and_then(|text| body.check("username", Username::choose(text.expose())));
         let password = body
             .text("password")
             .and_then(|text| body.check("password", Password::parse(text)));
