@@ -6,6 +6,7 @@
 #   debian:bookworm-slim      a minimal Debian without documentation
 #   rust:1.95-slim-bookworm   the same with gcc and this machine's toolchain, which must be of that version
 #   redis:7-bookworm          the same with Debian's redis-server 7.0
+#   postgres:15-bookworm      the same with Debian's PostgreSQL 15, and what of the upstream image's start is used here
 #
 # Jaeger is not among them: nothing needs it to be up. Fetch jaegertracing/jaeger with `docker save` elsewhere.
 set -euo pipefail
@@ -15,6 +16,7 @@ readonly BASE_IMAGE=debian:bookworm-slim
 readonly RUST_VERSION=1.95
 readonly RUST_IMAGE="rust:$RUST_VERSION-slim-bookworm"
 readonly REDIS_IMAGE=redis:7-bookworm
+readonly POSTGRES_IMAGE=postgres:15-bookworm
 
 usage() {
     cat <<TEXT
@@ -103,6 +105,34 @@ make_redis() {
     import_image "$work/redis" "$REDIS_IMAGE" 'WORKDIR /data' 'EXPOSE 6379' 'CMD ["redis-server", "--protected-mode", "no"]'
 }
 
+make_postgres() {
+    local root=$work/postgres
+    bootstrap "$root" postgresql-15
+    # The number that the upstream image gives to its user, which docker-compose.yml names.
+    chroot "$root" groupmod --gid 999 postgres
+    chroot "$root" usermod --uid 999 postgres
+    rm -rf "$root"/var/lib/postgresql/* "$root"/var/run/postgresql
+    mkdir -p "$root/var/lib/postgresql/data" "$root/var/run/postgresql"
+    chown -R 999:999 "$root/var/lib/postgresql" "$root/var/run/postgresql"
+    cat >"$root/usr/local/bin/docker-entrypoint.sh" <<'SCRIPT'
+#!/bin/sh
+# Makes the files of the server and its database the first time, as the upstream image does with the same variables.
+set -eu
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    (umask 077 && printf %s "$POSTGRES_PASSWORD" >/tmp/password)
+    initdb --username "$POSTGRES_USER" --pwfile /tmp/password --auth-local trust --auth-host scram-sha-256
+    rm /tmp/password
+    echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"
+    echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -j postgres >/dev/null
+fi
+exec "$@"
+SCRIPT
+    chmod 755 "$root/usr/local/bin/docker-entrypoint.sh"
+    import_image "$root" "$POSTGRES_IMAGE" 'ENV PGDATA=/var/lib/postgresql/data' 'ENV LANG=C.UTF-8' \
+        'ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin' 'STOPSIGNAL SIGINT' 'EXPOSE 5432' \
+        'ENTRYPOINT ["docker-entrypoint.sh"]' "CMD [\"postgres\", \"-c\", \"listen_addresses=*\"]"
+}
+
 make_rust() {
     local sysroot version root=$work/rust
     command -v rustc >/dev/null || fail "no rustc on PATH: $RUST_IMAGE is made from this machine's Rust $RUST_VERSION"
@@ -155,3 +185,4 @@ mkdir "$work/packages"
 make_image "$BASE_IMAGE" make_base
 make_image "$RUST_IMAGE" make_rust
 make_image "$REDIS_IMAGE" make_redis
+make_image "$POSTGRES_IMAGE" make_postgres

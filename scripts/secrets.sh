@@ -3,9 +3,16 @@
 # may read. With it, `docker compose up --build` starts every strategy: the file names the profile `all` and the routes.
 # A file that is there is never touched: whoever wants new secrets removes it first.
 #
-#   scripts/secrets.sh [FILE]    default: .env beside docker-compose.yml, where compose reads it by itself
+#   scripts/secrets.sh [--postgres] [FILE]    default: .env beside docker-compose.yml, where compose reads it by itself
+#
+#   --postgres    users in the PostgreSQL of the profile `postgres`, which several auth-services share
 set -euo pipefail
 
+postgres=no
+if [ "${1:-}" = --postgres ]; then
+    postgres=yes
+    shift
+fi
 case ${1:-} in
     -*) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac
@@ -19,6 +26,14 @@ secret() {
 api=$(secret)
 gateway=$(secret)
 loadtest=$(secret)
+profiles=all
+database=
+if [ "$postgres" = yes ]; then
+    profiles=all,postgres
+    users=$(secret)
+    database="POSTGRES_PASSWORD=$users
+AUTH_DATABASE_URL=postgres://statewise:$users@postgres:5432/statewise"
+fi
 
 umask 077
 # noclobber: the shell opens the file with O_EXCL, so that two of these at the same time cannot both write.
@@ -33,7 +48,8 @@ API_STATE_KEYS=first=$(secret)
 GATEWAY_CLIENT_ID=statewise-gateway
 GATEWAY_CLIENT_SECRET=$gateway
 GATEWAY_EXCHANGE_ROUTES=/phantom
-COMPOSE_PROFILES=all
+${database:-# Users are in a SQLite file: scripts/secrets.sh --postgres puts them where several auth-services reach them.}
+COMPOSE_PROFILES=$profiles
 STATEWISE_MORE_ROUTES=,/session-cached=session-cached,/jwt-revocable=jwt-revocable,/introspection=introspection,/phantom=phantom,/phantom/public=phantom/public
 STATEWISE_MORE_POOLS=;session-cached=dns:api-session-cached:8082;jwt-revocable=dns:api-jwt-revocable:8082;introspection=dns:api-introspection:8082;phantom=dns:api-phantom:8082
 END
