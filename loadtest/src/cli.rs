@@ -31,8 +31,9 @@ use crate::{
     load::{Load, Options},
     report,
     results::{self, Results, ThresholdOutcome, Validity},
-    subject::stack::{RedisSource, StackOptions},
+    subject::stack::{RedisSource, StackOptions, UserStore},
     subject::strategy::Strategy,
+    subject::usage::strategies_of,
     thresholds::{Measurable, Threshold},
 };
 
@@ -110,7 +111,20 @@ impl UpArgs {
             .enable_all()
             .build()
             .context("starting the runtime")?;
-        let options = self.system.stack(CancellationToken::new());
+        if self.auth_replicas > 1 && !self.postgres {
+            return Err(
+                Usage("--auth-replicas needs --postgres, which they share".to_owned()).into(),
+            );
+        }
+        let options = StackOptions {
+            auth_replicas: self.auth_replicas,
+            gateways: self.gateways,
+            users: match self.postgres {
+                true => UserStore::Postgres,
+                false => UserStore::Sqlite,
+            },
+            ..self.system.stack(CancellationToken::new())
+        };
         Ok(runtime.block_on(crate::subject::stack::up(
             options,
             self.ready_file.as_deref(),
@@ -122,8 +136,12 @@ impl CompareArgs {
     fn run(self) -> anyhow::Result<ExitCode> {
         let interrupt = interrupt::on_signal().context("installing signal handlers")?;
         // An unwritable folder is found before two minutes are spent.
-        std::fs::create_dir_all(&self.out)
-            .with_context(|| format!("making the folder {}", self.out.display()))?;
+        report::prepare(&self.out).with_context(|| {
+            format!(
+                "user {} cannot write results, so nothing is measured",
+                rustix::process::geteuid().as_raw()
+            )
+        })?;
         let arms = self.arms()?;
         growth(Some(self.connections), self.max_connections)?;
         without_credentials("--gateway", self.gateway.as_ref())?;
@@ -187,10 +205,15 @@ impl CompareArgs {
     }
 
     /// Strategies in their order, then the arms. A strategy that was named twice is two arms.
+    /// Without either, of a system that runs all that it has.
     fn arms(&self) -> anyhow::Result<Vec<ArmSpec>> {
-        let strategies = match self.arms.is_empty() {
-            true => self.system.strategies(),
-            false => self.system.strategies.clone(),
+        let strategies = match &self.gateway_admin {
+            _ if !self.arms.is_empty() => self.system.strategies.clone(),
+            Some(admin) if self.system.strategies.is_empty() => {
+                let found = strategies_of(admin)?;
+                found.iter().map(|one| one.name().to_owned()).collect()
+            }
+            _ => self.system.strategies(),
         };
         let mut arms: Vec<ArmSpec> = Vec::new();
         for name in strategies {
@@ -403,6 +426,17 @@ fn growth(connections: Option<usize>, most: Option<usize>) -> Result<(), Usage> 
     }
 }
 
+/// What went wrong and why, each cause once: most errors tell their own.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text += &format!(": {cause}");
+        }
+    }
+    text
+}
+
 /// The exit code of a job that could not be done, after saying why on standard error.
 #[must_use]
 pub fn failed(error: &anyhow::Error) -> ExitCode {
@@ -412,7 +446,7 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
     if interrupted {
         return interrupt::exit_code();
     }
-    tell(format_args!("loadtest: {error:#}"));
+    tell(format_args!("loadtest: {}", told(error)));
     let compare = error.downcast_ref::<CompareError>();
     if error.is::<Usage>() || compare.is_some_and(CompareError::is_usage) {
         ExitCode::from(EXIT_USAGE)

@@ -129,6 +129,20 @@ pub fn write_page(results: &Results, folder: &Path) -> Result<PathBuf, ResultsEr
     Ok(page)
 }
 
+/// Makes `folder` if needed, and tries whether files can be made in it: minutes of measuring are not to
+/// be lost at their end.
+///
+/// # Errors
+///
+/// The folder cannot be made or written into.
+pub fn prepare(folder: &Path) -> Result<(), ResultsError> {
+    make(folder)?;
+    // It is removed at once.
+    tempfile::tempfile_in(folder)
+        .map(drop)
+        .map_err(refused(folder))
+}
+
 fn make(folder: &Path) -> Result<(), ResultsError> {
     std::fs::create_dir_all(folder).map_err(refused(folder))
 }

@@ -18,6 +18,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use comparison::is_unclear;
 pub use comparison::{Capacity, Change, Comparison, Drift, Search, Step, StepEnd, Trend, Verdict};
 pub use coupling::{Coupling, Slice};
 pub use freshness::{Freshness, RevocationKind, RevocationLag};
@@ -111,7 +112,8 @@ pub enum ResultsError {
 
 impl Results {
     /// Reads a `results.json`. Versions 1 and 2 had one rate, no A/A arm, no histograms and no
-    /// intervals of values: what they lack is empty.
+    /// intervals of values: what they lack is empty. Whether the figures of version 3 may be used follows
+    /// from its gates and rows anew.
     ///
     /// # Errors
     ///
@@ -126,7 +128,8 @@ impl Results {
             path: name.clone(),
             source,
         };
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(form)?;
+        let mut value: serde_json::Value = serde_json::from_str(&text).map_err(form)?;
+        without_controls(&mut value);
         match value["schema_version"].as_u64() {
             Some(found) if !(1..=u64::from(SCHEMA_VERSION)).contains(&found) => {
                 Err(ResultsError::Version {
@@ -137,7 +140,15 @@ impl Results {
             Some(1 | 2) => serde_json::from_value(value)
                 .map(|older: v2::Results| older.into())
                 .map_err(form),
-            _ => serde_json::from_value(value).map_err(form),
+            _ => {
+                let mut results: Self = serde_json::from_value(value).map_err(form)?;
+                // By what is beside them: a word that was written, or changed, is no evidence.
+                for gate in &mut results.gates {
+                    gate.passed = gate.holds();
+                }
+                results.validity = Validity::of(&results.gates, is_unclear(&results.comparisons));
+                Ok(results)
+            }
         }
     }
 
@@ -177,6 +188,35 @@ pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Results).to_value()
 }
 
+/// The file may be somebody else's: what would move a terminal's cursor, begin a line or turn the direction
+/// of writing is replaced.
+fn without_controls(value: &mut serde_json::Value) {
+    use serde_json::Value;
+
+    match value {
+        Value::String(text) => replace_controls(text),
+        Value::Array(items) => items.iter_mut().for_each(without_controls),
+        Value::Object(members) => {
+            for (mut name, mut value) in std::mem::take(members) {
+                replace_controls(&mut name);
+                without_controls(&mut value);
+                members.insert(name, value);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn replace_controls(text: &mut String) {
+    let is_control = |one: char| {
+        one.is_control()
+            || matches!(one, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.contains(is_control) {
+        *text = text.replace(is_control, "\u{fffd}");
+    }
+}
+
 /// Writes a file so that a reader sees the old one or the new one and never a part.
 pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = match path.parent() {
@@ -193,7 +233,19 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_would_move_a_terminal_is_replaced_in_names_and_values() {
+        let mut value =
+            json!({"a\u{1b}[2J": ["b\nVALID", {"c": "d\u{202e}e"}], "f": "µ – ok", "g": 1});
+        without_controls(&mut value);
+        let expected =
+            json!({"a\u{fffd}[2J": ["b\u{fffd}VALID", {"c": "d\u{fffd}e"}], "f": "µ – ok", "g": 1});
+        assert_eq!(value, expected);
+    }
 
     #[test]
     fn a_file_of_another_version_is_refused_by_name() {

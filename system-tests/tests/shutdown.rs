@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, ExitStatus},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -37,6 +37,78 @@ fn a_stopped_stack_has_ended_every_process_cleanly() {
         assert!(status.success(), "{name}: {status}");
     }
     assert!(!pids.iter().any(|pid| runs(*pid)));
+}
+
+#[test]
+fn a_redis_that_does_not_answer_is_told_at_once_by_its_address() {
+    let began = Instant::now();
+    let output = ends(command("loadtest").args([
+        "stack",
+        "up",
+        "--redis-url",
+        "redis://ada:secret@127.0.0.1:1",
+    ]));
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("the Redis at 127.0.0.1:1"), "{told}");
+    assert_eq!(told.matches("refused").count(), 1, "{told}");
+    assert!(!told.contains("secret"), "{told}");
+    // The whole stack has a minute to become ready.
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn several_auth_services_without_a_database_in_common_are_a_wrong_use() {
+    let output = ends(command("loadtest").args(["stack", "up", "--auth-replicas", "2"]));
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("--postgres"), "{told}");
+}
+
+#[test]
+fn a_killed_load_test_leaves_no_process_of_postgresql_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ready.json");
+    let mut loadtest = command("loadtest")
+        .args(["stack", "up", "--strategy", "jwt", "--replicas", "1"])
+        .args(["--auth-replicas", "2", "--gateways", "2", "--postgres"])
+        // Where it makes its folders.
+        .env("TMPDIR", folder.path())
+        .arg("--ready-file")
+        .arg(&file)
+        .spawn()
+        .unwrap();
+    let ready = eventually("the ready file is written", || {
+        assert_eq!(
+            loadtest.try_wait().unwrap(),
+            None,
+            "{}",
+            said(&mut loadtest)
+        );
+        read(&file)
+    });
+    for field in ["gateways", "auths"] {
+        assert_eq!(ready[field].as_array().unwrap().len(), 2, "{ready}");
+    }
+    let processes = ready["processes"].as_array().unwrap();
+    let postgres = processes.iter().find(|one| one["name"] == "postgres");
+    let pid = u32::try_from(postgres.unwrap()["pid"].as_u64().unwrap()).unwrap();
+    let children = children_of(pid);
+    assert!(!children.is_empty(), "PostgreSQL has processes of its own");
+    signal(&loadtest, Signal::KILL);
+    loadtest.wait().unwrap();
+    eventually("all are gone", || {
+        let gone = !runs(pid) && !children.iter().any(|child| runs(*child));
+        gone.then_some(())
+    });
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let file = format!("/proc/{pid}/task/{pid}/children");
+    let text = std::fs::read_to_string(file).unwrap();
+    text.split_whitespace()
+        .map(|child| child.parse().unwrap())
+        .collect()
 }
 
 #[test]

@@ -84,7 +84,16 @@ pub(super) struct SystemArgs {
 pub(super) struct UpArgs {
     #[command(flatten)]
     pub(super) system: SystemArgs,
-    /// Written when all is ready: addresses and processes as JSON
+    /// Auth services; several need --postgres
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = replicas)]
+    pub(super) auth_replicas: usize,
+    /// Users in a PostgreSQL that is started too, in place of a SQLite file
+    #[arg(long)]
+    pub(super) postgres: bool,
+    /// Gateways, each with every route
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = replicas)]
+    pub(super) gateways: usize,
+    /// Written when all is ready: addresses and processes as JSON; removed when it ends
     #[arg(long, value_name = "PATH")]
     pub(super) ready_file: Option<PathBuf>,
 }
@@ -411,6 +420,7 @@ mod tests {
     fn the_spelling_that_scripts_use_is_understood() {
         for line in [
             "loadtest stack up --strategy jwt --strategy session --replicas 3 --ready-file f",
+            "loadtest stack up --auth-replicas 2 --postgres --gateways 2",
             "loadtest compare --quick --strategy jwt --replicas 2 --rate 100 --gateway http://g:8080 \
              --gateway-admin http://g:9901 --redis-url redis://r:6379 --out dir",
             "loadtest run --url http://h/ --rate 10 --duration 5s --header A:b --max-p99 5ms --max-error-ratio 0",

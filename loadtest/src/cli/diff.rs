@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use super::{EXIT_INCONCLUSIVE, EXIT_THRESHOLD, arguments::DiffArgs, print};
 use crate::{
     experiment::across::{self, Change, Difference},
+    report::numbers::ratio,
     results::{Better, Conditions, Results, ThresholdOutcome, Verdict},
 };
 
@@ -118,10 +119,10 @@ fn table(changes: &[Change]) -> String {
         let told = match change.effect {
             None => "too few blocks".to_owned(),
             Some(effect) => format!(
-                "{:>15.3}  [{:.3}, {:.3}] {}",
-                effect.ratio,
-                effect.low,
-                effect.high,
+                "{:>15}  [{}, {}] {}",
+                ratio(effect.ratio),
+                ratio(effect.low),
+                ratio(effect.high),
                 word(change.verdict())
             ),
         };

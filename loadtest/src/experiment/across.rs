@@ -202,7 +202,7 @@ fn told(results: &Results) -> BTreeMap<(bool, String), String> {
             format!("{:?}", place.origin),
         ),
         must("build of the load test", results.tool.build.clone()),
-        must("replicas", plan.replicas.to_string()),
+        must("replicas", plan.replicas_in_words()),
         must("connections", plan.connections.to_string()),
         must(
             "connections up to which the pool grows",

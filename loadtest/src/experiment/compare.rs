@@ -30,8 +30,8 @@ use crate::{
     progress::Progress,
     report,
     results::{
-        Capacity, Conditions, Gate, Origin, Plan, ProcessMemory, Results, SCHEMA_VERSION,
-        SelfCheck, Tool, Validity, Verdict,
+        ArmInfo, Capacity, Conditions, Gate, Origin, Plan, ProcessMemory, Results, SCHEMA_VERSION,
+        SelfCheck, Tool, Validity, is_unclear,
     },
     subject::{login, mix::Mix},
     thresholds::Measurable,
@@ -115,7 +115,7 @@ struct Comparison<'a> {
     at_rest: MachineUse,
     /// The machine in all blocks together.
     during: Option<MachineUse>,
-    /// Largest memory of each process of the first system that was seen.
+    /// Largest memory of each process that was seen.
     memory: BTreeMap<String, u64>,
 }
 
@@ -161,7 +161,7 @@ impl<'a> Comparison<'a> {
         self.progress
             .step("checking the load generator against a target of known latency");
         let self_check = selfcheck::run(self.pace.self_check, seed, &interrupt)?;
-        let idle_memory = self.read_memory()?;
+        let idle_memory = self.systems.memory()?;
 
         let capacities = match self.options.rate {
             Some(_) => Vec::new(),
@@ -184,9 +184,7 @@ impl<'a> Comparison<'a> {
         let (trends, drifts) = (evaluation.trends(), evaluation.drifts());
         let blocks = measured.iter().map(|one| one.block + 1).max().unwrap_or(0);
         let mut plan = self.plan(conditions.clone(), blocks, names.last().cloned());
-        let unclear = comparisons
-            .iter()
-            .any(|one| one.headline && one.verdict == Verdict::Inconclusive);
+        let unclear = is_unclear(&comparisons);
         let gates = self.gates(&evaluation, &self_check, ended_by.as_ref());
         self.environment.redis_version = self
             .systems
@@ -360,7 +358,7 @@ impl<'a> Comparison<'a> {
     ) -> Result<Observation, CompareError> {
         let request = self.systems.request(arm, self.users, load);
         let seen = self.drive(arm, request, (warmup, window), seed)?;
-        for (process, bytes) in self.read_memory()? {
+        for (process, bytes) in self.systems.memory()? {
             let peak = self.memory.entry(process).or_default();
             *peak = bytes.max(*peak);
         }
@@ -423,27 +421,20 @@ impl<'a> Comparison<'a> {
         left_out
     }
 
-    /// Of the first system's processes.
-    fn read_memory(&mut self) -> Result<BTreeMap<String, u64>, CompareError> {
-        match self.systems.first() {
-            Some(subject) => Ok(subject.meter.read()?.memory()),
-            None => Ok(BTreeMap::new()),
-        }
-    }
-
     fn plan(&self, conditions: Vec<Conditions>, blocks: u32, floor_arm: Option<String>) -> Plan {
         let options = self.options;
-        let first = options.arms.first().map_or("", |arm| arm.name.as_str());
-        let replicas = self
-            .systems
-            .subjects()
-            .next()
-            .map_or(0, |subject| subject.replicas(first, options.stack.replicas));
+        let arms = self.systems.arms.iter().take(options.arms.len());
+        let arms: Vec<ArmInfo> = arms
+            .map(|arm| ArmInfo {
+                replicas: self.systems.replicas(arm),
+                ..arm.spec.info()
+            })
+            .collect();
         Plan {
-            arms: options.arms.iter().map(ArmSpec::info).collect(),
+            replicas: arms.first().and_then(|arm| arm.replicas).unwrap_or(0),
+            arms,
             floor_arm,
             quick: options.quick,
-            replicas: u32::try_from(replicas).unwrap_or(0),
             seed: options.seed,
             conditions,
             rate_chosen_by: match options.rate {

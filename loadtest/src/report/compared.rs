@@ -6,7 +6,7 @@ mod sentences;
 
 use super::{
     Section,
-    conditions::{self, arms, baseline, candidates, comparison, loads, metrics},
+    conditions::{self, arms, baseline, candidates, comparison, groups, metrics},
     numbers, text,
 };
 use crate::results::{Comparison, Conditions, Estimate, MetricInfo, Point, Results, Verdict};
@@ -126,17 +126,22 @@ fn is_pair(results: &Results) -> bool {
 }
 
 fn rendered_text(results: &Results) -> String {
-    let blocks: Vec<String> = loads(results)
-        .into_iter()
-        .map(|load| {
-            if is_pair(results) {
-                pair_text(results, load)
-            } else {
-                many_text(results, load)
-            }
-        })
-        .collect();
-    blocks.join("\n")
+    let table = |load: &&Conditions| {
+        if is_pair(results) {
+            pair_text(results, load)
+        } else {
+            many_text(results, load)
+        }
+    };
+    let groups = groups(results);
+    let of_group = |loads: &Vec<&Conditions>| {
+        let tables = loads.iter().map(table).collect::<Vec<_>>().join("\n");
+        match groups.len() {
+            1 => tables,
+            _ => format!("{}\n{tables}", conditions::group(loads[0])),
+        }
+    };
+    groups.iter().map(of_group).collect::<Vec<_>>().join("\n")
 }
 
 fn pair_text(results: &Results, load: &Conditions) -> String {

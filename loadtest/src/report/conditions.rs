@@ -31,13 +31,32 @@ pub(super) fn place(results: &Results, arm: &str) -> usize {
 
 /// The loads of the first working set and mix, ascending: what most of the report is about.
 pub(super) fn loads(results: &Results) -> Vec<&Conditions> {
-    let Some(first) = results.plan.conditions.first() else {
-        return Vec::new();
-    };
-    let same = |one: &&Conditions| one.working_set == first.working_set && one.mix == first.mix;
-    let mut loads: Vec<_> = results.plan.conditions.iter().filter(same).collect();
-    loads.sort_by(|a, b| a.rate_per_second.total_cmp(&b.rate_per_second));
-    loads
+    groups(results).into_iter().next().unwrap_or_default()
+}
+
+/// The loads of each working set and mix, ascending; in the order of the plan.
+pub(super) fn groups(results: &Results) -> Vec<Vec<&Conditions>> {
+    let mut groups: Vec<Vec<&Conditions>> = Vec::new();
+    for one in &results.plan.conditions {
+        let same = |group: &&mut Vec<&Conditions>| {
+            let first = group.first();
+            first.is_some_and(|it| it.working_set == one.working_set && it.mix == one.mix)
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(one),
+            None => groups.push(vec![one]),
+        }
+    }
+    for group in &mut groups {
+        group.sort_by(|a, b| a.rate_per_second.total_cmp(&b.rate_per_second));
+    }
+    groups
+}
+
+/// What the loads of a group have in common: "app, 32 logins".
+pub(super) fn group(conditions: &Conditions) -> String {
+    let logins = numbers::count(conditions.working_set.into());
+    format!("{}, {logins} logins", conditions.mix)
 }
 
 /// What each metric means: as the run says, or, where it is of an older version, as it is today.
@@ -98,10 +117,7 @@ pub(super) fn at_all(conditions: &[&Conditions]) -> String {
     if alike.len() > 1 {
         let parts: Vec<String> = alike
             .into_iter()
-            .map(|part| {
-                let logins = numbers::count(part[0].working_set.into());
-                format!("{} ({}, {logins} logins)", at_all(part), part[0].mix)
-            })
+            .map(|part| format!("{} ({})", at_all(part), group(part[0])))
             .collect();
         return numbers::listed(&parts);
     }

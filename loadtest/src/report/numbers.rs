@@ -116,6 +116,10 @@ fn ratio_with(decimals: usize, value: f64) -> String {
     } else if value > 9_999.0 {
         ">9999".to_owned()
     } else {
+        let smallest = 10f64.powi(-i32::try_from(decimals).unwrap_or_default());
+        if value > 0.0 && value < smallest / 2.0 {
+            return format!("<{smallest}");
+        }
         format!("{value:.decimals$}")
     }
 }
@@ -140,7 +144,7 @@ pub(super) fn distance(ratio: f64) -> String {
 }
 
 /// A ratio.
-pub(super) fn ratio(value: f64) -> String {
+pub(crate) fn ratio(value: f64) -> String {
     ratio_with(3, value)
 }
 
@@ -171,6 +175,15 @@ mod tests {
         check(&significant(12_345.6), "12,346");
         check(&significant(0.0), "0");
         check(&significant(4.0), "4");
+    }
+
+    #[test]
+    fn a_ratio_beyond_what_digits_can_say_is_told_as_that() {
+        check(&ratio(1.234_56), "1.235");
+        check(&ratio(1e40), ">9999");
+        check(&ratio(1e-40), "<0.001");
+        check(&short_ratio(0.002), "<0.01");
+        check(&ratio(0.0), "0.000");
     }
 
     #[test]

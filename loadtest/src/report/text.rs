@@ -68,7 +68,7 @@ pub(super) fn design(results: &Results) -> String {
         }
     };
     format!(
-        "{rate} each · {} blocks of {} s windows{} · {} replicas each · seed {}",
+        "{rate} each · {} blocks of {} s windows{} · {} · seed {}",
         plan.blocks,
         numbers::significant(plan.window_seconds),
         if plan.restarts {
@@ -76,7 +76,7 @@ pub(super) fn design(results: &Results) -> String {
         } else {
             ""
         },
-        plan.replicas,
+        plan.replicas_in_words(),
         plan.seed
     )
 }

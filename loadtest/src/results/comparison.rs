@@ -169,3 +169,9 @@ pub struct Drift {
     /// Whether the change is beyond doubt and larger than the margin of equivalence.
     pub drifted: bool,
 }
+
+/// Whether a row that a choice rests on is unclear.
+pub(crate) fn is_unclear(comparisons: &[Comparison]) -> bool {
+    let mut rows = comparisons.iter();
+    rows.any(|one| one.headline && one.verdict == Verdict::Inconclusive)
+}

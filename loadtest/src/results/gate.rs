@@ -75,20 +75,27 @@ impl Gate {
         limit: f64,
         unit: &str,
     ) -> Self {
-        let passed = match bound {
-            Bound::AtMost => value <= limit,
-            Bound::AtLeast => value >= limit,
-        };
-        Self {
+        let mut gate = Self {
             name: name.to_owned(),
             value,
             limit,
             unit: unit.to_owned(),
             bound,
-            passed,
+            passed: false,
             culprit,
             meaning: String::new(),
             advice: String::new(),
+        };
+        gate.passed = gate.holds();
+        gate
+    }
+
+    /// Whether the value is on the right side of the limit.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        match self.bound {
+            Bound::AtMost => self.value <= self.limit,
+            Bound::AtLeast => self.value >= self.limit,
         }
     }
 

@@ -77,7 +77,7 @@ pub struct Plan {
     pub floor_arm: Option<String>,
     /// The short form.
     pub quick: bool,
-    /// Replicas of the API per arm.
+    /// Replicas of the baseline's API; 0 where they are not known. [`ArmInfo::replicas`] has those of each.
     pub replicas: u32,
     /// Where all randomness begins: the same seed, the same schedule.
     pub seed: u64,
@@ -120,6 +120,38 @@ pub struct ArmInfo {
     pub variables: BTreeMap<String, String>,
     /// Whether its programs are those of a folder that was named.
     pub own_build: bool,
+    /// Replicas of its API, where they are known.
+    #[serde(default)]
+    pub replicas: Option<u32>,
+}
+
+impl Plan {
+    /// How many replicas of the API the arms have, in words: `2 replicas each`, or `replicas: 3 of
+    /// jwt, 2 of phantom`.
+    #[must_use]
+    pub fn replicas_in_words(&self) -> String {
+        let arms = self.arms.iter();
+        let told =
+            arms.filter(|arm| arm.strategy.is_some() && self.floor_arm.as_ref() != Some(&arm.name));
+        let of_baseline = (self.replicas > 0).then_some(self.replicas);
+        let told: Vec<(&str, Option<u32>)> = told
+            .map(|arm| (arm.name.as_str(), arm.replicas.or(of_baseline)))
+            .collect();
+        let first = told.first().and_then(|(_, replicas)| *replicas);
+        match first.or(of_baseline) {
+            None => "replicas unknown".to_owned(),
+            Some(all) if told.iter().all(|(_, replicas)| *replicas == Some(all)) => {
+                format!("{all} replicas each")
+            }
+            _ => {
+                let parts = told.iter().map(|(name, replicas)| match replicas {
+                    Some(replicas) => format!("{replicas} of {name}"),
+                    None => format!("unknown of {name}"),
+                });
+                format!("replicas: {}", parts.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
 }
 
 /// What a metric id means.
@@ -151,4 +183,53 @@ pub enum Better {
     Higher,
     /// It depends.
     Neither,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(replicas: &[(&str, Option<u32>)], of_baseline: u32) -> String {
+        let arm = |(name, replicas): &(&str, Option<u32>)| ArmInfo {
+            name: (*name).to_owned(),
+            strategy: Some("jwt".to_owned()),
+            credential: None,
+            path: "/me".to_owned(),
+            variables: BTreeMap::new(),
+            own_build: false,
+            replicas: *replicas,
+        };
+        let plan = Plan {
+            arms: replicas.iter().map(arm).collect(),
+            floor_arm: None,
+            quick: true,
+            replicas: of_baseline,
+            seed: 1,
+            conditions: Vec::new(),
+            rate_chosen_by: String::new(),
+            connections: 1,
+            max_connections: None,
+            generator_threads: 1,
+            blocks: 1,
+            window_seconds: 1.0,
+            warmup_seconds: 1.0,
+            deadline_ms: 1,
+            restarts: false,
+            left_out: Vec::new(),
+        };
+        plan.replicas_in_words()
+    }
+
+    #[test]
+    fn replicas_are_told_of_each_arm_where_they_differ() {
+        let told = words(&[("jwt", Some(3)), ("phantom", Some(2))], 3);
+        assert_eq!(told, "replicas: 3 of jwt, 2 of phantom");
+        assert_eq!(
+            words(&[("jwt", Some(2)), ("b", Some(2))], 2),
+            "2 replicas each"
+        );
+        // As older files have it, and a system that does not tell.
+        assert_eq!(words(&[("jwt", None), ("b", None)], 2), "2 replicas each");
+        assert_eq!(words(&[("jwt", None)], 0), "replicas unknown");
+    }
 }

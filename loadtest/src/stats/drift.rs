@@ -1,7 +1,7 @@
 //! Whether an arm changed while it was measured. Pure.
 
 use super::{
-    effect::{self, CONFIDENCE, Effect, log},
+    effect::{CONFIDENCE, log},
     interval::Interval,
 };
 
@@ -62,15 +62,6 @@ pub fn trend(blocks: &[Vec<(f64, f64)>]) -> Option<Drift> {
     })
 }
 
-/// The second half of an arm's blocks ÷ the first half; without the middle one where their number is
-/// odd. `None` with fewer than four blocks, or when a value is not above 0.
-#[must_use]
-pub fn halves(blocks: &[Vec<(f64, f64)>]) -> Option<Effect> {
-    let values: Vec<f64> = points(blocks)?.iter().map(|point| point.1.exp()).collect();
-    let half = values.len() / 2;
-    effect::unpaired(&values[..half], &values[values.len() - half..])
-}
-
 /// Of each block the mean moment and the mean logarithm.
 fn points(blocks: &[Vec<(f64, f64)>]) -> Option<Vec<(f64, f64)>> {
     let block = |windows: &Vec<(f64, f64)>| {
@@ -118,10 +109,7 @@ fn median(ascending: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        results::Verdict,
-        stats::random::{Random, normal},
-    };
+    use crate::stats::random::{Random, normal};
 
     /// Blocks of two windows with a restart variance of 3 %, own noise of 1 % and the given change
     /// from the first block to the last.
@@ -197,13 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn four_blocks_have_no_trend_but_two_halves() {
+    fn four_blocks_have_no_trend() {
         let blocks = arm(&mut Random::new(18), 4, 2.0);
         assert_eq!(trend(&blocks), None);
-        let halves = halves(&blocks).unwrap();
-        assert!((1.3..2.0).contains(&halves.ratio), "{halves:?}");
-        assert_ne!(halves.verdict(), Verdict::Lower);
-        assert_eq!(super::halves(&blocks[..3]), None);
         assert_eq!(trend(&[vec![], vec![], vec![], vec![], vec![]]), None);
     }
 }

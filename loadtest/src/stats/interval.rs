@@ -1,10 +1,9 @@
-//! How sure a single figure is: a mean, a share, a quantile. Pure.
+//! How sure a single figure is: a mean, a share, a quantile of few values. Pure.
 
 use statrs::distribution::{Beta, Binomial, ContinuousCDF as _, DiscreteCDF};
 
 use super::{
     effect::log,
-    histogram::LatencyHistogram,
     student::{self, Mean},
 };
 
@@ -42,6 +41,24 @@ pub fn mean(values: &[f64], confidence: f64) -> Option<Interval> {
         value: mean.value.exp(),
         low: (mean.value - half).exp(),
         high: (mean.value + half).exp(),
+    })
+}
+
+/// Arithmetic mean of independent values, with Student's interval. Of one value the ends are the value;
+/// `None` of none.
+#[must_use]
+pub fn arithmetic_mean(values: &[f64], confidence: f64) -> Option<Interval> {
+    let (value, half) = match (values, Mean::of(values)) {
+        ([only], _) => (*only, 0.0),
+        (_, mean) => {
+            let mean = mean?;
+            (mean.value, mean.half_width(1.0 - confidence))
+        }
+    };
+    Some(Interval {
+        value,
+        low: value - half,
+        high: value + half,
     })
 }
 
@@ -95,29 +112,6 @@ pub fn highest_share(seen: u64, of: u64, confidence: f64) -> Option<f64> {
     Some(distribution.inverse_cdf(confidence))
 }
 
-/// The latency in µs that the share `quantile` (0 to 1) of values does not exceed, with the interval
-/// that order statistics give it. `None` where there are too few values for it.
-///
-/// It takes the values for independent, and those of one window are not: it says what the *number* of
-/// requests allows. What may be said of the system is the interval over blocks.
-#[must_use]
-pub fn quantile(histogram: &LatencyHistogram, quantile: f64, confidence: f64) -> Option<Interval> {
-    let count = histogram.count();
-    if !supported(count, 1.0 - quantile) || !supported(count, quantile) {
-        return None;
-    }
-    // The number of values below the true quantile is binomial; with a hundred on either side it is
-    // as good as normal.
-    let deviation = (quantile * (1.0 - quantile) / count as f64).sqrt();
-    let reach = student::normal_quantile(1.0 - confidence) * deviation;
-    let at = |quantile: f64| histogram.quantile_us(quantile.clamp(0.0, 1.0));
-    Some(Interval {
-        value: at(quantile),
-        low: at(quantile - reach),
-        high: at(quantile + reach),
-    })
-}
-
 /// Between which of some independent values a quantile lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
@@ -153,8 +147,6 @@ pub fn supported(count: u64, above: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::stats::random::{Random, normal};
 
@@ -177,6 +169,20 @@ mod tests {
         assert!((share - 0.95).abs() < 0.015, "{share}");
         assert_eq!(mean(&[20_000.0], 0.95), None);
         assert_eq!(mean(&[20_000.0, 0.0], 0.95), None);
+    }
+
+    #[test]
+    fn the_interval_of_few_values_is_that_of_student() {
+        let found = arithmetic_mean(&[1.0, 2.0, 3.0], 0.95).unwrap();
+        assert!((found.value - 2.0).abs() < 1e-9);
+        assert!((found.high - found.value - 4.3027 / 3_f64.sqrt()).abs() < 1e-3);
+        let only = Interval {
+            value: 7.0,
+            low: 7.0,
+            high: 7.0,
+        };
+        assert_eq!(arithmetic_mean(&[7.0], 0.95), Some(only));
+        assert_eq!(arithmetic_mean(&[], 0.95), None);
     }
 
     /// Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I.
@@ -243,22 +249,6 @@ mod tests {
     }
 
     #[test]
-    fn a_quantile_lies_in_its_interval_in_95_of_100_runs() {
-        let mut random = Random::new(13);
-        // The 99th percentile of an exponential distribution with a mean of 10 ms.
-        let truth = 10_000.0 * 100f64.ln();
-        let share = covered(300, truth, || {
-            let mut histogram = LatencyHistogram::new();
-            for _ in 0..10_000 {
-                let us = -10_000.0 * (1.0 - random.unit()).ln();
-                histogram.record(Duration::from_nanos((us * 1e3) as u64));
-            }
-            quantile(&histogram, 0.99, 0.95).unwrap()
-        });
-        assert!((0.91..=0.99).contains(&share), "{share}");
-    }
-
-    #[test]
     fn few_values_bound_a_quantile_as_far_as_they_can() {
         let values: Vec<f64> = (1..=200).map(f64::from).collect();
         // As in tables of order statistics: ranks 86 and 115 for the median of 200.
@@ -279,7 +269,6 @@ mod tests {
     #[test]
     fn a_quantile_needs_a_hundred_values_on_either_side() {
         assert!(supported(10_000, 1.0 - 0.99) && !supported(9_999, 0.01));
-        assert_eq!(quantile(&LatencyHistogram::new(), 0.5, 0.95), None);
     }
 
     #[test]

@@ -71,13 +71,10 @@ impl Subject {
         url
     }
 
-    /// Replicas of a strategy; 0 when a system that was found does not tell.
-    pub fn replicas(&self, strategy: &str, asked: usize) -> usize {
-        if self.stack.is_some() {
-            asked
-        } else {
-            self.meter.replicas(strategy)
-        }
+    /// Replicas of a pool; `None` when a system that was found does not tell.
+    pub fn replicas(&self, pool: &str) -> Option<u32> {
+        let found = self.meter.replicas(pool);
+        (found > 0).then(|| u32::try_from(found).unwrap_or(u32::MAX))
     }
 
     /// Ends what was started here.

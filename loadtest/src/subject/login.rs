@@ -260,7 +260,11 @@ impl Users {
                 url,
                 status: response.status(),
             }),
-            Err(source) => Err(LoginError::Unreachable { what, url, source }),
+            Err(source) => Err(LoginError::Unreachable {
+                what,
+                url,
+                source: source.without_url(),
+            }),
         }
     }
 }

@@ -4,6 +4,8 @@
 //! Each child ends when this process does, whatever ends it; [`Stack::stop`] lets them drain first.
 //! The methods that break things act on a process by its name, such as `redis` or `api-jwt-1`.
 
+mod account;
+mod options;
 mod plan;
 mod ports;
 mod process;
@@ -11,6 +13,7 @@ mod programs;
 mod readiness;
 mod secrets;
 mod spawner;
+mod stores;
 mod up;
 mod variables;
 
@@ -23,10 +26,11 @@ use std::{
 };
 
 use rustix::process::Signal;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::subject::strategy::KNOWN_STRATEGIES;
-pub use plan::{Detour, Link, RedisSource, Role, StackOptions};
+use crate::{console::tell, subject::strategy::KNOWN_STRATEGIES};
+pub use options::{Detour, Link, RedisSource, Role, StackOptions, UserStore};
 pub(crate) use ports::Reservation;
 use process::Process;
 pub use process::ProcessInfo;
@@ -34,14 +38,21 @@ pub use secrets::Client;
 use spawner::Spawner;
 pub use up::up;
 
+/// A start takes less; whoever waits longer is told for what.
+const TELL_AFTER: Duration = Duration::from_secs(5);
+
 /// A running system. Dropping it kills what still runs; [`Stack::stop`] asks first.
 pub struct Stack {
-    /// Base URL of the public port.
+    /// Base URL of the public port, of the first gateway.
     pub gateway_url: String,
-    /// Base URL of the gateway's `/metrics` and `/pools`.
+    /// Base URL of the first gateway's `/metrics` and `/pools`.
     pub gateway_admin_url: String,
-    /// Base URL of the auth service, not through the gateway.
+    /// Base URLs of every gateway.
+    pub gateways: Vec<GatewayUrls>,
+    /// Base URL of the first auth service, not through a gateway.
     pub auth_url: String,
+    /// Base URLs of every auth service.
+    pub auth_urls: Vec<String>,
     /// URL of the Redis that all share.
     pub redis_url: String,
     /// Base URLs of the replicas by strategy, not through the gateway.
@@ -49,11 +60,23 @@ pub struct Stack {
     /// Who may authenticate at the auth service, with secrets that only this stack knows.
     pub clients: Vec<Client>,
     processes: Mutex<Vec<Process>>,
+    /// Names of the processes that start together, in the order of their start.
+    stages: Vec<Vec<String>>,
     folder: Option<tempfile::TempDir>,
+    _database: Option<tempfile::TempDir>,
     start_deadline: Duration,
     interrupt: CancellationToken,
     // Last: a child dies with the thread that started it.
     spawner: Spawner,
+}
+
+/// Where a gateway is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GatewayUrls {
+    /// Base URL of its public port.
+    pub url: String,
+    /// Base URL of its `/metrics` and `/pools`.
+    pub admin: String,
 }
 
 /// The system could not be started or one of its processes could not be handled.
@@ -74,6 +97,22 @@ pub enum StackError {
         "neither redis-server nor valkey-server is in PATH: install one (apt-get install redis-server, dnf install valkey, brew install redis), or use one that runs with --redis-url redis://HOST:PORT"
     )]
     MissingRedis,
+    /// The Redis that was named cannot be used.
+    #[error("the Redis at {address} cannot be used: {source}")]
+    Redis {
+        /// Host and port.
+        address: String,
+        /// Why not.
+        source: redis::RedisError,
+    },
+    /// No PostgreSQL to start.
+    #[error(
+        "postgres and initdb are neither in PATH nor below /usr/lib/postgresql: install PostgreSQL (apt-get install postgresql, dnf install postgresql-server, brew install postgresql)"
+    )]
+    MissingPostgres,
+    /// Each auth service would have users and keys of its own.
+    #[error("{0} auth services need a database that they share: a PostgreSQL")]
+    NoSharedUsers(usize),
     /// A process ended while it was expected to become ready.
     #[error("{name} ended at start with {status}; its log is {log} and ends with:\n{tail}")]
     Died {
@@ -137,15 +176,20 @@ impl Stack {
     /// interrupted. What was started is ended; the logs are kept and named in the error.
     pub fn start(options: StackOptions) -> Result<Self, StackError> {
         let plan = plan::Plan::new(&options)?;
+        let names = |stage: &Vec<process::Spec>| stage.iter().map(|one| one.name.clone()).collect();
         let mut stack = Self {
-            gateway_url: plan.gateway_url,
-            gateway_admin_url: plan.gateway_admin_url,
-            auth_url: plan.auth_url,
+            gateway_url: plan.gateways[0].url.clone(),
+            gateway_admin_url: plan.gateways[0].admin.clone(),
+            gateways: plan.gateways,
+            auth_url: plan.auth_urls[0].clone(),
+            auth_urls: plan.auth_urls,
             redis_url: plan.redis_url,
             pools: plan.pools,
             clients: plan.clients,
             processes: Mutex::new(Vec::new()),
+            stages: plan.stages.iter().map(names).collect(),
             folder: Some(plan.folder),
+            _database: plan.database,
             start_deadline: options.start_deadline,
             interrupt: options.interrupt,
             spawner: Spawner::start().map_err(StackError::system("starting a thread"))?,
@@ -165,16 +209,15 @@ impl Stack {
     }
 
     /// Each stage needs the one before it to be ready.
-    fn start_in_stages(&mut self, stages: Vec<Vec<process::Spec>>) -> Result<(), StackError> {
+    fn start_in_stages(&self, stages: Vec<Vec<process::Spec>>) -> Result<(), StackError> {
         let deadline = Instant::now() + self.start_deadline;
-        for stage in stages {
-            let names: Vec<String> = stage.iter().map(|spec| spec.name.clone()).collect();
+        for (stage, names) in stages.into_iter().zip(&self.stages) {
             for spec in stage {
                 let process = Process::spawn(spec, &self.spawner)?;
                 self.processes().push(process);
             }
             for name in names {
-                self.wait_ready_until(&name, deadline)?;
+                self.wait_ready_until(name, deadline)?;
             }
         }
         readiness::wait_for_upstreams(self, deadline)
@@ -210,7 +253,7 @@ impl Stack {
     ///
     /// There is no such process, or it ended already.
     pub fn kill9(&self, name: &str) -> Result<(), StackError> {
-        self.with(name, Process::kill)
+        self.with(name, |process| process.end_by(Signal::KILL))
     }
 
     /// Stops a process from running while its connections stay open: it hangs.
@@ -277,20 +320,11 @@ impl Stack {
     ///
     /// A process cannot be started or was not ready in time.
     pub fn restart_all(&self) -> Result<(), StackError> {
-        let names: Vec<String> = self
-            .processes_info()
-            .into_iter()
-            .map(|process| process.name)
-            .collect();
-        let (replicas, rest): (Vec<&String>, Vec<&String>) =
-            names.iter().partition(|name| name.starts_with("api-"));
-        let (gateway, first): (Vec<&String>, Vec<&String>) =
-            rest.into_iter().partition(|name| *name == "gateway");
-        for stage in [first, replicas, gateway] {
-            for name in &stage {
+        for stage in &self.stages {
+            for name in stage {
                 self.restart(name)?;
             }
-            for name in &stage {
+            for name in stage {
                 self.wait_ready(name)?;
             }
         }
@@ -316,6 +350,7 @@ impl Stack {
     }
 
     fn wait_ready_until(&self, name: &str, deadline: Instant) -> Result<(), StackError> {
+        let mut tell_at = Some(Instant::now() + TELL_AFTER);
         loop {
             if self.interrupt.is_cancelled() {
                 return Err(StackError::Interrupted);
@@ -328,6 +363,10 @@ impl Stack {
                 return self.with(name, |process| {
                     Err(process.not_ready(self.start_deadline, reason))
                 });
+            }
+            if tell_at.is_some_and(|at| Instant::now() >= at) {
+                tell(format_args!("{name} is not ready yet: {reason}"));
+                tell_at = None;
             }
             std::thread::sleep(readiness::POLL);
         }

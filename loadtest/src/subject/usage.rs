@@ -12,7 +12,11 @@ use reqwest::blocking::Client;
 use serde::Deserialize;
 use url::Url;
 
-use crate::subject::{client::client, stack::Stack};
+use crate::subject::{
+    client::client,
+    stack::Stack,
+    strategy::{KNOWN_STRATEGIES, Strategy},
+};
 pub use redis_info::UNCOUNTED_COMMANDS;
 use redis_info::{RedisMeter, RedisReading};
 
@@ -125,10 +129,10 @@ impl Meter {
     ///
     /// Redis cannot be reached.
     pub fn of_stack(stack: &Stack) -> Result<Self, UsageError> {
-        let mut processes = vec![
-            Metered::new("gateway", "gateway", &stack.gateway_admin_url),
-            Metered::new("auth-service", "auth", &stack.auth_url),
-        ];
+        let gateways = stack.gateways.iter().map(|gateway| gateway.admin.as_str());
+        let auths = stack.auth_urls.iter().map(String::as_str);
+        let mut processes = metered("gateway", "gateway", gateways);
+        processes.extend(metered("auth-service", "auth", auths));
         for (strategy, urls) in &stack.pools {
             for (number, url) in urls.iter().enumerate() {
                 let name = format!("api-{strategy}-{}", number + 1);
@@ -152,19 +156,7 @@ impl Meter {
         meter
             .processes
             .push(Metered::new("gateway", "gateway", admin));
-        let url = format!("{admin}/pools");
-        let unreachable = |source| UsageError::Unreachable {
-            name: "gateway".to_owned(),
-            url: url.clone(),
-            source,
-        };
-        let pools: Pools = meter
-            .client
-            .get(&url)
-            .send()
-            .and_then(|response| response.error_for_status()?.json())
-            .map_err(unreachable)?;
-        for (pool, members) in pools.pools {
+        for (pool, members) in pools(&meter.client, admin)?.pools {
             let (component, base) = match pool.as_str() {
                 "auth" => ("auth".to_owned(), "auth-service".to_owned()),
                 strategy => (api_component(strategy), api_component(strategy)),
@@ -180,20 +172,16 @@ impl Meter {
 
     fn new(processes: Vec<Metered>, redis_url: Option<&str>) -> Result<Self, UsageError> {
         Ok(Self {
-            client: client(PATIENCE).map_err(|source| UsageError::Unreachable {
-                name: "loadtest".to_owned(),
-                url: "an HTTP client".to_owned(),
-                source,
-            })?,
+            client: client(PATIENCE).map_err(no_client)?,
             processes,
             redis: redis_url.map(RedisMeter::connect).transpose()?,
         })
     }
 
-    /// Replicas of a strategy that were found.
+    /// Replicas of a pool that are known.
     #[must_use]
-    pub fn replicas(&self, strategy: &str) -> usize {
-        let component = api_component(strategy);
+    pub fn replicas(&self, pool: &str) -> usize {
+        let component = api_component(pool);
         let replica = |process: &&Metered| process.component == component;
         self.processes.iter().filter(replica).count()
     }
@@ -221,6 +209,57 @@ impl Meter {
     }
 }
 
+/// The pools of a gateway, by the base URL of its `/pools`.
+fn pools(client: &Client, admin: &str) -> Result<Pools, UsageError> {
+    let url = format!("{admin}/pools");
+    let answer = client.get(&url).send();
+    answer
+        .and_then(|response| response.error_for_status()?.json())
+        .map_err(|source| UsageError::Unreachable {
+            name: "gateway".to_owned(),
+            url,
+            // It would be told twice.
+            source: source.without_url(),
+        })
+}
+
+/// The strategies that a running gateway has pools of, in their usual order.
+///
+/// # Errors
+///
+/// It does not answer.
+pub fn strategies_of(admin: &Url) -> Result<Vec<Strategy>, UsageError> {
+    let admin = admin.as_str().trim_end_matches('/');
+    let client = client(PATIENCE).map_err(no_client)?;
+    let pools = pools(&client, admin)?.pools;
+    let known = KNOWN_STRATEGIES.into_iter().filter_map(Strategy::named);
+    Ok(known
+        .filter(|strategy| pools.contains_key(strategy.name()))
+        .collect())
+}
+
+fn no_client(source: reqwest::Error) -> UsageError {
+    UsageError::Unreachable {
+        name: "loadtest".to_owned(),
+        url: "an HTTP client".to_owned(),
+        source,
+    }
+}
+
+/// Of several, each has a number.
+fn metered<'a>(
+    name: &str,
+    component: &str,
+    urls: impl ExactSizeIterator<Item = &'a str>,
+) -> Vec<Metered> {
+    let only = urls.len() == 1;
+    let one = |(number, url)| match only {
+        true => Metered::new(name, component, url),
+        false => Metered::new(&format!("{name}-{number}"), component, url),
+    };
+    (1..).zip(urls).map(one).collect()
+}
+
 impl Metered {
     fn new(name: &str, component: &str, base: &str) -> Self {
         Self {
@@ -238,7 +277,7 @@ impl Metered {
             .map_err(|source| UsageError::Unreachable {
                 name: self.name.clone(),
                 url: self.url.clone(),
-                source,
+                source: source.without_url(),
             })?;
         let sample = |what| {
             metrics_text::sample(&text, what).ok_or_else(|| UsageError::Missing {

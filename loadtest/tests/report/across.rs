@@ -2,7 +2,7 @@
 
 use loadtest::{
     experiment::across::{self, Difference},
-    results::{Results, Validity, Verdict},
+    results::{Bound, Culprit, Gate, Results, Validity, Verdict},
 };
 
 use super::sample;
@@ -47,6 +47,22 @@ fn a_run_that_cannot_be_believed_is_an_obstacle() {
     let differences = across::differences(&earlier, &later);
     let validity = difference(&differences, "validity");
     assert!(validity.obstacle && validity.later == "DISTURBED");
+}
+
+#[test]
+fn whether_a_file_may_be_believed_follows_from_its_gates_and_not_from_its_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("results.json");
+    let mut results = sample::two();
+    let mut gate = Gate::new(Culprit::Machine, "steal", 9.0, Bound::AtMost, 1.0, "%");
+    // As somebody would write it who wants to show the figures nevertheless.
+    gate.passed = true;
+    results.gates.push(gate);
+    results.validity = Validity::Valid;
+    results.write(&file).unwrap();
+    let read = Results::read(&file).unwrap();
+    assert_eq!(read.validity, Validity::Disturbed);
+    assert!(!read.gates.last().unwrap().passed);
 }
 
 #[test]

@@ -170,6 +170,7 @@ fn plan(names: &[&str], conditions: Vec<Conditions>) -> Plan {
         path: format!("/{name}/me"),
         variables: BTreeMap::new(),
         own_build: false,
+        replicas: None,
     };
     Plan {
         arms: names.iter().chain([&FLOOR_ARM]).map(arm).collect(),

@@ -2,7 +2,9 @@
 
 use loadtest::{
     report,
-    results::{Bound, Culprit, Gate, Results, ThresholdOutcome, Validity, Verdict},
+    results::{
+        Bound, Conditions, Culprit, Gate, Point, Results, ThresholdOutcome, Validity, Verdict,
+    },
 };
 
 use crate::sample;
@@ -68,6 +70,30 @@ fn nine_arms_fit_too_and_none_is_cut() {
         &text,
         &["÷ jwt", "] ↑", "] ↓", "] ?", "] =", "Redis commands"],
     );
+}
+
+#[test]
+fn every_mix_has_its_tables() {
+    let mut results = sample::two();
+    let alone = text(&results).matches("0.2 of the knee: 4,000/s").count();
+    let app = |conditions: &Conditions| Conditions {
+        mix: "app".to_owned(),
+        ..conditions.clone()
+    };
+    let conditions: Vec<_> = results.plan.conditions.iter().map(app).collect();
+    let points: Vec<_> = results
+        .points
+        .iter()
+        .map(|point| Point {
+            conditions: app(&point.conditions),
+            ..point.clone()
+        })
+        .collect();
+    results.plan.conditions.extend(conditions);
+    results.points.extend(points);
+    let text = text(&results);
+    assert_has(&text, &["me, 32 logins", "app, 32 logins"]);
+    assert_eq!(text.matches("0.2 of the knee: 4,000/s").count(), 2 * alone);
 }
 
 #[test]

@@ -116,6 +116,7 @@ impl ArmSpec {
             },
             variables: variables.collect::<BTreeMap<_, _>>(),
             own_build: self.bin_dir.is_some(),
+            replicas: None,
         }
     }
 }

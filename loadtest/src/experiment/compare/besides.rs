@@ -34,6 +34,19 @@ pub(super) fn measure(
              break nor has it tokens that are short-lived enough."
                 .to_owned(),
         );
+        besides.left_out.push(
+            "What share of requests is traced is a setting of the running system and not known here. \
+             Tracing costs CPU in every process, and the Compose file traces all of them unless \
+             OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG say otherwise (traceidratio, 0.01)."
+                .to_owned(),
+        );
+        if options.gateway_admin.is_none() {
+            besides.left_out.push(
+                "No CPU time, memory and number of replicas, and only the strategies that were named: \
+                 without --gateway-admin the system cannot be asked."
+                    .to_owned(),
+            );
+        }
         return Ok(besides);
     }
     if strategies(options).is_empty() {

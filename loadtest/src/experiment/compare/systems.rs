@@ -170,9 +170,9 @@ impl Systems {
         self.systems.first_mut().map(|system| &mut system.subject)
     }
 
-    /// Every system.
-    pub(super) fn subjects(&self) -> impl Iterator<Item = &Subject> {
-        self.systems.iter().map(|system| &system.subject)
+    /// Replicas of the API of an arm; `None` where they are not known.
+    pub(super) fn replicas(&self, arm: &Arm) -> Option<u32> {
+        self.systems[arm.system?].subject.replicas(&arm.pool)
     }
 
     /// What two runs must have in common. The facts of a system that serves one arm only have the
@@ -183,17 +183,22 @@ impl Systems {
             let Some(stack) = &system.subject.stack else {
                 continue;
             };
-            let mut served = self.arms.iter().filter(|arm| arm.system == Some(index));
-            let apart = served.find(|arm| arm.spec.is_apart());
             for (name, value) in environment::facts_of_stack(stack) {
-                let name = match apart {
-                    Some(arm) => format!("{} {name}", arm.spec.name),
-                    None => name,
-                };
-                facts.insert(name, value);
+                facts.insert(named(&self.arms, index, name), value);
             }
         }
         facts
+    }
+
+    /// Resident memory of every process that can be asked, in bytes; named as the facts are.
+    pub(super) fn memory(&mut self) -> Result<BTreeMap<String, u64>, CompareError> {
+        let mut memory = BTreeMap::new();
+        for (index, system) in self.systems.iter_mut().enumerate() {
+            for (name, bytes) in system.subject.meter.read()?.memory() {
+                memory.insert(named(&self.arms, index, name), bytes);
+            }
+        }
+        Ok(memory)
     }
 
     /// What `arm` sends: the first `working_set` logins in turn.
@@ -240,6 +245,15 @@ impl Systems {
         for system in self.systems {
             system.subject.end();
         }
+    }
+}
+
+/// What is of a system, by its index: with the name of its arm where it serves one only.
+fn named(arms: &[Arm], system: usize, name: String) -> String {
+    let mut served = arms.iter().filter(|arm| arm.system == Some(system));
+    match served.find(|arm| arm.spec.is_apart()) {
+        Some(arm) => format!("{} {name}", arm.spec.name),
+        None => name,
     }
 }
 

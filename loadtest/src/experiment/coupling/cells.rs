@@ -7,6 +7,10 @@ use crate::{
         self,
         coupling::{Cell, Form, Interval, Repetition},
     },
+    stats::{
+        effect::CONFIDENCE,
+        interval::{self, Counted},
+    },
 };
 
 /// One strategy in one fault, made once.
@@ -75,11 +79,13 @@ fn availability(repetitions: &[Repetition]) -> Option<Interval> {
         .map(|one| one.good_in_fault as f64 / one.offered_in_fault.max(1) as f64)
         .collect();
     let between = interval(&shares)?;
-    let sum = |count: fn(&Repetition) -> u64| repetitions.iter().map(count).sum::<u64>() as f64;
-    let (low, high) = wilson(
-        sum(|one| one.good_in_fault),
-        sum(|one| one.offered_in_fault),
-    );
+    let sum = |count: fn(&Repetition) -> u64| repetitions.iter().map(count).sum();
+    let pooled = Counted {
+        good: sum(|one| one.good_in_fault),
+        total: sum(|one| one.offered_in_fault),
+    };
+    let (low, high) =
+        interval::share(&[pooled], CONFIDENCE).map_or((0.0, 1.0), |share| (share.low, share.high));
     Some(Interval {
         low: between.low.min(low).max(0.0),
         high: between.high.max(high).min(1.0),
@@ -87,45 +93,15 @@ fn availability(repetitions: &[Repetition]) -> Option<Interval> {
     })
 }
 
-/// Student's t at 97.5 %, by degrees of freedom from 1 on.
-const STUDENT: [f64; 10] = [
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-];
-
-/// The mean and its 95 % interval; of one value the ends are the value; `None` of nothing.
+/// The mean and its interval, as it is written; of one value the ends are the value.
 pub(super) fn interval(values: &[f64]) -> Option<Interval> {
-    let count = values.len();
-    if count == 0 {
-        return None;
-    }
-    let mean = values.iter().sum::<f64>() / count as f64;
-    let half = if count == 1 {
-        0.0
-    } else {
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let deviation = (squares / (count - 1) as f64).sqrt();
-        let quantile = STUDENT[(count - 2).min(STUDENT.len() - 1)];
-        quantile * deviation / (count as f64).sqrt()
-    };
+    let mean = interval::arithmetic_mean(values, CONFIDENCE)?;
     Some(Interval {
-        mean,
-        low: mean - half,
-        high: mean + half,
-        count: u32::try_from(count).unwrap_or(u32::MAX),
+        mean: mean.value,
+        low: mean.low,
+        high: mean.high,
+        count: u32::try_from(values.len()).unwrap_or(u32::MAX),
     })
-}
-
-/// The 95 % interval of a share by its counts (Wilson 1927).
-fn wilson(part: f64, whole: f64) -> (f64, f64) {
-    const Z: f64 = 1.96;
-    if whole == 0.0 {
-        return (0.0, 1.0);
-    }
-    let share = part / whole;
-    let middle = share + Z * Z / (2.0 * whole);
-    let half = Z * (share * (1.0 - share) / whole + Z * Z / (4.0 * whole * whole)).sqrt();
-    let scale = 1.0 + Z * Z / whole;
-    ((middle - half) / scale, (middle + half) / scale)
 }
 
 #[cfg(test)]
@@ -152,18 +128,6 @@ mod tests {
             good_ms: None,
             falls_ms: None,
         }
-    }
-
-    #[test]
-    fn the_interval_of_few_values_is_that_of_student() {
-        let found = interval(&[1.0, 2.0, 3.0]).unwrap();
-        assert!((found.mean - 2.0).abs() < 1e-9);
-        assert!((found.high - found.mean - 4.303 / 3_f64.sqrt()).abs() < 1e-3);
-        assert_eq!(
-            interval(&[7.0]).map(|one| (one.low, one.high)),
-            Some((7.0, 7.0))
-        );
-        assert_eq!(interval(&[]), None);
     }
 
     #[test]

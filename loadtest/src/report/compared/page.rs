@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{class, counts, failures, finds, floor, forest::forests, group, is_pair, word};
 use crate::{
     report::{
-        conditions::{self, arms, baseline, candidates, comparison, loads, metrics},
+        conditions::{self, arms, baseline, candidates, comparison, groups, metrics},
         numbers,
     },
     results::{Comparison, Conditions, MetricInfo, Results},
@@ -13,20 +13,30 @@ use crate::{
 
 /// The tables; at one load, the ratios below each other before them.
 pub(super) fn render(results: &Results) -> Markup {
-    let loads = loads(results);
+    let groups = groups(results);
     html! {
-        @if let [only] = loads.as_slice() {
+        @for (place, loads) in groups.iter().enumerate() {
+            @if groups.len() > 1 { h3 { (conditions::group(loads[0])) } }
+            (group_html(results, loads, place == 0))
+        }
+        (levels(results))
+    }
+}
+
+/// One working set and mix; of the first one the ends are open.
+fn group_html(results: &Results, loads: &[&Conditions], first: bool) -> Markup {
+    html! {
+        @if let [only] = loads {
             (forests(results, only))
             (tables(results, only))
         } @else {
             @for (place, load) in loads.iter().enumerate() {
-                details open[place == 0 || place + 1 == loads.len()] {
+                details open[first && (place == 0 || place + 1 == loads.len())] {
                     summary { b { (conditions::title(load)) } }
                     (tables(results, load))
                 }
             }
         }
-        (levels(results))
     }
 }
 

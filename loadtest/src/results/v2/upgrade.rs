@@ -109,6 +109,7 @@ fn plan(
         path: one.path.clone(),
         variables: BTreeMap::new(),
         own_build: false,
+        replicas: None,
     };
     v3::Plan {
         arms: strategies.iter().map(arm).collect(),

@@ -5,7 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{Read, Seek, SeekFrom},
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -14,7 +14,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
-use super::{StackError, ports::Reservation, readiness::Probe, spawner::Spawner};
+use super::{StackError, account::Account, ports::Reservation, readiness::Probe, spawner::Spawner};
 
 /// Bytes of a log that go into an error: some twenty lines.
 const TAIL_BYTES: u64 = 4096;
@@ -30,6 +30,11 @@ pub(super) struct Spec {
     pub(super) arguments: Vec<OsString>,
     /// Variables on top of this process's own.
     pub(super) environment: Vec<(String, String)>,
+    /// As whom it runs; `None`: as this process.
+    pub(super) account: Option<Account>,
+    /// What ends it without a chance to finish anything, when it is not let run out or when this
+    /// process dies.
+    pub(super) ended_by: Signal,
     /// Where it can be reached.
     pub(super) url: String,
     /// How it is asked whether it is ready.
@@ -93,7 +98,9 @@ impl Process {
     pub(super) fn admin_address(&self) -> SocketAddr {
         match (self.spec.ports.last(), self.spec.probe) {
             (Some(port), _) => port.address,
-            (None, Probe::Http(address) | Probe::Redis(address)) => address,
+            (None, Probe::Http(address) | Probe::Redis(address) | Probe::Postgres(address)) => {
+                address
+            }
         }
     }
 
@@ -129,9 +136,14 @@ impl Process {
         outcome.map_err(StackError::system(format!("signalling {}", self.spec.name)))
     }
 
-    /// Kills and reaps it.
+    /// Ends it at once and reaps it.
     pub(super) fn kill(&mut self) -> Result<(), StackError> {
-        self.signal(Signal::KILL)?;
+        self.end_by(self.spec.ended_by)
+    }
+
+    /// Ends it by a signal that it does not outlive, and reaps it.
+    pub(super) fn end_by(&mut self, signal: Signal) -> Result<(), StackError> {
+        self.signal(signal)?;
         self.child
             .wait()
             .map_err(StackError::system(format!("ending {}", self.spec.name)))?;
@@ -180,7 +192,11 @@ fn start(spec: &Spec, spawner: &Spawner) -> Result<Child, StackError> {
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(log_too);
-    spawner.spawn(command).map_err(StackError::system(what()))
+    if let Some(Account { user, group }) = spec.account {
+        command.uid(user).gid(group);
+    }
+    let started = spawner.spawn(command, spec.ended_by);
+    started.map_err(StackError::system(what()))
 }
 
 /// A restarted process continues the log of the one before.

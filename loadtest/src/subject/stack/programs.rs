@@ -1,12 +1,32 @@
 //! Where the programs are.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::StackError;
 
+/// Our own programs.
+pub(super) struct Programs {
+    pub(super) auth: PathBuf,
+    pub(super) api: PathBuf,
+    pub(super) gateway: PathBuf,
+}
+
+impl Programs {
+    pub(super) fn find(folder: Option<&Path>) -> Result<Self, StackError> {
+        Ok(Self {
+            auth: own("auth-service", folder)?,
+            api: own("api-service", folder)?,
+            gateway: own("gateway", folder)?,
+        })
+    }
+}
+
 /// Finds one of our own programs: in `folder` if given, else beside this executable (for a test:
 /// one folder above it), else in PATH.
-pub(super) fn own(name: &'static str, folder: Option<&Path>) -> Result<PathBuf, StackError> {
+fn own(name: &'static str, folder: Option<&Path>) -> Result<PathBuf, StackError> {
     let folders = match folder {
         Some(folder) => vec![folder.to_owned()],
         None => beside_this_executable()
@@ -33,6 +53,34 @@ pub(super) fn redis() -> Result<PathBuf, StackError> {
         .iter()
         .find_map(|name| first(&folders, name))
         .ok_or(StackError::MissingRedis)
+}
+
+/// Finds the folder with the server of PostgreSQL and its `initdb`: in PATH, else where Debian keeps each
+/// version, the newest first, else where others do.
+pub(super) fn postgres() -> Result<PathBuf, StackError> {
+    let mut versions: Vec<(u32, PathBuf)> = Vec::new();
+    for entry in fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let version = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        versions.extend(version.map(|version| (version, entry.path().join("bin"))));
+    }
+    versions.sort_by(|one, other| other.cmp(one));
+    let elsewhere = ["/usr/pgsql/bin", "/usr/local/pgsql/bin"].map(PathBuf::from);
+    path_folders()
+        .chain(versions.into_iter().map(|(_, folder)| folder))
+        .chain(elsewhere)
+        .find(|folder| {
+            ["postgres", "initdb"]
+                .iter()
+                .all(|name| is_executable(&folder.join(name)))
+        })
+        .ok_or(StackError::MissingPostgres)
 }
 
 fn first(folders: &[PathBuf], name: &str) -> Option<PathBuf> {

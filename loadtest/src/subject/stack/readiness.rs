@@ -20,6 +20,8 @@ pub(super) enum Probe {
     Http(SocketAddr),
     /// `PING` at this address answers `PONG`.
     Redis(SocketAddr),
+    /// The server at this address asks whoever connects for a password.
+    Postgres(SocketAddr),
 }
 
 impl Probe {
@@ -37,13 +39,39 @@ impl Probe {
                     String::from_utf8_lossy(other).trim()
                 )),
             },
+            // A server that is still starting answers with an error.
+            Self::Postgres(address) => match exchange(address, &startup(), 1)?.first() {
+                Some(b'R') => Ok(()),
+                _ => Err("it takes no connections yet".to_owned()),
+            },
         }
     }
 }
 
-/// Waits until the gateway uses every upstream: healthy, and not ejected for requests that failed.
+/// What begins a connection to PostgreSQL: its own length, the version of the protocol, and for whom,
+/// who need not exist ("Message Formats" in its documentation).
+fn startup() -> Vec<u8> {
+    let mut message = b"\0\0\0\0\0\x03\0\0user\0statewise\0\0".to_vec();
+    message[3] = message.len() as u8;
+    message
+}
+
+/// Waits until every gateway uses every upstream: healthy, and not ejected for requests that failed.
 pub(super) fn wait_for_upstreams(stack: &Stack, deadline: Instant) -> Result<(), StackError> {
-    let address = stack.with("gateway", |process| Ok(process.admin_address()))?;
+    for process in stack.processes_info() {
+        if process.name.starts_with("gateway") {
+            wait_for_upstreams_of(stack, &process.name, deadline)?;
+        }
+    }
+    Ok(())
+}
+
+fn wait_for_upstreams_of(
+    stack: &Stack,
+    gateway: &str,
+    deadline: Instant,
+) -> Result<(), StackError> {
+    let address = stack.with(gateway, |process| Ok(process.admin_address()))?;
     loop {
         if stack.interrupt.is_cancelled() {
             return Err(StackError::Interrupted);
@@ -54,7 +82,7 @@ pub(super) fn wait_for_upstreams(stack: &Stack, deadline: Instant) -> Result<(),
             Err(reason) => reason,
         };
         if Instant::now() >= deadline {
-            return stack.with("gateway", |process| {
+            return stack.with(gateway, |process| {
                 Err(process.not_ready(stack.start_deadline, reason))
             });
         }

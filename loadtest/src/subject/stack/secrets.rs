@@ -88,7 +88,7 @@ impl Secrets {
 }
 
 /// 32 random bytes as 43 characters of the base64url alphabet.
-fn random_text() -> Result<String, StackError> {
+pub(super) fn random_text() -> Result<String, StackError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
         .map_err(std::io::Error::other)

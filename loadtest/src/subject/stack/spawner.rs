@@ -7,6 +7,8 @@ use std::{
     sync::mpsc,
 };
 
+use rustix::process::Signal;
+
 /// Starts processes from a thread of its own.
 ///
 /// The signal that Linux sends at a parent's death is sent when the *thread* ends that started the
@@ -33,11 +35,11 @@ impl Spawner {
         Ok(Self(orders))
     }
 
-    /// Starts a process in a group of its own, out of reach of the terminal's Ctrl-C, that is
-    /// killed when this process ends.
-    pub(super) fn spawn(&self, mut command: Command) -> io::Result<Child> {
+    /// Starts a process in a group of its own, out of reach of the terminal's Ctrl-C, that is sent
+    /// `at_end` when this process ends.
+    pub(super) fn spawn(&self, mut command: Command, at_end: Signal) -> io::Result<Child> {
         command.process_group(0);
-        die_with_parent(&mut command);
+        die_with_parent(&mut command, at_end);
         let (reply, answer) = mpsc::channel();
         let gone = || io::Error::other("the spawner thread has ended");
         self.0.send(Order { command, reply }).map_err(|_| gone())?;
@@ -50,15 +52,15 @@ impl Spawner {
     unsafe_code,
     reason = "the standard library offers no safe way to set a process attribute between fork and exec"
 )]
-fn die_with_parent(command: &mut Command) {
-    use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+fn die_with_parent(command: &mut Command, at_end: Signal) {
+    use rustix::process::{getpid, getppid, set_parent_process_death_signal};
 
     let parent = getpid();
     // SAFETY: the closure runs in the child between fork and exec and makes only system calls; it
     // neither allocates nor takes a lock.
     unsafe {
         command.pre_exec(move || {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
+            set_parent_process_death_signal(Some(at_end))?;
             // The parent may have ended before the signal was asked for.
             if getppid() != Some(parent) {
                 return Err(io::Error::from_raw_os_error(
@@ -72,4 +74,4 @@ fn die_with_parent(command: &mut Command) {
 
 /// Elsewhere a killed load test leaves its children behind; a stopped one does not.
 #[cfg(not(target_os = "linux"))]
-fn die_with_parent(_: &mut Command) {}
+fn die_with_parent(_: &mut Command, _: Signal) {}

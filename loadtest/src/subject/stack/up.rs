@@ -14,7 +14,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Client, ProcessInfo, Stack, StackError, StackOptions};
+use super::{Client, GatewayUrls, ProcessInfo, Stack, StackError, StackOptions};
 use crate::{
     console::{print, tell},
     interrupt,
@@ -28,9 +28,13 @@ const LOOK: Duration = Duration::from_millis(200);
 /// What the ready file says.
 #[derive(Serialize)]
 struct Ready {
+    /// The first gateway.
     gateway: String,
     gateway_admin: String,
+    gateways: Vec<GatewayUrls>,
+    /// The first auth service.
     auth: String,
+    auths: Vec<String>,
     redis: String,
     pools: BTreeMap<String, Vec<String>>,
     processes: Vec<ProcessInfo>,
@@ -42,7 +46,9 @@ impl Ready {
         Self {
             gateway: stack.gateway_url.clone(),
             gateway_admin: stack.gateway_admin_url.clone(),
+            gateways: stack.gateways.clone(),
             auth: stack.auth_url.clone(),
+            auths: stack.auth_urls.clone(),
             redis: stack.redis_url.clone(),
             pools: stack.pools.clone(),
             processes: stack.processes_info(),
@@ -203,10 +209,11 @@ fn report_ended(stack: &Stack) {
 /// The addresses, and what to try.
 fn announcement(stack: &Stack, ready_file: Option<&Path>) -> String {
     let gateway = &stack.gateway_url;
-    let mut lines = vec![
-        format!("gateway  {gateway}"),
-        format!("         {}/pools and /metrics", stack.gateway_admin_url),
-    ];
+    let mut lines = Vec::new();
+    for GatewayUrls { url, admin } in &stack.gateways {
+        lines.push(format!("gateway  {url}"));
+        lines.push(format!("         {admin}/pools and /metrics"));
+    }
     for ProcessInfo { name, pid, url } in stack.processes_info() {
         lines.push(format!("{name:<16} {url:<28} pid {pid}"));
     }

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{Stack, process::Spec};
+use super::{
+    Stack,
+    process::Spec,
+    stores::{POSTGRES, REDIS},
+};
 
 /// Beginnings of the names of inherited variables that a service reads, or that change how it runs.
 const READ: [&str; 8] = [
@@ -62,12 +66,16 @@ fn given_to(process: &str) -> String {
         .and_then(|rest| rest.rsplit_once('-'))
     {
         Some((pool, _)) => format!("{pool} api"),
-        None => process.trim_end_matches("-service").to_owned(),
+        // Several are given the same, but for their addresses.
+        None => process
+            .trim_end_matches(|last: char| last.is_ascii_digit() || last == '-')
+            .trim_end_matches("-service")
+            .to_owned(),
     }
 }
 
 fn variables_of(spec: &Spec, drawn: &[(String, String)]) -> BTreeMap<String, String> {
-    if spec.name == "redis" {
+    if [REDIS, POSTGRES].contains(&spec.name.as_str()) {
         return BTreeMap::new();
     }
     let inherited = std::env::vars_os().filter_map(|(name, value)| {
@@ -101,6 +109,8 @@ mod tests {
     fn variables_are_told_by_who_was_given_them() {
         assert_eq!(given_to("api-session-cached-2"), "session-cached api");
         assert_eq!(given_to("auth-service"), "auth");
+        assert_eq!(given_to("auth-service-2"), "auth");
+        assert_eq!(given_to("gateway-1"), "gateway");
         assert_eq!(given_to("gateway"), "gateway");
     }
 
