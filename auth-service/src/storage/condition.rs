@@ -98,6 +98,11 @@ impl Condition {
         }
     }
 
+    /// Whether a refusal was the last thing seen.
+    pub(super) fn refuses(&self) -> bool {
+        self.seen().refusing
+    }
+
     /// Whether a connection of this age was open when the database refused a write last. It may lead
     /// to a server that was the primary once.
     pub(super) fn doubts(&self, age: Duration) -> bool {

@@ -217,6 +217,14 @@ impl Database {
         if let Some(believed) = self.condition.believed() {
             return Ok(believed?);
         }
+        if self.condition.refuses()
+            && let Some(statement) = self.target.make_room()
+        {
+            // Whether it helps is what the write will tell.
+            let _ = self
+                .deadline(sqlx::raw_sql(statement).execute(&self.pool))
+                .await;
+        }
         let probe = async {
             let mut transaction = self.begin().await?;
             let probe = sqlx::query(PROBE).bind(now);

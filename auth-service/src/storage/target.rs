@@ -120,6 +120,15 @@ impl Target {
         }
     }
 
+    /// What gives back space that can be given back, when the disk is full: SQLite's log of writes,
+    /// which is otherwise emptied only after writes that go well.
+    pub(super) fn make_room(&self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite(_) => Some("PRAGMA wal_checkpoint(TRUNCATE)"),
+            Self::Postgres(_) => None,
+        }
+    }
+
     /// The well-known `db.system.name` of the semantic conventions.
     pub(super) fn system(&self) -> &'static str {
         match self {
