@@ -14,7 +14,7 @@ use shared::{
     telemetry::TelemetrySettings,
 };
 
-pub use self::args::Args;
+pub use self::args::{Args, Task};
 use crate::{
     administrator::Administrator,
     clients::{Clients, PAGE_PATH, PublicClient, PublicClients},
@@ -34,6 +34,8 @@ const DATABASE_FILE: &str = "users.sqlite";
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What to do in place of serving.
+    pub task: Option<Task>,
     /// Address to serve on.
     pub listen: SocketAddr,
     /// Workers and drain.
@@ -78,6 +80,11 @@ impl Config {
         load(Self::check)
     }
 
+    /// The longest that a token lives.
+    pub(crate) fn longest_token(&self) -> Duration {
+        self.tokens.access_ttl.max(self.tokens.exchange_ttl)
+    }
+
     /// Checks what was read, noting every fault.
     pub fn check(args: Args, faults: &mut Faults) -> Option<Self> {
         let listen = args.listen.value(faults);
@@ -98,6 +105,7 @@ impl Config {
         let administrator = administrator(&args, faults);
         let telemetry = args.telemetry.check(faults);
         Some(Self {
+            task: args.task,
             listen: listen?,
             server: server?,
             data_dir: args.data_dir,
@@ -259,7 +267,12 @@ fn administrator(args: &Args, faults: &mut Faults) -> Option<Administrator> {
     });
     let password = secret.checked_all(faults, |secret| secret.map(Password::parse).transpose());
     let (present, absent) = match (username?, password?) {
-        (None, None) => return None,
+        (None, None) => {
+            if args.task == Some(Task::RestoreAdministrator) {
+                faults.add(name.variable(), "names whom to restore, and is missing");
+            }
+            return None;
+        }
         (Some(username), Some(password)) => return Some(Administrator { username, password }),
         (Some(_), None) => (name.variable(), secret.variable()),
         (None, Some(_)) => (secret.variable(), name.variable()),

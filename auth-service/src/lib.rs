@@ -149,6 +149,28 @@ pub async fn run(
     Ok(outcome?)
 }
 
+/// Restores the administrator of the configuration in the database, also beside services that run:
+/// they publish what it ended.
+///
+/// # Errors
+///
+/// It could not be done; the text says what to do.
+pub async fn restore_administrator(config: Config, clock: &Clock) -> Result<(), Error> {
+    make_data_folder(&config.data_dir)?;
+    let passwords = Passwords::new(&config.hashing, AuthMetrics::default())?;
+    let database = Database::open(&config.database).await?;
+    let users = Users::new(database.clone());
+    let revocations = Revocations::new(database.clone(), config.longest_token());
+    if let Some(administrator) = config.administrator {
+        let now = UnixSeconds::now(clock);
+        administrator
+            .restore(&users, &passwords, &revocations, now)
+            .await?;
+    }
+    database.close().await;
+    Ok(())
+}
+
 /// What a service is made of. Cheap to clone.
 #[derive(Clone)]
 struct Parts {
@@ -173,14 +195,13 @@ impl Parts {
         if let Some(administrator) = config.administrator.clone() {
             administrator.make(&users, &passwords, now).await?;
         }
-        let longest_token = config.tokens.access_ttl.max(config.tokens.exchange_ttl);
         Ok(Self {
             users,
             passwords,
             issuer: Issuer::new(keys, config.tokens.clone(), config.sessions, clock.clone()),
             refresh_tokens: RefreshTokens::new(database.clone(), config.refresh_grace),
             codes: AuthorizationCodes::new(database.clone()),
-            revocations: Revocations::new(database.clone(), longest_token),
+            revocations: Revocations::new(database.clone(), config.longest_token()),
             limits: LoginLimits::new(database.clone(), config.login_limits),
             database,
         })

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use auth_service::{Config, run};
+use auth_service::{Config, config::Task, restore_administrator, run};
 use shared::{clock::Clock, healthcheck, listen, shutdown, telemetry::logs};
 
 #[tokio::main]
@@ -15,7 +15,13 @@ async fn main() -> ExitCode {
         Err(code) => return code,
     };
     logs::init(&config.telemetry.logs);
-    match start(config).await {
+    let outcome = match config.task {
+        None => start(config).await,
+        Some(Task::RestoreAdministrator) => restore_administrator(config, &Clock::system())
+            .await
+            .map_err(|error| error.to_string()),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             tracing::error!("auth-service: {reason}");

@@ -2,11 +2,19 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use shared::{
     config::{Given, Secret, Threads},
     telemetry::TelemetryArgs,
 };
+
+/// What the program does once, in place of serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Task {
+    /// Makes the user of AUTH_ADMIN_USERNAME an administrator who is enabled, has AUTH_ADMIN_PASSWORD
+    /// and no earlier logins: the way back in when no administrator is left.
+    RestoreAdministrator,
+}
 
 /// Users, logins, access tokens, sessions and the key set of Statewise.
 ///
@@ -14,6 +22,10 @@ use shared::{
 #[derive(Clone, Debug, Parser)]
 #[command(name = "auth-service", version)]
 pub struct Args {
+    /// What to do in place of serving.
+    #[arg(value_enum)]
+    pub(super) task: Option<Task>,
+
     /// Address and port to serve HTTP on.
     #[arg(long, env = "AUTH_LISTEN", default_value = "127.0.0.1:8081")]
     pub(super) listen: Given<SocketAddr>,

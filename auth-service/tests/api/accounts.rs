@@ -1,5 +1,7 @@
 //! What an administrator sees and changes of users.
 
+use std::{process::Command, time::Duration};
+
 use auth_service::{
     credentials::Username,
     storage::{At, Database, UnixSeconds},
@@ -12,7 +14,7 @@ use sqlx::{AnyConnection, Connection};
 use crate::{
     on_both_databases,
     revocations::Replica,
-    service::{Backend, Builder, PASSWORD, Service, answered, problem},
+    service::{Backend, Builder, PASSWORD, Service, answered, cheap_options, problem},
 };
 
 on_both_databases!(
@@ -21,6 +23,7 @@ on_both_databases!(
     of_two_administrators_who_end_each_other_one_is_left,
     users_whose_name_is_no_part_of_a_path_are_found_and_banned,
     a_name_that_is_the_id_of_another_shields_nobody,
+    an_operator_restores_an_administrator_who_was_locked_out,
 );
 
 /// Someone with a credential.
@@ -196,7 +199,7 @@ async fn of_two_administrators_who_end_each_other_one_is_left(backend: Backend) 
         let root = admin(&service).await;
         root.patch(&service, "/users/ada", &promoted).await;
         for round in 0..8 {
-            service.clock.advance(std::time::Duration::from_secs(5));
+            service.clock.advance(Duration::from_secs(5));
             let root = admin(&service).await;
             let ada = Caller::token(&service, "ada").await;
             let (one, other) = tokio::join!(
@@ -218,7 +221,7 @@ async fn of_two_administrators_who_end_each_other_one_is_left(backend: Backend) 
             } else {
                 ("ada", "root")
             };
-            service.clock.advance(std::time::Duration::from_secs(5));
+            service.clock.advance(Duration::from_secs(5));
             let winner = Caller::token(&service, name).await;
             let path = format!("/users/{loser}");
             assert_eq!(
@@ -338,11 +341,7 @@ async fn add_earlier(service: &Service, name: &str) -> String {
     .bind(name)
     .bind(name.to_lowercase())
     .bind(hash);
-    let url = match &service.database_url {
-        Some(url) => url.clone(),
-        None => format!("sqlite://{}", service.data().join("users.sqlite").display()),
-    };
-    let mut connection = AnyConnection::connect(&url).await.unwrap();
+    let mut connection = beside(service).await;
     added.execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     database.close().await;
@@ -411,4 +410,67 @@ async fn a_name_that_is_the_id_of_another_shields_nobody(backend: Backend) {
     assert_eq!(banned.status(), 202);
     assert_eq!(ada.get(&service, "/sessions").await.status(), 401);
     service.stop().await;
+}
+
+async fn an_operator_restores_an_administrator_who_was_locked_out(backend: Backend) {
+    let service = with_admin(backend).start().await;
+    let old = admin(&service).await;
+    let login = service.logged_in("root", "token").await;
+    execute(
+        &service,
+        "UPDATE users SET roles = 'user extra', disabled_at = 1",
+    )
+    .await;
+    assert_eq!(service.login("root", PASSWORD, "token").await.status(), 403);
+
+    let mut options = cheap_options(service.data());
+    options.extend(
+        service
+            .database_url
+            .iter()
+            .map(|url| format!("--database-url={url}")),
+    );
+    let restored = Command::new(env!("CARGO_BIN_EXE_auth-service"))
+        .arg("restore-administrator")
+        .args(options)
+        .args(["--admin-username=Root", "--admin-password=a way back in"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&restored.stderr);
+    assert!(restored.status.success(), "{text}");
+    assert!(text.contains("restored the administrator"), "{text}");
+
+    // The clock of the service stands still, and the program's goes on.
+    service.clock.advance(Duration::from_secs(60));
+    assert_eq!(service.login("root", PASSWORD, "token").await.status(), 401);
+    assert_eq!(old.get(&service, "/sessions").await.status(), 401);
+    let refresh_token = login["refresh_token"].as_str().unwrap();
+    assert_eq!(service.refresh(refresh_token).await.status(), 400);
+    let again = service.login("root", "a way back in", "token").await;
+    assert_eq!(again.status(), 200);
+    let again: Value = again.json().await.unwrap();
+    let again = Caller::Token(again["access_token"].as_str().unwrap().to_owned());
+    let shown = again.get(&service, "/users/root").await;
+    let shown: Value = shown.json().await.unwrap();
+    assert_eq!(shown["roles"], json!(["user", "extra", "admin"]));
+    service.stop().await;
+}
+
+/// Runs a statement beside the service.
+async fn execute(service: &Service, statement: &'static str) {
+    let mut connection = beside(service).await;
+    sqlx::query(statement)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}
+
+async fn beside(service: &Service) -> AnyConnection {
+    sqlx::any::install_default_drivers();
+    let url = match &service.database_url {
+        Some(url) => url.clone(),
+        None => format!("sqlite://{}", service.data().join("users.sqlite").display()),
+    };
+    AnyConnection::connect(&url).await.unwrap()
 }

@@ -193,6 +193,16 @@ fn sigterm_ends_the_program_well() {
     assert_eq!(process.wait().unwrap().code(), Some(0));
 }
 
+#[test]
+fn a_task_without_what_it_needs_is_a_wrong_configuration() {
+    let output = Command::new(env!("CARGO_BIN_EXE_auth-service"))
+        .arg("restore-administrator")
+        .output()
+        .unwrap();
+    let text = said(&output, EXIT_CONFIG);
+    assert!(text.contains("AUTH_ADMIN_USERNAME"), "{text}");
+}
+
 fn start(data: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_auth-service"))
         .args(cheap_options(data))
