@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
     match start(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            eprintln!("gateway: {reason}");
+            tracing::error!("gateway: {reason}");
             ExitCode::FAILURE
         }
     }

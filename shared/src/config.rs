@@ -9,6 +9,7 @@ mod given;
 
 use std::{
     fmt::{self, Display},
+    io::{self, Write},
     process::ExitCode,
     str::FromStr,
 };
@@ -154,7 +155,8 @@ pub fn load<Raw: Parser, Config>(
         Some(config) if faults.is_empty() => Ok(config),
         _ => {
             let name = Raw::command().get_name().to_owned();
-            eprintln!("{name}: the configuration is wrong:\n{faults}See {name} --help.");
+            let told = format!("{name}: the configuration is wrong:\n{faults}See {name} --help.");
+            let _ = writeln!(io::stderr(), "{told}");
             Err(ExitCode::from(EXIT_CONFIG))
         }
     }

@@ -55,7 +55,7 @@ pub fn requested() -> Option<ExitCode> {
         Ok(()) => Some(ExitCode::SUCCESS),
         Err(unhealthy) => {
             // Docker keeps what a failed check wrote and shows it in `docker inspect`.
-            eprintln!("{unhealthy}");
+            let _ = writeln!(io::stderr(), "{unhealthy}");
             Some(ExitCode::FAILURE)
         }
     }

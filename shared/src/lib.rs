@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | [`background`] | tasks beside the requests, which are begun again when they fail |
 //! | [`clock`] | the time, handed in: the system's or one that a test moves |
 //! | [`config`] | reading the environment: every fault at once, secrets that cannot be printed |
 //! | [`credential`] | the bearer and the session cookie in the headers of a request |
@@ -20,6 +21,7 @@
 //! A thing moves in here when two services must agree on it or every service must do it alike;
 //! what one service needs lives with that service. Modules import each other downwards only.
 
+pub mod background;
 pub mod clock;
 pub mod config;
 pub mod credential;

@@ -1,7 +1,8 @@
-//! What tests over real processes share: a [`Cluster`] with verbs for its public API, a receiver of
-//! exported [`spans`], and [`eventually`] for what takes a moment.
+//! What tests over real processes share: a [`Cluster`] with verbs for its public API, a [`Service`] of
+//! its own, a receiver of exported [`spans`], and [`eventually`] for what takes a moment.
 
 pub mod cluster;
+pub mod service;
 pub mod spans;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 };
 
 pub use cluster::{Answer, Cluster};
+pub use service::Service;
 
 /// How long [`eventually`] waits before it calls a condition unmet: long enough for a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const REMOVE_EVERY: u32 = 120;
 
 /// Reconciles the feed and the sessions in Redis with the revocations in the database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reconciler {
     revocations: Revocations,
     clock: Clock,

@@ -17,7 +17,8 @@ use std::{
 use self::observe::{Now, Observed};
 use super::{Entry, set::Set};
 use crate::{
-    clock::Clock, session::StoreSettings, shutdown::CancellationToken, telemetry::metrics::Metrics,
+    background::supervised, clock::Clock, session::StoreSettings, shutdown::CancellationToken,
+    telemetry::metrics::Metrics,
 };
 
 /// Where the feed is, and what to do when it cannot be followed.
@@ -93,9 +94,11 @@ impl Revocations {
             observed,
         });
         Now::register(&shared, metrics);
-        let tail = tail::Tail::new(settings.store, clock, Arc::clone(&shared));
-        let stop = stop.clone();
-        tokio::spawn(async move { stop.run_until_cancelled(tail.run()).await });
+        let of_task = Arc::clone(&shared);
+        let tail = supervised("revocations", move || {
+            tail::Tail::new(settings.store.clone(), clock.clone(), Arc::clone(&of_task)).run()
+        });
+        tokio::spawn(stop.clone().run_until_cancelled_owned(tail));
         Self(shared)
     }
 

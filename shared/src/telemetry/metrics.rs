@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::Identity;
+use super::{Identity, logs};
 
 /// Media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -173,6 +173,12 @@ impl Collector for Process {
             Some(&Unit::Seconds),
             &ConstGauge::new(self.started_unix_seconds),
         )?;
+        one(
+            "statewise_log_lines_lost",
+            "Log lines that standard error did not take",
+            None,
+            &ConstCounter::new(logs::lost()),
+        )?;
         if let Some(bytes) = resident_memory_bytes() {
             one(
                 "process_resident_memory",
@@ -242,6 +248,7 @@ mod tests {
             "http_server_request_duration_seconds_count{http_request_method=\"GET\",http_route=\"/me\",http_response_status_code=\"200\"} 1",
             "process_cpu_seconds_total ",
             "process_resident_memory_bytes ",
+            "statewise_log_lines_lost_total ",
             "target_info{service_name=\"test\"",
         ] {
             assert!(text.contains(line), "{line} is missing in:\n{text}");
