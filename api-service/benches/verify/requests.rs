@@ -138,6 +138,7 @@ fn tokens(signer: &Signer, remembered: usize) -> TokenSettings {
             url: format!("http://{keys}/").parse().unwrap(),
             refresh: NEVER,
             cooldown: NEVER,
+            leeway: Duration::ZERO,
         },
         remembered,
     }

@@ -147,7 +147,7 @@ impl Verifier for BoundTokens {
     }
 
     fn missing(&self) -> Pending<'_, Option<Missing>> {
-        Box::pin(std::future::ready(self.tokens.missing_keys()))
+        Box::pin(std::future::ready(self.tokens.missing_to_verify()))
     }
 }
 

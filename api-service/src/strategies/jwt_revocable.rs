@@ -127,7 +127,7 @@ impl Verifier for RevocableTokens {
     }
 
     fn missing(&self) -> Pending<'_, Option<Missing>> {
-        let missing = self.tokens.missing_keys().or_else(|| {
+        let missing = self.tokens.missing_to_verify().or_else(|| {
             self.revocations.missing().map(|reason| Missing {
                 name: "revocations",
                 reason: reason.to_owned(),

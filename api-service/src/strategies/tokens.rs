@@ -114,6 +114,7 @@ impl TokenArguments {
                 url: jwks_url?,
                 refresh: refresh?,
                 cooldown: cooldown?,
+                leeway: leeway?,
             },
             remembered: remembered?,
         })
@@ -135,13 +136,14 @@ impl Tokens {
         process: &mut Process<'_>,
     ) -> Result<Self, reqwest::Error> {
         let Process {
+            clock,
             metrics,
             stop,
             made,
             ..
         } = process;
         let jwks = made.try_of(&settings.jwks, || {
-            Jwks::start(&settings.jwks, metrics, stop)
+            Jwks::start(&settings.jwks, clock, metrics, stop)
         })?;
         let remember = NonZeroUsize::new(settings.remembered)
             .map(|count| (count, made.of(&(), || Events::register(metrics))));
@@ -185,7 +187,7 @@ impl Verifier for TokenVerifier {
     }
 
     fn missing(&self) -> Pending<'_, Option<Missing>> {
-        Box::pin(std::future::ready(self.missing_keys()))
+        Box::pin(std::future::ready(self.missing_to_verify()))
     }
 }
 
@@ -200,7 +202,7 @@ impl TokenVerifier {
         match self.check(token, now)? {
             // The key may be newer than our set.
             Err(TokenError::UnknownKey { .. }) => self.check_with_newer_keys(token, now).await,
-            verdict => verdict.map_err(|error| invalid(&error)),
+            verdict => verdict.map_err(|error| self.refusal(&error)),
         }
     }
 
@@ -246,14 +248,35 @@ impl TokenVerifier {
                 ));
             }
         }
-        self.check(token, now)?.map_err(|error| invalid(&error))
+        self.check(token, now)?
+            .map_err(|error| self.refusal(&error))
     }
 
-    /// Without keys nothing can be decided.
-    pub(super) fn missing_keys(&self) -> Option<Missing> {
-        self.jwks.current().is_empty().then(|| Missing {
-            name: "jwks",
-            reason: "the issuer's keys were not fetched yet".to_owned(),
+    /// What an error means. Of a time that is refused while the clocks are known to differ nobody
+    /// knows whether it is over.
+    fn refusal(&self, error: &TokenError) -> Refusal {
+        let by_time = matches!(
+            error,
+            TokenError::Expired | TokenError::NotYetValid | TokenError::IssuedAhead
+        );
+        match self.jwks.clock_fault() {
+            Some(fault) if by_time => Refusal::Undecidable(fault),
+            _ => Refusal::Invalid(error.kind()),
+        }
+    }
+
+    /// Without keys nothing can be decided, and with a clock that is off not everything.
+    pub(super) fn missing_to_verify(&self) -> Option<Missing> {
+        if self.jwks.current().is_empty() {
+            return Some(Missing {
+                name: "jwks",
+                reason: "the issuer's keys were not fetched yet".to_owned(),
+            });
+        }
+        let reason = self.jwks.clock_fault()?;
+        Some(Missing {
+            name: "clock",
+            reason,
         })
     }
 }
@@ -273,8 +296,4 @@ impl From<AccessClaims> for Principal {
             token_id: Some(claims.jti),
         }
     }
-}
-
-fn invalid(error: &TokenError) -> Refusal {
-    Refusal::Invalid(error.kind())
 }

@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::SystemTime,
 };
 
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
@@ -27,6 +28,8 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 struct State {
     answer: Mutex<Answer>,
+    /// What its clock says, when it says anything.
+    clock: Mutex<Option<SystemTime>>,
     asked: AtomicUsize,
 }
 
@@ -55,6 +58,7 @@ impl Issuer {
             _port: port,
             state: Arc::new(State {
                 answer: Mutex::new(answer),
+                clock: Mutex::default(),
                 asked: AtomicUsize::new(0),
             }),
             server: None,
@@ -74,6 +78,11 @@ impl Issuer {
 
     pub(crate) fn answers(&self, answer: Answer) {
         *self.state.answer.lock().unwrap() = answer;
+    }
+
+    /// From now on its answers have this date. They have none that can be read otherwise.
+    pub(crate) fn clock_says(&self, now: SystemTime) {
+        *self.state.clock.lock().unwrap() = Some(now);
     }
 
     /// Closes the socket and every connection.
@@ -107,9 +116,14 @@ impl Issuer {
 async fn jwks(state: web::Data<State>) -> HttpResponse {
     state.asked.fetch_add(1, Ordering::SeqCst);
     let answer = state.answer.lock().unwrap().clone();
+    let clock = *state.clock.lock().unwrap();
     match answer {
         Answer::Keys(document) => HttpResponse::Ok()
             .content_type("application/jwk-set+json")
+            .insert_header((
+                "date",
+                clock.map_or_else(|| "unknown".to_owned(), httpdate::fmt_http_date),
+            ))
             .body(document),
         Answer::Other(status, body) => {
             HttpResponse::build(StatusCode::from_u16(status).unwrap()).body(body)

@@ -1,6 +1,6 @@
 //! The key set: where it comes from, how it is renewed, and what happens when it cannot be.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use api_service::{Jwt, StrategyConfig, TokenSettings};
 use serde_json::json;
@@ -271,4 +271,32 @@ pub(crate) async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output
     })
     .await;
     answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_noticed_and_refuses_nobody_by_time() {
+    let signer = Signer::eddsa("k1");
+    let issuer = Issuer::start(Answer::Keys(signer.jwks()));
+    let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(seconds);
+    // The issuer's clock is a minute ahead, so that what it issues now is of our future.
+    issuer.clock_says(at(NOW + 60));
+    let service = Service::start(jwt(&issuer, SOON, NEVER));
+    let readiness = async || service.get("/readyz", &[]).await;
+    eventually(async || readiness().await.body.contains("clock: ")).await;
+    let body = readiness().await.body;
+    assert!(body.contains("60 s behind the issuer's"), "{body}");
+    let mut ahead = claims(NOW, &["user"]);
+    ahead["iat"] = json!(NOW + 60);
+    ahead["exp"] = json!(NOW + 960);
+    service.me(&signer.sign(&ahead)).await.is_undecidable();
+    // What is refused for another reason than its time is refused, and what is good is good.
+    assert_eq!(service.me(&good(&Signer::eddsa("k1"))).await.status, 401);
+    assert_eq!(service.me(&good(&signer)).await.status, 200);
+    let metrics = service.get("/metrics", &[]).await.body;
+    let difference = "statewise_issuer_clock_difference_seconds -60";
+    assert!(metrics.contains(difference), "{metrics}");
+
+    issuer.clock_says(at(NOW + 30));
+    eventually(async || readiness().await.status == 200).await;
+    assert_eq!(service.me(&signer.sign(&ahead)).await.status, 401);
 }

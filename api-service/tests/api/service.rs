@@ -87,6 +87,7 @@ pub(crate) fn tokens(issuer: &Issuer, refresh: Duration, cooldown: Duration) -> 
             url: issuer.url(),
             refresh,
             cooldown,
+            leeway: Duration::from_secs(30),
         },
         remembered: 0,
     }

@@ -11,24 +11,34 @@
 //!
 //! Fetches on schedule begin no cool-down, so that a key announced just after one is still found.
 
+mod clocks;
 mod fetch;
 mod observe;
 
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use shared::{shutdown::CancellationToken, telemetry::metrics::Metrics, token::KeySet};
+use shared::{
+    background::supervised, clock::Clock, shutdown::CancellationToken, telemetry::metrics::Metrics,
+    token::KeySet,
+};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
 
-use self::{fetch::Source, observe::Observed};
+use self::{
+    clocks::Clocks,
+    fetch::{Fetched, Source},
+    observe::Observed,
+};
 
 /// Pause after the first failed fetch in a row; each further one doubles it.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest pause after a failed fetch.
 const LAST_RETRY: Duration = Duration::from_secs(2);
+/// The longest until the issuer's clock is looked at again when it and ours differ.
+const CLOCK_RETRY: Duration = Duration::from_secs(5);
 /// A request waits no longer for newer keys than one fetch under way and one of its own may take.
 const WAIT_LIMIT: Duration = fetch::TIMEOUT.saturating_mul(2);
 
@@ -41,6 +51,8 @@ pub struct JwksSettings {
     pub refresh: Duration,
     /// How long after a fetch an unknown key id causes no other.
     pub cooldown: Duration,
+    /// How far the issuer's clock and ours may differ.
+    pub leeway: Duration,
 }
 
 /// A handle on the key set; clones share it.
@@ -50,6 +62,7 @@ pub(super) struct Jwks {
     wanted: Arc<Notify>,
     last: watch::Receiver<Last>,
     cooldown: Duration,
+    clocks: Arc<Clocks>,
 }
 
 /// How the last fetch ended.
@@ -87,6 +100,7 @@ impl Jwks {
     /// Starts the fetching task, which ends with `stop`.
     pub(super) fn start(
         settings: &JwksSettings,
+        clock: &Clock,
         metrics: &Metrics,
         stop: &CancellationToken,
     ) -> Result<Self, reqwest::Error> {
@@ -94,6 +108,7 @@ impl Jwks {
             url,
             refresh,
             cooldown,
+            leeway,
         } = settings.clone();
         let source = Source::new(url)?;
         let (publish, last) = watch::channel(Last::default());
@@ -102,6 +117,7 @@ impl Jwks {
             wanted: Arc::default(),
             last,
             cooldown,
+            clocks: Arc::new(Clocks::new(leeway)),
         };
         let fetcher = Fetcher {
             source,
@@ -110,17 +126,24 @@ impl Jwks {
             keys: Arc::clone(&jwks.keys),
             wanted: Arc::clone(&jwks.wanted),
             publish,
+            clock: clock.clone(),
+            clocks: Arc::clone(&jwks.clocks),
             observed: Observed::register(metrics),
             failures: 0,
         };
-        let stop = stop.clone();
-        tokio::spawn(async move { stop.run_until_cancelled(fetcher.run()).await });
+        let fetching = supervised("key fetching", move || fetcher.clone().run());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(fetching));
         Ok(jwks)
     }
 
     /// The keys as of now; empty before the first successful fetch.
     pub(super) fn current(&self) -> arc_swap::Guard<Arc<KeySet>> {
         self.keys.load()
+    }
+
+    /// Why nothing is decided by time now.
+    pub(super) fn clock_fault(&self) -> Option<String> {
+        self.clocks.fault()
     }
 
     /// Asks for a set that may hold an unknown key, and waits until one was fetched or it is clear
@@ -143,6 +166,7 @@ impl Jwks {
     }
 }
 
+#[derive(Clone)]
 struct Fetcher {
     source: Source,
     refresh: Duration,
@@ -150,6 +174,8 @@ struct Fetcher {
     keys: Arc<ArcSwap<KeySet>>,
     wanted: Arc<Notify>,
     publish: watch::Sender<Last>,
+    clock: Clock,
+    clocks: Arc<Clocks>,
     observed: Observed,
     /// Failed fetches in a row.
     failures: u32,
@@ -176,13 +202,15 @@ impl Fetcher {
     /// Whether the issuer gave a usable set. One that is not usable changes nothing: a bad answer of
     /// the issuer must not refuse callers whose keys are in the set.
     async fn fetch(&mut self) -> bool {
+        let asked = self.clock.now();
         match self.source.fetch().await {
-            Ok(keys) => {
+            Ok(Fetched { keys, date }) => {
+                self.clocks.compare(date, asked, self.clock.now());
                 if self.failures > 0 || self.keys.load().is_empty() {
                     tracing::info!(keys = keys.len(), "the issuer's keys are fetched");
                 }
                 self.failures = 0;
-                self.observed.succeeded(keys.len());
+                self.observed.succeeded(keys.len(), self.clocks.ahead());
                 self.keys.store(Arc::new(keys));
                 true
             }
@@ -218,6 +246,7 @@ impl Fetcher {
 
     fn pause(&self) -> Duration {
         match self.failures.checked_sub(1) {
+            None if self.clocks.fault().is_some() => jittered(self.refresh.min(CLOCK_RETRY)),
             None => jittered(self.refresh),
             Some(doublings) => {
                 let pause = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(doublings));

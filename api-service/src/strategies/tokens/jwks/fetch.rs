@@ -1,6 +1,6 @@
 //! One fetch of the key set: bounded in time and size, and never sent elsewhere.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::{Client, StatusCode, header, redirect};
 use shared::token::{KeySet, KeySetError};
@@ -12,9 +12,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const LIMIT_BYTES: usize = 256 * 1024;
 
 /// Where the keys come from.
+#[derive(Clone)]
 pub(super) struct Source {
     client: Client,
     url: url::Url,
+}
+
+/// What the issuer answered.
+pub(super) struct Fetched {
+    pub(super) keys: KeySet,
+    /// The issuer's time when it answered; `None` when it said none.
+    pub(super) date: Option<SystemTime>,
 }
 
 /// Why a fetch gave no keys.
@@ -68,7 +76,7 @@ impl Source {
         Ok(Self { client, url })
     }
 
-    pub(super) async fn fetch(&self) -> Result<KeySet, FetchError> {
+    pub(super) async fn fetch(&self) -> Result<Fetched, FetchError> {
         let mut response = self
             .client
             .get(self.url.clone())
@@ -78,6 +86,7 @@ impl Source {
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
+        let date = date(response.headers());
         let mut document = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if document.len() + chunk.len() > LIMIT_BYTES {
@@ -85,6 +94,17 @@ impl Source {
             }
             document.extend_from_slice(&chunk);
         }
-        Ok(KeySet::from_jwks(&document)?)
+        let keys = KeySet::from_jwks(&document)?;
+        Ok(Fetched { keys, date })
     }
+}
+
+/// The time of who made the answer. With an `Age` (RFC 9111 §5.1) it comes out of a cache, and the
+/// date is an old one.
+fn date(headers: &header::HeaderMap) -> Option<SystemTime> {
+    if headers.contains_key(header::AGE) {
+        return None;
+    }
+    let text = headers.get(header::DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(text).ok()
 }

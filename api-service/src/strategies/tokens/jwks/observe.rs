@@ -19,9 +19,11 @@ use prometheus_client::{
 use shared::telemetry::metrics::Metrics;
 
 /// What the fetching task reports.
+#[derive(Clone)]
 pub(super) struct Observed {
     fetches: Family<Fetch, Counter>,
     keys: Gauge,
+    clock: Gauge,
     age: Age,
 }
 
@@ -35,6 +37,7 @@ impl Observed {
         let observed = Self {
             fetches: Family::default(),
             keys: Gauge::default(),
+            clock: Gauge::default(),
             age: Age::default(),
         };
         metrics.register(|registry| {
@@ -48,13 +51,21 @@ impl Observed {
                 "Usable keys known",
                 observed.keys.clone(),
             );
+            registry.register_with_unit(
+                "statewise_issuer_clock_difference",
+                "How far this clock is ahead of the issuer's, by its last answer",
+                Unit::Seconds,
+                observed.clock.clone(),
+            );
             registry.register_collector(Box::new(observed.age.clone()));
         });
         observed
     }
 
-    pub(super) fn succeeded(&self, keys: usize) {
+    /// `ahead`: seconds that our clock is ahead.
+    pub(super) fn succeeded(&self, keys: usize, ahead: i64) {
         self.count("success");
+        self.clock.set(ahead);
         self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
         *self.age.fetched() = Some(Instant::now());
     }
