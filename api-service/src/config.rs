@@ -25,6 +25,16 @@ pub struct Raw {
     #[arg(long, env = "API_LISTEN", default_value = "127.0.0.1:8082")]
     listen: Given<SocketAddr>,
 
+    /// Address and port for /metrics, /readyz and /healthz. Unset: they are on the port above; set:
+    /// that port has only /healthz.
+    #[arg(
+        long,
+        env = "API_ADMIN_LISTEN",
+        default_value = "",
+        hide_default_value = true
+    )]
+    admin_listen: Given<Option<SocketAddr>>,
+
     /// Number of worker threads; default: one for each core.
     #[arg(
         long,
@@ -107,6 +117,8 @@ struct LoginArgs {
 pub struct Config {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Address for operators; `None`: they use the other one.
+    pub admin_listen: Option<SocketAddr>,
     /// Name of this replica; `None`: made of the host's name and the port.
     pub replica: Option<String>,
     /// How callers are known where no route says otherwise.
@@ -125,6 +137,7 @@ impl Config {
     /// Checks the raw values, noting every fault.
     pub fn check(raw: Raw, faults: &mut Faults) -> Option<Self> {
         let listen = raw.listen.value(faults);
+        let admin_listen = raw.admin_listen.value(faults);
         let workers = raw.workers.value(faults);
         let strategy = check_strategy(&raw, faults);
         let routes = check_routes(&raw, faults);
@@ -135,6 +148,7 @@ impl Config {
         let telemetry = raw.telemetry.check(faults);
         Some(Self {
             listen: listen?,
+            admin_listen: admin_listen?,
             replica: replica?,
             strategy: strategy?,
             routes: routes?,

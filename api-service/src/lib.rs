@@ -24,7 +24,8 @@ use std::{
 
 use shared::{
     clock::Clock,
-    server::{self, Worker},
+    listen,
+    server::{self, Listeners, Worker},
     shutdown::CancellationToken,
     telemetry::{Identity, metrics::Metrics, trace::ExporterError, trace::Tracing},
 };
@@ -53,6 +54,14 @@ pub enum Error {
     /// An HTTP client, for the key set or for introspection, could not be built.
     #[error("the HTTP client for API_JWKS_URL or API_INTROSPECTION_URL: {0}")]
     Client(#[from] reqwest::Error),
+    /// The admin address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; set API_ADMIN_LISTEN to a free address")]
+    AdminBind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The listener failed.
     #[error("the listener: {0}")]
     Server(#[from] std::io::Error),
@@ -90,7 +99,11 @@ pub async fn run(
     )?;
     tracing::info!(strategy, %replica, %address, "api-service starts");
     let (settings, login) = (config.server, config.login);
-    server::serve(listener, settings, tracing, metrics, shutdown, move || {
+    let listeners = Listeners {
+        public: listener,
+        admin: admin_listener(config.admin_listen)?,
+    };
+    server::serve(listeners, settings, tracing, metrics, shutdown, move || {
         let gates = Rc::new(strategies.open(&clock, &verdicts));
         let routes = Routes {
             gates: Rc::clone(&gates),
@@ -107,6 +120,16 @@ pub async fn run(
     })
     .await?;
     Ok(())
+}
+
+fn admin_listener(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Error> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let listener = listen::bind(address);
+    listener
+        .map(Some)
+        .map_err(|source| Error::AdminBind { address, source })
 }
 
 /// The host's name tells containers apart, the port tells processes on one host apart.

@@ -38,6 +38,8 @@ pub struct Config {
     pub task: Option<Task>,
     /// Address to serve on.
     pub listen: SocketAddr,
+    /// Address for operators; `None`: they use the other one.
+    pub admin_listen: Option<SocketAddr>,
     /// Workers and drain.
     pub server: ServerSettings,
     /// Folder of key files and SQLite database.
@@ -88,6 +90,8 @@ impl Config {
     /// Checks what was read, noting every fault.
     pub fn check(args: Args, faults: &mut Faults) -> Option<Self> {
         let listen = args.listen.value(faults);
+        let admin_listen = args.admin_listen.value(faults);
+        let data_dir = args.data_dir.value(faults);
         let server = server(&args, faults);
         let database = database(&args, faults);
         let tokens = tokens(&args, faults);
@@ -107,8 +111,9 @@ impl Config {
         Some(Self {
             task: args.task,
             listen: listen?,
+            admin_listen: admin_listen?,
             server: server?,
-            data_dir: args.data_dir,
+            data_dir: data_dir?,
             database: database?,
             tokens: tokens?,
             algorithm: algorithm?,
@@ -140,7 +145,8 @@ fn server(args: &Args, faults: &mut Faults) -> Option<ServerSettings> {
 }
 
 fn database(args: &Args, faults: &mut Faults) -> Option<DatabaseSettings> {
-    let default = || format!("sqlite:{}", args.data_dir.join(DATABASE_FILE).display());
+    let file = args.data_dir.value(faults)?.join(DATABASE_FILE);
+    let default = || format!("sqlite:{}", file.display());
     let target = args.database_url.checked(faults, |url| {
         url.map_or_else(default, |url| url.expose().clone()).parse()
     });

@@ -34,11 +34,18 @@ pub mod revocations;
 pub mod storage;
 pub mod users;
 
-use std::{error::Error as _, net::TcpListener, rc::Rc, time::Duration};
+use std::{
+    error::Error as _,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    time::Duration,
+};
 
 use shared::{
+    background::supervised,
     clock::Clock,
-    server::{Missing, Worker, serve},
+    listen,
+    server::{Listeners, Missing, Worker, serve},
     session::SessionStore,
     shutdown::CancellationToken,
     telemetry::{
@@ -67,6 +74,9 @@ use self::{
 /// How often what is over is removed from the database: logins, codes, limits, and what was sealed
 /// for clients that could still ask again.
 const REMOVE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The longest that connections to the database may take to be closed at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The service did not start, or ended in a way it should not.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +107,14 @@ pub enum Error {
     /// Traces.
     #[error(transparent)]
     Exporter(#[from] ExporterError),
+    /// The admin address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; set AUTH_ADMIN_LISTEN to a free address")]
+    AdminBind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The listener or the server.
     #[error("the server failed: {0}")]
     Server(#[from] std::io::Error),
@@ -113,10 +131,14 @@ pub async fn run(
     clock: Clock,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let listeners = Listeners {
+        public: listener,
+        admin: admin_listener(config.admin_listen)?,
+    };
     let identity = Identity {
         service: "auth-service",
         version: env!("CARGO_PKG_VERSION"),
-        instance: listener.local_addr()?.to_string(),
+        instance: listeners.public.local_addr()?.to_string(),
     };
     let tracing = Tracing::start(config.telemetry.tracing.as_ref(), &identity)?;
     let metrics = Metrics::new(&identity);
@@ -143,9 +165,10 @@ pub async fn run(
             readiness: Rc::new(move || Box::pin(missing(parts.clone()))),
         }
     };
-    let outcome = serve(listener, server, tracing, metrics, shutdown, worker).await;
+    let outcome = serve(listeners, server, tracing, metrics, shutdown, worker).await;
     tasks.shutdown().await;
-    database.close().await;
+    // A statement that waits for a database that is silent must not hold up the end.
+    drop(tokio::time::timeout(CLOSE_TIMEOUT, database.close()).await);
     Ok(outcome?)
 }
 
@@ -169,6 +192,16 @@ pub async fn restore_administrator(config: Config, clock: &Clock) -> Result<(), 
     }
     database.close().await;
     Ok(())
+}
+
+fn admin_listener(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Error> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let listener = listen::bind(address);
+    listener
+        .map(Some)
+        .map_err(|source| Error::AdminBind { address, source })
 }
 
 /// What a service is made of. Cheap to clone.
@@ -210,10 +243,19 @@ impl Parts {
     /// Starts what runs beside the requests.
     fn spawn_tasks(&self, config: &Config, clock: &Clock, metrics: &Metrics) -> JoinSet<()> {
         let reconciler = Reconciler::new(self.revocations.clone(), clock.clone(), metrics);
+        let (store, keys) = (config.session_store.clone(), self.issuer.keys().clone());
+        let (parts, clock) = (self.clone(), clock.clone());
+        let of_keys = clock.clone();
         let mut tasks = JoinSet::new();
-        tasks.spawn(reconciler.run(config.session_store.clone()));
-        tasks.spawn(self.issuer.keys().clone().follow(clock.clone()));
-        tasks.spawn(remove_expired(self.clone(), clock.clone()));
+        tasks.spawn(supervised("reconciler", move || {
+            reconciler.clone().run(store.clone())
+        }));
+        tasks.spawn(supervised("signing keys", move || {
+            keys.clone().follow(of_keys.clone())
+        }));
+        tasks.spawn(supervised("removal", move || {
+            remove_expired(parts.clone(), clock.clone())
+        }));
         tasks
     }
 

@@ -4,12 +4,16 @@ use std::process::ExitCode;
 
 use auth_service::{Config, config::Task, restore_administrator, run};
 use shared::{clock::Clock, healthcheck, listen, shutdown, telemetry::logs};
+use tokio::runtime::Builder;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     if let Some(code) = healthcheck::requested() {
         return code;
     }
+    shutdown::run(Builder::new_multi_thread(), serve())
+}
+
+async fn serve() -> ExitCode {
     let config = match Config::from_process() {
         Ok(config) => config,
         Err(code) => return code,

@@ -3,7 +3,7 @@
 mod exchange;
 mod pools;
 
-use std::{net::SocketAddr, thread::available_parallelism, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU16, thread::available_parallelism, time::Duration};
 
 use clap::Parser;
 use http::Uri;
@@ -83,6 +83,16 @@ pub struct Raw {
     #[arg(long, env = "GATEWAY_HEALTH_PATH", default_value = "/readyz")]
     health_path: Given<String>,
 
+    /// Port that it is asked on, of upstreams that have one for their operators. Unset: the port of
+    /// requests.
+    #[arg(
+        long,
+        env = "GATEWAY_HEALTH_PORT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    health_port: Given<Option<NonZeroU16>>,
+
     /// Failed checks in a row after which an upstream gets no requests. A plain 503 needs only one.
     #[arg(long, env = "GATEWAY_HEALTH_FALL", default_value = "2")]
     health_fall: Given<usize>,
@@ -134,7 +144,7 @@ pub struct Raw {
 
     /// true: traceparent and tracestate of clients are continued. false: each request begins a
     /// trace.
-    #[arg(long, env = "GATEWAY_TRUST_TRACE", default_value = "true")]
+    #[arg(long, env = "GATEWAY_TRUST_TRACE", default_value = "false")]
     trust_trace: Given<bool>,
 
     /// From "not ready" to "accepts nothing new".
@@ -231,12 +241,14 @@ fn check_health(raw: &Raw, faults: &mut Faults) -> Option<HealthSettings> {
     let interval = raw.health_interval.positive(faults);
     let timeout = raw.health_timeout.positive(faults);
     let path = raw.health_path.checked(faults, path);
+    let port = raw.health_port.value(faults);
     let fall = raw.health_fall.checked(faults, at_least_one);
     let rise = raw.health_rise.checked(faults, at_least_one);
     Some(HealthSettings {
         interval: interval?,
         timeout: timeout?,
         path: path?.to_string(),
+        port: port?.map(NonZeroU16::get),
         fall: fall?,
         rise: rise?,
     })

@@ -183,6 +183,7 @@ pub async fn run_with(
         _ = &mut accepting => true,
     };
     admin.drain();
+    spans.begin_flush();
     if failed {
         tracing::error!("a part of the gateway failed; it ends, to be started anew");
     } else {
@@ -196,9 +197,7 @@ pub async fn run_with(
     }
     let joined = join(threads).await;
     tasks.end().await;
-    let flush = tokio::task::spawn_blocking(move || spans.flush(drain.timeout));
-    // The flush has its own deadline; a panic in it must not hide how the gateway ended.
-    drop(flush.await);
+    spans.finish().await;
     joined.and(if failed { Err(Error::Failed) } else { Ok(()) })
 }
 

@@ -3,13 +3,17 @@
 use std::process::ExitCode;
 
 use shared::{clock::Clock, config, healthcheck, listen, shutdown, telemetry::logs};
+use tokio::runtime::Builder;
 
-// The control plane needs one thread; the data path starts its own.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     if let Some(code) = healthcheck::requested() {
         return code;
     }
+    // The control plane needs one thread; the data path starts its own.
+    shutdown::run(Builder::new_current_thread(), serve())
+}
+
+async fn serve() -> ExitCode {
     let config = match config::load(gateway::config::check) {
         Ok(config) => config,
         Err(code) => return code,

@@ -29,9 +29,10 @@ impl Tasks {
         self.tracker.spawn(until_stopped);
     }
 
-    /// Runs a task that may fail for itself, such as one connection, and that is not stopped.
+    /// Runs a task that may fail for itself, such as one connection.
     pub(crate) fn spawn_passing(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tracker.spawn(task);
+        let until_stopped = self.stop.clone().run_until_cancelled_owned(task);
+        self.tracker.spawn(until_stopped);
     }
 
     /// For a thread that is to outlast the gateway: the gateway fails when this is dropped.
@@ -44,7 +45,7 @@ impl Tasks {
         self.failed.cancelled().await;
     }
 
-    /// Stops what runs and waits for the rest.
+    /// Stops what runs: whoever is connected and says nothing must not hold up the end.
     pub(crate) async fn end(&self) {
         self.stop.cancel();
         self.tracker.close();

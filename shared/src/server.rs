@@ -2,7 +2,10 @@
 //!
 //! [`serve`] adds to a service's own routes what every service has: `GET /healthz`, `/readyz` and
 //! `/metrics`, a span and a histogram observation for each request, problem bodies for what the
-//! framework refuses, and a drain in the order not ready → wait → finish.
+//! framework refuses, and a drain in the order not ready → wait → finish. Operators may have a
+//! listener of their own ([`Listeners`]).
+
+mod operations;
 
 use std::{
     borrow::Cow,
@@ -27,13 +30,14 @@ use actix_web::{
 };
 use serde::Serialize;
 
+use self::operations::Operations;
 use crate::{
     openapi,
     problem::Problem,
     shutdown::{CancellationToken, Drain},
     telemetry::{
         metrics::{self, Metrics},
-        trace::{TraceHandle, Tracing},
+        trace::{TraceHandle, Tracing, redacted},
     },
 };
 
@@ -50,6 +54,25 @@ pub struct ServerSettings {
     pub workers: usize,
     /// Deadlines of the drain.
     pub drain: Drain,
+}
+
+/// The open sockets of a service.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Where callers come in.
+    pub public: TcpListener,
+    /// Where operators come in, for `/readyz` and `/metrics`. Without it they use the public one;
+    /// with it the public one has only `/healthz` of theirs.
+    pub admin: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(public: TcpListener) -> Self {
+        Self {
+            public,
+            admin: None,
+        }
+    }
 }
 
 /// What one thing that answers depend on says of itself: its name and why it is missing.
@@ -75,13 +98,14 @@ pub struct Worker {
 /// Serves until `shutdown` is cancelled and the drain is over.
 ///
 /// `worker` is called once on each worker thread, inside its runtime, so that a connection made
-/// there is driven by the thread that uses it.
+/// there is driven by the thread that uses it; and once more for the admin listener, which has a
+/// thread of its own, so that operators get an answer while every worker is busy.
 ///
 /// # Errors
 ///
-/// The listener cannot be used.
+/// A listener cannot be used.
 pub async fn serve<F>(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     settings: ServerSettings,
     tracing: Tracing,
     metrics: Metrics,
@@ -91,60 +115,62 @@ pub async fn serve<F>(
 where
     F: Fn() -> Worker + Clone + Send + 'static,
 {
+    let Listeners { public, admin } = listeners.into();
     let draining = Arc::new(AtomicBool::new(false));
+    let operations = Operations {
+        draining: Arc::clone(&draining),
+        metrics: metrics.clone(),
+    };
     let observer = Observer {
         tracing: tracing.clone(),
         metrics,
         draining: Arc::clone(&draining),
     };
+    let apart = admin.is_some();
+    let admin = admin
+        .map(|listener| operations::serve(listener, operations.clone(), worker.clone()))
+        .transpose()?;
     let server = HttpServer::new(move || {
         let Worker { routes, readiness } = worker();
-        let health = Health {
-            readiness,
-            draining: Arc::clone(&observer.draining),
-            metrics: observer.metrics.clone(),
-        };
+        let operations = operations.clone();
         App::new()
             .app_data(web::Data::new(observer.clone()))
-            .app_data(web::Data::new(health))
             .app_data(json_config())
             .wrap(from_fn(observe))
-            .service(
-                resource("/healthz", READ_ONLY)
-                    .route(web::get().to(healthz))
-                    .route(web::head().to(healthz)),
-            )
-            .service(
-                resource("/readyz", READ_ONLY)
-                    .route(web::get().to(readyz))
-                    .route(web::head().to(readyz)),
-            )
-            .service(
-                resource("/metrics", READ_ONLY)
-                    .route(web::get().to(render_metrics))
-                    .route(web::head().to(render_metrics)),
-            )
+            .configure(move |routes| {
+                operations::health(routes);
+                if !apart {
+                    operations.configure(routes, readiness);
+                }
+            })
             .configure(routes)
             .default_service(web::to(not_found))
     })
     .workers(settings.workers)
     .shutdown_timeout(settings.drain.timeout.as_secs().max(1))
     .disable_signals()
-    .listen(listener)?
+    .listen(public)?
     .run();
 
     let handle = server.handle();
-    let drain = tokio::spawn(async move {
+    let spans = tracing.clone();
+    let drained = async move {
         shutdown.cancelled().await;
         draining.store(true, Ordering::Relaxed);
+        spans.begin_flush();
         tokio::time::sleep(settings.drain.grace).await;
-        handle.stop(true).await;
-    });
-    let outcome = server.await;
-    drain.abort();
-    let flush = tokio::task::spawn_blocking(move || tracing.flush(settings.drain.timeout));
-    // The flush has its own deadline; a panic in it must not hide how the server ended.
-    drop(flush.await);
+        // actix looks only once a second whether its deadline is over, and waits for its threads
+        // then; what is still open ends with the process.
+        drop(tokio::time::timeout(settings.drain.timeout, handle.stop(true)).await);
+    };
+    let outcome = tokio::select! {
+        outcome = server => outcome,
+        () = drained => Ok(()),
+    };
+    if let Some(admin) = admin {
+        admin.stop(false).await;
+    }
+    tracing.finish().await;
     outcome
 }
 
@@ -187,12 +213,6 @@ struct Observer {
     draining: Arc<AtomicBool>,
 }
 
-struct Health {
-    readiness: Readiness,
-    draining: Arc<AtomicBool>,
-    metrics: Metrics,
-}
-
 async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -203,15 +223,19 @@ async fn observe(
         .cloned()
         .ok_or_else(Problem::internal)?;
     let method = metrics::method_label(request.method().as_str());
-    let mut span = observer
-        .tracing
-        .server_span(method, |name| request.headers().get(name)?.to_str().ok());
+    let mut span = observer.tracing.server_span(method, |name| {
+        request
+            .headers()
+            .get_all(name)
+            .map(header::HeaderValue::as_bytes)
+    });
     let recording = span.is_recording();
     if let Some(handle) = span.handle() {
         request.extensions_mut().insert(handle);
         span.set("http.request.method", method);
-        span.set("url.path", request.path().to_owned());
-        span.set("url.scheme", request.connection_info().scheme().to_owned());
+        span.set("url.path", redacted(request.path()).into_owned());
+        // Not of `Forwarded`, where a caller may write anything.
+        span.set("url.scheme", "http");
         span.set(
             "network.protocol.version",
             protocol_version(request.version()),
@@ -225,7 +249,7 @@ async fn observe(
         if let Some(agent) = request.headers().get(header::USER_AGENT)
             && let Ok(agent) = agent.to_str()
         {
-            span.set("user_agent.original", agent.to_owned());
+            span.set("user_agent.original", redacted(agent).into_owned());
         }
     }
 
@@ -290,37 +314,6 @@ fn json_config() -> web::JsonConfig {
             InternalError::from_response(error, actix_web::ResponseError::error_response(&problem))
                 .into()
         })
-}
-
-async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({"status": "alive"}))
-}
-
-async fn readyz(health: web::Data<Health>) -> Result<HttpResponse, Problem> {
-    let mut missing = (health.readiness)().await;
-    if health.draining.load(Ordering::Relaxed) {
-        missing.push(Missing {
-            name: "server",
-            reason: "draining".to_owned(),
-        });
-    }
-    if missing.is_empty() {
-        return Ok(HttpResponse::Ok().json(serde_json::json!({"status": "ready"})));
-    }
-    let list: Vec<String> = missing
-        .iter()
-        .map(|missing| format!("{}: {}", missing.name, missing.reason))
-        .collect();
-    Err(
-        Problem::unavailable("not-ready", "Something needed to answer is missing")
-            .detail(list.join("; ")),
-    )
-}
-
-async fn render_metrics(health: web::Data<Health>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type(metrics::CONTENT_TYPE)
-        .body(health.metrics.render())
 }
 
 async fn not_found() -> Result<HttpResponse, Problem> {

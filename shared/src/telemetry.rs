@@ -28,7 +28,7 @@ pub struct Identity {
 /// The variables of every service that concern telemetry; flatten it into the service's own.
 ///
 /// The OpenTelemetry SDK reads the remaining standard variables itself: `OTEL_EXPORTER_OTLP_HEADERS`,
-/// `_TIMEOUT`, `_COMPRESSION`, `OTEL_BSP_*`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`.
+/// `_TIMEOUT`, `_COMPRESSION`, `OTEL_BSP_*`, `OTEL_RESOURCE_ATTRIBUTES`.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Telemetry")]
 pub struct TelemetryArgs {
@@ -79,6 +79,16 @@ pub struct TelemetryArgs {
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1")]
     traces_sampler_arg: Given<String>,
 
+    /// Name of the service in its spans. Unset: service.name of OTEL_RESOURCE_ATTRIBUTES, else the
+    /// name of the program.
+    #[arg(
+        long,
+        env = "OTEL_SERVICE_NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    service_name: Given<Option<String>>,
+
     /// true: no spans are made, whatever else is set.
     #[arg(long, env = "OTEL_SDK_DISABLED", default_value = "false")]
     otel_disabled: Given<String>,
@@ -114,6 +124,7 @@ impl TelemetryArgs {
                 "http/protobuf" => Ok(()),
                 _ => Err(format!("{protocol:?} is not built in; use http/protobuf")),
             });
+        let service_name = self.service_name.value(faults).flatten();
         TelemetrySettings {
             logs: logs::LogSettings {
                 json: self
@@ -125,9 +136,12 @@ impl TelemetryArgs {
                     .checked(faults, |filter| logs::parse_filter(&filter))
                     .unwrap_or_default(),
             },
-            tracing: sampling
-                .filter(|_| exported && !disabled)
-                .map(|sampling| trace::TraceSettings { sampling }),
+            tracing: sampling.filter(|_| exported && !disabled).map(|sampling| {
+                trace::TraceSettings {
+                    sampling,
+                    service_name,
+                }
+            }),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use loadtest::subject::stack::StackOptions;
+use reqwest::Method;
 use serde_json::json;
 use system_tests::{
     Answer, Cluster,
@@ -97,6 +98,21 @@ fn a_request_is_one_trace_through_every_part_it_touches() {
     // Semantic conventions: a 4xx is an error of the client's span and none of the server's.
     assert!(!one(&spans, "api-service", "GET /me").failed);
 
+    // A credential in the wrong places.
+    let misplaced = cluster
+        .get(&format!("/session/{session}"))
+        .header("user-agent", format!("by {session}"))
+        .header("x-forwarded-proto", session.as_str());
+    let (_, spans) = trace_of(&receiver, 10, UNMATCHED, misplaced);
+    let shown = &one(&spans, "api-service", "GET").attributes;
+    assert_eq!(shown["url.path"], "/REDACTED");
+    assert_eq!(shown["user_agent.original"], "by REDACTED");
+    assert_eq!(shown["url.scheme"], "http");
+    let method = Method::from_bytes(session.as_bytes()).unwrap();
+    let url = format!("{}/session/me", cluster.stack.gateway_url);
+    let invented = cluster.client.request(method, url);
+    trace_of(&receiver, 11, INVENTED, invented);
+
     cluster.stack.kill9("redis").unwrap();
     let me = cluster.get("/session/me").bearer_auth(&session);
     let (refused, spans) = trace_of(&receiver, 7, SESSION_ME, me);
@@ -145,6 +161,16 @@ gateway SERVER GET /jwt/*
   gateway CLIENT GET jwt
     api-service SERVER GET /me
       api-service INTERNAL verify credential";
+
+const UNMATCHED: &str = "\
+gateway SERVER GET /session/*
+  gateway CLIENT GET session
+    api-service SERVER GET";
+
+const INVENTED: &str = "\
+gateway SERVER _OTHER /session/*
+  gateway CLIENT _OTHER session
+    api-service SERVER _OTHER /me";
 
 const SESSION_ME: &str = "\
 gateway SERVER GET /session/*

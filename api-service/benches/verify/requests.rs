@@ -334,6 +334,7 @@ impl Service {
             .unwrap();
         let config = Config {
             listen: address,
+            admin_listen: None,
             replica: Some("replica-1".to_owned()),
             strategy,
             login: api_service::LoginSettings {

@@ -150,6 +150,7 @@ impl Service {
         let shutdown = CancellationToken::new();
         let config = Config {
             listen: listener.local_addr().unwrap(),
+            admin_listen: None,
             replica: Some("replica-1".to_owned()),
             strategy,
             routes,

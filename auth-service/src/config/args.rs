@@ -30,6 +30,16 @@ pub struct Args {
     #[arg(long, env = "AUTH_LISTEN", default_value = "127.0.0.1:8081")]
     pub(super) listen: Given<SocketAddr>,
 
+    /// Address and port for /metrics, /readyz and /healthz. Unset: they are on the port above; set:
+    /// that port has only /healthz.
+    #[arg(
+        long,
+        env = "AUTH_ADMIN_LISTEN",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) admin_listen: Given<Option<SocketAddr>>,
+
     /// Worker threads. Default: one for each core.
     #[arg(
         long,
@@ -41,7 +51,7 @@ pub struct Args {
 
     /// Folder of the key files and of the SQLite database. Made when it is absent.
     #[arg(long, env = "AUTH_DATA_DIR", default_value = "./data/auth")]
-    pub(super) data_dir: PathBuf,
+    pub(super) data_dir: Given<PathBuf>,
 
     /// Where users are: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME.
     /// Default: users.sqlite in the data folder.

@@ -42,7 +42,7 @@ pub(super) fn source(
 }
 
 fn sealing(args: &Args, faults: &mut Faults) -> Option<SealingSource> {
-    let file = args.data_dir.join(SEALING_KEY_FILE);
+    let file = args.data_dir.value(faults)?.join(SEALING_KEY_FILE);
     args.key_encryption_key.checked(faults, |text| {
         let Some(text) = text else {
             return Ok(SealingSource::File(file));

@@ -4,7 +4,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderName, HeaderValue, Request, StatusCode, Version, header};
-use shared::telemetry::trace::{Span, SpanKind, TRACEPARENT, TRACESTATE, TraceHandle, Tracing};
+use shared::telemetry::{
+    metrics::method_label,
+    trace::{Span, SpanKind, TRACEPARENT, TRACESTATE, TraceHandle, Tracing, redacted},
+};
 
 use crate::problem::Refusal;
 
@@ -31,15 +34,17 @@ impl Tracer {
             return Trace::default();
         }
         let text = |name: &str| request.headers().get(name)?.to_str().ok();
-        let mut span = self
-            .tracing
-            .server_span(method, |name| text(name).filter(|_| self.trusted));
+        let mut span = self.tracing.server_span(method, |name| {
+            let lines = request.headers().get_all(name).iter();
+            let lines = lines.map(HeaderValue::as_bytes);
+            lines.filter(|_| self.trusted)
+        });
         if let Some(handle) = span.handle() {
             span.rename(format!("{method} {label}"));
             span.set("http.request.method", method);
             span.set("http.route", label.to_owned());
             span.set("url.scheme", "http");
-            span.set("url.path", request.uri().path().to_owned());
+            span.set("url.path", redacted(request.uri().path()).into_owned());
             span.set("server.address", self.listen.ip().to_string());
             span.set("server.port", i64::from(self.listen.port()));
             span.set("client.address", client.to_string());
@@ -47,7 +52,7 @@ impl Tracer {
             let version = if is_old { "1.0" } else { "1.1" };
             span.set("network.protocol.version", version);
             if let Some(agent) = text(header::USER_AGENT.as_str()) {
-                span.set("user_agent.original", agent.to_owned());
+                span.set("user_agent.original", redacted(agent).into_owned());
             }
             return Trace::new(Some(span), Parent::Recorded(handle));
         }
@@ -127,13 +132,15 @@ impl Trace {
                 tracestate,
             } => (traceparent.clone(), tracestate.clone()),
             Parent::Recorded(handle) => {
-                let name = format!("{} {pool}", request.method());
+                // A caller may invent a method that says anything.
+                let method = method_label(request.method().as_str());
+                let name = format!("{method} {pool}");
                 let mut span = handle.child(name, SpanKind::Client, Vec::new());
-                span.set("http.request.method", request.method().to_string());
+                span.set("http.request.method", method);
                 span.set("server.address", upstream.ip().to_string());
                 span.set("server.port", i64::from(upstream.port()));
                 // Without the query: it is the client's and may hold anything.
-                let url = format!("http://{upstream}{}", request.uri().path());
+                let url = format!("http://{upstream}{}", redacted(request.uri().path()));
                 span.set("url.full", url);
                 if resends > 0 {
                     let count = i64::try_from(resends).unwrap_or(i64::MAX);

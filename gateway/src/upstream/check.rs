@@ -13,6 +13,8 @@ pub struct HealthSettings {
     pub timeout: Duration,
     /// Path that is asked for.
     pub path: String,
+    /// Port that is asked; `None`: the one of requests.
+    pub port: Option<u16>,
     /// Failures in a row that take an upstream out.
     pub fall: usize,
     /// Successes in a row that bring it back.
@@ -49,7 +51,9 @@ pub(crate) async fn watch(
     client: reqwest::Client,
     mut first: Option<FirstLook>,
 ) {
-    let url = format!("http://{}{}", endpoint.address, settings.path);
+    let mut asked = endpoint.address;
+    asked.set_port(settings.port.unwrap_or(asked.port()));
+    let url = format!("http://{asked}{}", settings.path);
     let mut count = Consecutive::default();
     let mut interval = tokio::time::interval(settings.interval);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -132,6 +136,7 @@ mod tests {
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             path: "/readyz".to_owned(),
+            port: None,
             fall: 2,
             rise: 2,
         };

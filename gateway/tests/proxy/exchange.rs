@@ -519,6 +519,7 @@ async fn the_exchange_is_in_the_trace_of_the_request() {
         "--client-id=g",
         &secret,
         "--otlp-endpoint=http://127.0.0.1:9",
+        "--trust-trace=true",
     ];
     let gateway = Gateway::start(config(&options), Clock::system(), system_resolver()).await;
     eventually("both are healthy", || async {

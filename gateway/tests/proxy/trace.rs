@@ -36,27 +36,27 @@ async fn parent(options: &[&str], flags: &str) -> (String, String, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sampled_trace_is_continued_below_a_new_span() {
-    let (trace, span, flags) = parent(&[], "01").await;
+    let (trace, span, flags) = parent(&["--trust-trace=true"], "01").await;
     assert_eq!((trace.as_str(), flags.as_str()), (TRACE, "01"));
     assert_ne!(span, SPAN);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_that_is_not_sampled_passes_unchanged() {
-    let seen = parent(&[], "00").await;
+    let seen = parent(&["--trust-trace=true"], "00").await;
     assert_eq!(seen, (TRACE.to_owned(), SPAN.to_owned(), "00".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_strangers_trace_is_not_continued_when_it_is_not_trusted() {
-    let (trace, _, flags) = parent(&["--trust-trace=false"], "01").await;
+async fn a_strangers_trace_is_not_continued_unless_it_is_trusted() {
+    let (trace, _, flags) = parent(&[], "01").await;
     assert_ne!(trace, TRACE);
     assert_eq!(flags, "01");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_begun_here_and_not_sampled_says_so_to_the_services_behind() {
-    let options = ["--trust-trace=false", "--traces-sampler=always_off"];
+    let options = ["--traces-sampler=always_off"];
     let (trace, _, flags) = parent(&options, "01").await;
     assert_ne!(trace, TRACE);
     assert_eq!(flags, "00");

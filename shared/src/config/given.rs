@@ -1,7 +1,11 @@
 //! The value of one variable, which knows the variable's name.
 
-use std::{ffi::OsStr, fmt::Display, marker::PhantomData, net::SocketAddr};
-use std::{num::NonZeroUsize, thread::available_parallelism, time::Duration};
+use std::{ffi::OsStr, fmt::Display, marker::PhantomData, net::SocketAddr, path::PathBuf};
+use std::{
+    num::{NonZeroU16, NonZeroUsize},
+    thread::available_parallelism,
+    time::Duration,
+};
 
 use clap::{
     Arg, Command,
@@ -28,8 +32,8 @@ pub trait Setting: Clone + Send + Sync + 'static {
 /// with the variable's name when somebody asks for the value.
 ///
 /// The type of a field of a clap struct. The name stands in the field's `#[arg(env = "…")]` only:
-/// clap hands it to the parser. A variable that may be unset is a `Given<Option<T>>` with
-/// `default_value = "", hide_default_value = true`; set but empty, it is unset.
+/// clap hands it to the parser. Set but empty, it is unset: the default holds. A variable that may be
+/// unset is a `Given<Option<T>>` with `default_value = "", hide_default_value = true`.
 #[derive(Clone, Debug)]
 pub struct Given<T> {
     variable: String,
@@ -133,6 +137,12 @@ impl Setting for String {
     }
 }
 
+impl Setting for PathBuf {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(Self::from(text))
+    }
+}
+
 impl Setting for Secret<String> {
     fn read(text: &str) -> Result<Self, String> {
         Ok(Self::new(text.to_owned()))
@@ -156,6 +166,7 @@ from_str! {
     u32: "a whole number",
     u64: "a whole number",
     usize: "a whole number",
+    NonZeroU16: "a port, 1 to 65535",
     NonZeroUsize: "a whole number from 1",
     f64: "a number such as 0.05",
 }
@@ -182,6 +193,12 @@ impl<T: Setting> TypedValueParser for GivenParser<T> {
         value: &OsStr,
     ) -> Result<Self::Value, clap::Error> {
         let variable = arg.and_then(Arg::get_env).unwrap_or_default();
+        let default = arg.and_then(|arg| arg.get_default_values().first());
+        // Compose files and shells hand on an unset variable as an empty one.
+        let value = match default {
+            Some(default) if value.is_empty() => default.as_os_str(),
+            _ => value,
+        };
         Ok(Given {
             variable: variable.to_string_lossy().into_owned(),
             outcome: value
@@ -252,6 +269,8 @@ mod tests {
         assert_eq!(args(&[]).name.value(&mut faults), Some(None));
         let name = args(&["--name=ada"]).name.value(&mut faults);
         assert_eq!(name, Some(Some("ada".to_owned())));
+        let ttl = args(&["--ttl="]).ttl.value(&mut faults);
+        assert_eq!(ttl, Some(Duration::from_secs(900)), "the default holds");
         assert!(faults.is_empty());
     }
 

@@ -3,6 +3,9 @@
 //! Spans are made with the OpenTelemetry API and handed on explicitly, so none can be orphaned by a
 //! spawned task, and a request that is not sampled builds no attributes at all (`docs/adr/0005`).
 
+mod parent;
+mod redacted;
+mod resource;
 mod sampling;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -10,18 +13,13 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 pub use opentelemetry::trace::SpanKind;
 use opentelemetry::{
     Context, KeyValue, Value,
-    propagation::{Extractor, TextMapPropagator},
     trace::{
         Span as _, SpanBuilder, SpanContext, TraceContextExt, Tracer as _, TracerProvider as _,
     },
 };
-use opentelemetry_sdk::{
-    Resource,
-    propagation::TraceContextPropagator,
-    trace::{SdkTracer, SdkTracerProvider},
-};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-pub use self::sampling::Sampling;
+pub use self::{redacted::redacted, sampling::Sampling};
 use super::Identity;
 
 /// Name of the header that carries the trace, W3C Trace Context §3.2.
@@ -29,11 +27,17 @@ pub const TRACEPARENT: &str = "traceparent";
 /// Name of the header that carries vendors' state, W3C Trace Context §3.3.
 pub const TRACESTATE: &str = "tracestate";
 
+/// The longest that the end of a process waits for spans to be taken: the next process may be
+/// waiting for the port.
+pub const LAST_FLUSH: Duration = Duration::from_millis(500);
+
 /// How spans are made.
 #[derive(Clone, Debug)]
 pub struct TraceSettings {
     /// Which requests are traced.
     pub sampling: Sampling,
+    /// `service.name`, if not the one that is built in or in `OTEL_RESOURCE_ATTRIBUTES`.
+    pub service_name: Option<String>,
 }
 
 /// Makes spans, or does nothing when tracing is off. Cheap to clone.
@@ -75,18 +79,9 @@ impl Tracing {
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
             .build()?;
-        // `Resource::builder` reads OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME, which win.
-        let mut resource = Resource::builder().with_attributes([
-            KeyValue::new("service.version", identity.version),
-            KeyValue::new("service.instance.id", identity.instance.clone()),
-        ]);
-        let named = std::env::var("OTEL_SERVICE_NAME").is_ok_and(|name| !name.is_empty());
-        if !named {
-            resource = resource.with_service_name(identity.service);
-        }
         let provider = SdkTracerProvider::builder()
             .with_sampler(settings.sampling.sampler())
-            .with_resource(resource.build())
+            .with_resource(resource::of(identity, settings.service_name.clone()))
             .with_batch_exporter(exporter)
             .build();
         Ok(Self(Some(Arc::new(Inner {
@@ -102,33 +97,47 @@ impl Tracing {
         self.0.is_some()
     }
 
-    /// The span of a request that was received. `header` looks up a request header by name;
-    /// an invalid `traceparent` starts a new trace (W3C Trace Context §4.3).
-    pub fn server_span<'a>(
+    /// The span of a request that was received. `lines` gives the values of all lines of a request
+    /// header; a `traceparent` that is invalid or there more than once starts a new trace (W3C Trace
+    /// Context §4.3).
+    pub fn server_span<'a, Lines>(
         &self,
         name: impl Into<Cow<'static, str>>,
-        header: impl Fn(&str) -> Option<&'a str>,
-    ) -> Span {
+        lines: impl Fn(&'static str) -> Lines,
+    ) -> Span
+    where
+        Lines: Iterator<Item = &'a [u8]>,
+    {
         let Some(inner) = &self.0 else {
             return Span::silent();
         };
-        let parent = if header(TRACEPARENT).is_some() {
-            extract(&header)
-        } else {
-            SpanContext::NONE
-        };
+        let parent = parent::extract(lines);
         if inner.parent_based && parent.is_valid() && !parent.is_sampled() {
             return Span::silent();
         }
         inner.start(name.into(), SpanKind::Server, parent, Vec::new())
     }
 
-    /// Sends what is queued and stops, waiting at most `deadline`. Blocks; call it from a thread
-    /// that may wait.
-    pub fn flush(&self, deadline: Duration) {
-        if let Some(inner) = &self.0
-            && let Err(error) = inner.provider.shutdown_with_timeout(deadline)
-        {
+    /// Begins to send what is queued, and returns at once: what is left for [`Tracing::finish`] is
+    /// then little. Call it when a drain begins.
+    pub fn begin_flush(&self) {
+        let Some(inner) = self.0.clone() else { return };
+        // A thread that nobody joins: a receiver that is silent must not hold up the end of a
+        // runtime. Without a thread all is left to the end.
+        let flush = move || drop(inner.provider.force_flush());
+        drop(
+            std::thread::Builder::new()
+                .name("flush".to_owned())
+                .spawn(flush),
+        );
+    }
+
+    /// Sends what is queued and stops. A receiver that is absent, silent or slow takes
+    /// [`LAST_FLUSH`] of the end of a process at most, and the spans that it did not take are lost.
+    pub async fn finish(self) {
+        let Some(inner) = self.0 else { return };
+        let shutdown = move || inner.provider.shutdown_with_timeout(LAST_FLUSH);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(shutdown).await {
             tracing::warn!(%error, "some spans were not exported");
         }
     }
@@ -156,31 +165,6 @@ impl Inner {
             span,
         }))
     }
-}
-
-fn extract<'a>(header: &impl Fn(&str) -> Option<&'a str>) -> SpanContext {
-    // The propagator wants owned access by trait; two headers are copied for a traced request only.
-    struct Headers<'a>(Option<&'a str>, Option<&'a str>);
-    impl Extractor for Headers<'_> {
-        fn get(&self, key: &str) -> Option<&str> {
-            match key {
-                TRACEPARENT => self.0,
-                TRACESTATE => self.1,
-                _ => None,
-            }
-        }
-        fn keys(&self) -> Vec<&str> {
-            vec![TRACEPARENT, TRACESTATE]
-        }
-    }
-    TraceContextPropagator::new()
-        .extract_with_context(
-            &Context::new(),
-            &Headers(header(TRACEPARENT), header(TRACESTATE)),
-        )
-        .span()
-        .span_context()
-        .clone()
 }
 
 /// A unit of work within a trace. It ends when dropped.
@@ -325,14 +309,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_invalid_traceparent_is_no_parent() {
-        let context = extract(&|name| (name == TRACEPARENT).then_some("00-zz-1-01"));
-        assert!(!context.is_valid());
-    }
-
-    #[test]
     fn when_off_nothing_is_recorded_and_headers_pass_through() {
-        let span = Tracing::off().server_span("GET /me", |_| None);
+        let span = Tracing::off().server_span("GET /me", |_| std::iter::empty());
         assert!(!span.is_recording());
         assert!(span.headers().is_none());
         assert!(

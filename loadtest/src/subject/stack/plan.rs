@@ -216,6 +216,8 @@ impl Context<'_> {
             ("GATEWAY_EXCHANGE_AUDIENCE", EXCHANGED_AUDIENCE.to_owned()),
             ("GATEWAY_CLIENT_ID", client.id.clone()),
             ("GATEWAY_CLIENT_SECRET", client.secret.clone()),
+            // Who drives this system may look at a request from its first span on.
+            ("GATEWAY_TRUST_TRACE", "true".to_owned()),
         ];
         Ok(self.spec(Role::Gateway, name, program, vec![port, admin], variables))
     }
