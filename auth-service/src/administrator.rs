@@ -1,8 +1,10 @@
 //! The administrator that a service makes at its start, and that an operator restores.
 
+use shared::network::Network;
+
 use crate::{
     credentials::{Password, Username},
-    passwords::{HashError, Passwords},
+    passwords::{Asker, HashError, Kind, Passwords},
     revocations::Revocations,
     storage::{At, DatabaseError, UnixSeconds},
     users::Users,
@@ -56,7 +58,7 @@ impl Administrator {
             }
             return Ok(());
         }
-        let hash = passwords.hash(self.password.into_secret(), None).await?;
+        let hash = hash(self.password, passwords).await?;
         // Nothing is added when another replica was faster.
         let made = users.add(&username, &hash, &ROLES, at).await?;
         if made.is_some() {
@@ -88,11 +90,21 @@ impl Administrator {
                 roles.push(role.to_owned());
             }
         }
-        let hash = passwords.hash(self.password.into_secret(), None).await?;
+        let hash = hash(self.password, passwords).await?;
         revocations
             .restore_account(&found.user.id, &hash, &roles, at)
             .await?;
         tracing::info!(%username, "restored the administrator; all logins of before are over");
         Ok(())
     }
+}
+
+/// At the start nobody else waits for a turn.
+async fn hash(password: Password, passwords: &Passwords) -> Result<String, HashError> {
+    let asker = Asker {
+        kind: Kind::Registration,
+        network: Network::LOCAL,
+    };
+    let turn = passwords.turn(asker).await?;
+    turn.hash(password.into_secret(), None).await
 }

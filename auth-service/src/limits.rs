@@ -13,10 +13,11 @@
 //! Everything is the same for names that exist and names that do not.
 
 mod budget;
-mod network;
 mod rows;
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
+
+use shared::network::Network;
 
 pub use self::budget::{Budget, Remaining};
 use self::rows::Rows;
@@ -63,6 +64,13 @@ pub struct Attempt {
     full_at: UnixMillis,
 }
 
+impl Attempt {
+    /// Whether the account was logged in from there before.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known_until.is_some()
+    }
+}
+
 /// The names of the rows of one login.
 #[derive(Debug)]
 struct Keys {
@@ -94,10 +102,10 @@ impl LoginLimits {
     pub(crate) async fn admit(
         &self,
         account: &str,
-        address: IpAddr,
+        network: Network,
         at: At<'_>,
     ) -> Result<Attempt, LimitError> {
-        let keys = Keys::of(account, address);
+        let keys = Keys::of(account, network);
         let now = UnixMillis::from(at.now);
         let found = self.rows.read(keys.all(), at.trace).await?;
         let until = |key: &str| found.get(key).copied().unwrap_or_default();
@@ -210,8 +218,8 @@ impl LoginLimits {
 }
 
 impl Keys {
-    fn of(account: &str, address: IpAddr) -> Self {
-        let network = network::of(address);
+    fn of(account: &str, network: Network) -> Self {
+        let network = network.to_string();
         Self {
             account_at_address: rows::key(ACCOUNT_AT_ADDRESS, [account, &network]),
             address: rows::key(ADDRESS, ["", &network]),

@@ -3,6 +3,7 @@
 mod hash;
 mod memory;
 mod threads;
+mod turns;
 
 use std::{
     sync::Arc,
@@ -14,11 +15,14 @@ use shared::{
     config::Secret,
     telemetry::trace::{SpanKind, TraceHandle},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use self::turns::{Asker, Kind};
+use self::{
+    memory::{Memories, Memory},
+    threads::Threads,
+    turns::Turns,
+};
 use crate::metrics::AuthMetrics;
-use memory::{Memories, Memory};
-use threads::Threads;
 
 /// The cost of a hash, and how many are made at a time.
 #[derive(Clone, Debug)]
@@ -54,13 +58,17 @@ pub struct Passwords {
     parameters: Params,
     // What is checked for a user who does not exist: the same work as for one who does.
     nobody: Arc<str>,
-    running: Arc<Semaphore>,
-    // Places for everybody who runs or waits.
-    admitted: Arc<Semaphore>,
-    queue: usize,
+    turns: Turns,
     threads: Threads,
     memories: Memories,
     metrics: AuthMetrics,
+}
+
+/// One run of Argon2id that may be made now.
+#[derive(Debug)]
+pub struct Turn {
+    passwords: Passwords,
+    turn: turns::Turn,
 }
 
 impl Passwords {
@@ -75,32 +83,54 @@ impl Passwords {
             crate::random::text::<32>().as_bytes(),
             &mut Memory::new(),
         )?;
-        let concurrency = settings.concurrency;
-        let queue = settings.queue.min(Semaphore::MAX_PERMITS - concurrency);
         Ok(Self {
             parameters: settings.parameters.clone(),
             nobody: nobody.into(),
-            running: Arc::new(Semaphore::new(concurrency)),
-            admitted: Arc::new(Semaphore::new(concurrency + queue)),
-            queue,
-            threads: Threads::start(concurrency)
+            turns: Turns::new(settings.concurrency, settings.queue),
+            threads: Threads::start(settings.concurrency)
                 .map_err(|error| HashError::Failed(format!("no thread: {error}")))?,
             memories: Memories::default(),
             metrics,
         })
     }
 
+    /// Waits for a turn, behind the other requests of the same address only.
+    ///
+    /// # Errors
+    ///
+    /// Too many wait.
+    pub async fn turn(&self, asker: Asker) -> Result<Turn, HashError> {
+        let _waiting = self.metrics.waiting();
+        let turn = self.turns.next(asker).await.ok_or(HashError::Busy)?;
+        Ok(Turn {
+            passwords: self.clone(),
+            turn,
+        })
+    }
+
+    fn work_in_memory<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> T {
+        let mut memory = self.memories.take();
+        let outcome = work(&mut memory);
+        self.memories.keep(memory);
+        if self.turns.waiting() == 0 {
+            self.memories.release();
+        }
+        outcome
+    }
+}
+
+impl Turn {
     /// The PHC string of a password, with a salt of its own.
     ///
     /// # Errors
     ///
-    /// Too many wait already, or the run failed.
+    /// The run failed.
     pub async fn hash(
-        &self,
+        self,
         password: Secret<String>,
         trace: Option<&TraceHandle>,
     ) -> Result<String, HashError> {
-        let parameters = self.parameters.clone();
+        let parameters = self.passwords.parameters.clone();
         self.run("hash", trace, move |memory| {
             hash::make(&parameters, password.expose().as_bytes(), memory)
         })
@@ -112,14 +142,14 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// Too many wait already, or the stored hash cannot be read.
+    /// The run failed, or the stored hash cannot be read.
     pub async fn verify(
-        &self,
+        self,
         password: Secret<String>,
         stored: Option<String>,
         trace: Option<&TraceHandle>,
     ) -> Result<bool, HashError> {
-        let nobody = Arc::clone(&self.nobody);
+        let nobody = Arc::clone(&self.passwords.nobody);
         self.run("verify", trace, move |memory| {
             let exists = stored.is_some();
             let hash = stored.as_deref().unwrap_or(&nobody);
@@ -130,12 +160,11 @@ impl Passwords {
     }
 
     async fn run<T: Send + 'static>(
-        &self,
+        self,
         operation: &'static str,
         trace: Option<&TraceHandle>,
         work: impl FnOnce(&mut Memory) -> Result<T, PasswordHashError> + Send + 'static,
     ) -> Result<T, HashError> {
-        let turn = self.turn().await?;
         let mut span = trace.map(|trace| {
             trace.child(
                 format!("{operation} password"),
@@ -143,8 +172,9 @@ impl Passwords {
                 Vec::new(),
             )
         });
-        let passwords = self.clone();
-        let run = self.threads.run(move || {
+        let Self { passwords, turn } = self;
+        let threads = passwords.threads.clone();
+        let run = threads.run(move || {
             // Held by the thread: a caller who hangs up must not let another run begin beside it.
             let _turn = turn;
             let started = Instant::now();
@@ -160,34 +190,6 @@ impl Passwords {
         }
         outcome
     }
-
-    fn work_in_memory<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> T {
-        let mut memory = self.memories.take();
-        let outcome = work(&mut memory);
-        self.memories.keep(memory);
-        if !self.somebody_waits() {
-            self.memories.release();
-        }
-        outcome
-    }
-
-    /// Whether more callers were admitted than run.
-    fn somebody_waits(&self) -> bool {
-        let free = self.admitted.available_permits();
-        free < self.queue + self.running.available_permits()
-    }
-
-    async fn turn(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), HashError> {
-        let place = Arc::clone(&self.admitted)
-            .try_acquire_owned()
-            .map_err(|_| HashError::Busy)?;
-        let _waiting = self.metrics.waiting();
-        let turn = Arc::clone(&self.running)
-            .acquire_owned()
-            .await
-            .map_err(|_| HashError::Busy)?;
-        Ok((place, turn))
-    }
 }
 
 /// How long a caller who was turned away should stay away.
@@ -195,7 +197,10 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use shared::telemetry::{Identity, metrics::Metrics};
+    use shared::{
+        network::Network,
+        telemetry::{Identity, metrics::Metrics},
+    };
 
     use super::*;
 
@@ -209,6 +214,11 @@ mod tests {
         (Passwords::new(&settings, metrics.clone()).unwrap(), metrics)
     }
 
+    const ASKER: Asker = Asker {
+        kind: Kind::Login,
+        network: Network::LOCAL,
+    };
+
     fn secret(text: &str) -> Secret<String> {
         Secret::new(text.to_owned())
     }
@@ -216,24 +226,27 @@ mod tests {
     #[tokio::test]
     async fn the_hash_is_a_phc_string_that_verifies_and_has_its_own_salt() {
         let (passwords, _) = passwords(1, 1);
-        let hash = passwords.hash(secret("correct horse"), None).await.unwrap();
-        let again = passwords.hash(secret("correct horse"), None).await.unwrap();
+        let hash = async || {
+            let turn = passwords.turn(ASKER).await.unwrap();
+            turn.hash(secret("correct horse"), None).await.unwrap()
+        };
+        let (hash, again) = (hash().await, hash().await);
         assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
         assert_ne!(hash, again);
-        let verify = |password| passwords.verify(secret(password), Some(hash.clone()), None);
-        assert!(verify("correct horse").await.unwrap());
-        assert!(!verify("battery staple").await.unwrap());
+        let verify = async |password| {
+            let turn = passwords.turn(ASKER).await.unwrap();
+            let verified = turn.verify(secret(password), Some(hash.clone()), None);
+            verified.await.unwrap()
+        };
+        assert!(verify("correct horse").await);
+        assert!(!verify("battery staple").await);
     }
 
     #[tokio::test]
     async fn a_user_who_does_not_exist_costs_one_run_too_and_is_refused() {
         let (passwords, metrics) = passwords(1, 1);
-        assert!(
-            !passwords
-                .verify(secret("anything"), None, None)
-                .await
-                .unwrap()
-        );
+        let turn = passwords.turn(ASKER).await.unwrap();
+        assert!(!turn.verify(secret("anything"), None, None).await.unwrap());
         let all = Metrics::new(&Identity {
             service: "test",
             version: "0",
@@ -248,20 +261,21 @@ mod tests {
     #[tokio::test]
     async fn a_stored_hash_that_cannot_be_read_is_no_wrong_password() {
         let (passwords, _) = passwords(1, 1);
-        let outcome = passwords
-            .verify(secret("anything"), Some("plain text".to_owned()), None)
-            .await;
+        let turn = passwords.turn(ASKER).await.unwrap();
+        let stored = Some("plain text".to_owned());
+        let outcome = turn.verify(secret("anything"), stored, None).await;
         assert!(matches!(outcome, Err(HashError::Failed(_))));
     }
 
     #[tokio::test]
     async fn whoever_comes_after_the_queue_is_full_is_turned_away() {
         let (passwords, _) = passwords(1, 1);
-        let running = passwords.turn().await.unwrap();
-        let mut waiting = Box::pin(passwords.turn());
+        let running = passwords.turn(ASKER).await.unwrap();
+        let mut waiting = Box::pin(passwords.turn(ASKER));
         let polled = futures_poll(&mut waiting).await;
         assert!(polled.is_none(), "the second waits");
-        assert!(matches!(passwords.turn().await, Err(HashError::Busy)));
+        let third = passwords.turn(ASKER).await;
+        assert!(matches!(third, Err(HashError::Busy)));
         drop(running);
         assert!(waiting.await.is_ok(), "the second gets its turn");
     }
@@ -269,10 +283,12 @@ mod tests {
     #[tokio::test]
     async fn memory_is_handed_on_while_somebody_waits_and_given_back_at_the_end() {
         let (passwords, _) = passwords(1, 4);
-        let running = passwords.turn().await.unwrap();
-        let mut waiting = Box::pin(passwords.hash(secret("second"), None));
+        let running = passwords.turn(ASKER).await.unwrap();
+        let mut waiting = Box::pin(async {
+            let turn = passwords.turn(ASKER).await.unwrap();
+            turn.hash(secret("second"), None).await
+        });
         assert!(futures_poll(&mut waiting).await.is_none(), "it waits");
-        assert!(passwords.somebody_waits());
         let work = |_: &mut Memory| ();
         passwords.work_in_memory(work);
         assert_eq!(passwords.memories.count(), 1, "kept for the one who waits");

@@ -8,6 +8,7 @@
 //! | [`credential`] | the bearer and the session cookie in the headers of a request |
 //! | [`healthcheck`] | `BINARY healthcheck URL`, for images without a shell |
 //! | [`listen`] | opening a port for many clients who come at once |
+//! | [`network`] | what counts as one client where something is limited for each address |
 //! | [`openapi`] | the description of a service's interface: what all have alike |
 //! | [`problem`] | the one error body, RFC 9457 |
 //! | [`shutdown`] | signals to one token, and the deadlines of a drain |
@@ -27,6 +28,7 @@ pub mod config;
 pub mod credential;
 pub mod healthcheck;
 pub mod listen;
+pub mod network;
 pub mod openapi;
 pub mod problem;
 #[cfg(feature = "session")]

@@ -2,15 +2,16 @@
 
 use std::{
     future::{Ready, ready},
+    net::{IpAddr, Ipv4Addr},
     ops::Deref,
 };
 
 use actix_web::{
     Error, FromRequest, HttpRequest, dev::Payload, error::ErrorInternalServerError, web::Data,
 };
-use shared::{server::trace_of, telemetry::trace::TraceHandle};
+use shared::{network::Network, server::trace_of, telemetry::trace::TraceHandle};
 
-use super::state::State;
+use super::{client_address::client_address, state::State};
 use crate::storage::{At, UnixSeconds};
 
 /// A request and the state of its worker thread, whose members are its own.
@@ -32,6 +33,14 @@ impl Call {
             now: self.now(),
             trace: self.trace(),
         }
+    }
+
+    /// Who sent it, as limits count. A request over a socket has a peer; those without one are
+    /// one client.
+    pub(crate) fn client(&self) -> Network {
+        client_address(&self.request, &self.trusted_proxies)
+            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+            .into()
     }
 
     /// Its trace, for spans below it; `None` when it is not recorded.

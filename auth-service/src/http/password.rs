@@ -1,13 +1,12 @@
 //! A name and a password, checked within the limits of guessing. Every login begins so.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use shared::config::Secret;
 
-use super::{call::Call, client_address::client_address, error::Error};
+use super::{call::Call, error::Error};
 use crate::{
     credentials::Username,
     limits::{Attempt, LimitError, Remaining},
+    passwords::{Asker, Kind},
     users::{Account, User},
 };
 
@@ -38,10 +37,8 @@ pub(crate) async fn check(
     presented: Presented,
 ) -> (Result<User, Error>, Option<Remaining>) {
     let at = call.at();
-    // A request over a socket has a peer; one without shares a budget with all of its kind.
-    let address = client_address(&call.request, &call.trusted_proxies)
-        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let admitted = call.limits.admit(&presented.account, address, at);
+    let network = call.client();
+    let admitted = call.limits.admit(&presented.account, network, at);
     let attempt = match admitted.await {
         Ok(attempt) => attempt,
         Err(LimitError::Empty(remaining)) => {
@@ -49,7 +46,11 @@ pub(crate) async fn check(
         }
         Err(LimitError::Database(error)) => return (Err(error.into()), None),
     };
-    match authenticate(call, presented).await {
+    let kind = match attempt.is_known() {
+        true => Kind::LoginAtKnownAddress,
+        false => Kind::Login,
+    };
+    match authenticate(call, presented, Asker { kind, network }).await {
         Ok(user) => (Ok(user), remember(call, &attempt).await),
         Err(Error::WrongCredentials) => match call.limits.failed(&attempt, at).await {
             Ok(remaining) => (Err(Error::WrongCredentials), Some(remaining)),
@@ -80,16 +81,15 @@ pub(super) fn outcome_name<T>(outcome: &Result<T, Error>) -> &'static str {
 }
 
 /// One lookup and one Argon2id run, whether or not the user exists.
-async fn authenticate(call: &Call, presented: Presented) -> Result<User, Error> {
+async fn authenticate(call: &Call, presented: Presented, asker: Asker) -> Result<User, Error> {
     let found = match &presented.username {
         Some(username) => call.users.by_name(username, call.at()).await?,
         None => None,
     };
     let hash = found.as_ref().map(|account| account.password_hash.clone());
-    let matches = call
-        .passwords
-        .verify(presented.password, hash, call.trace())
-        .await?;
+    let turn = call.passwords.turn(asker).await?;
+    let verified = turn.verify(presented.password, hash, call.trace());
+    let matches = verified.await?;
     // Only after the right password: others must not learn that the account is disabled.
     enabled(found.filter(|_| matches).ok_or(Error::WrongCredentials)?)
 }

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod at_rest;
+mod hashing;
 mod keys;
 mod limits;
 mod login;

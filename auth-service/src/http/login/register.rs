@@ -13,6 +13,7 @@ use crate::{
         call::Call,
         error::Error,
     },
+    passwords::{Asker, Kind},
 };
 
 /// What everybody may do who has registered.
@@ -49,10 +50,12 @@ struct Registered {
 )]
 pub(crate) async fn register(call: Call, json: web::Json<Value>) -> Result<HttpResponse, Error> {
     let Registration { username, password } = Registration::read(json.into_inner())?;
-    let hash = call
-        .passwords
-        .hash(password.into_secret(), call.trace())
-        .await?;
+    let asker = Asker {
+        kind: Kind::Registration,
+        network: call.client(),
+    };
+    let turn = call.passwords.turn(asker).await?;
+    let hash = turn.hash(password.into_secret(), call.trace()).await?;
     let user = call
         .users
         .add(&username, &hash, &ROLES, call.at())
