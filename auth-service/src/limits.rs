@@ -6,6 +6,12 @@
 //! one number each, when it will be full). With one of them empty a login is refused before any
 //! work is done for it.
 //!
+//! Of many guesses at once no more are answered than of as many one after the other. Passwords are
+//! looked at only while the failures that are left are more than the logins under way in this process.
+//! And an answer is given only if its budget is not empty by then: a failure takes from the database
+//! what is there, or is refused, and a success asks once more. So a guess at another replica is
+//! evaluated at worst, and not answered. No budget is ever more than empty.
+//!
 //! The account's budget is what an attacker elsewhere could empty to lock its owner out. So an
 //! address that an account was logged in from is *known* for a while, and there its own budget is
 //! the only one that is asked. A successful login takes nothing.
@@ -14,13 +20,17 @@
 
 mod budget;
 mod rows;
+mod under_way;
 
 use std::time::Duration;
 
 use shared::network::Network;
 
 pub use self::budget::{Budget, Remaining};
-use self::rows::Rows;
+use self::{
+    rows::{Found, Rows},
+    under_way::{Login, UnderWay},
+};
 use crate::storage::{At, Database, DatabaseError, UnixMillis, UnixSeconds};
 
 /// The budgets, and how long an address is known.
@@ -51,6 +61,7 @@ pub enum LimitError {
 #[derive(Clone, Debug)]
 pub struct LoginLimits {
     rows: Rows,
+    under_way: UnderWay,
     settings: LimitSettings,
 }
 
@@ -60,8 +71,14 @@ pub struct Attempt {
     keys: Keys,
     /// Until when the account is known at the address, if it is.
     known_until: Option<UnixMillis>,
-    /// When the account's budget at this address is full.
-    full_at: UnixMillis,
+}
+
+/// One login whose password may be looked at.
+#[derive(Debug)]
+pub struct Evaluation {
+    attempt: Attempt,
+    /// Counts for the logins that begin later, until it is dropped.
+    _under_way: Login,
 }
 
 impl Attempt {
@@ -69,6 +86,14 @@ impl Attempt {
     pub(crate) fn is_known(&self) -> bool {
         self.known_until.is_some()
     }
+}
+
+/// One login with the right password.
+#[derive(Debug)]
+pub struct Success {
+    attempt: Attempt,
+    /// Whether the account's budget at this address is not full.
+    spent: bool,
 }
 
 /// The names of the rows of one login.
@@ -90,6 +115,7 @@ impl LoginLimits {
     pub fn new(database: Database, settings: LimitSettings) -> Self {
         Self {
             rows: Rows::new(database),
+            under_way: UnderWay::default(),
             settings,
         }
     }
@@ -108,65 +134,93 @@ impl LoginLimits {
         let keys = Keys::of(account, network);
         let now = UnixMillis::from(at.now);
         let found = self.rows.read(keys.all(), at.trace).await?;
-        let until = |key: &str| found.get(key).copied().unwrap_or_default();
-        let known_until = Some(until(&keys.known)).filter(|until| *until > now);
-        let settings = &self.settings;
-        let asked = [
-            (
-                ACCOUNT_AT_ADDRESS,
-                settings.account_at_address,
-                &keys.account_at_address,
-            ),
-            (ADDRESS, settings.address, &keys.address),
-            (ACCOUNT, settings.account, &keys.account),
-        ];
-        let count = if known_until.is_some() {
-            1
-        } else {
-            asked.len()
-        };
-        for (name, budget, key) in asked.into_iter().take(count) {
-            let remaining = budget.remaining(name, until(key), now);
-            if remaining.failures == 0 {
-                return Err(LimitError::Empty(remaining));
-            }
-        }
-        Ok(Attempt {
-            full_at: until(&keys.account_at_address),
-            known_until,
-            keys,
-        })
+        let known_until = found.get(&keys.known).copied();
+        let known_until = known_until.filter(|until| *until > now);
+        let attempt = Attempt { keys, known_until };
+        self.room(&attempt, &found, now)?;
+        Ok(attempt)
     }
 
-    /// Takes a failure from the budgets.
+    /// Lets the password be looked at, when the logins under way leave a failure for it; waits for
+    /// those if they may take the last.
     ///
     /// # Errors
     ///
-    /// The database did not confirm it. Then the caller must not learn that the password was wrong:
-    /// a guess that is not counted costs nothing.
+    /// A budget is empty by now, or the database did not answer.
+    pub(crate) async fn evaluate(
+        &self,
+        attempt: Attempt,
+        at: At<'_>,
+    ) -> Result<Evaluation, LimitError> {
+        let now = UnixMillis::from(at.now);
+        loop {
+            let ended = self.under_way.ended();
+            let keys = self.asked(&attempt).map(|(_, _, key)| key.to_owned());
+            // Before the rows are read: a failure is in the rows before it is not under way any more.
+            let under_way = self.under_way.begin(keys.collect());
+            let found = self.rows.read(attempt.keys.all(), at.trace).await?;
+            let left = self.room(&attempt, &found, now)?;
+            let mut left = left.iter().zip(under_way.before().iter());
+            if left.all(|(remaining, before)| *before < remaining.failures) {
+                return Ok(Evaluation {
+                    attempt,
+                    _under_way: under_way,
+                });
+            }
+            under_way.withdraw();
+            ended.await;
+        }
+    }
+
+    /// Takes a failure from the budgets, and gives what is left.
+    ///
+    /// # Errors
+    ///
+    /// A budget was empty already, or the database did not confirm it. Then the caller must not learn
+    /// that the password was wrong: a guess that is not counted costs nothing.
     pub(crate) async fn failed(
         &self,
-        attempt: &Attempt,
+        evaluation: Evaluation,
         at: At<'_>,
-    ) -> Result<Remaining, DatabaseError> {
+    ) -> Result<Remaining, LimitError> {
         let now = UnixMillis::from(at.now);
-        let (settings, keys) = (&self.settings, &attempt.keys);
-        let account = match attempt.known_until {
-            Some(_) => "",
-            None => keys.account.as_str(),
-        };
-        let budgets = [
-            (
-                keys.account_at_address.as_str(),
-                settings.account_at_address,
-            ),
-            (keys.address.as_str(), settings.address),
-            (account, settings.account),
-        ];
-        let full_at = self.rows.take(budgets, now, at.trace).await?;
-        let full_at = full_at.get(&keys.account_at_address).copied();
-        let budget = settings.account_at_address;
+        let attempt = &evaluation.attempt;
+        let rows = self.budgets(attempt).map(|(name, budget, key)| {
+            let spared = name == ACCOUNT && attempt.is_known();
+            (if spared { "" } else { key }, budget)
+        });
+        let full_at = self.rows.take(rows, now, at.trace).await?;
+        for (name, budget, key) in self.asked(attempt) {
+            if !full_at.contains_key(key) {
+                let remaining = budget.remaining(name, now + budget.window, now);
+                return Err(LimitError::Empty(remaining));
+            }
+        }
+        let full_at = full_at.get(&attempt.keys.account_at_address).copied();
+        let budget = self.settings.account_at_address;
         Ok(budget.remaining(ACCOUNT_AT_ADDRESS, full_at.unwrap_or(now), now))
+    }
+
+    /// Whether a login with the right password is one: not when failures at another replica have
+    /// emptied a budget meanwhile. Gives what is to be remembered of it.
+    ///
+    /// # Errors
+    ///
+    /// A budget is empty by now, or the database did not answer.
+    pub(crate) async fn confirm(
+        &self,
+        evaluation: Evaluation,
+        at: At<'_>,
+    ) -> Result<Success, LimitError> {
+        let now = UnixMillis::from(at.now);
+        let attempt = evaluation.attempt;
+        let found = self.rows.read(attempt.keys.all(), at.trace).await?;
+        self.room(&attempt, &found, now)?;
+        let full_at = found.get(&attempt.keys.account_at_address).copied();
+        Ok(Success {
+            spent: full_at.is_some_and(|full_at| full_at > now),
+            attempt,
+        })
     }
 
     /// Remembers the address, and gives the account its whole budget there. Writes only when there
@@ -175,13 +229,14 @@ impl LoginLimits {
     /// # Errors
     ///
     /// The database did not confirm it.
-    pub(crate) async fn succeeded(
+    pub(crate) async fn remember(
         &self,
-        attempt: &Attempt,
+        success: &Success,
         at: At<'_>,
     ) -> Result<Remaining, DatabaseError> {
         const DAY: Duration = Duration::from_secs(24 * 3_600);
         let now = UnixMillis::from(at.now);
+        let Success { attempt, spent } = success;
         let known_until = now + self.settings.known_for;
         if attempt
             .known_until
@@ -190,12 +245,51 @@ impl LoginLimits {
             let known = &attempt.keys.known;
             self.rows.remember(known, known_until, at.trace).await?;
         }
-        if attempt.full_at > now {
+        if *spent {
             let here = &attempt.keys.account_at_address;
             self.rows.remove(here, at.trace).await?;
         }
         let budget = self.settings.account_at_address;
         Ok(budget.remaining(ACCOUNT_AT_ADDRESS, now, now))
+    }
+
+    /// What is left of the budgets that must not be empty; an error when one is.
+    fn room(
+        &self,
+        attempt: &Attempt,
+        found: &Found,
+        now: UnixMillis,
+    ) -> Result<Vec<Remaining>, LimitError> {
+        let mut all = Vec::new();
+        for (name, budget, key) in self.asked(attempt) {
+            let full_at = found.get(key).copied().unwrap_or_default();
+            let remaining = budget.remaining(name, full_at, now);
+            if remaining.failures == 0 {
+                return Err(LimitError::Empty(remaining));
+            }
+            all.push(remaining);
+        }
+        Ok(all)
+    }
+
+    /// The budgets with the rows of a login, in the order in which rows are always changed.
+    fn budgets<'a>(&self, attempt: &'a Attempt) -> [(&'static str, Budget, &'a str); 3] {
+        let keys = &attempt.keys;
+        let [first, second, third] = self.policies();
+        [
+            (first.0, first.1, keys.account_at_address.as_str()),
+            (second.0, second.1, keys.address.as_str()),
+            (third.0, third.1, keys.account.as_str()),
+        ]
+    }
+
+    /// Those that must not be empty.
+    fn asked<'a>(
+        &self,
+        attempt: &'a Attempt,
+    ) -> impl Iterator<Item = (&'static str, Budget, &'a str)> {
+        let count = if attempt.is_known() { 1 } else { 3 };
+        self.budgets(attempt).into_iter().take(count)
     }
 
     /// Removes rows that say nothing any more. How many.

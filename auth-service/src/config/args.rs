@@ -203,7 +203,8 @@ pub struct Args {
     )]
     pub(super) argon2_concurrency: Given<Threads>,
 
-    /// Argon2id runs that may wait for their turn; beyond it the answer is 503.
+    /// Argon2id runs that may wait for their turn, which is taken in turn by address. Beyond it who
+    /// has most of them waiting is answered 503.
     #[arg(long, env = "AUTH_ARGON2_QUEUE", default_value = "256")]
     pub(super) argon2_queue: Given<usize>,
 

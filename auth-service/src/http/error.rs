@@ -15,7 +15,7 @@ pub(crate) use self::oauth::{OAuthError, OAuthRefusal};
 use crate::{
     issuer::{IssueError, VerifyError},
     keys::{KeyError, KeysUnknown, RotationError},
-    limits::Remaining,
+    limits::{LimitError, Remaining},
     passwords::{self, HashError},
     refresh::RotateError,
     storage::DatabaseError,
@@ -96,6 +96,15 @@ pub(crate) enum Error {
     /// The next signing key was not made.
     #[error(transparent)]
     Keys(KeyError),
+}
+
+impl From<LimitError> for Error {
+    fn from(error: LimitError) -> Self {
+        match error {
+            LimitError::Empty(remaining) => Self::TooManyFailures(remaining),
+            LimitError::Database(error) => error.into(),
+        }
+    }
 }
 
 impl Error {

@@ -5,8 +5,8 @@ use shared::config::Secret;
 use super::{call::Call, error::Error};
 use crate::{
     credentials::Username,
-    limits::{Attempt, LimitError, Remaining},
-    passwords::{Asker, Kind},
+    limits::{Evaluation, Remaining, Success},
+    passwords::{Asker, Kind, Turn},
     users::{Account, User},
 };
 
@@ -36,34 +36,74 @@ pub(crate) async fn check(
     call: &Call,
     presented: Presented,
 ) -> (Result<User, Error>, Option<Remaining>) {
-    let at = call.at();
-    let network = call.client();
-    let admitted = call.limits.admit(&presented.account, network, at);
-    let attempt = match admitted.await {
-        Ok(attempt) => attempt,
-        Err(LimitError::Empty(remaining)) => {
-            return (Err(Error::TooManyFailures(remaining)), Some(remaining));
+    match checked(call, presented).await {
+        Ok((user, success)) => (Ok(user), remember(call, &success).await),
+        Err((error, remaining)) => (Err(error), remaining),
+    }
+}
+
+/// Who logged in, or why not, and what is left of the budget that decided about that.
+async fn checked(
+    call: &Call,
+    presented: Presented,
+) -> Result<(User, Success), (Error, Option<Remaining>)> {
+    let admitted = admit(call, &presented).await.map_err(refused)?;
+    let evaluation = admitted.evaluation;
+    match authenticate(call, presented, admitted.turn, admitted.found).await {
+        Ok(user) => {
+            let confirmed = call.limits.confirm(evaluation, call.at()).await;
+            let success = confirmed.map_err(Error::from).map_err(refused)?;
+            Ok((user, success))
         }
-        Err(LimitError::Database(error)) => return (Err(error.into()), None),
+        Err(Error::WrongCredentials) => {
+            let failed = call.limits.failed(evaluation, call.at()).await;
+            let remaining = failed.map_err(Error::from).map_err(refused)?;
+            Err((Error::WrongCredentials, Some(remaining)))
+        }
+        Err(error) => Err((error, None)),
+    }
+}
+
+fn refused(error: Error) -> (Error, Option<Remaining>) {
+    let remaining = match error {
+        Error::TooManyFailures(remaining) => Some(remaining),
+        _ => None,
+    };
+    (error, remaining)
+}
+
+/// A login whose password may be looked at.
+struct Admitted {
+    found: Option<Account>,
+    turn: Turn,
+    evaluation: Evaluation,
+}
+
+/// A lookup of the user and a turn to hash, whether or not the user exists.
+async fn admit(call: &Call, presented: &Presented) -> Result<Admitted, Error> {
+    let (at, network) = (call.at(), call.client());
+    let attempt = call.limits.admit(&presented.account, network, at).await?;
+    let found = match &presented.username {
+        Some(username) => call.users.by_name(username, at).await?,
+        None => None,
     };
     let kind = match attempt.is_known() {
         true => Kind::LoginAtKnownAddress,
         false => Kind::Login,
     };
-    match authenticate(call, presented, Asker { kind, network }).await {
-        Ok(user) => (Ok(user), remember(call, &attempt).await),
-        Err(Error::WrongCredentials) => match call.limits.failed(&attempt, at).await {
-            Ok(remaining) => (Err(Error::WrongCredentials), Some(remaining)),
-            // A guess that is not counted must not be answered.
-            Err(error) => (Err(error.into()), None),
-        },
-        Err(error) => (Err(error), None),
-    }
+    let turn = call.passwords.turn(Asker { kind, network }).await?;
+    // Not before: those who wait for a turn would keep others from trying.
+    let evaluation = call.limits.evaluate(attempt, call.at()).await?;
+    Ok(Admitted {
+        found,
+        turn,
+        evaluation,
+    })
 }
 
 /// The password was right, so the login goes on even if that is not remembered.
-async fn remember(call: &Call, attempt: &Attempt) -> Option<Remaining> {
-    let outcome = call.limits.succeeded(attempt, call.at()).await;
+async fn remember(call: &Call, success: &Success) -> Option<Remaining> {
+    let outcome = call.limits.remember(success, call.at()).await;
     outcome
         .inspect_err(|error| tracing::warn!(%error, "the address of a login is not remembered"))
         .ok()
@@ -80,16 +120,15 @@ pub(super) fn outcome_name<T>(outcome: &Result<T, Error>) -> &'static str {
     }
 }
 
-/// One lookup and one Argon2id run, whether or not the user exists.
-async fn authenticate(call: &Call, presented: Presented, asker: Asker) -> Result<User, Error> {
-    let found = match &presented.username {
-        Some(username) => call.users.by_name(username, call.at()).await?,
-        None => None,
-    };
+/// One Argon2id run, whether or not the user exists.
+async fn authenticate(
+    call: &Call,
+    presented: Presented,
+    turn: Turn,
+    found: Option<Account>,
+) -> Result<User, Error> {
     let hash = found.as_ref().map(|account| account.password_hash.clone());
-    let turn = call.passwords.turn(asker).await?;
-    let verified = turn.verify(presented.password, hash, call.trace());
-    let matches = verified.await?;
+    let matches = turn.verify(presented.password, hash, call.trace()).await?;
     // Only after the right password: others must not learn that the account is disabled.
     enabled(found.filter(|_| matches).ok_or(Error::WrongCredentials)?)
 }

@@ -30,6 +30,11 @@ impl Budget {
         Duration::from_millis(self.interval_ms())
     }
 
+    /// The time in which all failures but one are made good: a budget that takes longer is empty.
+    pub(super) fn all_but_one(self) -> Duration {
+        Duration::from_millis(self.interval_ms() * (self.quota - 1))
+    }
+
     fn interval_ms(self) -> u64 {
         (as_millis(self.window) / self.quota).max(1)
     }
@@ -43,7 +48,7 @@ impl Budget {
     ) -> Remaining {
         let interval = self.interval_ms();
         let missing = as_millis(full_at.since(now));
-        // Several at the same time may take more than there is; it is made good as well.
+        // More than it holds, if it held more when they were taken.
         let taken = missing.div_ceil(interval);
         let settled = taken.min(self.quota).saturating_sub(1) * interval;
         Remaining {
@@ -116,7 +121,7 @@ mod tests {
         assert_eq!(later(12_000), (1, 2));
         assert_eq!(later(30_000), (0, 10));
         assert_eq!(later(20_001), (0, 1));
-        // Taken by many at once: more than it holds, and paid for by waiting.
+        // A larger budget before a restart.
         assert_eq!(later(60_000), (0, 40));
     }
 }

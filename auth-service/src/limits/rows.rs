@@ -12,12 +12,14 @@ const TABLE: &str = "login_limits";
 
 const READ: &str = "SELECT bucket, until FROM login_limits WHERE bucket IN ($1, $2, $3, $4)";
 /// From now or from when it would have been full, whichever is later: one statement, so two
-/// failures at the same time both count. `excluded` has what one failure takes, counted from now.
+/// failures at the same time both count. `excluded` has what one failure takes, counted from now. An
+/// empty budget stays as it is, and its row is not returned.
 const TAKE: &str = "INSERT INTO login_limits (bucket, until) \
      SELECT taken.bucket, taken.until FROM (SELECT $2 AS bucket, $3 AS until \
      UNION ALL SELECT $4, $5 UNION ALL SELECT $6, $7) AS taken WHERE taken.bucket <> '' \
      ON CONFLICT (bucket) DO UPDATE SET until = excluded.until - $1 + \
      CASE WHEN login_limits.until > $1 THEN login_limits.until ELSE $1 END \
+     WHERE login_limits.until <= CASE excluded.bucket WHEN $2 THEN $8 WHEN $4 THEN $9 ELSE $10 END \
      RETURNING bucket, until";
 const REMEMBER: &str = "INSERT INTO login_limits (bucket, until) VALUES ($1, $2) \
      ON CONFLICT (bucket) DO UPDATE SET until = excluded.until";
@@ -64,7 +66,8 @@ impl Rows {
         Ok(Found::from_iter(rows))
     }
 
-    /// Takes one failure from each budget whose row has a name; when they will be full.
+    /// Takes one failure from each budget whose row has a name and which has one left; when these
+    /// will be full. Always in the order of the kinds, or two logins could wait for each other.
     pub(super) async fn take(
         &self,
         budgets: [(&str, Budget); 3],
@@ -76,7 +79,12 @@ impl Rows {
             .fold(sqlx::query_as(TAKE).bind(now), |take, (key, budget)| {
                 take.bind(key).bind(now + budget.interval())
             });
-        let statement = take.fetch_all(self.0.pool());
+        let statement = budgets
+            .into_iter()
+            .fold(take, |take, (_, budget)| {
+                take.bind(now + budget.all_but_one())
+            })
+            .fetch_all(self.0.pool());
         let rows = self.0.call("INSERT", TABLE, trace, statement).await?;
         Ok(Found::from_iter(rows))
     }

@@ -19,6 +19,8 @@ on_both_databases!(
     a_budget_fills_up_with_time_and_at_once_by_a_login,
     a_restart_forgets_no_failure_and_no_known_address,
     logins_that_succeed_cost_nothing,
+    guesses_at_once_are_as_few_as_one_after_the_other,
+    logins_at_once_that_succeed_take_nothing_from_each_other,
 );
 
 /// Three failures for each account at each address, six for an address, five for an account.
@@ -232,6 +234,108 @@ async fn logins_that_succeed_cost_nothing(backend: Backend) {
         }
     }
     service.stop().await;
+}
+
+/// The statuses of logins with these passwords, all sent at once.
+async fn at_once(
+    services: &[&Service],
+    username: &str,
+    from: &str,
+    passwords: &[&str],
+) -> Vec<u16> {
+    let logins = passwords.iter().enumerate().map(|(number, password)| {
+        let service = services[number % services.len()];
+        async move {
+            log_in(service, username, password, from)
+                .await
+                .status()
+                .as_u16()
+        }
+    });
+    futures_util::future::join_all(logins).await
+}
+
+fn count(statuses: &[u16], status: u16) -> usize {
+    statuses.iter().filter(|found| **found == status).count()
+}
+
+async fn guesses_at_once_are_as_few_as_one_after_the_other(backend: Backend) {
+    let service = start(backend).await;
+    service.register("ada").await;
+    let statuses = at_once(&[&service], "ada", "192.0.2.1", &["wrong password"; 40]).await;
+    assert_eq!((count(&statuses, 401), count(&statuses, 429)), (3, 37));
+    assert_eq!(service.metric(VERIFICATIONS).await, 3);
+    // Nobody has to wait for what was refused.
+    let refused = log_in(&service, "ada", PASSWORD, "192.0.2.1").await;
+    assert_eq!(
+        header(&refused, "ratelimit"),
+        "\"account-at-address\";r=0;t=10"
+    );
+    let elsewhere = log_in(&service, "ada", PASSWORD, "192.0.2.2").await;
+    assert_eq!(elsewhere.status(), 200);
+    // From many addresses at once there are two left, and one of them after the next.
+    let from: Vec<String> = (0..20).map(|host| format!("198.51.100.{host}")).collect();
+    let guesses = from.iter().map(|from| guess(&service, "ada", from));
+    let answers = futures_util::future::join_all(guesses).await;
+    let statuses: Vec<u16> = answers
+        .iter()
+        .map(|answer| answer.status().as_u16())
+        .collect();
+    assert_eq!((count(&statuses, 401), count(&statuses, 429)), (2, 18));
+    let refused = log_in(&service, "ada", PASSWORD, "203.0.113.5").await;
+    assert_eq!(header(&refused, "ratelimit"), "\"account\";r=0;t=10");
+    service.stop().await;
+}
+
+async fn logins_at_once_that_succeed_take_nothing_from_each_other(backend: Backend) {
+    let service = limited(Builder::new(backend))
+        .option("--argon2-concurrency=2")
+        .start()
+        .await;
+    service.register("ada").await;
+    // The first come from a new place, the others from a known one.
+    for _ in 0..2 {
+        let statuses = at_once(&[&service], "ada", "192.0.2.1", &[PASSWORD; 20]).await;
+        assert_eq!(count(&statuses, 200), 20, "{statuses:?}");
+    }
+    let statuses = guesses(&service, "ada", "192.0.2.1", 4).await;
+    assert_eq!(statuses, [401, 401, 401, 429]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn two_services_at_one_database_have_one_budget() {
+    let one = start(Backend::Postgres).await;
+    let url = one.database_url.clone().unwrap();
+    let key = std::fs::read_to_string(one.data().join("key-encryption.key")).unwrap();
+    let other = limited(Builder::new(Backend::Postgres))
+        .existing_database(&url)
+        .with_clock(&one.clock)
+        .option(&format!("--key-encryption-key={}", key.trim()))
+        .start()
+        .await;
+    one.register("ada").await;
+    let statuses = at_once(&[&one, &other], "ada", "192.0.2.1", &["wrong password"; 40]).await;
+    assert_eq!((count(&statuses, 401), count(&statuses, 429)), (3, 37));
+    // What was evaluated at both before either had counted it was not answered.
+    let verified = one.metric(VERIFICATIONS).await + other.metric(VERIFICATIONS).await;
+    assert!((3..=6).contains(&verified), "{verified}");
+    // What one learned is known to the other.
+    assert_eq!(
+        log_in(&one, "ada", PASSWORD, "192.0.2.2").await.status(),
+        200
+    );
+    let from: Vec<String> = (0..8).map(|host| format!("198.51.100.{host}")).collect();
+    for from in &from {
+        guess(&one, "ada", from).await;
+    }
+    assert_eq!(guess(&other, "ada", "198.51.100.99").await.status(), 429);
+    assert_eq!(
+        log_in(&other, "ada", PASSWORD, "192.0.2.2").await.status(),
+        200
+    );
+    other.stop().await;
+    one.stop().await;
 }
 
 #[tokio::test]
