@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use shared::telemetry::{
     metrics::Metrics,
     trace::{TRACEPARENT, TRACESTATE},
@@ -77,13 +77,20 @@ impl Exchange {
 
     /// Puts a token in the place of the session id of a request, when it has one and the token is
     /// at hand. Otherwise returns the exchange to wait for, which runs at `endpoint`.
+    ///
+    /// # Errors
+    ///
+    /// Another site had the session's cookie sent to change something.
     pub(crate) fn begin(
         self: &Arc<Self>,
         endpoint: &Rc<PoolClient>,
+        method: &Method,
         headers: &mut HeaderMap,
         trace: &Trace,
-    ) -> Option<Waiting> {
-        let id = credential::find(headers)?;
+    ) -> Result<Option<Waiting>, Refusal> {
+        let Some(id) = credential::find(method, headers)? else {
+            return Ok(None);
+        };
         let (counter, waiting) = match self.cache.look(id, Instant::now()) {
             Lookup::Kept(authorization) => {
                 credential::replace(headers, authorization);
@@ -101,7 +108,7 @@ impl Exchange {
             }
         };
         counter.inc();
-        waiting
+        Ok(waiting)
     }
 
     /// Exchanges on this thread, whatever becomes of the request that made it necessary: others

@@ -16,6 +16,8 @@ pub(crate) enum Refusal {
     Untraced,
     /// `CONNECT`, which would make a tunnel of us.
     Tunnel,
+    /// Another site had a browser send the session's cookie, to change something.
+    CrossSite,
     /// The path is ours and takes `GET` only.
     ReadOnly,
     /// The client's body stood still.
@@ -53,6 +55,11 @@ impl Refusal {
             Self::Untraced => {
                 return Problem::method_not_allowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
             }
+            Self::CrossSite => (
+                403,
+                "cross-site",
+                "A cookie changes nothing on behalf of another site",
+            ),
             Self::Tunnel => (501, "not-implemented", "This gateway makes no tunnels"),
             Self::BodyTimeout => (408, "request-timeout", "The body did not come in time"),
             Self::BodyLost => (400, "request-incomplete", "The body ended early"),

@@ -254,7 +254,7 @@ async fn prepare(
     // Whatever hyper attached (an upgrade in waiting) is of this hop.
     head.extensions.clear();
     if let Some((exchange, endpoint)) = &route.exchange
-        && let Some(waiting) = exchange.begin(endpoint, &mut head.headers, trace)
+        && let Some(waiting) = exchange.begin(endpoint, &head.method, &mut head.headers, trace)?
     {
         // Boxed: few requests wait, and the others would carry the room for it.
         Box::pin(exchange::settle(waiting, &mut head.headers)).await?;

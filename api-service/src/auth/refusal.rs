@@ -9,6 +9,8 @@ pub(crate) enum Refusal {
     Missing,
     /// Several credentials were presented, and which one is meant cannot be decided.
     Ambiguous,
+    /// A browser sent the cookie on behalf of another site, to change something.
+    CrossSite,
     /// The credential is wrong, expired or revoked. The caller does not learn which; the reason, a
     /// short stable name, goes to the span only.
     Invalid(&'static str),
@@ -24,6 +26,7 @@ impl Refusal {
         match self {
             Self::Missing => "missing",
             Self::Ambiguous => "ambiguous",
+            Self::CrossSite => "cross_site",
             Self::Invalid(_) => "invalid",
             Self::NotAllowed(_) => "not_allowed",
             Self::Undecidable(_) => "undecidable",

@@ -2,10 +2,11 @@
 
 use actix_web::{
     HttpRequest,
-    http::header::{self, HeaderName, HeaderValue},
+    http::header::{self, AsHeaderName, HeaderValue},
 };
 use shared::{
     credential::{self, Ambiguous, SESSION_COOKIE},
+    cross_site,
     session::SessionId,
 };
 
@@ -31,13 +32,18 @@ impl<'a> Request<'a> {
     /// # Errors
     ///
     /// There is no credential, or none that can be an id; or there is more than one `Authorization`
-    /// header, or several session cookies that differ.
+    /// header, or several session cookies that differ; or another site had the cookie sent to change
+    /// something.
     pub(crate) fn session(self) -> Result<SessionId, Refusal> {
         let bearer = self.find_bearer()?;
         if let Some(id) = bearer.and_then(SessionId::parse) {
             return Ok(id);
         }
-        match (self.cookie(SESSION_COOKIE)?.map(SessionId::parse), bearer) {
+        let cookie = self.cookie(SESSION_COOKIE)?;
+        if cookie.is_some() && cross_site::is_forged(self.method(), |name| self.all(name)) {
+            return Err(Refusal::CrossSite);
+        }
+        match (cookie.map(SessionId::parse), bearer) {
             (Some(Some(id)), _) => Ok(id),
             (Some(None), _) | (None, Some(_)) => Err(Refusal::Invalid("session_malformed")),
             (None, None) => Err(Refusal::Missing),
@@ -79,7 +85,7 @@ impl<'a> Request<'a> {
         credential::bearer(self.all(header::AUTHORIZATION))
     }
 
-    fn all(self, name: HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    fn all(self, name: impl AsHeaderName) -> impl Iterator<Item = &'a [u8]> {
         let values = self.0.headers().get_all(name);
         values.map(HeaderValue::as_bytes)
     }
@@ -188,6 +194,42 @@ mod tests {
         };
         assert_eq!(session(&cookies(&one, &other)), Err(Refusal::Ambiguous));
         assert_eq!(session(&cookies(&one, &one)), Ok(one.clone()));
+    }
+
+    #[test]
+    fn a_cookie_changes_nothing_on_behalf_of_another_site_and_a_bearer_does() {
+        let id = SessionId::generate();
+        let sent =
+            |method: &str, credential: (&'static str, String), from: (&'static str, &str)| {
+                let request = TestRequest::with_uri("/cart").method(method.parse().unwrap());
+                let request = request.insert_header(("host", "shop.example"));
+                let request = request.insert_header(credential).insert_header(from);
+                session(&request.to_http_request())
+            };
+        let cookie = || ("cookie", format!("__Host-sid={}", id.expose()));
+        let bearer = || ("authorization", format!("Bearer {}", id.expose()));
+        for from in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+        ] {
+            for method in ["PUT", "POST", "DELETE", "PATCH"] {
+                assert_eq!(
+                    sent(method, cookie(), from),
+                    Err(Refusal::CrossSite),
+                    "{from:?}"
+                );
+                assert!(sent(method, bearer(), from).is_ok(), "{from:?}");
+            }
+            assert!(sent("GET", cookie(), from).is_ok(), "{from:?}");
+        }
+        for own in [
+            ("sec-fetch-site", "same-origin"),
+            ("origin", "https://shop.example"),
+        ] {
+            assert!(sent("PUT", cookie(), own).is_ok(), "{own:?}");
+        }
     }
 
     #[test]

@@ -84,7 +84,10 @@ pub(super) async fn read(
                 ("set-cookie", description = "The same for browsers, as __Host-cart"),
             )
         ),
-        (status = 403, description = "The credential belongs to no login"),
+        (
+            status = 403,
+            description = "The credential belongs to no login, or another site sent the cookie",
+        ),
         (status = 412, description = "The cart is at another version by now"),
         (status = 413, description = "The body or the sealed state is too large"),
         (status = 415, description = "The body is not JSON"),

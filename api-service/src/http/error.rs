@@ -25,6 +25,11 @@ pub(super) fn refused(refusal: Refusal, challenge: &str) -> Problem {
             "More than one credential is presented",
         )
         .header("www-authenticate", challenge(", error=\"invalid_request\"")),
+        Refusal::CrossSite => Problem::new(
+            403,
+            "cross-site",
+            "A cookie changes nothing on behalf of another site",
+        ),
         Refusal::NotAllowed(role) => {
             Problem::new(403, "insufficient-scope", "The caller may not do this")
                 .detail(format!("The role {role} is required."))

@@ -420,6 +420,26 @@ async fn of_changes_made_from_one_version_on_two_replicas_exactly_one_is_kept() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_writes_no_cart_on_behalf_of_another_site() {
+    let arm = sessions().await;
+    let service = &arm.replicas[0];
+    let by_cookie = |from: Header| vec![("cookie", format!("__Host-sid={}", arm.ours)), from];
+    for from in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://evil.example"),
+    ] {
+        let from = (from.0, from.1.to_owned());
+        let answer = put(service, by_cookie(from.clone()), Some("\"0\""), TEA).await;
+        is_problem(&answer, 403, "cross-site");
+        assert_eq!(service.get("/cart", &by_cookie(from)).await.status, 200);
+    }
+    let own = ("sec-fetch-site", "same-origin".to_owned());
+    let answer = put(service, by_cookie(own), Some("\"0\""), TEA).await;
+    assert_eq!(answer.status, 200, "and it was the first to change it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_cart_of_an_ended_session_is_gone_and_no_write_brings_it_back() {
     let redis = Redis::start();
     let store = redis.store().await;

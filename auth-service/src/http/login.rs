@@ -192,10 +192,9 @@ async fn end_previous(call: &Call) {
     if signed_in::is_foreign(&call.request) {
         return;
     }
-    let previous = call
-        .request
-        .cookie(cookie::NAME)
-        .and_then(|cookie| SessionId::parse(cookie.value()));
+    // Of two that differ, nobody knows which one the browser had.
+    let found = signed_in::cookie(&call.request).ok().flatten();
+    let previous = found.and_then(SessionId::parse);
     if let Some(previous) = previous
         && let Err(error) = ending::session(call, &previous).await
     {

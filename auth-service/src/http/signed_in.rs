@@ -6,13 +6,11 @@
 
 use actix_web::{
     HttpRequest,
-    http::{
-        Method,
-        header::{self, HeaderValue},
-    },
+    http::header::{self, AsHeaderName, HeaderValue},
 };
 use shared::{
     credential::{self, Ambiguous},
+    cross_site,
     session::SessionId,
 };
 use utoipa::IntoResponses;
@@ -123,9 +121,8 @@ impl SignedIn {
 /// The `Authorization` header if there is one, otherwise the cookie: a cookie is sent by the
 /// browser, a header on purpose. A cookie therefore changes nothing on behalf of another site.
 pub(super) fn presented(request: &HttpRequest) -> Result<Presented, Error> {
-    let all = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
     if request.headers().contains_key(header::AUTHORIZATION) {
-        let token = credential::bearer(all(header::AUTHORIZATION))
+        let token = credential::bearer(values(request, header::AUTHORIZATION))
             .map_err(|Ambiguous| Error::Ambiguous)?
             .filter(|token| !token.is_empty())
             .ok_or(Error::InvalidCredential)?;
@@ -134,10 +131,10 @@ pub(super) fn presented(request: &HttpRequest) -> Result<Presented, Error> {
             None => Presented::Token(token.to_owned()),
         });
     }
-    let cookie = credential::cookie(all(header::COOKIE), cookie::NAME)
+    let cookie = cookie(request)
         .map_err(|Ambiguous| Error::Ambiguous)?
         .ok_or(Error::NoCredential)?;
-    if changes(request.method()) && is_foreign(request) {
+    if cross_site::is_forged(request.method().as_str(), |name| values(request, name)) {
         return Err(Error::CrossSite);
     }
     SessionId::parse(cookie)
@@ -145,23 +142,23 @@ pub(super) fn presented(request: &HttpRequest) -> Result<Presented, Error> {
         .ok_or(Error::InvalidCredential)
 }
 
-/// RFC 9110 §9.2.1.
-fn changes(method: &Method) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+/// Whether another site had a browser send the request.
+pub(super) fn is_foreign(request: &HttpRequest) -> bool {
+    cross_site::is_foreign(|name| values(request, name))
 }
 
-/// Whether a browser says that another site made the request (Fetch Metadata §2.3). `SameSite=Lax`
-/// keeps the cookie from other sites, but not from other hosts of the same one.
-pub(super) fn is_foreign(request: &HttpRequest) -> bool {
-    request
-        .headers()
-        .get_all("sec-fetch-site")
-        .any(|value| value != "same-origin" && value != "none")
+/// The session id in the cookie, whether or not another site had it sent.
+pub(super) fn cookie(request: &HttpRequest) -> Result<Option<&str>, Ambiguous> {
+    credential::cookie(values(request, header::COOKIE), cookie::NAME)
+}
+
+fn values(request: &HttpRequest, name: impl AsHeaderName) -> impl Iterator<Item = &[u8]> {
+    request.headers().get_all(name).map(HeaderValue::as_bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
+    use actix_web::{http::Method, test::TestRequest};
 
     use super::*;
 
@@ -211,6 +208,13 @@ mod tests {
             assert!(matches!(refused, Err(Error::CrossSite)), "{site}");
             let get = from(Method::GET, site).insert_header(("cookie", cookie.clone()));
             assert!(presented(&get.to_http_request()).is_ok(), "{site}");
+            let old = TestRequest::delete().insert_header(("cookie", cookie.clone()));
+            let old = old.insert_header(("origin", "https://evil.example"));
+            let refused = presented(&old.to_http_request());
+            assert!(
+                matches!(refused, Err(Error::CrossSite)),
+                "no Sec-Fetch-Site"
+            );
             let own = from(Method::DELETE, "same-origin").insert_header(("cookie", cookie));
             assert!(presented(&own.to_http_request()).is_ok());
             let bearer = format!("Bearer {}", id.expose());

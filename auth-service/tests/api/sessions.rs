@@ -105,19 +105,41 @@ async fn asvs_7_4_3_everywhere_but_here_ends_all_other_logins() {
 }
 
 #[tokio::test]
+async fn a_login_ends_the_session_before_it_beside_whatever_cookies() {
+    let service = Builder::new(Backend::Sqlite).with_redis().start().await;
+    service.register("ada").await;
+    let login = json!({"username": "ada", "password": PASSWORD, "credential": "session"});
+    for beside in [&b"theme=dark; "[..], b"name=\xe9; ", b"no value; "] {
+        let before = Caller::session(&service, "ada").await;
+        let cookie = format!("__Host-sid={}", before.credential());
+        let cookies = [beside, cookie.as_bytes()].concat();
+        let request = service.request("POST", "/login").header("cookie", cookies);
+        assert_eq!(answered(request.json(&login)).await.status(), 200);
+        let ended = before.get(&service, "/sessions").await;
+        assert_eq!(ended.status(), 401, "{}", beside.escape_ascii());
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_cookie_ends_nothing_on_behalf_of_another_site() {
     let service = Builder::new(Backend::Sqlite).with_redis().start().await;
     service.register("ada").await;
     let session = Caller::session(&service, "ada").await;
     let cookie = format!("__Host-sid={}", session.credential());
     for (method, path) in [("DELETE", "/sessions"), ("POST", "/logout")] {
-        let request = service.request(method, path).header("cookie", &cookie);
-        let refused = answered(request.header("sec-fetch-site", "cross-site")).await;
-        assert_eq!(refused.status(), 403, "{path}");
-        assert_eq!(
-            problem(refused).await["type"],
-            "urn:problem-type:statewise:cross-site"
-        );
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "https://evil.example"),
+        ] {
+            let request = service.request(method, path).header("cookie", &cookie);
+            let refused = answered(request.header(name, value)).await;
+            assert_eq!(refused.status(), 403, "{path} {name}");
+            assert_eq!(
+                problem(refused).await["type"],
+                "urn:problem-type:statewise:cross-site"
+            );
+        }
     }
     // A login through another site does not end the session that the cookie names.
     let login = json!({"username": "ada", "password": PASSWORD, "credential": "token"});

@@ -1,8 +1,16 @@
 //! Finding the opaque id in a request, and putting a token in its place. The rules are those of the
 //! API's session strategies, so that the two never mean different credentials.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use shared::credential::{self, SESSION_COOKIE};
+use http::{
+    HeaderMap, HeaderValue, Method,
+    header::{self, AsHeaderName},
+};
+use shared::{
+    credential::{self, SESSION_COOKIE},
+    cross_site,
+};
+
+use crate::problem::Refusal;
 
 /// 32 bytes as base64url without padding (RFC 4648 §5).
 const ID_LENGTH: usize = 43;
@@ -49,14 +57,33 @@ impl OpaqueId {
 /// The id that a request presents: a bearer of the right form, otherwise the cookie. `None` for a
 /// request that the API is to judge as it is: no credential, another one, or an ambiguous one (two
 /// `Authorization` headers, session cookies that differ).
-pub(super) fn find(headers: &HeaderMap) -> Option<OpaqueId> {
-    let lines = |name: HeaderName| headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
-    let bearer = credential::bearer(lines(header::AUTHORIZATION)).ok()?;
-    if let Some(id) = bearer.and_then(|token| OpaqueId::parse(token.as_bytes())) {
-        return Some(id);
+///
+/// # Errors
+///
+/// Another site had the cookie sent to change something. Behind us nobody could tell: the API sees a
+/// token in a header.
+pub(super) fn find(method: &Method, headers: &HeaderMap) -> Result<Option<OpaqueId>, Refusal> {
+    let Some((id, by_cookie)) = presented(headers) else {
+        return Ok(None);
+    };
+    if by_cookie && cross_site::is_forged(method.as_str(), |name| lines(headers, name)) {
+        return Err(Refusal::CrossSite);
     }
-    let cookie = credential::cookie(lines(header::COOKIE), SESSION_COOKIE).ok()?;
-    OpaqueId::parse(cookie?.as_bytes())
+    Ok(Some(id))
+}
+
+/// The id, and whether it is that of the cookie.
+fn presented(headers: &HeaderMap) -> Option<(OpaqueId, bool)> {
+    let bearer = credential::bearer(lines(headers, header::AUTHORIZATION)).ok()?;
+    if let Some(id) = bearer.and_then(|token| OpaqueId::parse(token.as_bytes())) {
+        return Some((id, false));
+    }
+    let cookie = credential::cookie(lines(headers, header::COOKIE), SESSION_COOKIE).ok()?;
+    OpaqueId::parse(cookie?.as_bytes()).map(|id| (id, true))
+}
+
+fn lines(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(name).into_iter().map(HeaderValue::as_bytes)
 }
 
 /// Makes `authorization` the only credential of a request: it takes the place of the header, and
@@ -123,7 +150,9 @@ mod tests {
     }
 
     fn found(lines: &[(&'static str, &str)]) -> Option<String> {
-        find(&map(lines)).map(|id| id.expose().to_owned())
+        find(&Method::GET, &map(lines))
+            .unwrap()
+            .map(|id| id.expose().to_owned())
     }
 
     #[test]
@@ -207,7 +236,7 @@ mod tests {
                 headers.append("cookie", HeaderValue::try_from(cookie).unwrap());
             }
             replace(&mut headers, HeaderValue::from_static("Bearer a.b.c"));
-            prop_assert_eq!(find(&headers), None);
+            prop_assert!(presented(&headers).is_none());
         }
     }
 }

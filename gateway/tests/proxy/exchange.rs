@@ -277,6 +277,38 @@ async fn a_session_cookie_is_exchanged_and_only_the_other_cookies_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_is_exchanged_for_no_change_on_behalf_of_another_site() {
+    let system = System::start(&[]).await;
+    let cookie = format!("cookie: __Host-sid={}\r\n", id());
+    let bearer = format!("authorization: Bearer {}\r\n", id());
+    let sent = async |method: &str, headers: String| {
+        let mut wire = Wire::open(system.gateway.address).await;
+        wire.send(format!(
+            "{method} /p/cart HTTP/1.1\r\nhost: t\r\n{headers}\r\n"
+        ))
+        .await;
+        wire.reply().await.unwrap()
+    };
+    for from in ["sec-fetch-site: same-site", "origin: https://evil.example"] {
+        let reply = sent("DELETE", format!("{cookie}{from}\r\n")).await;
+        assert_eq!(
+            (reply.status, reply.problem().as_str()),
+            (403, "cross-site")
+        );
+        assert!(system.endpoint.asked().is_empty(), "{from}");
+    }
+    for (method, headers) in [
+        ("GET", format!("{cookie}sec-fetch-site: cross-site\r\n")),
+        ("DELETE", format!("{bearer}sec-fetch-site: cross-site\r\n")),
+        ("DELETE", format!("{cookie}origin: http://t\r\n")),
+    ] {
+        let reply = sent(method, headers.clone()).await;
+        assert_eq!(seen(&reply, "authorization"), granted(), "{headers}");
+    }
+    system.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_one_clear_id_passes_untouched() {
     let system = System::start(&[]).await;
     let (one, other) = (id(), id());

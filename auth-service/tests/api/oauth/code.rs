@@ -435,7 +435,7 @@ async fn the_form_is_framed_by_nobody_and_repeats_no_markup() {
     );
     assert_eq!(header(&response, "cache-control"), "no-store");
     assert_eq!(header(&response, "x-frame-options"), "DENY");
-    assert_eq!(header(&response, "referrer-policy"), "no-referrer");
+    assert_eq!(header(&response, "referrer-policy"), "same-origin");
     let policy = header(&response, "content-security-policy");
     for directive in [
         "default-src 'none'",
@@ -488,14 +488,15 @@ async fn the_form_has_the_limits_of_every_login() {
 async fn the_form_of_another_site_is_refused() {
     let service = with_app(Backend::Sqlite).start().await;
     service.register("ada").await;
-    for (site, status) in [
-        ("cross-site", 403),
-        ("same-site", 403),
-        ("same-origin", 303),
+    for (name, value, status) in [
+        ("sec-fetch-site", "cross-site", 403),
+        ("sec-fetch-site", "same-site", 403),
+        ("sec-fetch-site", "same-origin", 303),
+        ("origin", "https://evil.example", 403),
     ] {
         let request = service.submitted("ada", PASSWORD);
-        let response = answered(request.header("sec-fetch-site", site)).await;
-        assert_eq!(response.status(), status, "{site}");
+        let response = answered(request.header(name, value)).await;
+        assert_eq!(response.status(), status, "{name}: {value}");
     }
     service.stop().await;
 }
