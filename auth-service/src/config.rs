@@ -105,7 +105,7 @@ impl Config {
         let session_store = StoreSettings::check(&args.redis_url, &args.redis_timeout, faults);
         let hashing = hashing(&args, faults);
         let login_limits = login_limits(&args, faults);
-        let trusted_proxies = args.trusted_proxies.checked(faults, |list| list.parse());
+        let trusted_proxies = trusted_proxies(&args, faults);
         let administrator = administrator(&args, faults);
         let telemetry = args.telemetry.check(faults);
         Some(Self {
@@ -266,6 +266,15 @@ fn login_limits(args: &Args, faults: &mut Faults) -> Option<LimitSettings> {
     })
 }
 
+fn trusted_proxies(args: &Args, faults: &mut Faults) -> Option<TrustedProxies> {
+    let networks = args.trusted_proxies.checked(faults, |list| list.parse());
+    let count = args.trusted_hops.value(faults);
+    Some(TrustedProxies {
+        networks: networks?,
+        count: count?,
+    })
+}
+
 fn administrator(args: &Args, faults: &mut Faults) -> Option<Administrator> {
     let (name, secret) = (&args.admin_username, &args.admin_password);
     let username = name.checked_all(faults, |name| {
@@ -354,6 +363,7 @@ mod tests {
             "--login-limit-account=50/2d",
             "--login-known-for=0s",
             "--trusted-proxies=gateway",
+            "--trusted-hops=0",
             "--admin-username=ada",
             "--drain-timeout=0s",
             "--log-format=xml",
@@ -386,6 +396,7 @@ mod tests {
             "AUTH_LOGIN_LIMIT_ACCOUNT",
             "AUTH_LOGIN_KNOWN_FOR",
             "AUTH_TRUSTED_PROXIES",
+            "AUTH_TRUSTED_HOPS",
             "AUTH_ADMIN_PASSWORD",
             "AUTH_DRAIN_TIMEOUT",
             "LOG_FORMAT",

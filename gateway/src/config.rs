@@ -137,10 +137,11 @@ pub struct Raw {
     #[arg(long, env = "GATEWAY_MAX_CONNECTIONS", default_value = "8192")]
     max_connections: Given<usize>,
 
-    /// true: X-Forwarded-* and Forwarded of clients are kept and added to, because they come from
-    /// a proxy of ours. false: they are replaced.
-    #[arg(long, env = "GATEWAY_TRUST_FORWARDED", default_value = "false")]
-    trust_forwarded: Given<bool>,
+    /// Proxies of yours in front of this one. 0: X-Forwarded-* and Forwarded of clients are
+    /// replaced. Otherwise they are kept, but of the lists of addresses only as many elements from
+    /// the end as proxies wrote, so nobody else must reach this port.
+    #[arg(long, env = "GATEWAY_TRUSTED_HOPS", default_value = "0")]
+    trusted_hops: Given<usize>,
 
     /// true: traceparent and tracestate of clients are continued. false: each request begins a
     /// trace.
@@ -187,8 +188,8 @@ pub struct Config {
     pub reuse: Reuse,
     /// Client connections open at once.
     pub max_connections: usize,
-    /// Forwarding headers of clients are kept.
-    pub trust_forwarded: bool,
+    /// Proxies in front whose forwarding headers are kept.
+    pub trusted_hops: usize,
     /// Trace headers of clients are continued.
     pub trust_trace: bool,
     /// Deadlines of the drain.
@@ -213,7 +214,7 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
     });
     let dns_refresh = raw.dns_refresh.positive(faults);
     let max_connections = raw.max_connections.checked(faults, at_least_one);
-    let trust_forwarded = raw.trust_forwarded.value(faults);
+    let trusted_hops = raw.trusted_hops.value(faults);
     let trust_trace = raw.trust_trace.value(faults);
     let (exchanging, exchange) = raw.exchange.check(&routes, &pools, faults);
     let routes = routes.resolve(&pools, &exchanging, faults);
@@ -230,7 +231,7 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
         timeouts: timeouts?,
         reuse: reuse?,
         max_connections: max_connections?,
-        trust_forwarded: trust_forwarded?,
+        trusted_hops: trusted_hops?,
         trust_trace: trust_trace?,
         drain: drain?,
         telemetry,
@@ -358,7 +359,7 @@ mod tests {
             "--keep-alive=soon",
             "--upstream-max-idle=-1",
             "--max-connections=many",
-            "--trust-forwarded=perhaps",
+            "--trusted-hops=some",
             "--drain-grace=1 parsec",
             "--exchange-routes=/nowhere",
             "--exchange-pool=none",
@@ -388,7 +389,7 @@ mod tests {
             "GATEWAY_KEEP_ALIVE: \"soon\"",
             "GATEWAY_UPSTREAM_MAX_IDLE: \"-1\"",
             "GATEWAY_MAX_CONNECTIONS: \"many\"",
-            "GATEWAY_TRUST_FORWARDED: \"perhaps\"",
+            "GATEWAY_TRUSTED_HOPS: \"some\"",
             "GATEWAY_DRAIN_GRACE: \"1 parsec\"",
             "GATEWAY_EXCHANGE_ROUTES: GATEWAY_ROUTES has no prefix \"/nowhere\"",
             "GATEWAY_EXCHANGE_POOL: GATEWAY_POOLS has no pool \"none\"",

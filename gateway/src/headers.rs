@@ -1,6 +1,7 @@
 //! Headers that end here, and headers that say who came: RFC 9110 §7.6.1, RFC 7239.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use shared::forwarded;
 
 /// Set by browsers and older proxies like `Connection`; never standard.
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -54,8 +55,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) forwarded: &'a HeaderValue,
     /// The host that was asked for.
     pub(crate) host: Option<HeaderValue>,
-    /// Forwarding headers that the client sent are added to instead of replaced.
-    pub(crate) trusted: bool,
+    /// Proxies in front whose forwarding headers are added to instead of replaced.
+    pub(crate) trusted_hops: usize,
     /// Trace headers that the client sent are kept.
     pub(crate) trace_trusted: bool,
 }
@@ -64,7 +65,9 @@ pub(crate) struct Caller<'a> {
 pub(crate) fn to_upstream(headers: &mut HeaderMap, caller: Caller<'_>) {
     let found = scan(headers);
     strip_hop_by_hop(headers, found);
-    if found.forwarding && !caller.trusted {
+    if found.forwarding && caller.trusted_hops > 0 {
+        keep_ours(headers, caller.trusted_hops);
+    } else if found.forwarding {
         for name in [
             header::FORWARDED,
             X_FORWARDED_FOR,
@@ -93,6 +96,37 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, caller: Caller<'_>) {
     // Lists, of which the last element is ours.
     headers.append(X_FORWARDED_FOR, caller.address.clone());
     headers.append(header::FORWARDED, caller.forwarded.clone());
+}
+
+/// Leaves of the lists of addresses what so many proxies wrote: what stands before it, a client did.
+fn keep_ours(headers: &mut HeaderMap, hops: usize) {
+    let client = named_client(headers, hops);
+    for name in [X_FORWARDED_FOR, header::FORWARDED] {
+        let lines = headers.get_all(&name).into_iter();
+        let kept = forwarded::last(lines.map(HeaderValue::as_bytes), hops).join(&b", "[..]);
+        headers.remove(&name);
+        // Parts of a header's value are a header's value.
+        if let Ok(kept) = HeaderValue::from_bytes(&kept)
+            && !kept.is_empty()
+        {
+            headers.insert(name, kept);
+        }
+    }
+    // A proxy that writes `Forwarded` only; whoever comes behind us reads the other.
+    if let Some(client) = client
+        && let Ok(client) = HeaderValue::try_from(client.to_string())
+    {
+        headers.entry(X_FORWARDED_FOR).or_insert(client);
+    }
+}
+
+/// The client that the farthest of so many proxies names.
+pub(crate) fn named_client(headers: &HeaderMap, proxies: usize) -> Option<std::net::IpAddr> {
+    let values = |name: &'static str| {
+        let lines = headers.get_all(name).into_iter();
+        lines.map(HeaderValue::as_bytes)
+    };
+    forwarded::client(values, proxies)
 }
 
 /// Makes an upstream's headers into ours.
@@ -248,7 +282,7 @@ mod tests {
                 host,
                 address: &HeaderValue::from_static("192.0.2.7"),
                 forwarded: &HeaderValue::from_static("for=192.0.2.7;proto=http"),
-                trusted,
+                trusted_hops: usize::from(trusted),
                 trace_trusted: trusted,
             },
         );

@@ -261,7 +261,7 @@ fn data_path(
             admin: Arc::clone(admin),
             metrics: metrics.clone(),
             tracer,
-            trust_forwarded: config.trust_forwarded,
+            trusted_hops: config.trusted_hops,
         },
         timeouts: config.timeouts,
         reuse: config.reuse,

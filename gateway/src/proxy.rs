@@ -49,8 +49,8 @@ pub(crate) struct ProxySettings {
     pub(crate) admin: Arc<Admin>,
     pub(crate) metrics: Metrics,
     pub(crate) tracer: Tracer,
-    /// Forwarding headers of clients are kept.
-    pub(crate) trust_forwarded: bool,
+    /// Proxies in front whose forwarding headers are kept.
+    pub(crate) trusted_hops: usize,
 }
 
 /// Answers the requests of one thread.
@@ -60,7 +60,7 @@ pub(crate) struct Proxy {
     unmatched: Durations,
     admin: Arc<Admin>,
     tracer: Tracer,
-    trust_forwarded: bool,
+    trusted_hops: usize,
 }
 
 /// Where the requests below one prefix go.
@@ -91,7 +91,7 @@ impl Proxy {
             unmatched: Durations::new(&settings.metrics, "unmatched".into()),
             admin: Arc::clone(&settings.admin),
             tracer: settings.tracer.clone(),
-            trust_forwarded: settings.trust_forwarded,
+            trusted_hops: settings.trusted_hops,
         })
     }
 }
@@ -197,7 +197,7 @@ async fn forward(
 ) -> Result<Response<ResponseBody>, Refusal> {
     let label = &route.durations.label;
     let tracer = &client.proxy.tracer;
-    let mut trace = tracer.server(label, method, client.ip, &request);
+    let mut trace = tracer.server(label, method, client.address(request.headers()), &request);
     let repeatable = request.method().is_idempotent();
     let sent = match prepare(client, rule, route, request, &trace).await {
         Ok(request) => {
@@ -237,10 +237,10 @@ async fn prepare(
     headers::to_upstream(
         &mut head.headers,
         Caller {
-            address: &client.address,
+            address: &client.peer,
             forwarded: &forwarded,
             host,
-            trusted: client.proxy.trust_forwarded,
+            trusted_hops: client.proxy.trusted_hops,
             trace_trusted: client.proxy.tracer.trusted,
         },
     );

@@ -7,6 +7,7 @@
 //! | [`config`] | reading the environment: every fault at once, secrets that cannot be printed |
 //! | [`credential`] | the bearer and the session cookie in the headers of a request |
 //! | [`cross_site`] | whether another site had a browser send a request |
+//! | [`forwarded`] | whom the proxies in front name as the client |
 //! | [`healthcheck`] | `BINARY healthcheck URL`, for images without a shell |
 //! | [`listen`] | opening a port for many clients who come at once |
 //! | [`network`] | what counts as one client where something is limited for each address |
@@ -28,6 +29,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod cross_site;
+pub mod forwarded;
 pub mod healthcheck;
 pub mod listen;
 pub mod network;

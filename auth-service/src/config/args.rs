@@ -1,6 +1,6 @@
 //! The variables, each named once.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use shared::{
@@ -228,14 +228,20 @@ pub struct Args {
     #[arg(long, env = "AUTH_LOGIN_KNOWN_FOR", default_value = "90d")]
     pub(super) login_known_for: Given<Duration>,
 
-    /// Proxies whose X-Forwarded-For is believed (its last element): networks and addresses,
-    /// separated by commas. It must be the gateway that clients speak to.
+    /// Peers whose X-Forwarded-For is believed: networks and addresses, separated by commas. It must
+    /// be the gateway.
     #[arg(
         long,
         env = "AUTH_TRUSTED_PROXIES",
         default_value = "127.0.0.0/8,::1/128"
     )]
     pub(super) trusted_proxies: Given<String>,
+
+    /// Proxies in front that add to X-Forwarded-For, counted from here: the client is so many
+    /// elements from its end. 1: clients speak to the gateway. 2: to a proxy of yours before it, and
+    /// the gateway has GATEWAY_TRUSTED_HOPS=1. With a number too small all clients share one address.
+    #[arg(long, env = "AUTH_TRUSTED_HOPS", default_value = "1")]
+    pub(super) trusted_hops: Given<NonZeroUsize>,
 
     /// Name of an administrator to make at the start when there is no user of that name.
     #[arg(

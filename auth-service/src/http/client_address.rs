@@ -1,23 +1,33 @@
 //! Who sent a request: the address that login limits count by.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{net::IpAddr, num::NonZeroUsize, str::FromStr};
 
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, http::header::HeaderValue};
 use ipnet::IpNet;
+use shared::forwarded;
 
 use crate::list::entries;
 
-/// The proxies whose `X-Forwarded-For` is believed. Cheap enough to clone for each worker.
+/// Who is believed about the sender of a request. Cheap enough to clone for each worker.
 #[derive(Clone, Debug)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    /// The peers that are believed.
+    pub networks: Networks,
+    /// How many proxies in front name whom they got the request from; the nearest is the peer.
+    pub count: NonZeroUsize,
+}
 
-impl TrustedProxies {
+/// Networks and single addresses.
+#[derive(Clone, Debug)]
+pub struct Networks(Vec<IpNet>);
+
+impl Networks {
     fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }
 
-impl FromStr for TrustedProxies {
+impl FromStr for Networks {
     type Err = String;
 
     /// Networks such as `10.0.0.0/8` and single addresses, separated by commas; empty for none.
@@ -35,21 +45,16 @@ impl FromStr for TrustedProxies {
     }
 }
 
-/// The sender of a request: the peer, or, when that is a trusted proxy, whom it names last in
-/// `X-Forwarded-For`. The client itself can have written what comes before the last element.
+/// The sender of a request: the peer, or, when that is a trusted proxy, whom the farthest of our
+/// proxies names. The peer as well when that is no address: then all share one.
 pub(crate) fn client_address(request: &HttpRequest, trusted: &TrustedProxies) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip().to_canonical();
-    if !trusted.contains(peer) {
+    if !trusted.networks.contains(peer) {
         return Some(peer);
     }
-    let named = request
-        .headers()
-        .get_all("x-forwarded-for")
-        .last()
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.rsplit(',').next())
-        .and_then(|element| element.trim().parse::<IpAddr>().ok());
-    Some(named.map_or(peer, |address| address.to_canonical()))
+    let values = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
+    let named = forwarded::client(values, trusted.count.get());
+    Some(named.unwrap_or(peer))
 }
 
 #[cfg(test)]
@@ -59,11 +64,18 @@ mod tests {
     use super::*;
 
     fn seen(peer: &str, forwarded: &[&str], trusted: &str) -> String {
+        seen_behind(1, peer, forwarded, trusted)
+    }
+
+    fn seen_behind(count: usize, peer: &str, forwarded: &[&str], trusted: &str) -> String {
         let mut request = TestRequest::default().peer_addr(peer.parse().unwrap());
         for value in forwarded {
             request = request.append_header(("x-forwarded-for", *value));
         }
-        let trusted = trusted.parse().unwrap();
+        let trusted = TrustedProxies {
+            networks: trusted.parse().unwrap(),
+            count: count.try_into().unwrap(),
+        };
         client_address(&request.to_http_request(), &trusted)
             .unwrap()
             .to_string()
@@ -90,7 +102,8 @@ mod tests {
             "192.0.2.9"
         );
         assert_eq!(seen("127.0.0.1:9", &["198.51.100.7"], ""), "127.0.0.1");
-        for unusable in [&[][..], &["unknown"], &["1.1.1.1, "], &["1.1.1.1:80"]] {
+        assert_eq!(seen("127.0.0.1:9", &["192.0.2.1:80"], trusted), "192.0.2.1");
+        for unusable in [&[][..], &["unknown"], &["1.1.1.1, "], &["1.1.1.1:p"]] {
             assert_eq!(
                 seen("127.0.0.1:9", unusable, trusted),
                 "127.0.0.1",
@@ -100,9 +113,18 @@ mod tests {
     }
 
     #[test]
+    fn behind_two_proxies_the_last_but_one_is_the_client() {
+        let seen = |list: &str| seen_behind(2, "127.0.0.1:9", &[list], "127.0.0.0/8");
+        assert_eq!(seen("1.1.1.1, 198.51.100.7, 10.0.0.1"), "198.51.100.7");
+        assert_eq!(seen("198.51.100.8, 10.0.0.1"), "198.51.100.8");
+        assert_eq!(seen("10.0.0.1"), "10.0.0.1", "straight to the nearer one");
+        assert_eq!(seen("unknown, 10.0.0.1"), "127.0.0.1");
+    }
+
+    #[test]
     fn a_network_that_is_none_is_named() {
         let error = "10.0.0.0/8,10.0.0.0/33"
-            .parse::<TrustedProxies>()
+            .parse::<Networks>()
             .unwrap_err();
         assert!(error.contains("10.0.0.0/33"), "{error}");
     }

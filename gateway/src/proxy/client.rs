@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, net::IpAddr, rc::Rc};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use super::Proxy;
 use crate::{deadline::Progress, headers};
@@ -12,8 +12,8 @@ pub(crate) struct Client {
     pub(super) proxy: Rc<Proxy>,
     pub(super) progress: Rc<Progress>,
     pub(super) ip: IpAddr,
-    /// The address as a header's value.
-    pub(super) address: HeaderValue,
+    /// The peer's address as a header's value.
+    pub(super) peer: HeaderValue,
     /// The last `Host` and the `Forwarded` element made of it: nearly always the next one's too.
     forwarded: RefCell<Option<(HeaderValue, HeaderValue)>>,
 }
@@ -22,15 +22,23 @@ impl Client {
     pub(crate) fn new(proxy: Rc<Proxy>, progress: Rc<Progress>, ip: IpAddr) -> Rc<Self> {
         let ip = ip.to_canonical();
         // An address has no byte that a header cannot have.
-        let address =
+        let peer =
             HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
         Rc::new(Self {
             proxy,
             progress,
             ip,
-            address,
+            peer,
             forwarded: RefCell::default(),
         })
+    }
+
+    /// Who asks: the peer, or whom the proxies in front name.
+    pub(super) fn address(&self, headers: &HeaderMap) -> IpAddr {
+        match self.proxy.trusted_hops {
+            0 => self.ip,
+            proxies => headers::named_client(headers, proxies).unwrap_or(self.ip),
+        }
     }
 
     /// The `Forwarded` element for a request with this `Host`; `None` when the host is malformed.

@@ -90,9 +90,9 @@ async fn a_strangers_word_about_itself_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trusted_proxys_word_is_kept_and_added_to() {
-    let request = "GET /p HTTP/1.1\r\nhost: t\r\nx-forwarded-for: 10.0.0.1\r\n\
-        x-forwarded-proto: https\r\nforwarded: for=10.0.0.1\r\n\r\n";
-    let lines = seen(&["--trust-forwarded=true"], request).await;
+    let request = "GET /p HTTP/1.1\r\nhost: t\r\nx-forwarded-for: 192.0.2.66, 10.0.0.1\r\n\
+        x-forwarded-proto: https\r\nforwarded: for=192.0.2.66\r\nforwarded: for=10.0.0.1\r\n\r\n";
+    let lines = seen(&["--trusted-hops=1"], request).await;
     for line in [
         "x-forwarded-for: 10.0.0.1",
         "x-forwarded-for: 127.0.0.1",
@@ -100,6 +100,17 @@ async fn a_trusted_proxys_word_is_kept_and_added_to() {
         "forwarded: for=10.0.0.1",
         "forwarded: for=127.0.0.1;host=\"t\";proto=http",
     ] {
+        assert!(has(&lines, line), "{line} is missing in {lines:#?}");
+    }
+    for name in ["x-forwarded-for", "forwarded"] {
+        assert_eq!(names(&lines, name), 2, "nothing that a client wrote: {lines:#?}");
+    }
+
+    // A proxy that writes the standard's list only.
+    let request = "GET /p HTTP/1.1\r\nhost: t\r\n\
+        forwarded: for=192.0.2.66, for=\"[2001:db8::1]:4711\"\r\n\r\n";
+    let lines = seen(&["--trusted-hops=1"], request).await;
+    for line in ["x-forwarded-for: 2001:db8::1", "x-forwarded-for: 127.0.0.1"] {
         assert!(has(&lines, line), "{line} is missing in {lines:#?}");
     }
 }
