@@ -305,10 +305,12 @@ async fn logins_at_once_that_succeed_take_nothing_from_each_other(backend: Backe
 
 #[tokio::test]
 async fn two_services_at_one_database_have_one_budget() {
-    let one = start(Backend::Postgres).await;
+    let builder =
+        || limited(Builder::new(Backend::Postgres)).option("--login-limit-account=12/120s");
+    let one = builder().start().await;
     let url = one.database_url.clone().unwrap();
     let key = std::fs::read_to_string(one.data().join("key-encryption.key")).unwrap();
-    let other = limited(Builder::new(Backend::Postgres))
+    let other = builder()
         .existing_database(&url)
         .with_clock(&one.clock)
         .option(&format!("--key-encryption-key={}", key.trim()))
@@ -325,7 +327,7 @@ async fn two_services_at_one_database_have_one_budget() {
         log_in(&one, "ada", PASSWORD, "192.0.2.2").await.status(),
         200
     );
-    let from: Vec<String> = (0..8).map(|host| format!("198.51.100.{host}")).collect();
+    let from: Vec<String> = (0..12).map(|host| format!("198.51.100.{host}")).collect();
     for from in &from {
         guess(&one, "ada", from).await;
     }

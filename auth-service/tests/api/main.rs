@@ -20,6 +20,7 @@ mod outage;
 mod postgres;
 mod process;
 mod refresh;
+mod replicas;
 mod register;
 mod requests;
 mod revocations;
