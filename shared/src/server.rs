@@ -7,6 +7,8 @@
 
 mod operations;
 
+mod body;
+
 use std::{
     borrow::Cow,
     net::TcpListener,
@@ -214,7 +216,7 @@ struct Observer {
 }
 
 async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let started = Instant::now();
@@ -253,7 +255,9 @@ async fn observe(
         }
     }
 
+    body::limit_time(&mut request);
     let mut response = next.call(request).await?;
+    body::close_after(&mut response);
 
     let route = match response.request().match_pattern() {
         Some(route) => Cow::Owned(route),
@@ -303,6 +307,9 @@ fn json_config() -> web::JsonConfig {
             let problem = match &error {
                 JsonPayloadError::Overflow { limit }
                 | JsonPayloadError::OverflowKnownLength { limit, .. } => Problem::too_large(*limit),
+                JsonPayloadError::Payload(error) if body::is_late(error) => {
+                    Problem::new(408, "request-timeout", "The body did not come in time")
+                }
                 JsonPayloadError::ContentType => {
                     Problem::unsupported_media_type("application/json")
                 }

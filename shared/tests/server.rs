@@ -133,6 +133,30 @@ fn assert_problem(answer: &str, status: u16, code: &str) {
     );
 }
 
+/// A body that drips is no reason to keep a connection, however often a part of it comes.
+#[tokio::test]
+async fn a_body_that_drips_is_given_up_and_its_connection_closed() {
+    let running = start(&[], Duration::ZERO);
+    let mut stream = TcpStream::connect(&running.address).await.unwrap();
+    let head = "POST /greet HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\n\
+        content-length: 16000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut from, mut to) = stream.into_split();
+    let dripping = tokio::spawn(async move {
+        while to.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    // A reset after the answer is an end as well.
+    let _ = from.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    dripping.await.unwrap();
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn what_the_framework_refuses_is_a_problem_too() {
     let server = start(&[], Duration::ZERO);
