@@ -19,6 +19,7 @@ use crate::{
     deadline::Timeouts,
     exchange::ExchangeSettings,
     routes::RouteSettings,
+    server::addresses::PerAddress,
     upstream::{check::HealthSettings, idle::Reuse},
 };
 
@@ -137,6 +138,16 @@ pub struct Raw {
     #[arg(long, env = "GATEWAY_MAX_CONNECTIONS", default_value = "8192")]
     max_connections: Given<usize>,
 
+    /// Of these, how many one address (of IPv6: one /64) may have; more of it are closed. Unset: a
+    /// quarter, and all of them with GATEWAY_TRUSTED_HOPS, where the proxy must see to it.
+    #[arg(
+        long,
+        env = "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    max_connections_per_address: Given<Option<usize>>,
+
     /// Proxies of yours in front of this one. 0: X-Forwarded-* and Forwarded of clients are
     /// replaced. Otherwise they are kept, but of the lists of addresses only as many elements from
     /// the end as proxies wrote, so nobody else must reach this port.
@@ -188,6 +199,8 @@ pub struct Config {
     pub reuse: Reuse,
     /// Client connections open at once.
     pub max_connections: usize,
+    /// Of these, those of one address.
+    pub per_address: PerAddress,
     /// Proxies in front whose forwarding headers are kept.
     pub trusted_hops: usize,
     /// Trace headers of clients are continued.
@@ -215,6 +228,9 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
     let dns_refresh = raw.dns_refresh.positive(faults);
     let max_connections = raw.max_connections.checked(faults, at_least_one);
     let trusted_hops = raw.trusted_hops.value(faults);
+    let per_address = raw
+        .max_connections_per_address
+        .checked(faults, |number| number.map(at_least_one).transpose());
     let trust_trace = raw.trust_trace.value(faults);
     let (exchanging, exchange) = raw.exchange.check(&routes, &pools, faults);
     let routes = routes.resolve(&pools, &exchanging, faults);
@@ -231,6 +247,11 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
         timeouts: timeouts?,
         reuse: reuse?,
         max_connections: max_connections?,
+        per_address: match (per_address?, trusted_hops?) {
+            (Some(number), _) => PerAddress::AtMost(number),
+            (None, 0) => PerAddress::Quarter,
+            (None, _) => PerAddress::All,
+        },
         trusted_hops: trusted_hops?,
         trust_trace: trust_trace?,
         drain: drain?,
@@ -359,6 +380,7 @@ mod tests {
             "--keep-alive=soon",
             "--upstream-max-idle=-1",
             "--max-connections=many",
+            "--max-connections-per-address=0",
             "--trusted-hops=some",
             "--drain-grace=1 parsec",
             "--exchange-routes=/nowhere",
@@ -389,6 +411,7 @@ mod tests {
             "GATEWAY_KEEP_ALIVE: \"soon\"",
             "GATEWAY_UPSTREAM_MAX_IDLE: \"-1\"",
             "GATEWAY_MAX_CONNECTIONS: \"many\"",
+            "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS: must be at least 1",
             "GATEWAY_TRUSTED_HOPS: \"some\"",
             "GATEWAY_DRAIN_GRACE: \"1 parsec\"",
             "GATEWAY_EXCHANGE_ROUTES: GATEWAY_ROUTES has no prefix \"/nowhere\"",

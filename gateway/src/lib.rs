@@ -265,6 +265,7 @@ fn data_path(
         },
         timeouts: config.timeouts,
         reuse: config.reuse,
+        per_address: config.per_address,
         drain_timeout: config.drain.timeout,
     }
 }

@@ -23,10 +23,7 @@ pub fn last<'a>(lines: impl Iterator<Item = &'a [u8]>, count: usize) -> Vec<&'a 
 /// The client that the farthest of so many proxies names; the farthest of those there are, when the
 /// request came through fewer. `None` without proxies, or when what is there is no address. `values`
 /// gives the values of a header field.
-pub fn client<'a, Values>(
-    values: impl Fn(&'static str) -> Values,
-    proxies: usize,
-) -> Option<IpAddr>
+pub fn client<'a, Values>(values: impl Fn(&'static str) -> Values, proxies: usize) -> Option<IpAddr>
 where
     Values: Iterator<Item = &'a [u8]>,
 {
@@ -89,7 +86,11 @@ mod tests {
         assert_eq!(named(&headers, 1), "198.51.100.1");
         assert_eq!(named(&headers, 2), "192.0.2.1");
         assert_eq!(named(&headers, 3), "10.0.0.1");
-        assert_eq!(named(&headers, 4), "10.0.0.1", "through fewer than there are");
+        assert_eq!(
+            named(&headers, 4),
+            "10.0.0.1",
+            "through fewer than there are"
+        );
         assert_eq!(named(&[], 1), "");
         assert_eq!(named(&[(X_FORWARDED_FOR, "")], 1), "");
     }
@@ -109,7 +110,11 @@ mod tests {
             ("192.0.2.1:", ""),
             ("\"192.0.2.1", ""),
         ] {
-            assert_eq!(named(&[(X_FORWARDED_FOR, element)], 1), expected, "{element}");
+            assert_eq!(
+                named(&[(X_FORWARDED_FOR, element)], 1),
+                expected,
+                "{element}"
+            );
             let forwarded = format!("proto=https; FOR={element};by=203.0.113.43");
             assert_eq!(named(&[(FORWARDED, &forwarded)], 1), expected, "{element}");
         }
@@ -118,7 +123,10 @@ mod tests {
     #[test]
     fn forwarded_is_asked_where_there_is_no_x_forwarded_for() {
         let both = [
-            (FORWARDED, "for=192.0.2.1;proto=https, for=\"[2001:db8::1]\""),
+            (
+                FORWARDED,
+                "for=192.0.2.1;proto=https, for=\"[2001:db8::1]\"",
+            ),
             (X_FORWARDED_FOR, "198.51.100.1"),
         ];
         assert_eq!(named(&both, 1), "198.51.100.1");

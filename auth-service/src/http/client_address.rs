@@ -123,9 +123,7 @@ mod tests {
 
     #[test]
     fn a_network_that_is_none_is_named() {
-        let error = "10.0.0.0/8,10.0.0.0/33"
-            .parse::<Networks>()
-            .unwrap_err();
+        let error = "10.0.0.0/8,10.0.0.0/33".parse::<Networks>().unwrap_err();
         assert!(error.contains("10.0.0.0/33"), "{error}");
     }
 }

@@ -11,13 +11,16 @@ use std::{
 };
 
 use prometheus_client::metrics::gauge::Gauge;
-use shared::telemetry::metrics::Metrics;
+use shared::{network::Network, telemetry::metrics::Metrics};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
 };
 
-use super::worker::{self, Arrival, Seat, WorkerSettings};
+use super::{
+    addresses::Addresses,
+    worker::{self, Arrival, Seat, WorkerSettings},
+};
 use crate::tasks::Tasks;
 
 /// How long to wait when the process has no file descriptors left.
@@ -33,6 +36,7 @@ pub(crate) struct Acceptor {
     open: Gauge,
     /// One for each connection that may be open at once.
     permits: Arc<Semaphore>,
+    addresses: Addresses,
 }
 
 /// The way to one thread.
@@ -56,14 +60,16 @@ impl Acceptor {
         metrics: &Metrics,
         tasks: &Tasks,
     ) -> io::Result<(Self, Vec<Thread>)> {
+        let addresses = Addresses::new(settings.per_address, most, metrics);
         let settings = Arc::clone(settings);
         let serve = move |arrivals| worker::run(&settings, arrivals);
-        Self::start_with(serve, count, most, metrics, tasks)
+        Self::start_with(serve, addresses, count, most, metrics, tasks)
     }
 
     /// Like [`Acceptor::start`]; `serve` is what each thread does with what arrives.
     fn start_with(
         serve: impl Fn(mpsc::UnboundedReceiver<Arrival>) -> io::Result<()> + Clone + Send + 'static,
+        addresses: Addresses,
         count: usize,
         most: usize,
         metrics: &Metrics,
@@ -98,6 +104,7 @@ impl Acceptor {
             threads,
             open,
             permits,
+            addresses,
         };
         Ok((acceptor, running))
     }
@@ -106,6 +113,7 @@ impl Acceptor {
     /// that accepted for themselves would take what comes first: with a few busy clients one
     /// thread would have most of the work and the other none.
     pub(crate) async fn run(self, listener: TcpListener) {
+        let mut warned = None;
         loop {
             // The semaphore is never closed.
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
@@ -114,12 +122,18 @@ impl Acceptor {
             let accepted = listener.accept().await;
             match accepted.and_then(|(stream, peer)| Ok((TcpStream::into_std(stream)?, peer))) {
                 Ok((stream, peer)) => {
+                    let network = Network::from(peer.ip());
+                    let Some(place) = self.addresses.enter(network) else {
+                        // Closed by dropping it: to answer would take a place.
+                        self.addresses.refused(network, &mut warned);
+                        continue;
+                    };
                     let load = |thread: &&Entrance| thread.load.load(Ordering::Relaxed);
                     // The configuration has one thread at least.
                     let Some(thread) = self.threads.iter().min_by_key(load) else {
                         return;
                     };
-                    let seat = Seat::new(&thread.load, &self.open, permit);
+                    let seat = Seat::new(&thread.load, &self.open, permit, place);
                     if thread
                         .arrivals
                         .send(Arrival { stream, peer, seat })
@@ -153,7 +167,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 mod tests {
     use shared::telemetry::Identity;
 
-    use super::*;
+    use super::{super::addresses::PerAddress, *};
 
     #[tokio::test]
     async fn a_thread_that_panics_is_given_no_connection_and_is_a_failure() {
@@ -168,7 +182,9 @@ mod tests {
             drop(arrivals.blocking_recv());
             panic!("on purpose");
         };
-        let (acceptor, threads) = Acceptor::start_with(serve, 1, 10, &metrics, &tasks).unwrap();
+        let addresses = Addresses::new(PerAddress::All, 10, &metrics);
+        let (acceptor, threads) =
+            Acceptor::start_with(serve, addresses, 1, 10, &metrics, &tasks).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let accepting = tokio::spawn(acceptor.run(listener));

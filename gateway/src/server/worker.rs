@@ -19,7 +19,10 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::connection;
+use super::{
+    addresses::{PerAddress, Place},
+    connection,
+};
 use crate::{
     deadline::{Deadline, Progress, TICK, Ticks, Timeouts},
     forward::attempt::PoolClient,
@@ -37,6 +40,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) proxy: ProxySettings,
     pub(crate) timeouts: Timeouts,
     pub(crate) reuse: Reuse,
+    /// How many connections one address may have open.
+    pub(crate) per_address: PerAddress,
     /// How long open connections may take once no more arrive.
     pub(crate) drain_timeout: Duration,
 }
@@ -55,16 +60,24 @@ pub(super) struct Seat {
     /// Open connections of all threads.
     open: Gauge,
     _permit: OwnedSemaphorePermit,
+    /// Among those of its address.
+    _place: Place,
 }
 
 impl Seat {
-    pub(super) fn new(load: &Arc<AtomicUsize>, open: &Gauge, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(
+        load: &Arc<AtomicUsize>,
+        open: &Gauge,
+        permit: OwnedSemaphorePermit,
+        place: Place,
+    ) -> Self {
         load.fetch_add(1, Ordering::Relaxed);
         open.inc();
         Self {
             load: Arc::clone(load),
             open: open.clone(),
             _permit: permit,
+            _place: place,
         }
     }
 }

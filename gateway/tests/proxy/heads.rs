@@ -103,7 +103,11 @@ async fn a_trusted_proxys_word_is_kept_and_added_to() {
         assert!(has(&lines, line), "{line} is missing in {lines:#?}");
     }
     for name in ["x-forwarded-for", "forwarded"] {
-        assert_eq!(names(&lines, name), 2, "nothing that a client wrote: {lines:#?}");
+        assert_eq!(
+            names(&lines, name),
+            2,
+            "nothing that a client wrote: {lines:#?}"
+        );
     }
 
     // A proxy that writes the standard's list only.

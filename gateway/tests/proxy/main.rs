@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod addresses;
 mod balance;
 mod drain;
 mod exchange;

@@ -210,6 +210,11 @@ impl Context<'_> {
             ("GATEWAY_LISTEN", port.address.to_string()),
             ("GATEWAY_ADMIN_LISTEN", admin.address.to_string()),
             ("GATEWAY_THREADS", self.options.gateway_threads.to_string()),
+            // All load comes from one address.
+            (
+                "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS",
+                usize::MAX.to_string(),
+            ),
             ("GATEWAY_ROUTES", routes.join(",")),
             ("GATEWAY_POOLS", upstreams.join(";")),
             ("GATEWAY_EXCHANGE_ROUTES", exchange_routes.join(",")),
