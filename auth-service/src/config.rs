@@ -280,8 +280,12 @@ fn administrator(args: &Args, faults: &mut Faults) -> Option<Administrator> {
     let username = name.checked_all(faults, |name| {
         name.map(|name| Username::choose(&name)).transpose()
     });
-    let password = secret.checked_all(faults, |secret| secret.map(Password::parse).transpose());
-    let (present, absent) = match (username?, password?) {
+    let username = username?;
+    let password = secret.checked_all(faults, |secret| {
+        let choose = |secret| Password::choose(&secret, username.as_ref());
+        secret.map(choose).transpose()
+    });
+    let (present, absent) = match (username, password?) {
         (None, None) => {
             if args.task == Some(Task::RestoreAdministrator) {
                 faults.add(name.variable(), "names whom to restore, and is missing");
@@ -456,7 +460,7 @@ mod tests {
             "--database-url=postgres://ada:opensesame@127.0.0.1/users",
             "--redis-url=redis://:opensesame@127.0.0.1",
             "--admin-username=root",
-            "--admin-password=opensesame",
+            "--admin-password=opensesame of the forest",
             "--clients=api:opensesame-opensesame-opensesame:token",
         ]);
         assert_eq!(faults, "");

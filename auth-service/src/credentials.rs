@@ -1,8 +1,13 @@
 //! What a username and a password may be. Parsed once at the edge; a value of these types is right.
 
+mod commonest;
+mod form;
+
 use std::fmt;
 
 use shared::config::Secret;
+
+pub(crate) use self::form::normalized;
 
 /// Longest username in characters.
 pub const USERNAME_LIMIT: usize = 64;
@@ -89,22 +94,43 @@ pub fn role_faults(role: &str) -> Vec<&'static str> {
     faults
 }
 
-/// A password that may be set: 8 to 256 characters of any kind, so at most 1024 bytes of UTF-8.
+/// A password that may be set: 8 to 256 characters of any kind, none of the commonest, and not the
+/// user's name. Length is what makes a password strong, so there are no other rules (NIST SP 800-63B
+/// §5.1.1.2). In the form in which passwords are hashed.
 #[derive(Clone, Debug)]
 pub struct Password(Secret<String>);
 
 impl Password {
-    /// Reads a password.
+    /// Reads a password for a user of this name, as far as the name is known.
     ///
     /// # Errors
     ///
     /// Every rule that the text breaks.
-    pub fn parse(text: Secret<String>) -> Result<Self, Vec<&'static str>> {
-        let length = text.expose().chars().count();
-        if (PASSWORD_MINIMUM..=PASSWORD_LIMIT).contains(&length) {
-            Ok(Self(text))
+    pub fn choose(
+        text: &Secret<String>,
+        username: Option<&Username>,
+    ) -> Result<Self, Vec<&'static str>> {
+        let password = normalized(text);
+        let mut faults = Vec::new();
+        let length = password.expose().chars().count();
+        if !(PASSWORD_MINIMUM..=PASSWORD_LIMIT).contains(&length) {
+            faults.push("must have 8 to 256 characters");
+        }
+        // A later version of Unicode may give them another form, and the password would be lost.
+        if form::has_unassigned(password.expose()) {
+            faults.push("has characters that Unicode has not assigned");
+        }
+        let folded = password.expose().to_lowercase();
+        if commonest::contains(&folded) {
+            faults.push("is one of the commonest passwords, which are guessed first");
+        }
+        if username.is_some_and(|username| is_made_of(&folded, username)) {
+            faults.push("must be more than the username");
+        }
+        if faults.is_empty() {
+            Ok(Self(password))
         } else {
-            Err(vec!["must have 8 to 256 characters"])
+            Err(faults)
         }
     }
 
@@ -113,6 +139,20 @@ impl Password {
     pub fn into_secret(self) -> Secret<String> {
         self.0
     }
+}
+
+/// Whether a password in lower case has no letter beside the name, or beside the first part of an
+/// address: `ada1234!` of ada, `adaada12` too.
+fn is_made_of(password: &str, username: &Username) -> bool {
+    /// A shorter one is in many a good password by chance.
+    const SHORTEST: usize = 3;
+    let name = username.key();
+    let person = name.split('@').next().unwrap_or_default();
+    [name.as_str(), person].into_iter().any(|name| {
+        name.len() >= SHORTEST
+            && password.contains(name)
+            && !password.replace(name, "").contains(char::is_alphabetic)
+    })
 }
 
 #[cfg(test)]
@@ -158,12 +198,70 @@ mod tests {
         assert_eq!(Username::parse(&" ".repeat(65)).unwrap_err().len(), 2);
     }
 
+    fn faults(password: &str, username: &str) -> Vec<&'static str> {
+        let username = Username::parse(username).unwrap();
+        let password = Secret::new(password.to_owned());
+        Password::choose(&password, Some(&username))
+            .err()
+            .unwrap_or_default()
+    }
+
     #[test]
     fn a_password_counts_in_characters_and_not_in_bytes() {
-        let parse = |text: &str| Password::parse(Secret::new(text.to_owned()));
-        assert!(parse(&"é".repeat(7)).is_err());
-        assert!(parse(&"é".repeat(8)).is_ok());
-        assert!(parse(&"🗝".repeat(256)).is_ok());
-        assert!(parse(&"x".repeat(257)).is_err());
+        assert_eq!(faults(&"é".repeat(7), "ada").len(), 1);
+        for password in ["é".repeat(8), "🗝".repeat(256)] {
+            assert!(faults(&password, "ada").is_empty());
+        }
+        assert_eq!(faults(&"xy".repeat(129), "ada").len(), 1);
+        // Composed it has seven characters.
+        assert_eq!(faults("e\u{301}éééééé", "ada").len(), 1);
+    }
+
+    #[test]
+    fn the_commonest_passwords_are_refused_however_they_are_written() {
+        for password in [
+            "password",
+            "PASSWORD",
+            "12345678",
+            "iloveyou",
+            "1qaz2wsx",
+            "ｐａｓｓｗｏｒｄ",
+        ] {
+            assert_eq!(faults(password, "ada").len(), 1, "{password}");
+        }
+        for password in [
+            "correct horse battery",
+            "password of a long journey",
+            "a12345678 walks in",
+            "Sesamöffnedich",
+        ] {
+            assert!(faults(password, "ada").is_empty(), "{password}");
+        }
+    }
+
+    #[test]
+    fn the_username_is_no_password_and_may_be_part_of_one() {
+        for (password, username) in [
+            ("ada.lovelace", "ada.lovelace"),
+            ("ADA.Lovelace", "ada.lovelace"),
+            ("ada12345!", "Ada"),
+            ("adaadaada", "ada"),
+            ("ada.lovelace1", "ada.lovelace@example.org"),
+            ("ada@example.org", "ada@example.org"),
+        ] {
+            assert_eq!(faults(password, username).len(), 1, "{password}");
+        }
+        for (password, username) in [
+            ("ada walks the dog", "ada"),
+            ("9f2a7c1e0b", "a"),
+            ("lovelace of london", "ada"),
+        ] {
+            assert!(faults(password, username).is_empty(), "{password}");
+        }
+    }
+
+    #[test]
+    fn characters_without_a_meaning_yet_are_refused() {
+        assert_eq!(faults("correct horse \u{378}", "ada").len(), 1);
     }
 }

@@ -22,7 +22,7 @@ use self::{
     threads::Threads,
     turns::Turns,
 };
-use crate::metrics::AuthMetrics;
+use crate::{credentials::normalized, metrics::AuthMetrics};
 
 /// The cost of a hash, and how many are made at a time.
 #[derive(Clone, Debug)]
@@ -62,6 +62,20 @@ pub struct Passwords {
     threads: Threads,
     memories: Memories,
     metrics: AuthMetrics,
+}
+
+/// How a password stands to a stored hash.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// It is another one.
+    Wrong,
+    /// It is this one.
+    Right,
+    /// It is this one, and the stored hash is of the form in which it was typed.
+    RightAsTyped {
+        /// The hash that belongs in the stored one's place, so that every form of it is right.
+        renewed: String,
+    },
 }
 
 /// One run of Argon2id that may be made now.
@@ -138,7 +152,8 @@ impl Turn {
     }
 
     /// Whether the password belongs to the stored hash. Without a stored hash the answer is no,
-    /// after the same work.
+    /// after the same work. A password that was typed in another form than the hashed one takes a
+    /// second run, whoever has it: hashes of before passwords were normalised are of what was typed.
     ///
     /// # Errors
     ///
@@ -148,13 +163,29 @@ impl Turn {
         password: Secret<String>,
         stored: Option<String>,
         trace: Option<&TraceHandle>,
-    ) -> Result<bool, HashError> {
+    ) -> Result<Verified, HashError> {
         let nobody = Arc::clone(&self.passwords.nobody);
+        let parameters = self.passwords.parameters.clone();
         self.run("verify", trace, move |memory| {
             let exists = stored.is_some();
             let hash = stored.as_deref().unwrap_or(&nobody);
-            let matches = hash::matches(hash, password.expose().as_bytes(), memory)?;
-            Ok(matches && exists)
+            let normal = normalized(&password);
+            if hash::matches(hash, normal.expose().as_bytes(), memory)? {
+                return Ok(if exists {
+                    Verified::Right
+                } else {
+                    Verified::Wrong
+                });
+            }
+            let typed = password.expose();
+            if normal.expose() == typed
+                || !hash::matches(hash, typed.as_bytes(), memory)?
+                || !exists
+            {
+                return Ok(Verified::Wrong);
+            }
+            let renewed = hash::make(&parameters, normal.expose().as_bytes(), memory)?;
+            Ok(Verified::RightAsTyped { renewed })
         })
         .await
     }
@@ -238,15 +269,16 @@ mod tests {
             let verified = turn.verify(secret(password), Some(hash.clone()), None);
             verified.await.unwrap()
         };
-        assert!(verify("correct horse").await);
-        assert!(!verify("battery staple").await);
+        assert_eq!(verify("correct horse").await, Verified::Right);
+        assert_eq!(verify("battery staple").await, Verified::Wrong);
     }
 
     #[tokio::test]
     async fn a_user_who_does_not_exist_costs_one_run_too_and_is_refused() {
         let (passwords, metrics) = passwords(1, 1);
         let turn = passwords.turn(ASKER).await.unwrap();
-        assert!(!turn.verify(secret("anything"), None, None).await.unwrap());
+        let verified = turn.verify(secret("anything"), None, None).await;
+        assert_eq!(verified.unwrap(), Verified::Wrong);
         let all = Metrics::new(&Identity {
             service: "test",
             version: "0",

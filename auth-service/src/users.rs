@@ -39,6 +39,9 @@ const BY_ID: &str = concat!(
     " FROM users u WHERE u.id = $1"
 );
 
+/// Unless the hash is another one by now.
+const RENEW_HASH: &str = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
+
 /// Someone who can log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -166,6 +169,26 @@ impl Users {
     /// The database did not answer.
     pub async fn by_id(&self, id: &str, at: At<'_>) -> Result<Option<Account>, DatabaseError> {
         self.one(BY_ID, id, at).await
+    }
+
+    /// Puts a hash in the place of the one that the account was read with.
+    ///
+    /// # Errors
+    ///
+    /// The database did not confirm it.
+    pub async fn renew_hash(
+        &self,
+        account: &Account,
+        hash: &str,
+        at: At<'_>,
+    ) -> Result<(), DatabaseError> {
+        let statement = sqlx::query(RENEW_HASH)
+            .bind(&account.user.id)
+            .bind(&account.password_hash)
+            .bind(hash)
+            .execute(self.0.pool());
+        let renewed = self.0.call("UPDATE", TABLE, at.trace, statement).await;
+        renewed.map(drop)
     }
 
     async fn one(

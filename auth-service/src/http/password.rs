@@ -6,7 +6,7 @@ use super::{call::Call, error::Error};
 use crate::{
     credentials::Username,
     limits::{Evaluation, Remaining, Success},
-    passwords::{Asker, Kind, Turn},
+    passwords::{Asker, Kind, Turn, Verified},
     users::{Account, User},
 };
 
@@ -128,9 +128,22 @@ async fn authenticate(
     found: Option<Account>,
 ) -> Result<User, Error> {
     let hash = found.as_ref().map(|account| account.password_hash.clone());
-    let matches = turn.verify(presented.password, hash, call.trace()).await?;
+    let verified = turn.verify(presented.password, hash, call.trace()).await?;
+    let account = found.filter(|_| verified != Verified::Wrong);
+    let account = account.ok_or(Error::WrongCredentials)?;
+    if let Verified::RightAsTyped { renewed } = verified {
+        renew(call, &account, &renewed).await;
+    }
     // Only after the right password: others must not learn that the account is disabled.
-    enabled(found.filter(|_| matches).ok_or(Error::WrongCredentials)?)
+    enabled(account)
+}
+
+/// The password was right, so the login goes on even if the next one has to renew the hash.
+async fn renew(call: &Call, account: &Account, hash: &str) {
+    let renewed = call.users.renew_hash(account, hash, call.at()).await;
+    if let Err(error) = renewed {
+        tracing::warn!(%error, "a hash of a password as it was typed is not renewed");
+    }
 }
 
 /// The user of an account that may log in.

@@ -17,6 +17,7 @@ mod metadata;
 mod oauth;
 mod openapi;
 mod outage;
+mod passwords;
 mod postgres;
 mod process;
 mod refresh;

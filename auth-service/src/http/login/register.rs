@@ -25,6 +25,7 @@ struct Registration {
     /// Compared without regard to case.
     #[schema(value_type = String, max_length = 64, pattern = "^[._@-]{0,63}[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
     username: Username,
+    /// None of the commonest, and more than the username. Any long passphrase is good.
     #[schema(value_type = String, min_length = 8, max_length = 256)]
     password: Password,
 }
@@ -77,7 +78,7 @@ impl Registration {
             .and_then(|text| body.check("username", Username::choose(text.expose())));
         let password = body
             .text("password")
-            .and_then(|text| body.check("password", Password::parse(text)));
+            .and_then(|text| body.check("password", Password::choose(&text, username.as_ref())));
         let read = username.zip(password);
         body.finish(read.map(|(username, password)| Self { username, password }))
     }
