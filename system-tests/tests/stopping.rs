@@ -14,7 +14,8 @@ use std::{
 use reqwest::blocking::Client;
 use system_tests::{Service, command, service::free_port, spans::Receiver};
 
-const GRACE: Duration = Duration::from_millis(200);
+/// Longer than the last flush may take: who took nothing during it is not waited for after it.
+const GRACE: Duration = Duration::from_millis(600);
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// For what is neither of them.
 const REST: Duration = Duration::from_secs(1);

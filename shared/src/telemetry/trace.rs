@@ -8,7 +8,14 @@ mod redacted;
 mod resource;
 mod sampling;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 pub use opentelemetry::trace::SpanKind;
 use opentelemetry::{
@@ -49,6 +56,10 @@ struct Inner {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
     parent_based: bool,
+    /// When the flush began that the end of the process does not wait for.
+    flush_began: OnceLock<Instant>,
+    /// The receiver took all of that.
+    flushed: AtomicBool,
 }
 
 /// The exporter could not be built.
@@ -88,6 +99,8 @@ impl Tracing {
             tracer: provider.tracer("statewise"),
             provider,
             parent_based: settings.sampling.parent_based,
+            flush_began: OnceLock::new(),
+            flushed: AtomicBool::new(false),
         }))))
     }
 
@@ -122,21 +135,29 @@ impl Tracing {
     /// then little. Call it when a drain begins.
     pub fn begin_flush(&self) {
         let Some(inner) = self.0.clone() else { return };
+        inner.flush_began.get_or_init(Instant::now);
+        let flush = move || {
+            let took = inner.provider.force_flush().is_ok();
+            inner.flushed.store(took, Ordering::Relaxed);
+        };
         // A thread that nobody joins: a receiver that is silent must not hold up the end of a
         // runtime. Without a thread all is left to the end.
-        let flush = move || drop(inner.provider.force_flush());
-        drop(
-            std::thread::Builder::new()
-                .name("flush".to_owned())
-                .spawn(flush),
-        );
+        let thread = std::thread::Builder::new().name("flush".to_owned());
+        drop(thread.spawn(flush));
     }
 
     /// Sends what is queued and stops. A receiver that is absent, silent or slow takes
-    /// [`LAST_FLUSH`] of the end of a process at most, and the spans that it did not take are lost.
+    /// [`LAST_FLUSH`] of the end of a process at most, and nothing when it has not taken what there
+    /// was at [`Tracing::begin_flush`]; the spans that it did not take are lost.
     pub async fn finish(self) {
         let Some(inner) = self.0 else { return };
-        let shutdown = move || inner.provider.shutdown_with_timeout(LAST_FLUSH);
+        let patience = match inner.flush_began.get() {
+            Some(began) if !inner.flushed.load(Ordering::Relaxed) => {
+                LAST_FLUSH.saturating_sub(began.elapsed())
+            }
+            _ => LAST_FLUSH,
+        };
+        let shutdown = move || inner.provider.shutdown_with_timeout(patience);
         if let Ok(Err(error)) = tokio::task::spawn_blocking(shutdown).await {
             tracing::warn!(%error, "some spans were not exported");
         }
