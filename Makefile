@@ -38,7 +38,7 @@ check-shell:
 
 .PHONY: check-compose
 check-compose:
-	$(if $(COMPOSE),$(COMPOSE) config --quiet,@echo "no docker compose here: docker-compose.yml was not checked")
+	$(if $(COMPOSE),$(COMPOSE) config --quiet && POSTGRES_PASSWORD=x AUTH_KEY_ENCRYPTION_KEY=x $(COMPOSE) -f docker-compose.yml -f docker-compose.postgres.yml config --quiet,@echo "no docker compose here: docker-compose.yml was not checked")
 
 .PHONY: openapi
 openapi: toolchain ## Renews docs/openapi/ from the services

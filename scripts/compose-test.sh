@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs docker-compose.yml as it is (all but Jaeger, which nothing needs) under a project name of its own: logs in both
-# ways, asks both strategies, scales both pools up and down under load, looks at how the containers run, and asks each
-# strategy of the profile `all` with secrets made for this run.
+# ways, asks both strategies, scales both pools up and down under load, looks at how the containers run, asks each
+# strategy of the profile `all` with secrets made for this run, and puts two auth-services on one PostgreSQL.
 # Leaves nothing behind but docker's build cache.
 #
 #   STATEWISE_TEST_PORT    where the gateway is published meanwhile, default 18080
@@ -36,8 +36,11 @@ else
 fi
 docker info >/dev/null 2>&1 || fail "the docker daemon does not answer: is it running, and may $(id -un) use it?"
 
+# Further ones come later.
+files=(--file docker-compose.yml)
+
 compose() {
-    "${compose_command[@]}" --project-name "$PROJECT" --env-file "$work/env" "$@"
+    "${compose_command[@]}" "${files[@]}" --project-name "$PROJECT" --env-file "$work/env" "$@"
 }
 
 work=$(mktemp -d)
@@ -223,6 +226,16 @@ redis_is_apart() {
     done
 }
 
+# Each of them is answered by one auth-service or the other.
+all_log_in() {
+    local attempt
+    for ((attempt = 1; attempt <= 8; attempt++)); do
+        login token >/dev/null || return 1
+    done
+}
+
+scripts/secrets.sh --postgres "$work/both" >/dev/null
+check "the secrets of a PostgreSQL are written when asked for" grep -q '^COMPOSE_FILE=.*postgres' "$work/both"
 scripts/secrets.sh "$work/env" >/dev/null
 check "the secrets are for their owner only" test "$(stat -c %a "$work/env")" = 600
 check "secrets that are there are not overwritten" refuses scripts/secrets.sh "$work/env"
@@ -294,6 +307,20 @@ done
 check "only the gateway is published, on the loopback" only_gateway_is_published
 check "the page that logs in by a code is there" answers 200 /auth/page
 check "redis is reached by nobody who does not need it" redis_is_apart
+
+grep '^POSTGRES_PASSWORD=' "$work/both" >>"$work/env"
+files+=(--file docker-compose.postgres.yml)
+timed "two auth-services on PostgreSQL" compose up --detach --scale auth-service=2 auth-service
+check "2 auth-services are there" test "$(containers auth-service | wc -l)" -eq 2
+registered() {
+    answers 201 /auth/register --header 'Content-Type: application/json' \
+        --data "$(jq -nc --arg name "$name" --arg password "$password" '{username: $name, password: $password}')"
+}
+check "a user registers at one of them" within 60 registered
+check "and logs in at both" within 60 all_log_in
+for id in $(containers postgres) $(containers auth-service); do
+    check "$(docker inspect --format '{{.Name}}' "$id" | tr -d /) does not run as root" runs_as_number_above_zero "$id"
+done
 
 echo "compose-test: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

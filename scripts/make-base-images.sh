@@ -129,7 +129,7 @@ exec "$@"
 SCRIPT
     chmod 755 "$root/usr/local/bin/docker-entrypoint.sh"
     import_image "$root" "$POSTGRES_IMAGE" 'ENV PGDATA=/var/lib/postgresql/data' 'ENV LANG=C.UTF-8' \
-        'ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin' 'STOPSIGNAL SIGINT' 'EXPOSE 5432' \
+        'ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin' 'EXPOSE 5432' \
         'ENTRYPOINT ["docker-entrypoint.sh"]' "CMD [\"postgres\", \"-c\", \"listen_addresses=*\"]"
 }
 

@@ -5,7 +5,7 @@
 #
 #   scripts/secrets.sh [--postgres] [FILE]    default: .env beside docker-compose.yml, where compose reads it by itself
 #
-#   --postgres    users in the PostgreSQL of the profile `postgres`, which several auth-services share
+#   --postgres    users in a PostgreSQL, which several auth-services share: docker-compose.postgres.yml
 set -euo pipefail
 
 postgres=no
@@ -26,13 +26,10 @@ secret() {
 api=$(secret)
 gateway=$(secret)
 loadtest=$(secret)
-profiles=all
-database=
+database="# Users are in a SQLite file: scripts/secrets.sh --postgres puts them where several auth-services reach them."
 if [ "$postgres" = yes ]; then
-    profiles=all,postgres
-    users=$(secret)
-    database="POSTGRES_PASSWORD=$users
-AUTH_DATABASE_URL=postgres://statewise:$users@postgres:5432/statewise"
+    database="POSTGRES_PASSWORD=$(secret)
+COMPOSE_FILE=docker-compose.yml:docker-compose.postgres.yml"
 fi
 
 umask 077
@@ -48,8 +45,8 @@ API_STATE_KEYS=first=$(secret)
 GATEWAY_CLIENT_ID=statewise-gateway
 GATEWAY_CLIENT_SECRET=$gateway
 GATEWAY_EXCHANGE_ROUTES=/phantom
-${database:-# Users are in a SQLite file: scripts/secrets.sh --postgres puts them where several auth-services reach them.}
-COMPOSE_PROFILES=$profiles
+$database
+COMPOSE_PROFILES=all
 STATEWISE_MORE_ROUTES=,/session-cached=session-cached,/jwt-revocable=jwt-revocable,/introspection=introspection,/phantom=phantom,/phantom/public=phantom/public
 STATEWISE_MORE_POOLS=;session-cached=dns:api-session-cached:8082;jwt-revocable=dns:api-jwt-revocable:8082;introspection=dns:api-introspection:8082;phantom=dns:api-phantom:8082
 END

@@ -77,7 +77,7 @@ pub struct Plan {
     pub floor_arm: Option<String>,
     /// The short form.
     pub quick: bool,
-    /// Replicas of the baseline's API; 0 where they are not known. [`ArmInfo::replicas`] has those of each.
+    /// Replicas of the baseline's API; 0 where they are not known. Each arm has its own number.
     pub replicas: u32,
     /// Where all randomness begins: the same seed, the same schedule.
     pub seed: u64,
@@ -141,7 +141,7 @@ impl Plan {
         match first.or(of_baseline) {
             None => "replicas unknown".to_owned(),
             Some(all) if told.iter().all(|(_, replicas)| *replicas == Some(all)) => {
-                format!("{all} replicas each")
+                format!("{all} replica{} each", if all == 1 { "" } else { "s" })
             }
             _ => {
                 let parts = told.iter().map(|(name, replicas)| match replicas {
@@ -231,5 +231,6 @@ mod tests {
         // As older files have it, and a system that does not tell.
         assert_eq!(words(&[("jwt", None), ("b", None)], 2), "2 replicas each");
         assert_eq!(words(&[("jwt", None)], 0), "replicas unknown");
+        assert_eq!(words(&[("jwt", Some(1))], 1), "1 replica each");
     }
 }
