@@ -11,7 +11,9 @@ mod capacities;
 mod evaluate;
 mod options;
 mod pace;
+mod plan;
 mod systems;
+mod window;
 
 use std::{
     collections::BTreeMap,
@@ -25,15 +27,11 @@ use crate::{
         machine::{self, MachineReading, MachineUse},
         selfcheck,
     },
-    load::{self, Load, Options},
-    metrics::{self, Observation},
+    metrics,
     progress::Progress,
     report,
-    results::{
-        ArmInfo, Capacity, Conditions, Gate, Origin, Plan, ProcessMemory, Results, SCHEMA_VERSION,
-        SelfCheck, Tool, Validity, is_unclear,
-    },
-    subject::{login, mix::Mix},
+    results::{Conditions, Gate, Origin, Results, SCHEMA_VERSION, SelfCheck, Validity, is_unclear},
+    subject::mix::Mix,
     thresholds::Measurable,
 };
 pub use arms::ArmSpec;
@@ -42,12 +40,11 @@ use blocks::{Blocks, Measured};
 use evaluate::Evaluation;
 pub use options::{CompareError, CompareOptions, Rounds};
 use pace::Pace;
+use plan::{expected, memory, tool};
 use systems::Systems;
 
 /// A later answer counts as failed.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Requests that are left over at the end of a window are waited for so long.
-const DRAIN: Duration = Duration::from_millis(500);
 /// Fewer blocks than this tell nothing of their own spread.
 const FEWEST_BLOCKS: u32 = 5;
 
@@ -282,40 +279,6 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Every load with every working set.
-    fn conditions(&self, capacities: &[Capacity]) -> Vec<Conditions> {
-        let highest = capacities.iter().map(|one| one.rate_per_second.value);
-        let slower = highest.fold(f64::INFINITY, f64::min);
-        let loads: Vec<(Option<f64>, f64)> = match self.options.rate {
-            Some(rate) => vec![(None, rate)],
-            None => {
-                let loads = self.pace.loads.iter();
-                loads
-                    .map(|load| (Some(*load), pace::preferred(slower * load)))
-                    .collect()
-            }
-        };
-        let usual = [self.pace.users as u32];
-        let working_sets: &[u32] = match self.options.working_sets.as_slice() {
-            [] => &usual,
-            given => given,
-        };
-        let mut conditions = Vec::new();
-        for mix in &self.options.mixes {
-            for working_set in working_sets {
-                for (load, rate_per_second) in &loads {
-                    conditions.push(Conditions {
-                        load: *load,
-                        rate_per_second: *rate_per_second,
-                        working_set: *working_set,
-                        mix: mix.to_string(),
-                    });
-                }
-            }
-        }
-        conditions
-    }
-
     fn blocks(&mut self, conditions: &[Conditions]) -> Result<Blocks, CompareError> {
         let names = self.names();
         let floor = Some(names.len() - 1);
@@ -347,154 +310,4 @@ impl<'a> Comparison<'a> {
     fn keep_logged_in(&mut self) -> Result<(), CompareError> {
         self.systems.keep_logged_in(self.users)
     }
-
-    /// One window of one arm that presents every credential it has.
-    fn observe(
-        &mut self,
-        arm: usize,
-        load: Load,
-        (warmup, window): (Duration, Duration),
-        seed: u64,
-    ) -> Result<Observation, CompareError> {
-        let request = self.systems.request(arm, self.users, load);
-        let seen = self.drive(arm, request, (warmup, window), seed)?;
-        for (process, bytes) in self.systems.memory()? {
-            let peak = self.memory.entry(process).or_default();
-            *peak = bytes.max(*peak);
-        }
-        Ok(seen)
-    }
-
-    /// One window of one arm under the given conditions.
-    fn observe_under(
-        &mut self,
-        arm: usize,
-        load: Load,
-        conditions: &Conditions,
-        times: (Duration, Duration),
-        seed: u64,
-    ) -> Result<Observation, CompareError> {
-        let mix = self.options.mixes.iter();
-        let mix = mix.clone().find(|mix| mix.to_string() == conditions.mix);
-        let time = times.0 + times.1;
-        let request = self
-            .systems
-            .mixed(arm, mix, load, conditions, (time, seed))?;
-        self.drive(arm, request, times, seed)
-    }
-
-    fn drive(
-        &mut self,
-        arm: usize,
-        request: load::Arm,
-        (warmup, duration): (Duration, Duration),
-        seed: u64,
-    ) -> Result<Observation, CompareError> {
-        let options = Options {
-            duration,
-            warmup,
-            deadline: DEADLINE,
-            drain: DRAIN,
-            connections: self.options.connections,
-            max_connections: self.options.max_connections,
-            threads: self.options.generator_threads,
-            seed,
-            interrupt: self.options.stack.interrupt.clone(),
-            ..Options::default()
-        };
-        let before = self.systems.read(arm)?;
-        let run = load::run(options, vec![request])?;
-        let usage = self.systems.used_since(arm, before.as_ref())?;
-        self.progress.tick();
-        if run.interrupted {
-            return Err(CompareError::Interrupted);
-        }
-        let pool = &self.systems.arms[arm].pool;
-        Ok(Observation::of(&run, usage.as_ref(), pool))
-    }
-
-    fn left_out(&self) -> Vec<String> {
-        let mut left_out = self.pace.left_out(self.options.rate.is_some());
-        if self.options.hashes_cheaply() {
-            left_out.push(login::CHEAP_HASHING_NOTE.to_owned());
-        }
-        left_out
-    }
-
-    fn plan(&self, conditions: Vec<Conditions>, blocks: u32, floor_arm: Option<String>) -> Plan {
-        let options = self.options;
-        let arms = self.systems.arms.iter().take(options.arms.len());
-        let arms: Vec<ArmInfo> = arms
-            .map(|arm| ArmInfo {
-                replicas: self.systems.replicas(arm),
-                ..arm.spec.info()
-            })
-            .collect();
-        Plan {
-            replicas: arms.first().and_then(|arm| arm.replicas).unwrap_or(0),
-            arms,
-            floor_arm,
-            quick: options.quick,
-            seed: options.seed,
-            conditions,
-            rate_chosen_by: match options.rate {
-                Some(_) => "--rate".to_owned(),
-                None => "shares of the slower arm's highest rate, each rounded to the nearest \
-                         preferred number (ISO 3, series R10), so that different runs meet the same \
-                         rates"
-                    .to_owned(),
-            },
-            connections: options.connections as u32,
-            max_connections: options.max_connections.map(|most| most as u32),
-            generator_threads: options.generator_threads as u32,
-            blocks,
-            window_seconds: self.pace.window.as_secs_f64(),
-            warmup_seconds: self.pace.warmup.as_secs_f64(),
-            deadline_ms: DEADLINE.as_millis() as u64,
-            restarts: self.pace.restarts,
-            left_out: self.left_out(),
-        }
-    }
-}
-
-fn memory(idle: &BTreeMap<String, u64>, peak: &BTreeMap<String, u64>) -> Vec<ProcessMemory> {
-    idle.iter()
-        .map(|(process, bytes)| ProcessMemory {
-            process: process.clone(),
-            idle_bytes: *bytes,
-            highest_rate_bytes: peak.get(process).copied(),
-        })
-        .collect()
-}
-
-fn tool() -> Tool {
-    Tool {
-        name: env!("CARGO_PKG_NAME").to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        build: if cfg!(debug_assertions) {
-            "debug"
-        } else {
-            "release"
-        }
-        .to_owned(),
-    }
-}
-
-/// For the progress bar.
-fn expected(options: &CompareOptions, pace: &Pace) -> Duration {
-    let arms = u32::try_from(options.arms.len()).unwrap_or(1);
-    let searches = match options.rate {
-        Some(_) => Duration::ZERO,
-        None => pace.search() * arms * pace.searches as u32,
-    };
-    let loads = options.rate.map_or(pace.loads.len(), |_| 1)
-        * options.working_sets.len().max(1)
-        * options.mixes.len();
-    let block = (pace.warmup + pace.window) * (arms + 1) * u32::try_from(loads).unwrap_or(1);
-    let blocks = match options.rounds {
-        Rounds::Usual => block * pace.blocks,
-        Rounds::Fixed(count) => block * count,
-        Rounds::Auto { at_most, .. } => at_most,
-    };
-    Duration::from_secs(5) + pace.self_check + searches + blocks + besides::expected(options)
 }

@@ -1,0 +1,102 @@
+//! `loadtest run`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::{
+    EXIT_INCONCLUSIVE, EXIT_INVALID, EXIT_THRESHOLD, ResultFile, Usage, arguments::RunArgs,
+    deliver, growth,
+};
+use crate::{
+    experiment::run::{self, RunOptions},
+    interrupt,
+    load::{Load, Options},
+};
+
+impl RunArgs {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let interrupt = interrupt::on_signal().context("installing signal handlers")?;
+        let out = self.out.as_deref().map(ResultFile::create).transpose()?;
+        self.one_authorization()?;
+        let result = run::run(&self.options()?, &interrupt)?;
+        deliver(out, &result, &result.to_string())?;
+        Ok(if result.interrupted {
+            interrupt::exit_code()
+        } else if !result.instrument_faults.is_empty() {
+            ExitCode::from(EXIT_INVALID)
+        } else if !result.failed_answers.is_empty() || !result.failed_thresholds.is_empty() {
+            ExitCode::from(EXIT_THRESHOLD)
+        } else if !result.overload.is_empty() {
+            ExitCode::from(EXIT_INCONCLUSIVE)
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+
+    /// Servers that see two credentials differ in which one they believe.
+    fn one_authorization(&self) -> Result<(), Usage> {
+        let in_url = !self.url.username().is_empty() || self.url.password().is_some();
+        let mut given = vec![
+            (in_url, "the credentials in --url"),
+            (self.login.is_some(), "--login"),
+        ];
+        let headers = self.headers.iter();
+        let names = headers.filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        given.extend(names.map(|_| (true, "--header Authorization")));
+        let given: Vec<&str> = given
+            .into_iter()
+            .filter_map(|(is, what)| is.then_some(what))
+            .collect();
+        match given.len() {
+            0 | 1 => Ok(()),
+            _ => Err(Usage(format!(
+                "{} would each send an Authorization header, and a request has one: give one of them",
+                given.join(" and ")
+            ))),
+        }
+    }
+
+    fn options(self) -> anyhow::Result<RunOptions> {
+        let defaults = Options::default();
+        growth(self.connections, self.max_connections)?;
+        let connections = self.connections.unwrap_or(defaults.connections);
+        let body = match self.body {
+            None => None,
+            Some(text) => Some(match text.strip_prefix('@') {
+                Some(file) => std::fs::read(file).with_context(|| format!("reading {file}"))?,
+                None => text.into_bytes(),
+            }),
+        };
+        Ok(RunOptions {
+            url: self.url,
+            method: self.method,
+            load: match self.rate {
+                Some(rate) => Load::Open {
+                    rate,
+                    arrivals: self.arrivals,
+                },
+                None => Load::Closed { connections },
+            },
+            headers: self.headers,
+            body,
+            login: self.login,
+            users: self.users,
+            engine: Options {
+                duration: self.duration,
+                warmup: self.warmup,
+                deadline: self.deadline,
+                connections,
+                max_connections: self.max_connections,
+                threads: self.generator_threads.map_or(defaults.threads, usize::from),
+                busy_poll: self.busy_poll,
+                ca_file: self.ca,
+                seed: self.seed,
+                trace_ratio: self.trace_ratio,
+                ..defaults
+            },
+            max_p99: self.max_p99,
+            max_error_ratio: self.max_error_ratio,
+        })
+    }
+}
