@@ -7,17 +7,18 @@ use std::{
     path::Path,
     process::Child,
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use html5ever::{parse_document, tendril::TendrilSink};
 use loadtest::{
     results::{Capacity, Point, Results, RevocationKind, Validity, Verdict, Window},
     stats::histogram::LatencyHistogram,
+    subject::stack::StackOptions,
 };
 use markup5ever_rcdom::RcDom;
 use rustix::process::{Pid, Signal, kill_process};
-use system_tests::{command, within};
+use system_tests::{Cluster, command, within};
 
 /// One run takes a minute at most, on a busy machine several.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -84,6 +85,81 @@ fn a_short_comparison_with_all_experiments_makes_sense() {
     assert_coupling_is_complete(&results);
     assert_freshness_is_complete(&results);
     assert_files_are_sound(folder.path());
+}
+
+#[test]
+fn a_system_that_runs_is_compared_with_every_strategy_that_it_has_and_what_is_unknown_is_told() {
+    let cluster = Cluster::with(StackOptions {
+        strategies: ["session-cached", "jwt", "session"]
+            .map(str::to_owned)
+            .to_vec(),
+        ..StackOptions::default()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let asked = [
+        "--gateway",
+        cluster.stack.gateway_url.as_str(),
+        "--gateway-admin",
+        cluster.stack.gateway_admin_url.as_str(),
+        "--redis-url",
+        cluster.stack.redis_url.as_str(),
+        "--rate",
+        "50",
+        "--rounds",
+        "2",
+    ];
+    let (_, results) = compare(&asked, folder.path());
+    let arms = results.plan.arms.iter();
+    let arms: Vec<_> = arms.map(|arm| (arm.name.as_str(), arm.replicas)).collect();
+    let one = Some(1);
+    assert_eq!(
+        arms,
+        [("jwt", one), ("session", one), ("session-cached", one)]
+    );
+    let left_out = results.plan.left_out.join("\n");
+    for part in ["No faults and no revocation lags", "traced"] {
+        assert!(left_out.contains(part), "{part} is missing in {left_out}");
+    }
+}
+
+#[test]
+fn memory_is_told_of_the_system_of_each_arm() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = ["--rate", "50", "--rounds", "2", "--arm", "a=jwt"];
+    let apart = ["--arm", "b=jwt,env=API_LEEWAY=3s"];
+    let (_, results) = compare(
+        &[&asked[..], &apart, &NOTHING_BESIDE].concat(),
+        folder.path(),
+    );
+    let names: BTreeSet<&str> = results
+        .memory
+        .iter()
+        .map(|one| one.process.as_str())
+        .collect();
+    for name in [
+        "gateway",
+        "api-a-2",
+        "redis",
+        "b gateway",
+        "b api-jwt-2",
+        "b redis",
+    ] {
+        assert!(names.contains(name), "{name} is missing in {names:?}");
+    }
+}
+
+#[test]
+fn results_that_cannot_be_written_are_found_before_anything_is_measured() {
+    let began = Instant::now();
+    let output =
+        system_tests::ends(command("loadtest").args(["compare", "--out", "/proc/nowhere"]));
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("/proc/nowhere") && said.contains("nothing is measured"),
+        "{said}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(30));
 }
 
 #[test]
