@@ -111,7 +111,7 @@ fn session(criterion: &mut Criterion) {
 async fn log_in(store: &SessionStore) -> SessionId {
     let id = SessionId::generate();
     let record = SessionRecord {
-        sid: SessionRecord::new_sid(),
+        sid: SessionRecord::new_sid(now()),
         subject: "u-1".to_owned(),
         username: "ada".to_owned(),
         roles: vec!["user".to_owned()],

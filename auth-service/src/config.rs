@@ -9,7 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr, time:
 use shared::{
     config::{Faults, Given, load, url},
     server::ServerSettings,
-    session::StoreSettings,
+    session::{MOST_SESSIONS, StoreSettings},
     shutdown::Drain,
     telemetry::TelemetrySettings,
 };
@@ -227,10 +227,15 @@ fn sessions(args: &Args, faults: &mut Faults) -> Option<SessionSettings> {
             .then_some(jitter)
             .ok_or("must be between 0 and 0.5")
     });
+    let most = args.logins_per_user.checked(faults, |most| {
+        let in_range = (1..=MOST_SESSIONS).contains(&most);
+        in_range.then_some(most).ok_or("must be between 1 and 1000")
+    });
     Some(SessionSettings {
         idle: idle?,
         absolute: absolute?,
         jitter: jitter?,
+        most: most?,
     })
 }
 
@@ -358,6 +363,7 @@ mod tests {
             "--clients=api:opensesame:introspect",
             "--session-idle-ttl=1500ms",
             "--session-ttl-jitter=0.9",
+            "--logins-per-user=1001",
             "--redis-url=http://host",
             "--argon2-memory-kib=1",
             "--argon2-concurrency=2000",
@@ -391,6 +397,7 @@ mod tests {
             "AUTH_CLIENTS",
             "AUTH_SESSION_IDLE_TTL",
             "AUTH_SESSION_TTL_JITTER",
+            "AUTH_LOGINS_PER_USER",
             "AUTH_REDIS_URL",
             "AUTH_ARGON2_MEMORY_KIB",
             "AUTH_ARGON2_CONCURRENCY",

@@ -36,7 +36,7 @@ pub struct TokenSettings {
     pub exchange_audiences: Vec<String>,
 }
 
-/// The two limits of a session.
+/// The limits of sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionSettings {
     /// Without a request for so long it is over.
@@ -45,6 +45,8 @@ pub struct SessionSettings {
     pub absolute: Duration,
     /// Up to this fraction is taken from both.
     pub jitter: f64,
+    /// The most logins of each kind, for tokens and for sessions, that a user has at a time.
+    pub most: usize,
 }
 
 impl SessionSettings {
@@ -261,7 +263,7 @@ impl Issuer {
         let now = user.issue_at.get();
         let share = self.sessions.share();
         let record = SessionRecord {
-            sid: SessionRecord::new_sid(),
+            sid: SessionRecord::new_sid(now),
             subject: user.id.clone(),
             username: user.username.clone(),
             roles: user.roles.clone(),
@@ -270,6 +272,12 @@ impl Issuer {
             idle_seconds: shortened(self.sessions.idle, share),
         };
         (SessionId::generate(), record)
+    }
+
+    /// The most logins for tokens that a user has at a time.
+    #[must_use]
+    pub fn most_logins(&self) -> usize {
+        self.sessions.most
     }
 
     /// The life of an exchanged token.

@@ -269,7 +269,8 @@ impl Parts {
             passwords: self.passwords.clone(),
             issuer: self.issuer.clone(),
             clients: config.clients.clone(),
-            sessions: SessionStore::open(config.session_store.clone()),
+            sessions: SessionStore::open(config.session_store.clone())
+                .limited_to(config.sessions.most),
             metrics: metrics.clone(),
             limits: self.limits.clone(),
             trusted_proxies: config.trusted_proxies.clone(),

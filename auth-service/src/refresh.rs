@@ -48,10 +48,18 @@ const LIST: &str = "SELECT f.id AS family, f.client_id, f.created_at, f.expires_
      JOIN users u ON u.id = f.user_id \
      WHERE f.user_id = $1 AND f.revoked_at IS NULL AND f.expires_at > $2 \
      AND (f.created_at > u.logins_ended_at OR f.id = u.spared_login) \
-     GROUP BY f.id, f.client_id, f.created_at, f.expires_at";
+     GROUP BY f.id, f.client_id, f.created_at, f.expires_at \
+     ORDER BY f.created_at DESC LIMIT $3";
+/// The oldest but so many, and not the one that has just begun.
+const EXCESS: &str = "SELECT id FROM refresh_families \
+     WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND id <> $3 \
+     ORDER BY created_at DESC LIMIT $4 OFFSET $5";
 const UNSEAL_OLD: &str =
     "UPDATE refresh_tokens SET sealed = NULL WHERE sealed IS NOT NULL AND issued_at <= $1";
 const REMOVE_EXPIRED: &str = "DELETE FROM refresh_families WHERE expires_at <= $1";
+
+/// Logins beyond the limit that end when one begins: more than one only after the limit was lowered.
+const EXCESS_STEP: i64 = 20;
 
 /// A token for its owner: 256 random bits.
 pub type RefreshToken = Secret<String>;
@@ -222,15 +230,45 @@ impl RefreshTokens {
             .await
     }
 
-    /// The logins of a user that can be renewed at the time `now`, in no order.
+    /// The logins of a user that can be renewed now, the latest first and no more than `most`.
     ///
     /// # Errors
     ///
     /// The database did not answer.
-    pub async fn list(&self, user_id: &str, at: At<'_>) -> Result<Vec<Listed>, DatabaseError> {
+    pub async fn list(
+        &self,
+        user_id: &str,
+        most: usize,
+        at: At<'_>,
+    ) -> Result<Vec<Listed>, DatabaseError> {
         let statement = sqlx::query_as(LIST)
             .bind(user_id)
             .bind(at.now)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_all(self.database.pool());
+        self.database
+            .call("SELECT", FAMILIES, at.trace, statement)
+            .await
+    }
+
+    /// Some of the oldest logins that a user has beyond `most` since `login` has begun.
+    ///
+    /// # Errors
+    ///
+    /// The database did not answer.
+    pub async fn excess(
+        &self,
+        user_id: &str,
+        login: &str,
+        most: usize,
+        at: At<'_>,
+    ) -> Result<Vec<String>, DatabaseError> {
+        let statement = sqlx::query_scalar(EXCESS)
+            .bind(user_id)
+            .bind(at.now)
+            .bind(login)
+            .bind(EXCESS_STEP)
+            .bind(i64::try_from(most.saturating_sub(1)).unwrap_or(i64::MAX))
             .fetch_all(self.database.pool());
         self.database
             .call("SELECT", FAMILIES, at.trace, statement)

@@ -35,7 +35,7 @@ use sha2::{Digest, Sha256};
 pub use self::{
     cart::{CartWrite, KeptCart},
     link::StoreError,
-    store::{Creation, SessionStore},
+    store::{Creation, MOST_SESSIONS, SessionStore},
     tracking::{CacheCounters, CacheSettings, CachedSessions},
 };
 use crate::config::{Faults, Given, Secret};
@@ -140,14 +140,15 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
-    /// A new public id for a login.
+    /// A new public id for a login that begins at a time (Unix seconds). Ids are in the order of
+    /// their times.
     ///
     /// # Panics
     ///
     /// The operating system gives no random numbers.
     #[must_use]
-    pub fn new_sid() -> String {
-        random_text::<SID_BYTES>()
+    pub fn new_sid(created_at: u64) -> String {
+        format!("{created_at:010x}{}", random_text::<SID_BYTES>())
     }
 
     /// Seconds the key may live from `now` on; zero when the session is over.

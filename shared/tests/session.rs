@@ -34,7 +34,7 @@ async fn open(redis: &Redis) -> SessionStore {
 
 fn record() -> SessionRecord {
     SessionRecord {
-        sid: SessionRecord::new_sid(),
+        sid: SessionRecord::new_sid(NOW),
         subject: "u1".to_owned(),
         username: "ada".to_owned(),
         roles: vec!["user".to_owned()],
@@ -513,4 +513,92 @@ async fn redis_remembers_who_read_a_session_that_exists_and_nothing_of_what_stra
     store.end(&id, None).await.unwrap();
     eventually(async || cached.read(&id, NOW, None).await.unwrap().is_none()).await;
     assert_eq!(tracked().await, 0);
+}
+
+/// A session that began so many seconds after `NOW`.
+async fn log_in_later(store: &SessionStore, seconds: u64) -> SessionId {
+    let id = SessionId::generate();
+    let record = SessionRecord {
+        sid: SessionRecord::new_sid(NOW + seconds),
+        created_at: NOW + seconds,
+        ..record()
+    };
+    write(store, &id, &record).await;
+    id
+}
+
+#[tokio::test]
+async fn with_one_session_too_many_the_oldest_ends_but_what_has_run_out_goes_first() {
+    let redis = Redis::start();
+    let store = open(&redis).await.limited_to(3);
+    let mut ids = Vec::new();
+    for seconds in 0..5 {
+        ids.push(log_in_later(&store, seconds).await);
+    }
+    let lives = async |id: &SessionId| store.read(id, NOW + 5, None).await.unwrap().is_some();
+    for (id, wanted) in ids.iter().zip([false, false, true, true, true]) {
+        assert_eq!(lives(id).await, wanted);
+    }
+    let listed = store.list("u1", NOW + 5, None).await.unwrap();
+    let times: Vec<_> = listed
+        .iter()
+        .map(|one| one.record.created_at - NOW)
+        .collect();
+    assert_eq!(times, [4, 3, 2], "the latest first");
+
+    // As Redis does at the end of the time to live: the index is not told.
+    let key = raw(
+        &redis,
+        &["HGET", "statewise:sessions:u1", &listed[1].record.sid],
+    )
+    .await;
+    let redis::Value::BulkString(digest) = key else {
+        panic!("the index leads to a session")
+    };
+    let key = format!("statewise:session:{}", String::from_utf8(digest).unwrap());
+    raw(&redis, &["DEL", &key]).await;
+    ids.push(log_in_later(&store, 6).await);
+    for (id, wanted) in ids.iter().zip([false, false, true, false, true, true]) {
+        assert_eq!(lives(id).await, wanted);
+    }
+    assert!(
+        store
+            .has_sid("u1", &listed[0].record.sid, None)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .has_sid("u1", &listed[1].record.sid, None)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .has_sid("u2", &listed[0].record.sid, None)
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn more_sessions_than_one_step_takes_get_new_roles_and_end() {
+    let redis = Redis::start();
+    let store = open(&redis).await;
+    let mut ids = Vec::new();
+    for _ in 0..700 {
+        ids.push(log_in(&store).await.0);
+    }
+    let roles = ["admin".to_owned()];
+    let changed = store.set_roles("u1", &roles, NOW - 1, None).await.unwrap();
+    // A step may meet one that the step before has met.
+    assert!(changed >= 700, "{changed}");
+    for id in &ids {
+        let session = store.read(id, NOW, None).await.unwrap().unwrap();
+        assert_eq!(session.record.roles, roles);
+    }
+    assert_eq!(store.end_all("u1", None, NOW, None).await.unwrap(), 700);
+    for id in &ids {
+        assert_eq!(store.read(id, NOW, None).await.unwrap(), None);
+    }
 }

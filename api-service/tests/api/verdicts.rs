@@ -219,7 +219,7 @@ async fn all() -> Vec<Arm> {
 pub(crate) async fn log_in(store: &SessionStore, roles: &[&str], expires_at: u64) -> String {
     let id = SessionId::generate();
     let record = SessionRecord {
-        sid: SessionRecord::new_sid(),
+        sid: SessionRecord::new_sid(NOW),
         subject: "u-1".to_owned(),
         username: "ada".to_owned(),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),

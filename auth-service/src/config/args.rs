@@ -173,6 +173,11 @@ pub struct Args {
     #[arg(long, env = "AUTH_SESSION_TTL_JITTER", default_value = "0.05")]
     pub(super) session_ttl_jitter: Given<f64>,
 
+    /// The most logins of each kind, for tokens and for sessions, that a user has at a time, 1 to 1000.
+    /// With one more the oldest ends.
+    #[arg(long, env = "AUTH_LOGINS_PER_USER", default_value = "100")]
+    pub(super) logins_per_user: Given<usize>,
+
     /// Where sessions are. Token logins work without it.
     #[arg(
         long,

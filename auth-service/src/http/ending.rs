@@ -63,6 +63,22 @@ pub(super) async fn login(call: &Call, login: &str) -> Result<Push, Error> {
     }
 }
 
+/// Ends the oldest logins for tokens that a user has beyond the limit, now that one has begun.
+pub(super) async fn excess(call: &Call, user: &str, begun: &str) {
+    let most = call.issuer.most_logins();
+    let ended = async {
+        let tokens = &call.refresh_tokens;
+        for oldest in tokens.excess(user, begun, most, call.at()).await? {
+            login(call, &oldest).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    if let Err(error) = ended.await {
+        // The new login is good, and the next one tries again.
+        tracing::warn!(%error, "logins beyond the limit were not ended");
+    }
+}
+
 /// Ends one access token; its login goes on.
 pub(super) async fn token(call: &Call, claims: &AccessClaims) -> Result<Push, Error> {
     let revoked = call.revocations.revoke_token(&claims.jti, call.at());

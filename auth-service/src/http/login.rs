@@ -146,6 +146,7 @@ async fn give_token(call: &Call, user: &User) -> Result<HttpResponse, Error> {
         expires_at: call.issuer.refresh_limit(),
     };
     let (login, refresh_token) = call.refresh_tokens.start(beginning, call.at()).await?;
+    ending::excess(call, &user.id, &login).await;
     let token = call
         .issuer
         .access_token(user, CLIENT_ID, &login, beginning.expires_at)?;

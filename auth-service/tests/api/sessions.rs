@@ -9,7 +9,10 @@ use crate::{
     service::{Backend, Builder, PASSWORD, Service, answered, header, problem},
 };
 
-on_both_databases!(a_user_sees_and_ends_logins_of_both_kinds_and_none_of_others);
+on_both_databases!(
+    a_user_sees_and_ends_logins_of_both_kinds_and_none_of_others,
+    a_user_has_so_many_logins_of_a_kind_and_sees_them_in_pages,
+);
 
 async fn listed(service: &Service, caller: &Caller) -> Vec<Value> {
     let response = caller.get(service, "/sessions").await;
@@ -175,5 +178,48 @@ async fn asvs_7_2_4_a_login_gives_a_new_session_and_ends_the_one_the_browser_had
     let login: Value = answered(request.json(&body)).await.json().await.unwrap();
     assert_ne!(login["session_id"], planted.credential());
     assert_eq!(planted.get(&service, "/sessions").await.status(), 401);
+    service.stop().await;
+}
+
+async fn a_user_has_so_many_logins_of_a_kind_and_sees_them_in_pages(backend: Backend) {
+    let builder = Builder::new(backend).with_redis();
+    let service = builder.option("--logins-per-user=3").start().await;
+    service.register("ada").await;
+    let (mut tokens, mut sessions) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        tokens.push(service.logged_in("ada", "token").await);
+        sessions.push(Caller::session(&service, "ada").await);
+        service.clock.advance(std::time::Duration::from_secs(1));
+    }
+    for (index, (token, session)) in tokens.iter().zip(&sessions).enumerate() {
+        let goes_on = index >= 2;
+        let access = Caller::Token(token["access_token"].as_str().unwrap().to_owned());
+        for caller in [session, &access] {
+            let status = caller.get(&service, "/sessions").await.status().as_u16();
+            assert_eq!(status, if goes_on { 200 } else { 401 }, "{index}");
+        }
+        let refresh = token["refresh_token"].as_str().unwrap();
+        let status = service.refresh(refresh).await.status().as_u16();
+        assert_eq!(status, if goes_on { 200 } else { 400 }, "{index}");
+    }
+
+    let mut pages = Vec::new();
+    let mut path = "/sessions?limit=4".to_owned();
+    loop {
+        let page: Value = sessions[4].get(&service, &path).await.json().await.unwrap();
+        pages.push(page["sessions"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        path = format!("/sessions?limit=4&after={next}");
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [4, 2]);
+    let logins = pages.concat();
+    assert!(logins.is_sorted_by_key(|login| std::cmp::Reverse(login["created_at"].as_u64())));
+    let ids: std::collections::HashSet<_> = logins.iter().map(|login| &login["id"]).collect();
+    assert_eq!(ids.len(), 6);
+    let refused = sessions[4].get(&service, "/sessions?limit=0").await;
+    assert_eq!(refused.status(), 400);
+    problem(refused).await;
     service.stop().await;
 }

@@ -12,7 +12,9 @@ use super::{
 use crate::telemetry::trace::TraceHandle;
 
 /// Keys of one step of a sweep. A step keeps Redis from others, so it is short.
-const SWEEP_KEYS: u64 = 200;
+pub(super) const SWEEP_KEYS: u64 = 200;
+/// The cursor with which Redis begins and ends.
+const FIRST: &str = "0";
 
 impl SessionStore {
     /// Ends a session. What it was, or `None` when there was none.
@@ -89,13 +91,14 @@ impl SessionStore {
         before: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<u64, StoreError> {
-        let mut command = script(scripts::END_ALL, &[&index(subject), &guard(subject)]);
-        command
-            .arg(except.unwrap_or_default())
-            .arg(before)
-            .arg(KEY_PREFIX)
-            .arg(GUARD_SECONDS);
-        self.number(&command, trace).await
+        let step = |cursor: &str| {
+            let mut command = script(scripts::END_ALL, &[&index(subject), &guard(subject)]);
+            command.arg(cursor).arg(SWEEP_KEYS);
+            command.arg(except.unwrap_or_default()).arg(before);
+            command.arg(KEY_PREFIX).arg(GUARD_SECONDS);
+            command
+        };
+        self.in_steps(step, trace).await
     }
 
     /// Ends every session that began at or before the second `before`, in steps, and sees to it
@@ -124,6 +127,28 @@ impl SessionStore {
             }
             if next == b"0" {
                 return Ok(ended);
+            }
+            cursor = next;
+        }
+    }
+
+    /// Runs a script again and again, each time with the cursor that it has answered, until that is
+    /// the first one again. The sum of the other numbers that it has answered.
+    pub(super) async fn in_steps(
+        &self,
+        step: impl Fn(&str) -> Cmd,
+        trace: Option<&TraceHandle>,
+    ) -> Result<u64, StoreError> {
+        let mut cursor = FIRST.to_owned();
+        let mut sum = 0;
+        loop {
+            let value = self.link.command("EVAL", &step(&cursor), trace).await?;
+            let answer = redis::from_redis_value::<(String, u64)>(value);
+            let (next, number) = answer
+                .map_err(|_| StoreError::Protocol("a step answered something else".to_owned()))?;
+            sum += number;
+            if next == FIRST {
+                return Ok(sum);
             }
             cursor = next;
         }

@@ -6,14 +6,20 @@
 //!
 //! A script that ends sessions deletes before it writes: under `maxmemory` Redis refuses the first
 //! write of a script, and not what comes after a deletion.
+//!
+//! Redis does nothing else while a script runs, so none does work for more sessions than one user may
+//! have, or takes a step of such work.
 
 /// Writes a new session and its place in the index, unless a guard refuses it.
 ///
 /// KEYS: session, index, guard of the user, guard of all. ARGV: record, seen, created at, seconds
-/// to live, seconds to the absolute limit, sid, key prefix. Answers 1, or 0 when refused.
+/// to live, seconds to the absolute limit, sid, key prefix, the most sessions of the user. Answers 1,
+/// or 0 when refused.
 ///
 /// Three other places of the index are looked at, and forgotten when their session has run out:
-/// so the index stays about as large as what lives, whatever the number of logins.
+/// so the index stays about as large as what lives, whatever the number of logins. When it is too
+/// large all such places are forgotten, and if that is not enough, the oldest sessions end: a `sid`
+/// begins with its time.
 pub(super) const CREATE: &str = r"
 for guard = 3, 4 do
   local before = redis.call('GET', KEYS[guard])
@@ -27,6 +33,23 @@ for i = 1, #some, 2 do
 end
 redis.call('HSET', KEYS[2], ARGV[6], string.sub(KEYS[1], #ARGV[7] + 1))
 if redis.call('TTL', KEYS[2]) < tonumber(ARGV[5]) then redis.call('EXPIRE', KEYS[2], ARGV[5]) end
+local over = redis.call('HLEN', KEYS[2]) - tonumber(ARGV[8])
+if over <= 0 then return 1 end
+local sids, living = redis.call('HKEYS', KEYS[2]), {}
+table.sort(sids)
+for _, sid in ipairs(sids) do
+  local key = ARGV[7] .. redis.call('HGET', KEYS[2], sid)
+  if redis.call('EXISTS', key) == 0 then
+    redis.call('HDEL', KEYS[2], sid)
+    over = over - 1
+  elseif sid ~= ARGV[6] then
+    living[#living + 1] = {sid, key}
+  end
+end
+for i = 1, math.min(over, #living) do
+  redis.call('DEL', living[i][2])
+  redis.call('HDEL', KEYS[2], living[i][1])
+end
 return 1";
 
 /// Renews a session only while it exists: a late touch must not bring back an ended one.
@@ -71,28 +94,29 @@ for _, index in ipairs(KEYS) do
 end
 return ended";
 
-/// Ends what a user began at or before a second, but for one session, and refuses what is still
-/// under way. KEYS: index, guard of the user. ARGV: sid to spare, before, key prefix, seconds the
-/// guard lives. Answers how many sessions ended.
+/// Takes a step of ending what a user began at or before a second, but for one session, and refuses
+/// what is still under way. KEYS: index, guard of the user. ARGV: cursor, places of a step, sid to
+/// spare, before, key prefix, seconds the guard lives. Answers the next cursor and how many ended.
 pub(super) const END_ALL: &str = r"
 local ended = 0
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  local key = ARGV[3] .. all[i + 1]
+local step = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local some = step[2]
+for i = 1, #some, 2 do
+  local key = ARGV[5] .. some[i + 1]
   local text = redis.call('HGET', key, 'record')
   local read, record = pcall(cjson.decode, text or '')
   if not read then
     redis.call('DEL', key)
-    redis.call('HDEL', KEYS[1], all[i])
-  elseif all[i] ~= ARGV[1] and record.created_at <= tonumber(ARGV[2]) then
+    redis.call('HDEL', KEYS[1], some[i])
+  elseif some[i] ~= ARGV[3] and record.created_at <= tonumber(ARGV[4]) then
     ended = ended + redis.call('DEL', key)
-    redis.call('HDEL', KEYS[1], all[i])
+    redis.call('HDEL', KEYS[1], some[i])
   end
 end
-if tonumber(redis.call('GET', KEYS[2]) or '-1') < tonumber(ARGV[2]) then
-  redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
+if tonumber(redis.call('GET', KEYS[2]) or '-1') < tonumber(ARGV[4]) then
+  redis.call('SET', KEYS[2], ARGV[4], 'EX', ARGV[6])
 end
-return ended";
+return {step[1], ended}";
 
 /// Puts the guard of everybody. KEYS: guard of all. ARGV: before, seconds it lives.
 pub(super) const GUARD: &str = r"
@@ -117,31 +141,40 @@ for _, key in ipairs(KEYS) do
 end
 return ended";
 
-/// The sessions of a user. KEYS: index. ARGV: key prefix. Answers pairs of record and seen.
+/// The latest sessions of a user. KEYS: index. ARGV: key prefix, how many at most. Answers pairs of
+/// record and seen.
 pub(super) const LIST: &str = r"
 local found = {}
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  local session = redis.call('HMGET', ARGV[1] .. all[i + 1], 'record', 'seen')
+local sids = redis.call('HKEYS', KEYS[1])
+table.sort(sids, function(one, other) return one > other end)
+for i = 1, math.min(#sids, tonumber(ARGV[2])) do
+  local session = redis.call('HMGET', ARGV[1] .. redis.call('HGET', KEYS[1], sids[i]), 'record', 'seen')
   if session[1] then
     found[#found + 1] = session
   else
-    redis.call('HDEL', KEYS[1], all[i])
+    redis.call('HDEL', KEYS[1], sids[i])
   end
 end
 return found";
 
-/// Gives every session of a user new roles, and refuses logins that still have the old ones.
-/// KEYS: index, guard of the user. ARGV: roles as a JSON list, before, key prefix, seconds the
-/// guard lives. Answers how many sessions changed.
+/// Whether a user has a session of this id. KEYS: index. ARGV: sid, key prefix. Answers 1 or 0.
+pub(super) const HAS_SID: &str = r"
+local digest = redis.call('HGET', KEYS[1], ARGV[1])
+if not digest then return 0 end
+return redis.call('HEXISTS', ARGV[2] .. digest, 'record')";
+
+/// Takes a step of giving every session of a user new roles, and refuses logins that still have the
+/// old ones. KEYS: index, guard of the user. ARGV: cursor, places of a step, roles as a JSON list,
+/// before, key prefix, seconds the guard lives. Answers the next cursor and how many sessions changed.
 ///
 /// Lua cannot tell an empty list from an empty object, so the list is put in as text. A name
 /// cannot imitate the place: quotation marks within a value are escaped.
 pub(super) const SET_ROLES: &str = r#"
 local changed = 0
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  local key = ARGV[3] .. all[i + 1]
+local step = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local some = step[2]
+for i = 1, #some, 2 do
+  local key = ARGV[5] .. some[i + 1]
   local text = redis.call('HGET', key, 'record')
   local read, record = pcall(cjson.decode, text or '')
   if read then
@@ -149,14 +182,14 @@ for i = 1, #all, 2 do
     local encoded = cjson.encode(record)
     local from, to = string.find(encoded, '"roles":"@"', 1, true)
     redis.call('HSET', key, 'record',
-      string.sub(encoded, 1, from - 1) .. '"roles":' .. ARGV[1] .. string.sub(encoded, to + 1))
+      string.sub(encoded, 1, from - 1) .. '"roles":' .. ARGV[3] .. string.sub(encoded, to + 1))
     changed = changed + 1
   end
 end
-if tonumber(redis.call('GET', KEYS[2]) or '-1') < tonumber(ARGV[2]) then
-  redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
+if tonumber(redis.call('GET', KEYS[2]) or '-1') < tonumber(ARGV[4]) then
+  redis.call('SET', KEYS[2], ARGV[4], 'EX', ARGV[6])
 end
-return changed"#;
+return {step[1], changed}"#;
 
 /// Writes the cart of a session if it is at the version that the change was made from, and only
 /// while the session exists: a late write must not bring back an ended one.

@@ -6,6 +6,7 @@ use redis::{Cmd, Value};
 
 use super::{
     KEY_PREFIX, Session, SessionId, SessionRecord, StoreSettings,
+    ending::SWEEP_KEYS,
     link::{Link, StoreError, Watcher},
     scripts,
 };
@@ -28,7 +29,13 @@ const FIELD_SEEN: &str = "seen";
 #[derive(Clone, Debug)]
 pub struct SessionStore {
     pub(crate) link: Link,
+    /// The most sessions of a user.
+    most: usize,
 }
+
+/// The most sessions that a user can have at a time, whatever is configured: a script works for so
+/// many while Redis does nothing else.
+pub const MOST_SESSIONS: usize = 1_000;
 
 /// What became of a new session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,19 +53,33 @@ impl SessionStore {
     /// called inside the runtime that will drive the connection.
     #[must_use]
     pub fn open(settings: StoreSettings) -> Self {
+        Self::over(Link::open(settings))
+    }
+
+    pub(super) fn over(link: Link) -> Self {
         Self {
-            link: Link::open(settings),
+            link,
+            most: MOST_SESSIONS,
+        }
+    }
+
+    /// The same store, in which a user has this many sessions at most, and [`MOST_SESSIONS`]: with one
+    /// more, the oldest ends.
+    #[must_use]
+    pub fn limited_to(self, most: usize) -> Self {
+        Self {
+            most: most.clamp(1, MOST_SESSIONS),
+            ..self
         }
     }
 
     /// The same, with `watcher` told of what was read and changed.
     pub(super) fn open_watched(settings: StoreSettings, watcher: Arc<dyn Watcher>) -> Self {
-        Self {
-            link: Link::open_watched(settings, watcher),
-        }
+        Self::over(Link::open_watched(settings, watcher))
     }
 
-    /// Writes a new session with its TTL and its place in the index of its user.
+    /// Writes a new session with its TTL and its place in the index of its user. When the user has too
+    /// many, the oldest end.
     ///
     /// # Errors
     ///
@@ -83,7 +104,8 @@ impl SessionStore {
             .arg(record.time_to_live(now))
             .arg(record.expires_at.saturating_sub(now))
             .arg(&record.sid)
-            .arg(KEY_PREFIX);
+            .arg(KEY_PREFIX)
+            .arg(self.most);
         Ok(if self.number(&command, trace).await? == 0 {
             Creation::Refused
         } else {
@@ -117,7 +139,7 @@ impl SessionStore {
         Ok(Some(session))
     }
 
-    /// The sessions of a user, in no order.
+    /// The sessions of a user, the latest first.
     ///
     /// # Errors
     ///
@@ -129,7 +151,7 @@ impl SessionStore {
         trace: Option<&TraceHandle>,
     ) -> Result<Vec<Session>, StoreError> {
         let mut command = script(scripts::LIST, &[&index(subject)]);
-        command.arg(KEY_PREFIX);
+        command.arg(KEY_PREFIX).arg(self.most);
         let value = self.link.command("EVAL", &command, trace).await?;
         let Value::Array(found) = value else {
             return Err(unexpected("EVAL", &value));
@@ -139,6 +161,22 @@ impl SessionStore {
             sessions.extend(decode(value)?.filter(|session| session.record.time_to_live(now) > 0));
         }
         Ok(sessions)
+    }
+
+    /// Whether a user has a session of this public id.
+    ///
+    /// # Errors
+    ///
+    /// The store did not answer in time or not in the expected form.
+    pub async fn has_sid(
+        &self,
+        subject: &str,
+        sid: &str,
+        trace: Option<&TraceHandle>,
+    ) -> Result<bool, StoreError> {
+        let mut command = script(scripts::HAS_SID, &[&index(subject)]);
+        command.arg(sid).arg(KEY_PREFIX);
+        Ok(self.number(&command, trace).await? > 0)
     }
 
     /// Gives every session of a user these roles, and sees to it that no login that is under way
@@ -156,13 +194,14 @@ impl SessionStore {
     ) -> Result<u64, StoreError> {
         let json = serde_json::to_string(roles)
             .map_err(|error| StoreError::Protocol(error.to_string()))?;
-        let mut command = script(scripts::SET_ROLES, &[&index(subject), &guard(subject)]);
-        command
-            .arg(json)
-            .arg(before)
-            .arg(KEY_PREFIX)
-            .arg(GUARD_SECONDS);
-        self.number(&command, trace).await
+        let step = |cursor: &str| {
+            let mut command = script(scripts::SET_ROLES, &[&index(subject), &guard(subject)]);
+            command.arg(cursor).arg(SWEEP_KEYS);
+            command.arg(&json).arg(before);
+            command.arg(KEY_PREFIX).arg(GUARD_SECONDS);
+            command
+        };
+        self.in_steps(step, trace).await
     }
 
     /// Whether the store answers now.

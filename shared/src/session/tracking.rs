@@ -127,7 +127,7 @@ impl CachedSessions {
                     return;
                 };
                 let asked = memory.instant();
-                if (SessionStore { link }).ping().await.is_ok() {
+                if SessionStore::over(link).ping().await.is_ok() {
                     memory.confirm(asked);
                 }
             }

@@ -1,11 +1,14 @@
 //! `GET /sessions`, `DELETE /sessions` and `DELETE /sessions/{id}`: what a user sees and ends of
 //! their own logins, those for tokens and those for sessions.
 
+mod page;
+
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Serialize;
 use shared::session::Session;
 use utoipa::ToSchema;
 
+use self::page::Page;
 use crate::{
     clients::CLIENT_ID,
     http::{
@@ -24,10 +27,14 @@ use crate::{
 struct Logins {
     /// The latest first.
     sessions: Vec<ListedLogin>,
+    /// What to ask for `after` for those that follow; absent when none do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 /// Times are Unix seconds.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct ListedLogin {
     /// Public: it is no credential.
     id: String,
@@ -42,7 +49,7 @@ struct ListedLogin {
     current: bool,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum LoginKind {
     Token,
@@ -55,25 +62,32 @@ enum LoginKind {
     path = "/sessions",
     operation_id = "logins",
     security(("bearer" = []), ("session" = [])),
+    params(
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 100,
+            description = "How many at most; 50 when it is not said"),
+        ("after" = Option<String>, Query, pattern = "^[0-9]{1,12}\\.[ -~]{1,64}$",
+            description = "`next` of the answer that these follow"),
+    ),
     responses(
         UserRefusals,
         (status = 200, description = "Those for tokens and those for sessions", body = Logins),
     )
 )]
 pub(crate) async fn list(call: Call) -> Result<HttpResponse, Error> {
+    let page = Page::read(call.request.query_string())?;
     let caller = SignedIn::of(&call).await?;
     let now = call.now();
     let user = &caller.user.id;
-    let logins = call.refresh_tokens.list(user, call.at()).await?;
+    let most = call.issuer.most_logins();
+    let logins = call.refresh_tokens.list(user, most, call.at()).await?;
     let sessions = call.sessions.list(user, now.get(), call.trace()).await?;
     let logins = logins.into_iter().map(ListedLogin::from);
     let sessions = sessions.into_iter().map(ListedLogin::from);
-    let mut sessions: Vec<ListedLogin> = logins.chain(sessions).collect();
-    sessions.sort_by_key(|login| std::cmp::Reverse(login.created_at));
+    let (mut sessions, next) = page.of(logins.chain(sessions).collect());
     for login in &mut sessions {
         login.current = login.id == caller.login;
     }
-    Ok(answer::json(StatusCode::OK, &Logins { sessions }))
+    Ok(answer::json(StatusCode::OK, &Logins { sessions, next }))
 }
 
 /// Ends one login of the caller.

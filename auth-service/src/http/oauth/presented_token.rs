@@ -65,10 +65,8 @@ async fn lives(call: &Call, claims: &AccessClaims) -> Result<bool, Error> {
         return Ok(!ended);
     }
     // No login for tokens, so a session that was exchanged.
-    let now = call.now().get();
-    let sessions = call.sessions.list(&claims.sub, now, call.trace());
-    let sessions = sessions.await?;
-    Ok(sessions.iter().any(|session| session.record.sid == *login))
+    let has_session = call.sessions.has_sid(&claims.sub, login, call.trace());
+    Ok(has_session.await?)
 }
 
 impl Active {

@@ -56,6 +56,7 @@ pub(super) async fn answer(
     else {
         return redeemed_meanwhile(call, &code).await;
     };
+    ending::excess(call, &found.user.id, &login).await;
     let access_token = call
         .issuer
         .access_token(&found.user, caller.id(), &login, expires_at)?;
