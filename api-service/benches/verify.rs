@@ -118,6 +118,7 @@ async fn log_in(store: &SessionStore) -> SessionId {
         created_at: now(),
         expires_at: now() + 3_600,
         idle_seconds: 1_800,
+        generation: None,
     };
     let creation = store.create(&id, &record, now(), None).await.unwrap();
     assert_eq!(creation, Creation::Created);

@@ -11,7 +11,7 @@ use sqlx::{AnyConnection, FromRow};
 use crate::{
     random,
     storage::{At, Database, DatabaseError, UnixSeconds},
-    users::{User, UserRow, user_columns},
+    users::{Generation, User, UserRow, user_columns},
 };
 
 const TABLE: &str = "authorization_codes";
@@ -22,14 +22,17 @@ const LIFE: Duration = Duration::from_secs(60);
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 const ISSUE: &str = "INSERT INTO authorization_codes \
-     (code_hash, client_id, redirect_uri, challenge, user_id, created_at, expires_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7)";
+     (code_hash, client_id, redirect_uri, challenge, user_id, created_at, expires_at, generation) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const FIND: &str = concat!(
-    "SELECT c.client_id, c.redirect_uri, c.challenge, c.created_at, c.family_id, ",
+    "SELECT c.client_id, c.redirect_uri, c.challenge, c.created_at, c.family_id, \
+     c.generation AS login_generation, ",
     user_columns!(),
     " FROM authorization_codes c JOIN users u ON u.id = c.user_id \
      WHERE c.code_hash = $1 AND (c.family_id IS NOT NULL OR (c.expires_at > $2 \
      AND u.disabled_at IS NULL AND c.created_at > u.logins_ended_at \
+     AND c.generation >= u.logins_generation AND c.generation >= \
+     (SELECT COALESCE(MAX(generation), 0) FROM revocations WHERE kind = 'all') \
      AND c.created_at > (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all')))"
 );
 /// Of two that redeem a code at the same time one succeeds.
@@ -58,6 +61,8 @@ pub struct Authorization {
     pub purpose: Purpose,
     /// When the user logged in.
     pub login_at: UnixSeconds,
+    /// The generation in which the user was read then.
+    pub generation: Generation,
     /// The login that it was redeemed for, if it was.
     pub family: Option<String>,
     /// The user as the database has them now.
@@ -69,6 +74,7 @@ struct Row {
     #[sqlx(flatten)]
     purpose: Purpose,
     created_at: UnixSeconds,
+    login_generation: Generation,
     family_id: Option<String>,
     #[sqlx(flatten)]
     user: UserRow,
@@ -105,6 +111,7 @@ impl AuthorizationCodes {
             .bind(&user.id)
             .bind(user.issue_at)
             .bind(user.issue_at + LIFE)
+            .bind(user.generation)
             .execute(self.0.pool());
         self.0.call("INSERT", TABLE, at.trace, statement).await?;
         Ok(code)
@@ -129,6 +136,7 @@ impl AuthorizationCodes {
         Ok(row.map(|row| Authorization {
             purpose: row.purpose,
             login_at: row.created_at,
+            generation: row.login_generation,
             family: row.family_id,
             user: row.user.read_at(at.now),
         }))

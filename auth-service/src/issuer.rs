@@ -107,6 +107,8 @@ pub struct Subject {
     pub ends_at: Option<UnixSeconds>,
     /// `iat`; without it, the second in which the token is signed.
     pub issued_at: Option<UnixSeconds>,
+    /// The generation of the credential that the token is issued for: what ends that ends the token.
+    pub generation: Option<u64>,
 }
 
 /// A signed token for its owner.
@@ -155,6 +157,7 @@ impl Issuer {
             sid: Some(login.to_owned()),
             ends_at: Some(login_ends),
             issued_at: Some(user.issue_at),
+            generation: Some(user.generation.get()),
         };
         let audience = self.audience();
         self.issue(subject, client_id, audience, self.tokens.access_ttl)
@@ -174,6 +177,7 @@ impl Issuer {
             sid: None,
             ends_at: None,
             issued_at: None,
+            generation: None,
         };
         let audience = self.audience();
         self.issue(subject, client_id, audience, self.tokens.access_ttl)
@@ -218,6 +222,7 @@ impl Issuer {
             roles: subject.roles,
             sid: subject.sid,
             preferred_username: subject.username,
+            generation: subject.generation,
         };
         let token = self
             .keys
@@ -270,6 +275,7 @@ impl Issuer {
             created_at: now,
             expires_at: now + shortened(self.sessions.absolute, share),
             idle_seconds: shortened(self.sessions.idle, share),
+            generation: Some(user.generation.get()),
         };
         (SessionId::generate(), record)
     }

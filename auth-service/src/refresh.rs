@@ -18,14 +18,15 @@ use crate::{
     codes::{self, Code},
     random::{self, digest},
     storage::{At, Database, DatabaseError, UnixSeconds},
-    users::{User, UserRow, user_columns},
+    users::{Generation, User, UserRow, user_columns},
 };
 
 const TOKENS: &str = "refresh_tokens";
 const FAMILIES: &str = "refresh_families";
 
 const START_FAMILY: &str = "INSERT INTO refresh_families \
-     (id, user_id, client_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)";
+     (id, user_id, client_id, created_at, expires_at, generation) \
+     VALUES ($1, $2, $3, $4, $5, $6)";
 const START_TOKEN: &str = "INSERT INTO refresh_tokens (token_hash, family_id, issued_at) \
      VALUES ($1, $2, $3)";
 const FIND: &str = concat!(
@@ -36,8 +37,10 @@ const FIND: &str = concat!(
      LEFT JOIN refresh_tokens c ON c.parent_hash = t.token_hash \
      WHERE t.token_hash = $1 AND f.revoked_at IS NULL AND f.expires_at > $2 \
      AND u.disabled_at IS NULL \
-     AND (f.created_at > u.logins_ended_at OR f.id = u.spared_login) \
-     AND f.created_at > (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all')"
+     AND ((f.created_at > u.logins_ended_at AND f.generation >= u.logins_generation) \
+     OR f.id = u.spared_login) \
+     AND f.created_at > (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') \
+     AND f.generation >= (SELECT COALESCE(MAX(generation), 0) FROM revocations WHERE kind = 'all')"
 );
 const FAMILY: &str = "SELECT f.id, f.client_id FROM refresh_tokens t \
      JOIN refresh_families f ON f.id = t.family_id WHERE t.token_hash = $1";
@@ -47,7 +50,8 @@ const LIST: &str = "SELECT f.id AS family, f.client_id, f.created_at, f.expires_
      FROM refresh_families f JOIN refresh_tokens t ON t.family_id = f.id \
      JOIN users u ON u.id = f.user_id \
      WHERE f.user_id = $1 AND f.revoked_at IS NULL AND f.expires_at > $2 \
-     AND (f.created_at > u.logins_ended_at OR f.id = u.spared_login) \
+     AND ((f.created_at > u.logins_ended_at AND f.generation >= u.logins_generation) \
+     OR f.id = u.spared_login) \
      GROUP BY f.id, f.client_id, f.created_at, f.expires_at \
      ORDER BY f.created_at DESC LIMIT $3";
 /// The oldest but so many, and not the one that has just begun.
@@ -73,6 +77,8 @@ pub struct Beginning<'a> {
     pub client_id: &'a str,
     /// When the user logged in.
     pub login_at: UnixSeconds,
+    /// The generation in which the user was read.
+    pub generation: Generation,
     /// When it can be renewed no more.
     pub expires_at: UnixSeconds,
 }
@@ -329,6 +335,7 @@ async fn begin(
         .bind(beginning.client_id)
         .bind(beginning.login_at)
         .bind(beginning.expires_at)
+        .bind(beginning.generation)
         .execute(&mut *transaction)
         .await?;
     sqlx::query(START_TOKEN)

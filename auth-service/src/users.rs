@@ -19,6 +19,7 @@ pub(crate) const ADMIN: &str = "admin";
 macro_rules! user_columns {
     () => {
         "u.id, u.username, u.roles, u.valid_after, \
+         (SELECT last FROM generations) AS generation, \
          (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') AS all_valid_after"
     };
 }
@@ -52,9 +53,32 @@ pub struct User {
     /// What the user may do.
     pub roles: Vec<String>,
     /// The time that whatever is issued on this reading of the user bears: that of the reading, and
-    /// later than the last end of all logins that the reading saw. An end that comes after the
-    /// reading is therefore never earlier, however long the issuing takes.
+    /// later than the second of the last end of all logins that the reading saw.
     pub issue_at: UnixSeconds,
+    /// The last generation that the reading saw. An end that comes after the reading begins a later
+    /// one, however long the issuing takes.
+    pub generation: Generation,
+}
+
+/// A number of an end of logins: each is larger than all before it. The last one that was read stands
+/// in what is issued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct Generation(i64);
+
+impl Generation {
+    /// The number, as claims and records have it.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        u64::try_from(self.0).unwrap_or_default()
+    }
+}
+
+impl From<Option<u64>> for Generation {
+    /// What bears none is of no earlier generation than any: its time decides.
+    fn from(number: Option<u64>) -> Self {
+        Self(number.map_or(i64::MAX, |number| i64::try_from(number).unwrap_or(i64::MAX)))
+    }
 }
 
 impl User {
@@ -75,6 +99,7 @@ pub(crate) struct UserRow {
     valid_after: UnixSeconds,
     /// The same for everybody.
     all_valid_after: UnixSeconds,
+    generation: Generation,
 }
 
 impl UserRow {
@@ -86,6 +111,7 @@ impl UserRow {
             username: self.username,
             roles: split_roles(&self.roles),
             issue_at: now.max(ended + Duration::from_secs(1)),
+            generation: self.generation,
         }
     }
 }
@@ -136,6 +162,8 @@ impl Users {
             username: username.as_str().to_owned(),
             roles: roles.iter().map(ToString::to_string).collect(),
             issue_at: at.now,
+            // Nothing is issued on it: a login reads the user.
+            generation: Generation::default(),
         };
         let statement = sqlx::query(INSERT)
             .bind(&user.id)

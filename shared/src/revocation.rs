@@ -31,7 +31,7 @@ pub mod follower;
 mod set;
 
 pub use self::{
-    entry::{Entry, Revoked},
+    entry::{Claims, Entry, Revoked},
     feed::{Feed, Mark, Publication, Round, State},
     follower::{FollowerSettings, Revocations, TokenStatus, WhenStale},
 };

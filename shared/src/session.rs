@@ -15,6 +15,7 @@
 //! | `statewise:session:DIGEST` | one session |
 //! | `statewise:sessions:SUBJECT` | the sessions of a user: `sid` to digest |
 //! | `statewise:before:SUBJECT`, `statewise:before:*` | a guard: no session that began at or before this second may be written any more |
+//! | `statewise:generation:SUBJECT`, `statewise:generation:*` | the same of sessions of earlier generations |
 //!
 //! Ending is deleting, and whatever writes does so only to what exists: nothing that comes late
 //! brings an ended session back.
@@ -137,6 +138,29 @@ pub struct SessionRecord {
     pub expires_at: u64,
     /// The idle limit in seconds.
     pub idle_seconds: u64,
+    /// The generation of logins in which its user was read, or that its roles are of. `None` in a
+    /// record of an earlier version: its time decides alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+}
+
+/// What an end of logins ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// What began at or before this second (Unix time).
+    pub before: u64,
+    /// And what began in an earlier generation. Zero: no generation is earlier.
+    pub generation: u64,
+}
+
+impl From<u64> for Watermark {
+    /// By time alone.
+    fn from(before: u64) -> Self {
+        Self {
+            before,
+            generation: 0,
+        }
+    }
 }
 
 impl SessionRecord {
@@ -213,6 +237,7 @@ mod tests {
             created_at: 1_000,
             expires_at: 2_000,
             idle_seconds: 300,
+            generation: None,
         }
     }
 

@@ -11,8 +11,8 @@ use shared::{
     clock::Clock,
     config::Secret,
     revocation::{
-        Entry, Feed, FollowerSettings, Mark, Publication, Revocations, Revoked, State, TokenStatus,
-        WhenStale,
+        Claims, Entry, Feed, FollowerSettings, Mark, Publication, Revocations, Revoked, State,
+        TokenStatus, WhenStale,
     },
     session::StoreSettings,
     shutdown::CancellationToken,
@@ -109,7 +109,13 @@ impl Replica {
 
     /// How a token with this id stands.
     fn of(&self, jti: &str) -> TokenStatus {
-        self.revocations.check(jti, Some("s"), "u", 100)
+        self.revocations.check(Claims {
+            jti,
+            sid: Some("s"),
+            sub: "u",
+            iat: 100,
+            generation: None,
+        })
     }
 
     fn metric(&self, name: &str) -> f64 {
@@ -429,6 +435,7 @@ async fn what_is_published_again_is_one_entry() {
         revoked: Revoked::User {
             id: "v".to_owned(),
             before,
+            generation: None,
             except: except.map(str::to_owned),
         },
         until: now() + 900,
@@ -444,7 +451,12 @@ async fn what_is_published_again_is_one_entry() {
     assert_eq!(items, 201);
     let replica = Replica::in_sync(&redis).await;
     assert_eq!(replica.metric("statewise_revocation_entries"), 3.0);
-    let refused = replica.revocations.check("x", Some("here"), "v", 100);
+    let refused = replica.revocations.check(Claims {
+        sid: Some("here"),
+        sub: "v",
+        iat: 100,
+        ..Claims::default()
+    });
     assert_eq!(refused, TokenStatus::Revoked);
 }
 

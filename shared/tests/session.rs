@@ -14,7 +14,7 @@ use shared::{
     config::Secret,
     session::{
         CacheCounters, CacheSettings, CachedSessions, CartWrite, Creation, KeptCart, SessionId,
-        SessionRecord, SessionStore, StoreError, StoreSettings,
+        SessionRecord, SessionStore, StoreError, StoreSettings, Watermark,
     },
     telemetry::{Identity, metrics::Metrics},
 };
@@ -41,6 +41,7 @@ fn record() -> SessionRecord {
         created_at: NOW,
         expires_at: NOW + 3_600,
         idle_seconds: 100,
+        generation: None,
     }
 }
 
@@ -601,4 +602,45 @@ async fn more_sessions_than_one_step_takes_get_new_roles_and_end() {
     for id in &ids {
         assert_eq!(store.read(id, NOW, None).await.unwrap(), None);
     }
+}
+
+#[tokio::test]
+async fn what_was_begun_in_an_earlier_generation_ends_whatever_its_time() {
+    let redis = Redis::start();
+    let store = open(&redis).await;
+    // Its user was read before the end, and it is written a second after it.
+    let of = |generation| SessionRecord {
+        created_at: NOW + 1,
+        generation: Some(generation),
+        ..record()
+    };
+    let end = Watermark {
+        before: NOW,
+        generation: 70,
+    };
+    let (old, new) = (SessionId::generate(), SessionId::generate());
+    write(&store, &old, &of(69)).await;
+    write(&store, &new, &of(70)).await;
+    assert_eq!(store.end_all("u1", None, end, None).await.unwrap(), 1);
+    assert_eq!(store.read(&old, NOW + 1, None).await.unwrap(), None);
+    let late = store.create(&old, &of(69), NOW + 1, None).await.unwrap();
+    assert_eq!(late, Creation::Refused);
+    let session = store.read(&new, NOW + 1, None).await.unwrap().unwrap();
+    assert_eq!(session.record.generation, Some(70));
+
+    let roles = Watermark {
+        before: NOW,
+        generation: 80,
+    };
+    store.set_roles("u1", &[], roles, None).await.unwrap();
+    let session = store.read(&new, NOW + 1, None).await.unwrap().unwrap();
+    assert_eq!(session.record.generation, Some(80), "its roles are of then");
+    assert_eq!(store.end_everything(end, None).await.unwrap(), 0);
+    let late = store.create(&old, &of(79), NOW + 1, None).await.unwrap();
+    assert_eq!(late, Creation::Refused, "it has the old roles");
+    let end = Watermark {
+        generation: 81,
+        ..end
+    };
+    assert_eq!(store.end_everything(end, None).await.unwrap(), 1);
 }

@@ -19,6 +19,9 @@ pub(crate) struct Principal {
     /// Unix seconds of when the credential was issued.
     #[serde(skip)]
     pub(crate) issued_at: u64,
+    /// The generation of logins that it bears, where the credential is a token of ours.
+    #[serde(skip)]
+    pub(crate) generation: Option<u64>,
     /// Unix seconds from which on the credential is over.
     #[serde(skip)]
     pub(crate) expires_at: u64,

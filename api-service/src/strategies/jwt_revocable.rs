@@ -7,7 +7,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use shared::{
     config::{Faults, Given},
-    revocation::{FollowerSettings, Revocations, TokenStatus, WhenStale},
+    revocation::{Claims, FollowerSettings, Revocations, TokenStatus, WhenStale},
     server::Missing,
     telemetry::trace::TraceHandle,
 };
@@ -139,9 +139,14 @@ impl Verifier for RevocableTokens {
 
 /// A token without an id can be revoked by its login, its user or its time.
 fn judge(revocations: &Revocations, principal: &Principal) -> Result<(), Refusal> {
-    let token_id = principal.token_id.as_deref().unwrap_or_default();
-    let (sid, subject) = (principal.sid.as_deref(), &principal.subject);
-    match revocations.check(token_id, sid, subject, principal.issued_at) {
+    let claims = Claims {
+        jti: principal.token_id.as_deref().unwrap_or_default(),
+        sid: principal.sid.as_deref(),
+        sub: &principal.subject,
+        iat: principal.issued_at,
+        generation: principal.generation,
+    };
+    match revocations.check(claims) {
         TokenStatus::Valid => Ok(()),
         TokenStatus::Revoked => Err(Refusal::Invalid("token_revoked")),
         TokenStatus::Undecidable => Err(Refusal::Undecidable(

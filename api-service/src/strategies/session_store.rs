@@ -49,6 +49,7 @@ pub(super) fn judge<S: Borrow<Session>>(
         // A session from before there were such ids has none.
         sid: Some(record.sid.clone()).filter(|sid| !sid.is_empty()),
         issued_at: record.created_at,
+        generation: record.generation,
         expires_at: record.expires_at,
         token_id: None,
     })

@@ -292,6 +292,7 @@ impl From<AccessClaims> for Principal {
             roles: claims.roles,
             sid: claims.sid,
             issued_at: claims.iat,
+            generation: claims.generation,
             expires_at: claims.exp,
             token_id: Some(claims.jti),
         }

@@ -115,6 +115,7 @@ async fn each_kind_of_revocation_refuses_what_it_names_on_every_replica_and_noth
     let user = |before, except: Option<&str>| Revoked::User {
         id: own("u-1"),
         before,
+        generation: None,
         except: except.map(own),
     };
     let other = stage.token(json!({"sub": "u-2", "sid": "s-9", "jti": "t-9", "iat": NOW + 9}));
@@ -140,7 +141,10 @@ async fn each_kind_of_revocation_refuses_what_it_names_on_every_replica_and_noth
             json!({"iat": NOW + 2}),
         ),
         (
-            Revoked::All { before: NOW + 3 },
+            Revoked::All {
+                before: NOW + 3,
+                generation: None,
+            },
             json!({"sub": "u-3", "iat": NOW + 3}),
             json!({"sub": "u-3", "iat": NOW + 4}),
         ),

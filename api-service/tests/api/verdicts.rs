@@ -226,6 +226,7 @@ pub(crate) async fn log_in(store: &SessionStore, roles: &[&str], expires_at: u64
         created_at: NOW - 100,
         expires_at,
         idle_seconds: 600,
+        generation: None,
     };
     let creation = store.create(&id, &record, NOW - 100, None).await.unwrap();
     assert_eq!(creation, Creation::Created);

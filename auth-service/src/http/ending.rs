@@ -10,7 +10,7 @@ use shared::{
 use utoipa::{IntoResponses, ToSchema};
 
 use super::{answer, call::Call, error::Error};
-use crate::revocations::{Push, remembered_for};
+use crate::revocations::{Push, Recorded, remembered_for};
 
 /// What a route that ends logins answers.
 #[derive(IntoResponses)]
@@ -79,17 +79,16 @@ pub(super) async fn excess(call: &Call, user: &str, begun: &str) {
     }
 }
 
-/// Ends one access token; its login goes on.
+/// Ends one access token; its login goes on, as a rule.
 pub(super) async fn token(call: &Call, claims: &AccessClaims) -> Result<Push, Error> {
-    let revoked = call.revocations.revoke_token(&claims.jti, call.at());
-    Ok(push(call, &revoked.await?).await)
+    let revoked = call.revocations.revoke_token(claims, call.at()).await?;
+    let revoked = revoked.ok_or(Error::TooManyRevoked)?;
+    Ok(push(call, &revoked).await)
 }
 
 /// Publishes what is in the database.
-pub(super) async fn push(call: &Call, entry: &Entry) -> Push {
-    call.revocations
-        .push(entry, &call.sessions, call.at())
-        .await
+pub(super) async fn push(call: &Call, end: &Recorded) -> Push {
+    call.revocations.push(end, &call.sessions, call.at()).await
 }
 
 /// The status of an end that has come so far: 200 when it is published, 202 when it will be.

@@ -36,9 +36,9 @@ pub(crate) enum Error {
     /// Too many logins have failed; why and until when.
     #[error("too many failed logins")]
     TooManyFailures(Remaining),
-    /// The same was asked for several times in the last seconds.
-    #[error("asked for too often")]
-    TooSoon,
+    /// As many tokens as can be remembered are revoked one by one.
+    #[error("too many tokens are revoked one by one")]
+    TooManyRevoked,
     /// No credential was presented.
     #[error("no credential")]
     NoCredential,
@@ -133,9 +133,13 @@ impl Error {
                     .detail("Wait as long as Retry-After says.")
                     .header("retry-after", remaining.next_in.max(1).to_string())
             }
-            Self::TooSoon => Problem::new(429, "too-often", "This was asked for too often")
-                .detail("Once a second is enough: it was done a moment ago.")
-                .header("retry-after", "1"),
+            Self::TooManyRevoked => Problem::new(
+                503,
+                "too-many-revoked",
+                "Too many tokens are revoked one by one",
+            )
+            .detail("This one goes on until it ends by itself. Its login can be ended.")
+            .header("retry-after", "60"),
             Self::NoCredential => Problem::new(401, "no-credential", "Present a credential")
                 .header("www-authenticate", "Bearer"),
             Self::InvalidCredential => {

@@ -143,6 +143,7 @@ async fn give_token(call: &Call, user: &User) -> Result<HttpResponse, Error> {
         user_id: &user.id,
         client_id: CLIENT_ID,
         login_at: user.issue_at,
+        generation: user.generation,
         expires_at: call.issuer.refresh_limit(),
     };
     let (login, refresh_token) = call.refresh_tokens.start(beginning, call.at()).await?;

@@ -1,10 +1,12 @@
 //! What an administrator changes of an account: roles, and whether the user may log in. One
 //! transaction for all of it, so that half of a change is never seen, nor kept.
 
-use shared::revocation::Entry;
 use sqlx::{AnyConnection, FromRow};
 
-use super::Revocations;
+use super::{
+    Recorded, Revocations,
+    ends::{Begun, next_generation},
+};
 use crate::{
     storage::{At, DatabaseError, UnixSeconds},
     users::{has_admin, split_roles},
@@ -35,7 +37,7 @@ pub enum Change {
         /// Whether the user may not log in.
         disabled: bool,
         /// What is to be published.
-        entries: Vec<Entry>,
+        entries: Vec<Recorded>,
     },
     /// Whoever asked for it is no administrator any more.
     NotAllowed,
@@ -67,6 +69,7 @@ impl Revocations {
     ) -> Result<Change, DatabaseError> {
         let statement = async {
             let mut transaction = self.database.begin().await?;
+            let by = next_generation(at.now, &mut transaction).await?;
             let locked: Vec<Locked> = sqlx::query_as(LOCK)
                 .bind(user)
                 .bind(admin)
@@ -78,10 +81,7 @@ impl Revocations {
             let change = match find(user) {
                 _ if !allowed => Change::NotAllowed,
                 None => Change::NoUser,
-                Some(account) => {
-                    self.changed(account, changes, at.now, &mut transaction)
-                        .await?
-                }
+                Some(account) => self.changed(account, changes, by, &mut transaction).await?,
             };
             if let Change::Done { .. } = change {
                 transaction.commit().await?;
@@ -99,21 +99,21 @@ impl Revocations {
         &self,
         account: &Locked,
         changes: &Changes,
-        now: UnixSeconds,
+        by: Begun,
         transaction: &mut AnyConnection,
     ) -> Result<Change, sqlx::Error> {
         let (user, mut roles) = (&account.id, account.roles());
         let mut entries = Vec::new();
         // Roles first: a user who is disabled and loses a role has neither afterwards.
         if let Some(other) = changes.roles.as_ref().filter(|other| **other != roles) {
-            let changed = self.roles_changed(user, other, now, transaction);
+            let changed = self.roles_changed(user, other, by, transaction);
             entries.extend(changed.await?);
             roles.clone_from(other);
         }
         match changes.disabled {
             Some(true) => {
-                let ended = self.logins_ended(user, None, true, now, transaction);
-                entries.extend(ended.await?.map(|(entry, _)| entry));
+                let ended = self.logins_ended(user, None, true, by, transaction);
+                entries.extend(ended.await?);
             }
             Some(false) => {
                 let enable = sqlx::query(ENABLE).bind(user);
@@ -143,11 +143,12 @@ impl Revocations {
     ) -> Result<(), DatabaseError> {
         let statement = async {
             let mut transaction = self.database.begin().await?;
+            let by = next_generation(at.now, &mut transaction).await?;
             let restore = sqlx::query(RESTORE).bind(user).bind(password_hash);
             restore.execute(&mut *transaction).await?;
-            self.roles_changed(user, roles, at.now, &mut transaction)
+            self.roles_changed(user, roles, by, &mut transaction)
                 .await?;
-            self.logins_ended(user, None, false, at.now, &mut transaction)
+            self.logins_ended(user, None, false, by, &mut transaction)
                 .await?;
             transaction.commit().await
         };

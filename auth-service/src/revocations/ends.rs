@@ -1,16 +1,19 @@
 //! What can end: a token, a login, the logins of a user, everything. Each is a transaction.
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use shared::revocation::{Entry, Revoked};
+use shared::{revocation::Revoked, token::AccessClaims};
 use sqlx::AnyConnection;
 
-use super::{Revocations, TABLE, rows};
-use crate::storage::{At, DatabaseError, UnixSeconds};
+use super::{LEEWAY, MOST_TOKENS, Recorded, Revocations, TABLE, rows};
+use crate::{
+    storage::{At, DatabaseError, UnixMillis, UnixSeconds},
+    users::Generation,
+};
 
-/// How far a user may push their own watermark ahead of the clock: tokens of the next login are
-/// issued after it, and no resource server accepts one that is further ahead than its leeway.
-const MOST_AHEAD: Duration = Duration::from_secs(2);
+/// Tokens of one login that are revoked one by one. With one more the login ends, as RFC 7009 §2.1
+/// permits, so that whoever renews and gives back for ever takes the room of one entry.
+const MOST_TOKENS_OF_LOGIN: i64 = 16;
 
 const END_FAMILY: &str = "UPDATE refresh_families SET revoked_at = $3 \
      WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL";
@@ -18,57 +21,118 @@ const END_FAMILY_OF_ANYONE: &str =
     "UPDATE refresh_families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
 const END_FAMILIES: &str = "UPDATE refresh_families SET revoked_at = $3 \
      WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL";
-const END_ALL_FAMILIES: &str =
-    "UPDATE refresh_families SET revoked_at = $2 WHERE created_at <= $1 AND revoked_at IS NULL";
-/// The next watermark of a user: the second of the end, and later than every second that a reading
-/// of the user before it can have given to a login ([`crate::users::User::issue_at`]).
-macro_rules! next_watermark {
-    () => {
-        "CASE WHEN (SELECT COALESCE(MAX(up_to), 0) FROM revocations WHERE kind = 'all') \
-         >= CASE WHEN valid_after >= $2 THEN valid_after ELSE $2 END \
-         THEN (SELECT MAX(up_to) FROM revocations WHERE kind = 'all') + 1 \
-         WHEN valid_after >= $2 THEN valid_after + 1 ELSE $2 END"
-    };
-}
-const END_LOGINS: &str = concat!(
-    "UPDATE users SET valid_after = ",
-    next_watermark!(),
-    ", logins_ended_at = ",
-    next_watermark!(),
-    ", spared_login = $3, disabled_at = CASE WHEN $4 = 1 THEN $2 ELSE disabled_at END \
-     WHERE id = $1 RETURNING valid_after"
-);
-const SET_ROLES: &str = concat!(
-    "UPDATE users SET roles = $3, valid_after = ",
-    next_watermark!(),
-    " WHERE id = $1 RETURNING valid_after"
-);
-/// The same for everybody: later than the watermark of any user.
-const NEXT_OF_ALL: &str = "SELECT CASE \
-     WHEN (SELECT COALESCE(MAX(valid_after), 0) FROM users) >= $1 \
-     THEN (SELECT MAX(valid_after) FROM users) + 1 ELSE $1 END";
-const END_EVERYTHING: &str = "INSERT INTO revocations (kind, id, spared, up_to, until, published) \
-     VALUES ('all', '', '', $1, $1 + $2, 0) ON CONFLICT (kind, id, spared) DO UPDATE SET \
-     up_to = CASE WHEN revocations.up_to >= excluded.up_to THEN revocations.up_to + 1 \
-     ELSE excluded.up_to END, \
-     until = CASE WHEN revocations.up_to >= excluded.up_to THEN revocations.up_to + 1 + $2 \
-     ELSE excluded.until END, published = 0 RETURNING up_to";
+const END_ALL_FAMILIES: &str = "UPDATE refresh_families SET revoked_at = $2 \
+     WHERE (created_at <= $1 OR generation < $3) AND revoked_at IS NULL";
+const TOKENS_OF_LOGIN: &str = "SELECT COUNT(*) FROM revocations \
+     WHERE login = $1 AND login <> '' AND until > $2";
+const FORGET_TOKENS: &str = "DELETE FROM revocations WHERE login = $1 AND login <> ''";
+/// The next generation. The row is locked until the end is committed, so that who reads a number reads
+/// all that ends before it as well.
+const NEXT_GENERATION: &str = "UPDATE generations SET \
+     last = CASE WHEN last >= $1 THEN last + 1 ELSE $1 END WHERE id = 1 RETURNING last";
+const END_LOGINS: &str = "UPDATE users SET \
+     valid_after = CASE WHEN valid_after > $2 THEN valid_after ELSE $2 END, \
+     logins_ended_at = CASE WHEN valid_after > $2 THEN valid_after ELSE $2 END, \
+     generation = $5, logins_generation = $5, spared_login = $3, \
+     disabled_at = CASE WHEN $4 = 1 THEN $2 ELSE disabled_at END \
+     WHERE id = $1 RETURNING valid_after";
+const SET_ROLES: &str = "UPDATE users SET roles = $3, generation = $4, \
+     valid_after = CASE WHEN valid_after > $2 THEN valid_after ELSE $2 END \
+     WHERE id = $1 RETURNING valid_after";
 
 impl Revocations {
-    /// Revokes one token; its login goes on.
+    /// Revokes one token that a client gives back. Its login goes on, but when too many of its tokens
+    /// were revoked one by one. `None` when too many tokens of all logins were.
     ///
     /// # Errors
     ///
     /// The database did not confirm it: assume that the token lives.
-    pub async fn revoke_token(&self, jti: &str, at: At<'_>) -> Result<Entry, DatabaseError> {
+    pub async fn revoke_token(
+        &self,
+        claims: &AccessClaims,
+        at: At<'_>,
+    ) -> Result<Option<Recorded>, DatabaseError> {
+        let mut entry = self.entry(
+            Revoked::Token {
+                id: claims.jti.clone(),
+            },
+            at.now,
+        );
+        // The same whenever it is asked for.
+        entry.until = (UnixSeconds::from(claims.exp) + LEEWAY).get();
+        let statement = async {
+            let mut transaction = self.database.begin().await?;
+            if let Some(login) = &claims.sid
+                && let Some(ended) = self.ended(login, at, &mut transaction).await?
+            {
+                transaction.commit().await?;
+                return Ok(Some(ended));
+            }
+            if self.tokens.load(Ordering::Relaxed) >= MOST_TOKENS {
+                transaction.rollback().await?;
+                return Ok(None);
+            }
+            let login = claims.sid.as_deref();
+            let recorded = rows::insert(&entry, login, &mut transaction).await?;
+            transaction.commit().await?;
+            self.tokens.fetch_add(1, Ordering::Relaxed);
+            Ok(Some(recorded))
+        };
+        self.database
+            .call("INSERT", TABLE, at.trace, statement)
+            .await
+    }
+
+    /// The end of a login that has ended, or whose tokens were revoked one by one too often.
+    async fn ended(
+        &self,
+        login: &str,
+        at: At<'_>,
+        transaction: &mut AnyConnection,
+    ) -> Result<Option<Recorded>, sqlx::Error> {
+        if let Some(ended) = rows::end_of_login(login, transaction).await? {
+            return Ok(Some(ended));
+        }
+        let tokens: i64 = sqlx::query_scalar(TOKENS_OF_LOGIN)
+            .bind(login)
+            .bind(at.now)
+            .fetch_one(&mut *transaction)
+            .await?;
+        let families: i64 = sqlx::query_scalar(rows::IS_FAMILY)
+            .bind(login)
+            .fetch_one(&mut *transaction)
+            .await?;
+        if tokens < MOST_TOKENS_OF_LOGIN || families == 0 {
+            return Ok(None);
+        }
+        sqlx::query(END_FAMILY_OF_ANYONE)
+            .bind(login)
+            .bind(at.now)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(FORGET_TOKENS)
+            .bind(login)
+            .execute(&mut *transaction)
+            .await?;
+        let id = login.to_owned();
+        let entry = self.entry(Revoked::Session { id }, at.now);
+        rows::insert(&entry, None, transaction).await.map(Some)
+    }
+
+    /// Revokes a token of which nothing but the id is known, for an administrator.
+    ///
+    /// # Errors
+    ///
+    /// The database did not confirm it: assume that the token lives.
+    pub async fn revoke_token_id(&self, jti: &str, at: At<'_>) -> Result<Recorded, DatabaseError> {
         let entry = self.entry(Revoked::Token { id: jti.to_owned() }, at.now);
         let statement = async {
             let mut connection = self.database.pool().acquire().await?;
-            rows::insert(&entry, &mut connection).await
+            rows::insert(&entry, None, &mut connection).await
         };
-        let database = &self.database;
-        database.call("INSERT", TABLE, at.trace, statement).await?;
-        Ok(entry)
+        self.database
+            .call("INSERT", TABLE, at.trace, statement)
+            .await
     }
 
     /// Ends one login: its refresh tokens and its access tokens. With a user, only if the login is
@@ -82,7 +146,7 @@ impl Revocations {
         login: &str,
         of_user: Option<&str>,
         at: At<'_>,
-    ) -> Result<Option<Entry>, DatabaseError> {
+    ) -> Result<Option<Recorded>, DatabaseError> {
         let id = login.to_owned();
         let entry = self.entry(Revoked::Session { id }, at.now);
         let statement = async {
@@ -94,18 +158,18 @@ impl Revocations {
             let ended = end.bind(at.now).execute(&mut *transaction).await?;
             if ended.rows_affected() == 0 && of_user.is_some() {
                 transaction.rollback().await?;
-                return Ok(false);
+                return Ok(None);
             }
-            rows::insert(&entry, &mut transaction).await?;
-            transaction.commit().await.map(|()| true)
+            let recorded = rows::insert(&entry, None, &mut transaction).await?;
+            transaction.commit().await?;
+            Ok(Some(recorded))
         };
-        let database = &self.database;
-        let found = database.call("INSERT", TABLE, at.trace, statement).await?;
-        Ok(found.then_some(entry))
+        self.database
+            .call("INSERT", TABLE, at.trace, statement)
+            .await
     }
 
-    /// Ends every login of a user but the one that asks for it. `None` when the user asked for it
-    /// several times within the last seconds.
+    /// Ends every login of a user but the one that asks for it. `None` when there is no such user.
     ///
     /// # Errors
     ///
@@ -115,9 +179,8 @@ impl Revocations {
         user: &str,
         spared: Option<&str>,
         at: At<'_>,
-    ) -> Result<Option<Entry>, DatabaseError> {
-        let latest = Some(at.now + MOST_AHEAD);
-        self.end_logins(user, spared, latest, at).await
+    ) -> Result<Option<Recorded>, DatabaseError> {
+        self.end_logins(user, spared, at).await
     }
 
     /// Ends every login of a user. `None` when there is no such user.
@@ -125,53 +188,49 @@ impl Revocations {
     /// # Errors
     ///
     /// The database did not confirm it: assume that the logins go on.
-    pub async fn end_user(&self, user: &str, at: At<'_>) -> Result<Option<Entry>, DatabaseError> {
-        self.end_logins(user, None, None, at).await
+    pub async fn end_user(
+        &self,
+        user: &str,
+        at: At<'_>,
+    ) -> Result<Option<Recorded>, DatabaseError> {
+        self.end_logins(user, None, at).await
     }
 
-    /// Without a limit (`latest`) for an administrator, whose end must not be refused because of
-    /// what the user did.
     async fn end_logins(
         &self,
         user: &str,
         spared: Option<&str>,
-        latest: Option<UnixSeconds>,
         at: At<'_>,
-    ) -> Result<Option<Entry>, DatabaseError> {
+    ) -> Result<Option<Recorded>, DatabaseError> {
         let statement = async {
             let mut transaction = self.database.begin().await?;
+            let by = next_generation(at.now, &mut transaction).await?;
             let ended = self
-                .logins_ended(user, spared, false, at.now, &mut transaction)
+                .logins_ended(user, spared, false, by, &mut transaction)
                 .await?;
-            let Some((entry, _)) =
-                ended.filter(|(_, before)| latest.is_none_or(|latest| *before <= latest))
-            else {
-                transaction.rollback().await?;
-                return Ok(None);
-            };
             transaction.commit().await?;
-            Ok(Some(entry))
+            Ok(ended)
         };
         self.database
             .call("UPDATE", "users", at.trace, statement)
             .await
     }
 
-    /// Ends every login of a user but one, within a transaction, and perhaps disables the user. Gives
-    /// the user's new watermark too.
+    /// Ends every login of a user but one, within a transaction, and perhaps disables the user.
     pub(super) async fn logins_ended(
         &self,
         user: &str,
         spared: Option<&str>,
         disable: bool,
-        now: UnixSeconds,
+        by: Begun,
         transaction: &mut AnyConnection,
-    ) -> Result<Option<(Entry, UnixSeconds)>, sqlx::Error> {
+    ) -> Result<Option<Recorded>, sqlx::Error> {
         let before: Option<UnixSeconds> = sqlx::query_scalar(END_LOGINS)
             .bind(user)
-            .bind(now)
+            .bind(by.now)
             .bind(spared.unwrap_or_default())
             .bind(i64::from(disable))
+            .bind(by.generation)
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(before) = before else {
@@ -180,11 +239,11 @@ impl Revocations {
         sqlx::query(END_FAMILIES)
             .bind(user)
             .bind(spared.unwrap_or_default())
-            .bind(now)
+            .bind(by.now)
             .execute(&mut *transaction)
             .await?;
-        let entry = self.of_user(user, spared, before, transaction).await?;
-        Ok(Some((entry, before)))
+        let entry = self.entry(of_user(user, spared, before, by.generation), before);
+        rows::insert(&entry, None, transaction).await.map(Some)
     }
 
     /// Gives a user other roles within a transaction: logins go on, and tokens with the old roles are
@@ -193,19 +252,21 @@ impl Revocations {
         &self,
         user: &str,
         roles: &[String],
-        now: UnixSeconds,
+        by: Begun,
         transaction: &mut AnyConnection,
-    ) -> Result<Option<Entry>, sqlx::Error> {
+    ) -> Result<Option<Recorded>, sqlx::Error> {
         let before: Option<UnixSeconds> = sqlx::query_scalar(SET_ROLES)
             .bind(user)
-            .bind(now)
+            .bind(by.now)
             .bind(roles.join(" "))
+            .bind(by.generation)
             .fetch_optional(&mut *transaction)
             .await?;
-        match before {
-            Some(before) => Ok(Some(self.of_user(user, None, before, transaction).await?)),
-            None => Ok(None),
-        }
+        let Some(before) = before else {
+            return Ok(None);
+        };
+        let entry = self.entry(of_user(user, None, before, by.generation), before);
+        rows::insert(&entry, None, transaction).await.map(Some)
     }
 
     /// Ends every login of everybody.
@@ -213,49 +274,61 @@ impl Revocations {
     /// # Errors
     ///
     /// The database did not confirm it: assume that they go on.
-    pub async fn end_everything(&self, at: At<'_>) -> Result<Entry, DatabaseError> {
+    pub async fn end_everything(&self, at: At<'_>) -> Result<Recorded, DatabaseError> {
         let statement = async {
             let mut transaction = self.database.begin().await?;
-            let at_least: UnixSeconds = sqlx::query_scalar(NEXT_OF_ALL)
-                .bind(at.now)
-                .fetch_one(&mut *transaction)
-                .await?;
-            let before: UnixSeconds = sqlx::query_scalar(END_EVERYTHING)
-                .bind(at_least)
-                .bind(i64::try_from(self.memory.as_secs()).unwrap_or(i64::MAX))
-                .fetch_one(&mut *transaction)
-                .await?;
+            let by = next_generation(at.now, &mut transaction).await?;
             sqlx::query(END_ALL_FAMILIES)
-                .bind(before)
                 .bind(at.now)
+                .bind(at.now)
+                .bind(by.generation)
                 .execute(&mut *transaction)
                 .await?;
+            let revoked = Revoked::All {
+                before: at.now.get(),
+                generation: Some(by.generation.get()),
+            };
+            let entry = self.entry(revoked, at.now);
+            let recorded = rows::insert(&entry, None, &mut transaction).await?;
             transaction.commit().await?;
-            Ok(before)
+            Ok(recorded)
         };
-        let database = &self.database;
-        let before = database.call("INSERT", TABLE, at.trace, statement).await?;
-        let revoked = Revoked::All {
-            before: before.get(),
-        };
-        Ok(self.entry(revoked, before))
+        self.database
+            .call("INSERT", TABLE, at.trace, statement)
+            .await
     }
+}
 
-    /// Adds the watermark of a user as a row.
-    async fn of_user(
-        &self,
-        user: &str,
-        spared: Option<&str>,
-        before: UnixSeconds,
-        transaction: &mut AnyConnection,
-    ) -> Result<Entry, sqlx::Error> {
-        let revoked = Revoked::User {
-            id: user.to_owned(),
-            before: before.get(),
-            except: spared.map(str::to_owned),
-        };
-        let entry = self.entry(revoked, before);
-        rows::insert(&entry, transaction).await?;
-        Ok(entry)
+/// A generation that a transaction has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    generation: Generation,
+    now: UnixSeconds,
+}
+
+/// Begins a generation. The first statement of its transaction, which then waits for others that end
+/// logins; after another one two of them could wait for each other.
+pub(super) async fn next_generation(
+    now: UnixSeconds,
+    transaction: &mut AnyConnection,
+) -> Result<Begun, sqlx::Error> {
+    let generation = sqlx::query_scalar(NEXT_GENERATION)
+        .bind(UnixMillis::from(now))
+        .fetch_one(transaction)
+        .await?;
+    Ok(Begun { generation, now })
+}
+
+fn of_user(
+    user: &str,
+    spared: Option<&str>,
+    before: UnixSeconds,
+    generation: Generation,
+) -> Revoked {
+    Revoked::User {
+        id: user.to_owned(),
+        before: before.get(),
+        generation: Some(generation.get()),
+        except: spared.map(str::to_owned),
     }
 }

@@ -3,12 +3,12 @@
 use serde::Serialize;
 use shared::{
     revocation::{Entry, Feed, Publication, Revoked},
-    session::{SessionStore, StoreError},
+    session::{SessionStore, StoreError, Watermark},
 };
 use utoipa::ToSchema;
 
-use super::Revocations;
-use crate::storage::{At, DatabaseError, UnixSeconds};
+use super::{Recorded, Revocations};
+use crate::storage::{At, DatabaseError};
 
 /// How far an end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -41,7 +41,11 @@ pub(super) enum PublishError {
 
 impl Revocations {
     /// Publishes an entry now if that is possible, and leaves it to the reconciler otherwise.
-    pub async fn push(&self, entry: &Entry, sessions: &SessionStore, at: At<'_>) -> Push {
+    pub async fn push(&self, end: &Recorded, sessions: &SessionStore, at: At<'_>) -> Push {
+        let entry = &end.entry;
+        if end.is_published {
+            return Push::Published;
+        }
         match self.publish(entry, sessions, at).await {
             Ok(()) => Push::Published,
             Err(reason) => {
@@ -66,8 +70,12 @@ impl Revocations {
                 }
             }
             Revoked::User { id, .. } => self.align_sessions(id, sessions, at).await?,
-            Revoked::All { before } => {
-                sessions.end_everything(*before, at.trace).await?;
+            Revoked::All { before, generation } => {
+                let before = Watermark {
+                    before: *before,
+                    generation: generation.unwrap_or_default(),
+                };
+                sessions.end_everything(before, at.trace).await?;
             }
         }
         let feed = Feed::beside(sessions);
@@ -96,14 +104,14 @@ impl Revocations {
         let Some(state) = self.user_state(user, at).await? else {
             return Ok(());
         };
-        if state.logins_ended_at > UnixSeconds::default() {
+        if state.ended.before > 0 {
             let spared = state.spared.as_deref();
             sessions
-                .end_all(user, spared, state.logins_ended_at.get(), at.trace)
+                .end_all(user, spared, state.ended, at.trace)
                 .await?;
         }
         sessions
-            .set_roles(user, &state.roles, state.valid_after.get(), at.trace)
+            .set_roles(user, &state.roles, state.roles_since, at.trace)
             .await?;
         Ok(())
     }

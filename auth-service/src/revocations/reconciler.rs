@@ -116,6 +116,7 @@ impl Reconciler {
         }
         if round.is_multiple_of(REMOVE_EVERY) {
             self.revocations.remove_expired(now).await?;
+            self.revocations.count_tokens().await?;
         }
         Ok(())
     }

@@ -1,42 +1,57 @@
 //! Revocations as rows, and the row's mark.
 
-use shared::revocation::{Entry, Revoked};
-use sqlx::{Any, AnyConnection, FromRow, any::AnyArguments, query::Query};
+use std::sync::atomic::Ordering;
 
-use super::{Revocations, TABLE};
+use shared::{
+    revocation::{Entry, Revoked},
+    session::Watermark,
+};
+use sqlx::{AnyConnection, FromRow};
+
+use super::{Recorded, Revocations, TABLE};
 use crate::{
     storage::{At, DatabaseError, UnixSeconds},
-    users::split_roles,
+    users::{Generation, split_roles},
 };
 
 /// Rows that are read in one go.
 const BATCH: i64 = 500;
 
+/// A row that is there is raised by a later end only, and then must be published again.
 const INSERT: &str = "INSERT INTO revocations \
-     (kind, id, spared, up_to, until, published) VALUES ($1, $2, $3, $4, $5, 0) \
-     ON CONFLICT (kind, id, spared) DO UPDATE SET published = 0, \
+     (kind, id, spared, up_to, generation, until, login, published) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, 0) \
+     ON CONFLICT (kind, id, spared) DO UPDATE SET \
      up_to = CASE WHEN excluded.up_to > revocations.up_to THEN excluded.up_to \
      ELSE revocations.up_to END, \
-     until = CASE WHEN excluded.until > revocations.until THEN excluded.until \
-     ELSE revocations.until END";
+     generation = CASE WHEN excluded.generation > revocations.generation \
+     THEN excluded.generation ELSE revocations.generation END, \
+     until = CASE WHEN excluded.generation > revocations.generation \
+     AND excluded.until > revocations.until THEN excluded.until ELSE revocations.until END, \
+     published = CASE WHEN excluded.generation > revocations.generation THEN 0 \
+     ELSE revocations.published END \
+     RETURNING kind, id, spared, up_to, generation, until, published";
+const FIND: &str = "SELECT kind, id, spared, up_to, generation, until, published FROM revocations \
+     WHERE kind = $1 AND id = $2 AND spared = ''";
 /// In pages, by key: there may be a million.
-const LIVING: &str = "SELECT kind, id, spared, up_to, until FROM revocations \
+const LIVING: &str = "SELECT kind, id, spared, up_to, generation, until, published FROM revocations \
      WHERE (kind, id, spared) > ($1, $2, $3) AND until > $5 ORDER BY kind, id, spared LIMIT $4";
-const PENDING: &str = "SELECT kind, id, spared, up_to, until FROM revocations \
+const PENDING: &str = "SELECT kind, id, spared, up_to, generation, until, published FROM revocations \
      WHERE (kind, id, spared) > ($1, $2, $3) AND published = 0 ORDER BY kind, id, spared LIMIT $4";
 const PENDING_COUNT: &str = "SELECT COUNT(*) FROM revocations WHERE published = 0";
 /// A row that was raised meanwhile is another entry.
 const PUBLISHED: &str = "UPDATE revocations SET published = 1 \
-     WHERE kind = $1 AND id = $2 AND spared = $3 AND up_to = $4 AND until = $5";
+     WHERE kind = $1 AND id = $2 AND spared = $3 AND up_to = $4 AND generation = $5 AND until = $6";
 /// Watermarks also end sessions, which a Redis that lost its memory may have brought back.
 const REPEAT_WATERMARKS: &str = "UPDATE revocations SET published = 0 \
      WHERE kind IN ('user', 'all') AND until > $1";
 /// What is pending stays: sessions in Redis live longer than tokens.
 const REMOVE_EXPIRED: &str =
     "DELETE FROM revocations WHERE until <= $1 AND published = 1 AND kind <> 'all'";
-const IS_FAMILY: &str = "SELECT COUNT(*) FROM refresh_families WHERE id = $1";
-const USER: &str =
-    "SELECT roles, valid_after, logins_ended_at, spared_login FROM users WHERE id = $1";
+pub(super) const IS_FAMILY: &str = "SELECT COUNT(*) FROM refresh_families WHERE id = $1";
+const COUNT_TOKENS: &str = "SELECT COUNT(*) FROM revocations WHERE kind = 'token'";
+const USER: &str = "SELECT roles, valid_after, generation, logins_ended_at, logins_generation, \
+     spared_login FROM users WHERE id = $1";
 
 /// Some entries, in the order of their keys.
 #[derive(Debug, Default)]
@@ -66,7 +81,9 @@ struct Row {
     /// A login that goes on; empty for none.
     spared: String,
     up_to: UnixSeconds,
+    generation: Generation,
     until: UnixSeconds,
+    published: i64,
 }
 
 impl Row {
@@ -74,15 +91,17 @@ impl Row {
     fn entry(self) -> Option<Entry> {
         let id = self.id;
         let before = self.up_to.get();
+        let generation = Some(self.generation.get()).filter(|generation| *generation > 0);
         let revoked = match self.kind.as_str() {
             "token" => Revoked::Token { id },
             "session" => Revoked::Session { id },
             "user" => Revoked::User {
                 id,
                 before,
+                generation,
                 except: Some(self.spared).filter(|spared| !spared.is_empty()),
             },
-            "all" => Revoked::All { before },
+            "all" => Revoked::All { before, generation },
             _ => return None,
         };
         Some(Entry {
@@ -92,35 +111,91 @@ impl Row {
     }
 }
 
-/// A statement about the row of an entry.
-fn of(sql: &'static str, entry: &Entry) -> Query<'static, Any, AnyArguments> {
-    let (id, spared, up_to) = match &entry.revoked {
-        Revoked::Token { id } | Revoked::Session { id } => (id.as_str(), None, 0),
-        Revoked::User { id, before, except } => (id.as_str(), except.clone(), *before),
-        Revoked::All { before } => ("", None, *before),
-    };
-    sqlx::query(sql)
-        .bind(entry.revoked.kind())
-        .bind(id.to_owned())
-        .bind(spared.unwrap_or_default())
-        .bind(UnixSeconds::from(up_to))
-        .bind(UnixSeconds::from(entry.until))
+/// What the columns of an entry's row hold.
+struct Columns<'a> {
+    id: &'a str,
+    spared: &'a str,
+    up_to: u64,
+    generation: Option<u64>,
 }
 
-/// Adds an entry as a row.
+impl<'a> Columns<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        let (id, spared, up_to, generation) = match &entry.revoked {
+            Revoked::Token { id } | Revoked::Session { id } => (id.as_str(), None, 0, None),
+            Revoked::User {
+                id,
+                before,
+                generation,
+                except,
+            } => (id.as_str(), except.as_deref(), *before, *generation),
+            Revoked::All { before, generation } => ("", None, *before, *generation),
+        };
+        Self {
+            id,
+            spared: spared.unwrap_or_default(),
+            up_to,
+            generation,
+        }
+    }
+
+    fn generation(&self) -> Generation {
+        Generation::from(Some(self.generation.unwrap_or_default()))
+    }
+}
+
+/// Adds an entry as a row, of a token with its login.
 pub(super) async fn insert(
     entry: &Entry,
+    login: Option<&str>,
     connection: &mut AnyConnection,
-) -> Result<(), sqlx::Error> {
-    of(INSERT, entry).execute(connection).await.map(drop)
+) -> Result<Recorded, sqlx::Error> {
+    let columns = Columns::of(entry);
+    let row: Row = sqlx::query_as(INSERT)
+        .bind(entry.revoked.kind())
+        .bind(columns.id)
+        .bind(columns.spared)
+        .bind(UnixSeconds::from(columns.up_to))
+        .bind(columns.generation())
+        .bind(UnixSeconds::from(entry.until))
+        .bind(login.unwrap_or_default())
+        .fetch_one(connection)
+        .await?;
+    let is_published = row.published != 0;
+    Ok(Recorded {
+        entry: row.entry().unwrap_or_else(|| entry.clone()),
+        is_published,
+    })
+}
+
+/// The end of a login, if there is one.
+pub(super) async fn end_of_login(
+    login: &str,
+    connection: &mut AnyConnection,
+) -> Result<Option<Recorded>, sqlx::Error> {
+    let row: Option<Row> = sqlx::query_as(FIND)
+        .bind("session")
+        .bind(login)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.and_then(|row| {
+        let is_published = row.published != 0;
+        let entry = row.entry()?;
+        Some(Recorded {
+            entry,
+            is_published,
+        })
+    }))
 }
 
 /// What the sessions of a user must be like.
 #[derive(Debug)]
 pub(super) struct UserState {
     pub(super) roles: Vec<String>,
-    pub(super) valid_after: UnixSeconds,
-    pub(super) logins_ended_at: UnixSeconds,
+    /// Since when the roles are these.
+    pub(super) roles_since: Watermark,
+    /// Which logins have ended.
+    pub(super) ended: Watermark,
     pub(super) spared: Option<String>,
 }
 
@@ -170,7 +245,15 @@ impl Revocations {
         entry: &Entry,
         at: At<'_>,
     ) -> Result<(), DatabaseError> {
-        let statement = of(PUBLISHED, entry).execute(self.database.pool());
+        let columns = Columns::of(entry);
+        let statement = sqlx::query(PUBLISHED)
+            .bind(entry.revoked.kind())
+            .bind(columns.id)
+            .bind(columns.spared)
+            .bind(UnixSeconds::from(columns.up_to))
+            .bind(columns.generation())
+            .bind(UnixSeconds::from(entry.until))
+            .execute(self.database.pool());
         let marked = self
             .database
             .call("UPDATE", TABLE, at.trace, statement)
@@ -185,6 +268,14 @@ impl Revocations {
             .execute(self.database.pool());
         let repeated = self.database.call("UPDATE", TABLE, None, statement).await;
         repeated.map(drop)
+    }
+
+    /// Counts the tokens that are revoked one by one.
+    pub(super) async fn count_tokens(&self) -> Result<(), DatabaseError> {
+        let statement = sqlx::query_scalar(COUNT_TOKENS).fetch_one(self.database.pool());
+        let count = self.database.call("SELECT", TABLE, None, statement).await?;
+        self.tokens.store(count, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Removes what names only tokens that are over.
@@ -212,7 +303,14 @@ impl Revocations {
         user: &str,
         at: At<'_>,
     ) -> Result<Option<UserState>, DatabaseError> {
-        type Columns = (String, UnixSeconds, UnixSeconds, String);
+        type Columns = (
+            String,
+            UnixSeconds,
+            Generation,
+            UnixSeconds,
+            Generation,
+            String,
+        );
         let statement = sqlx::query_as(USER)
             .bind(user)
             .fetch_optional(self.database.pool());
@@ -220,13 +318,17 @@ impl Revocations {
         let row: Option<Columns> = database
             .call("SELECT", "users", at.trace, statement)
             .await?;
-        Ok(
-            row.map(|(roles, valid_after, logins_ended_at, spared)| UserState {
+        let watermark = |before: UnixSeconds, generation: Generation| Watermark {
+            before: before.get(),
+            generation: generation.get(),
+        };
+        Ok(row.map(
+            |(roles, valid_after, generation, ended_at, ended_generation, spared)| UserState {
                 roles: split_roles(&roles),
-                valid_after,
-                logins_ended_at,
+                roles_since: watermark(valid_after, generation),
+                ended: watermark(ended_at, ended_generation),
                 spared: Some(spared).filter(|spared| !spared.is_empty()),
-            }),
-        )
+            },
+        ))
     }
 }

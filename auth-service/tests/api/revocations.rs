@@ -12,7 +12,7 @@ use auth_service::{
 use serde_json::{Value, json};
 use shared::{
     config::Secret,
-    revocation::{FollowerSettings, Revocations as Follower, TokenStatus, WhenStale},
+    revocation::{Claims, FollowerSettings, Revocations as Follower, TokenStatus, WhenStale},
     session::StoreSettings,
     shutdown::CancellationToken,
     telemetry::{Identity, metrics::Metrics},
@@ -23,7 +23,7 @@ use crate::{
     accounts::{Caller, admin, with_admin},
     logout::logout,
     on_both_databases,
-    service::{Backend, Builder, PASSWORD, Service, answered, eventually, header},
+    service::{Backend, Builder, PASSWORD, Service, answered, eventually},
 };
 
 on_both_databases!(
@@ -31,12 +31,15 @@ on_both_databases!(
     what_is_ended_without_redis_is_published_when_it_is_back,
     each_kind_ends_what_it_names_and_a_login_in_the_same_second_is_good,
     a_login_that_was_under_way_when_everything_ended_is_over,
-    nobody_pushes_the_tokens_of_their_next_login_far_into_the_future,
+    ends_without_number_push_no_token_into_the_future,
+    what_was_issued_on_an_earlier_reading_is_over_whatever_its_time,
+    a_token_that_is_given_back_again_and_again_is_one_entry,
 );
 
 /// A replica that follows the feed of a service.
 pub(crate) struct Replica {
     follower: Follower,
+    metrics: Metrics,
 }
 
 impl Replica {
@@ -57,7 +60,7 @@ impl Replica {
         };
         let stop = CancellationToken::new();
         let follower = Follower::follow(settings, service.clock.clone(), &metrics, &stop);
-        let replica = Self { follower };
+        let replica = Self { follower, metrics };
         eventually("the replica follows", async || {
             replica.follower.missing().is_none()
         })
@@ -66,10 +69,22 @@ impl Replica {
     }
 
     pub(crate) fn refuses(&self, claims: &AccessClaims) -> bool {
-        let AccessClaims {
-            jti, sid, sub, iat, ..
-        } = claims;
-        self.follower.check(jti, sid.as_deref(), sub, *iat) == TokenStatus::Revoked
+        let named = Claims {
+            jti: &claims.jti,
+            sid: claims.sid.as_deref(),
+            sub: &claims.sub,
+            iat: claims.iat,
+            generation: claims.generation,
+        };
+        self.follower.check(named) == TokenStatus::Revoked
+    }
+
+    /// How many entries it holds.
+    fn entries(&self) -> u64 {
+        let text = self.metrics.render();
+        let mut lines = text.lines();
+        let found = lines.find_map(|line| line.strip_prefix("statewise_revocation_entries "));
+        found.unwrap().parse().unwrap()
     }
 
     pub(crate) async fn hears_of(&self, claims: &AccessClaims) {
@@ -241,31 +256,127 @@ async fn a_session_is_ended_by_an_administrator_who_knows_its_public_id() {
     service.stop().await;
 }
 
-async fn nobody_pushes_the_tokens_of_their_next_login_far_into_the_future(backend: Backend) {
-    let service = Builder::new(backend).start().await;
+async fn ends_without_number_push_no_token_into_the_future(backend: Backend) {
+    let service = with_admin(backend).with_redis().start().await;
     service.register("ada").await;
-    let login = service.logged_in("ada", "token").await;
-    let end_others = || {
-        let request = service.request("DELETE", "/sessions");
-        answered(request.bearer_auth(login["access_token"].as_str().unwrap()))
-    };
-    let mut refused = 0;
-    for _ in 0..20 {
-        let response = end_others().await;
-        if response.status() == 429 {
-            assert_eq!(header(&response, "retry-after"), "1");
-            refused += 1;
-        }
+    let replica = Replica::of(&service).await;
+    let (token, _, _) = token_of(&service, "ada").await;
+    let ada = Caller::Token(token);
+    // The clock stands: everything happens in the same second.
+    for _ in 0..120 {
+        assert_eq!(ada.delete(&service, "/sessions").await.status(), 200);
     }
-    assert!(refused >= 17, "{refused} of 20 in one second");
-    let token = service.logged_in("ada", "token").await;
-    let claims = service
-        .claims(token["access_token"].as_str().unwrap())
-        .await;
+    let root = admin(&service).await;
+    let all = json!({"kind": "all"});
+    assert_eq!(
+        root.post(&service, "/revocations", &all).await.status(),
+        200
+    );
+    assert_eq!(ada.get(&service, "/sessions").await.status(), 401);
+    let (token, refresh, claims) = token_of(&service, "ada").await;
     let ahead = claims.iat - service.clock.unix_seconds();
-    assert!(ahead <= 3, "{ahead} s ahead of the clock");
-    service.clock.advance(Duration::from_secs(1));
-    assert_ne!(end_others().await.status(), 429, "a second later");
+    assert!(ahead <= 1, "{ahead} s ahead of the clock");
+    assert!(!replica.refuses(&claims));
+    let good = Caller::Token(token).get(&service, "/sessions").await;
+    assert_eq!(good.status(), 200);
+    assert_eq!(service.refresh(&refresh).await.status(), 200);
+    service.stop().await;
+}
+
+async fn what_was_issued_on_an_earlier_reading_is_over_whatever_its_time(backend: Backend) {
+    let builder = with_admin(backend).with_redis();
+    let clients = format!("--clients=gateway:{}:exchange", "s".repeat(43));
+    let service = builder.option(&clients).start().await;
+    service.register("ada").await;
+    let replica = Replica::of(&service).await;
+    let session = Caller::session(&service, "ada").await;
+    let form = [
+        (
+            "grant_type",
+            "urn:ietf:params:oauth:grant-type:token-exchange",
+        ),
+        ("subject_token", session.credential()),
+        (
+            "subject_token_type",
+            "urn:ietf:params:oauth:token-type:access_token",
+        ),
+    ];
+    let body = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form)
+        .finish();
+    let request = service
+        .request("POST", "/oauth/token")
+        .basic_auth("gateway", Some("s".repeat(43)))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body);
+    let exchanged: Value = answered(request).await.json().await.unwrap();
+    let exchanged = service
+        .claims(exchanged["access_token"].as_str().unwrap())
+        .await;
+    let (token, refresh, claims) = token_of(&service, "ada").await;
+
+    // An end that took its time seconds before, and is committed only now.
+    let database = Database::open(&service.database_settings()).await.unwrap();
+    let revocations = Revocations::new(database, Duration::from_secs(900));
+    let now = UnixSeconds::now(&service.clock);
+    let early = At::untraced(now - Duration::from_secs(5));
+    let ended = revocations.end_user(&claims.sub, early).await;
+    assert!(ended.unwrap().is_some());
+    replica.hears_of(&exchanged).await;
+    replica.hears_of(&claims).await;
+    let refused = Caller::Token(token).get(&service, "/sessions").await;
+    assert_eq!(refused.status(), 401);
+    assert_eq!(service.refresh(&refresh).await.status(), 400);
+    eventually("the session ends", async || {
+        session.get(&service, "/sessions").await.status() == 401
+    })
+    .await;
+    let (_, _, claims) = token_of(&service, "ada").await;
+    assert!(!replica.refuses(&claims), "a login after it is good");
+    service.stop().await;
+}
+
+async fn a_token_that_is_given_back_again_and_again_is_one_entry(backend: Backend) {
+    let service = Builder::new(backend).with_redis().start().await;
+    service.register("ada").await;
+    let replica = Replica::of(&service).await;
+    let give_back = async |token: &str| {
+        let request = service
+            .request("POST", "/oauth/revoke")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("token={token}&client_id=statewise-login"));
+        assert_eq!(answered(request).await.status(), 200);
+    };
+    let (token, mut refresh, claims) = token_of(&service, "ada").await;
+    let published = async || Replica::of(&service).await.entries();
+    for _ in 0..40 {
+        give_back(&token).await;
+        service.clock.advance(Duration::from_millis(500));
+    }
+    assert_eq!(published().await, 1);
+    replica.hears_of(&claims).await;
+
+    // Renewed and given back for ever: then the login ends.
+    let mut renewals = 0;
+    let last = loop {
+        let renewed = service.refresh(&refresh).await;
+        if renewed.status() == 400 {
+            break renewals;
+        }
+        let renewed: Value = renewed.json().await.unwrap();
+        renewed["refresh_token"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut refresh);
+        give_back(renewed["access_token"].as_str().unwrap()).await;
+        renewals += 1;
+        assert!(renewals < 100);
+    };
+    assert!(
+        last >= 10,
+        "a client that gives back now and then keeps its login: {last}"
+    );
+    assert!(published().await <= 18, "{}", published().await);
     service.stop().await;
 }
 
@@ -274,6 +385,7 @@ fn beginning(user: &User) -> Beginning<'_> {
         user_id: &user.id,
         client_id: "statewise-login",
         login_at: user.issue_at,
+        generation: user.generation,
         expires_at: user.issue_at + Duration::from_secs(1_000),
     }
 }

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// What was revoked. Times are Unix seconds.
 ///
-/// A user and everything are watermarks: one entry, whatever the number of tokens.
+/// A user and everything are watermarks: one entry, whatever the number of tokens. They name a second,
+/// for tokens that bear a time only, and a generation, which decides exactly: whatever was issued on
+/// a reading of the user before the end bears an earlier one, however long the issuing took.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Revoked {
@@ -24,6 +26,9 @@ pub enum Revoked {
         id: String,
         /// The last `iat` that is refused.
         before: u64,
+        /// The first generation that is not refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        generation: Option<u64>,
         /// The `sid` that is spared.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         except: Option<String>,
@@ -32,7 +37,25 @@ pub enum Revoked {
     All {
         /// The last `iat` that is refused.
         before: u64,
+        /// The first generation that is not refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        generation: Option<u64>,
     },
+}
+
+/// What of a token an entry can name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Claims<'a> {
+    /// Its `jti`.
+    pub jti: &'a str,
+    /// Its `sid`.
+    pub sid: Option<&'a str>,
+    /// Its `sub`.
+    pub sub: &'a str,
+    /// Its `iat`.
+    pub iat: u64,
+    /// Its `gen`.
+    pub generation: Option<u64>,
 }
 
 /// What was revoked, and how long that must be remembered.
@@ -62,11 +85,16 @@ impl Revoked {
     pub(super) fn succession(&self) -> (String, u64) {
         match self {
             Self::Token { .. } | Self::Session { .. } => (String::new(), 0),
-            Self::User { id, before, except } => {
+            Self::User {
+                id,
+                before,
+                generation,
+                except,
+            } => {
                 let spared = except.as_deref().unwrap_or_default();
-                (format!("user:{id}:{spared}"), *before)
+                (format!("user:{id}:{spared}"), generation.unwrap_or(*before))
             }
-            Self::All { before } => ("all".to_owned(), *before),
+            Self::All { before, generation } => ("all".to_owned(), generation.unwrap_or(*before)),
         }
     }
 }
@@ -91,6 +119,7 @@ mod tests {
                 Revoked::User {
                     id: id(),
                     before: 5,
+                    generation: None,
                     except: None,
                 },
                 r#"{"kind":"user","id":"x","before":5,"until":9}"#,
@@ -99,12 +128,16 @@ mod tests {
                 Revoked::User {
                     id: id(),
                     before: 5,
+                    generation: Some(7),
                     except: Some("s".to_owned()),
                 },
-                r#"{"kind":"user","id":"x","before":5,"except":"s","until":9}"#,
+                r#"{"kind":"user","id":"x","before":5,"generation":7,"except":"s","until":9}"#,
             ),
             (
-                Revoked::All { before: 5 },
+                Revoked::All {
+                    before: 5,
+                    generation: None,
+                },
                 r#"{"kind":"all","before":5,"until":9}"#,
             ),
         ] {

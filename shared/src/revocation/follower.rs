@@ -15,7 +15,7 @@ use std::{
 };
 
 use self::observe::{Now, Observed};
-use super::{Entry, set::Set};
+use super::{Claims, Entry, set::Set};
 use crate::{
     background::supervised, clock::Clock, session::StoreSettings, shutdown::CancellationToken,
     telemetry::metrics::Metrics,
@@ -102,12 +102,12 @@ impl Revocations {
         Self(shared)
     }
 
-    /// Whether a token was revoked, by its `jti`, `sid`, `sub` and `iat`. What the copy names is
-    /// refused however stale it is.
+    /// Whether a token with these claims was revoked. What the copy names is refused however stale it
+    /// is.
     #[must_use]
-    pub fn check(&self, jti: &str, sid: Option<&str>, sub: &str, iat: u64) -> TokenStatus {
+    pub fn check(&self, token: Claims<'_>) -> TokenStatus {
         let shared = &*self.0;
-        if shared.read().refuses(jti, sid, sub, iat) {
+        if shared.read().refuses(token) {
             return TokenStatus::Revoked;
         }
         match shared.age() {

@@ -1,8 +1,8 @@
 //! The revocations that are in force, as one replica holds them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use super::{Entry, Revoked};
+use super::{Claims, Entry, Revoked};
 
 /// Parts of the set that are forgotten one at a time, and grow by themselves: a million entries are
 /// never walked through, nor moved, while no verdict can be given.
@@ -15,12 +15,15 @@ pub(super) struct Set {
     tokens: Parts<u64>,
     sessions: Parts<u64>,
     users: Parts<Vec<Watermark>>,
-    all: HashSet<(u64, u64)>,
+    /// At most one.
+    all: Vec<Watermark>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Watermark {
     before: u64,
+    /// Zero for none: no generation is earlier.
+    generation: u64,
     except: Option<String>,
     until: u64,
 }
@@ -33,40 +36,41 @@ impl Set {
     /// Adds an entry; one that is there already changes nothing.
     pub(super) fn add(&mut self, entry: Entry) {
         let until = entry.until;
+        let watermark = |before, generation: Option<u64>, except| Watermark {
+            before,
+            generation: generation.unwrap_or_default(),
+            except,
+            until,
+        };
         match entry.revoked {
             Revoked::Token { id } => self.tokens.keep_longest(id, until),
             Revoked::Session { id } => self.sessions.keep_longest(id, until),
-            Revoked::User { id, before, except } => {
+            Revoked::User {
+                id,
+                before,
+                generation,
+                except,
+            } => {
                 let watermarks = self.users.of(&id).entry(id.into()).or_default();
-                match watermarks.iter_mut().find(|one| one.except == except) {
-                    Some(known) => {
-                        known.before = known.before.max(before);
-                        known.until = known.until.max(until);
-                    }
-                    None => watermarks.push(Watermark {
-                        before,
-                        except,
-                        until,
-                    }),
-                }
+                raise(watermarks, watermark(before, generation, except));
             }
-            Revoked::All { before } => {
-                self.all.insert((before, until));
+            Revoked::All { before, generation } => {
+                raise(&mut self.all, watermark(before, generation, None));
             }
         }
     }
 
     /// Whether a token was revoked.
-    pub(super) fn refuses(&self, jti: &str, sid: Option<&str>, sub: &str, iat: u64) -> bool {
-        self.tokens.get(jti).is_some()
-            || sid.is_some_and(|sid| self.sessions.get(sid).is_some())
-            || self.all.iter().any(|(before, _)| iat <= *before)
-            || self.users.get(sub).is_some_and(|watermarks| {
-                watermarks.iter().any(|watermark| {
-                    iat <= watermark.before
-                        && (watermark.except.is_none() || watermark.except.as_deref() != sid)
-                })
-            })
+    pub(super) fn refuses(&self, token: Claims<'_>) -> bool {
+        self.tokens.get(token.jti).is_some()
+            || token
+                .sid
+                .is_some_and(|sid| self.sessions.get(sid).is_some())
+            || self.all.iter().any(|watermark| watermark.refuses(token))
+            || self
+                .users
+                .get(token.sub)
+                .is_some_and(|watermarks| watermarks.iter().any(|one| one.refuses(token)))
     }
 
     /// Forgets of one part what names only tokens that are over.
@@ -77,13 +81,35 @@ impl Set {
             watermarks.retain(|watermark| watermark.until > now);
             !watermarks.is_empty()
         });
-        self.all.retain(|(_, until)| *until > now);
+        self.all.retain(|watermark| watermark.until > now);
     }
 
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
         let watermarks = self.users.0.iter().flat_map(HashMap::values).map(Vec::len);
         self.tokens.len() + self.sessions.len() + watermarks.sum::<usize>() + self.all.len()
+    }
+}
+
+impl Watermark {
+    fn refuses(&self, token: Claims<'_>) -> bool {
+        let is_before = token.iat <= self.before
+            || token
+                .generation
+                .is_some_and(|generation| generation < self.generation);
+        is_before && (self.except.is_none() || self.except.as_deref() != token.sid)
+    }
+}
+
+/// Raises the watermark that spares the same login, or adds it.
+fn raise(watermarks: &mut Vec<Watermark>, new: Watermark) {
+    match watermarks.iter_mut().find(|one| one.except == new.except) {
+        Some(known) => {
+            known.before = known.before.max(new.before);
+            known.generation = known.generation.max(new.generation);
+            known.until = known.until.max(new.until);
+        }
+        None => watermarks.push(new),
     }
 }
 
@@ -151,6 +177,16 @@ mod tests {
         }
     }
 
+    fn refuses(set: &Set, jti: &str, sid: Option<&str>, sub: &str, iat: u64) -> bool {
+        set.refuses(Claims {
+            jti,
+            sid,
+            sub,
+            iat,
+            generation: None,
+        })
+    }
+
     fn own(text: &str) -> String {
         text.to_owned()
     }
@@ -161,11 +197,11 @@ mod tests {
             (Revoked::Token { id: own("t") }, 9),
             (Revoked::Session { id: own("s") }, 9),
         ]);
-        assert!(set.refuses("t", None, "u", 1));
-        assert!(set.refuses("x", Some("s"), "u", 1));
-        assert!(!set.refuses("x", Some("x"), "u", 1));
+        assert!(refuses(&set, "t", None, "u", 1));
+        assert!(refuses(&set, "x", Some("s"), "u", 1));
+        assert!(!refuses(&set, "x", Some("x"), "u", 1));
         assert!(
-            !set.refuses("s", Some("t"), "u", 1),
+            !refuses(&set, "s", Some("t"), "u", 1),
             "names of one kind are not those of another"
         );
     }
@@ -175,21 +211,28 @@ mod tests {
         let watermark = Revoked::User {
             id: own("u"),
             before: 5,
+            generation: None,
             except: Some(own("here")),
         };
         let set = set(&[(watermark, 9)]);
-        assert!(set.refuses("t", Some("there"), "u", 5));
-        assert!(set.refuses("t", None, "u", 5));
-        assert!(!set.refuses("t", Some("here"), "u", 5));
-        assert!(!set.refuses("t", Some("there"), "u", 6));
-        assert!(!set.refuses("t", Some("there"), "v", 5));
+        assert!(refuses(&set, "t", Some("there"), "u", 5));
+        assert!(refuses(&set, "t", None, "u", 5));
+        assert!(!refuses(&set, "t", Some("here"), "u", 5));
+        assert!(!refuses(&set, "t", Some("there"), "u", 6));
+        assert!(!refuses(&set, "t", Some("there"), "v", 5));
     }
 
     #[test]
     fn everything_is_refused_up_to_its_watermark() {
-        let set = set(&[(Revoked::All { before: 5 }, 9)]);
-        assert!(set.refuses("t", None, "u", 5));
-        assert!(!set.refuses("t", None, "u", 6));
+        let set = set(&[(
+            Revoked::All {
+                before: 5,
+                generation: None,
+            },
+            9,
+        )]);
+        assert!(refuses(&set, "t", None, "u", 5));
+        assert!(!refuses(&set, "t", None, "u", 6));
     }
 
     #[test]
@@ -197,12 +240,13 @@ mod tests {
         let user = |before, except: Option<&str>| Revoked::User {
             id: own("u"),
             before,
+            generation: None,
             except: except.map(own),
         };
         let set = set(&[(user(5, None), 9), (user(7, Some("here")), 9)]);
-        assert!(set.refuses("t", Some("here"), "u", 5));
-        assert!(!set.refuses("t", Some("here"), "u", 6));
-        assert!(set.refuses("t", Some("there"), "u", 7));
+        assert!(refuses(&set, "t", Some("here"), "u", 5));
+        assert!(!refuses(&set, "t", Some("here"), "u", 6));
+        assert!(refuses(&set, "t", Some("there"), "u", 7));
     }
 
     #[test]
@@ -215,11 +259,18 @@ mod tests {
                 Revoked::User {
                     id: own("u"),
                     before: 5,
+                    generation: None,
                     except: None,
                 },
                 8,
             ),
-            (Revoked::All { before: 5 }, 8),
+            (
+                Revoked::All {
+                    before: 5,
+                    generation: None,
+                },
+                8,
+            ),
         ]);
         assert_eq!(set.len(), 4);
         forget(&mut set, 8);
@@ -228,7 +279,7 @@ mod tests {
             1,
             "the same entry is kept for the longer of two times"
         );
-        assert!(set.refuses("t", None, "u", 1));
+        assert!(refuses(&set, "t", None, "u", 1));
         forget(&mut set, 9);
         assert_eq!(set.len(), 0);
     }
@@ -238,6 +289,7 @@ mod tests {
         let user = |before, except: Option<&str>| Revoked::User {
             id: own("u"),
             before,
+            generation: None,
             except: except.map(own),
         };
         let ends: Vec<_> = (1..=100).map(|before| (user(before, None), 9)).collect();
@@ -251,7 +303,40 @@ mod tests {
             until: 9,
         });
         assert_eq!(set.len(), 2);
-        assert!(set.refuses("t", Some("here"), "u", 100));
-        assert!(!set.refuses("t", Some("here"), "u", 101));
+        assert!(refuses(&set, "t", Some("here"), "u", 100));
+        assert!(!refuses(&set, "t", Some("here"), "u", 101));
+    }
+
+    #[test]
+    fn what_was_issued_in_an_earlier_generation_is_refused_whatever_its_time() {
+        let user = Revoked::User {
+            id: own("u"),
+            before: 5,
+            generation: Some(70),
+            except: Some(own("here")),
+        };
+        let all = Revoked::All {
+            before: 4,
+            generation: Some(60),
+        };
+        let set = set(&[(user, 9), (all, 9)]);
+        let token = |sub, sid, generation| Claims {
+            jti: "t",
+            sid: Some(sid),
+            sub,
+            iat: 8,
+            generation,
+        };
+        for (token, refused) in [
+            (token("u", "there", Some(69)), true),
+            (token("u", "there", Some(70)), false),
+            (token("u", "there", None), false),
+            (token("u", "here", Some(69)), false),
+            (token("u", "here", Some(59)), true),
+            (token("v", "there", Some(59)), true),
+            (token("v", "there", Some(60)), false),
+        ] {
+            assert_eq!(set.refuses(token), refused, "{token:?}");
+        }
     }
 }

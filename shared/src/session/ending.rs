@@ -3,16 +3,16 @@
 use redis::{Cmd, Value};
 
 use super::{
-    KEY_PREFIX, SessionId, SessionRecord, StoreError, scripts,
+    KEY_PREFIX, SessionId, SessionRecord, StoreError, Watermark, scripts,
     store::{
-        EVERYBODY, GUARD_SECONDS, INDEX_PREFIX, SessionStore, guard, index, read_record, script,
+        EVERYBODY, GUARD_SECONDS, INDEX_PREFIX, SessionStore, guards, index, read_record, script,
         unexpected,
     },
 };
 use crate::telemetry::trace::TraceHandle;
 
 /// Keys of one step of a sweep. A step keeps Redis from others, so it is short.
-pub(super) const SWEEP_KEYS: u64 = 200;
+const SWEEP_KEYS: u64 = 200;
 /// The cursor with which Redis begins and ends.
 const FIRST: &str = "0";
 
@@ -77,8 +77,7 @@ impl SessionStore {
         }
     }
 
-    /// Ends the sessions of a user that began at or before the second `before`, but for `except`,
-    /// and sees to it that no login that is under way since then writes one more. How many ended.
+    /// Ends the sessions of a user that began before the watermark `before`, but for `except`, and sees to it that no login that is under way since then writes one more. How many ended.
     /// Doing it again ends nothing that began later.
     ///
     /// # Errors
@@ -88,21 +87,15 @@ impl SessionStore {
         &self,
         subject: &str,
         except: Option<&str>,
-        before: u64,
+        before: impl Into<Watermark>,
         trace: Option<&TraceHandle>,
     ) -> Result<u64, StoreError> {
-        let step = |cursor: &str| {
-            let mut command = script(scripts::END_ALL, &[&index(subject), &guard(subject)]);
-            command.arg(cursor).arg(SWEEP_KEYS);
-            command.arg(except.unwrap_or_default()).arg(before);
-            command.arg(KEY_PREFIX).arg(GUARD_SECONDS);
-            command
-        };
-        self.in_steps(step, trace).await
+        let spared = except.unwrap_or_default();
+        self.in_steps(scripts::END_ALL, subject, before.into(), spared, trace)
+            .await
     }
 
-    /// Ends every session that began at or before the second `before`, in steps, and sees to it
-    /// that no login that is under way since then writes one more. How many ended. Doing it again
+    /// Ends every session that began before the watermark `before`, in steps, and sees to it that no login that is under way since then writes one more. How many ended. Doing it again
     /// ends nothing that began later.
     ///
     /// # Errors
@@ -110,11 +103,12 @@ impl SessionStore {
     /// A step was not confirmed in time: assume that sessions go on.
     pub async fn end_everything(
         &self,
-        before: u64,
+        before: impl Into<Watermark>,
         trace: Option<&TraceHandle>,
     ) -> Result<u64, StoreError> {
-        let mut command = script(scripts::GUARD, &[&guard(EVERYBODY)]);
-        command.arg(before).arg(GUARD_SECONDS);
+        let Watermark { before, generation } = before.into();
+        let mut command = script(scripts::GUARD, &guards(EVERYBODY));
+        command.arg(before).arg(generation).arg(GUARD_SECONDS);
         self.number(&command, trace).await?;
         let mut ended = 0;
         let mut cursor = b"0".to_vec();
@@ -122,7 +116,7 @@ impl SessionStore {
             let (next, keys) = self.scan(KEY_PREFIX, &cursor, trace).await?;
             if !keys.is_empty() {
                 let mut command = script(scripts::SWEEP, &keys);
-                command.arg(before).arg(INDEX_PREFIX);
+                command.arg(before).arg(generation).arg(INDEX_PREFIX);
                 ended += self.number(&command, trace).await?;
             }
             if next == b"0" {
@@ -132,17 +126,27 @@ impl SessionStore {
         }
     }
 
-    /// Runs a script again and again, each time with the cursor that it has answered, until that is
-    /// the first one again. The sum of the other numbers that it has answered.
+    /// Runs a script about the sessions of a user again and again, each time with the cursor that it
+    /// has answered, until that is the first one again. The sum of the other numbers that it has
+    /// answered.
     pub(super) async fn in_steps(
         &self,
-        step: impl Fn(&str) -> Cmd,
+        text: &str,
+        subject: &str,
+        Watermark { before, generation }: Watermark,
+        last: &str,
         trace: Option<&TraceHandle>,
     ) -> Result<u64, StoreError> {
+        let [time_guard, generation_guard] = guards(subject);
+        let keys = [index(subject), time_guard, generation_guard];
         let mut cursor = FIRST.to_owned();
         let mut sum = 0;
         loop {
-            let value = self.link.command("EVAL", &step(&cursor), trace).await?;
+            let mut command = script(text, &keys);
+            command.arg(cursor).arg(SWEEP_KEYS);
+            command.arg(before).arg(generation);
+            command.arg(KEY_PREFIX).arg(GUARD_SECONDS).arg(last);
+            let value = self.link.command("EVAL", &command, trace).await?;
             let answer = redis::from_redis_value::<(String, u64)>(value);
             let (next, number) = answer
                 .map_err(|_| StoreError::Protocol("a step answered something else".to_owned()))?;

@@ -12,9 +12,9 @@
 
 /// Writes a new session and its place in the index, unless a guard refuses it.
 ///
-/// KEYS: session, index, guard of the user, guard of all. ARGV: record, seen, created at, seconds
-/// to live, seconds to the absolute limit, sid, key prefix, the most sessions of the user. Answers 1,
-/// or 0 when refused.
+/// KEYS: session, index, guards by time of the user and of all, guards by generation of both. ARGV:
+/// record, seen, created at, seconds to live, seconds to the absolute limit, sid, key prefix, the most
+/// sessions of the user, generation (empty for none). Answers 1, or 0 when refused.
 ///
 /// Three other places of the index are looked at, and forgotten when their session has run out:
 /// so the index stays about as large as what lives, whatever the number of logins. When it is too
@@ -24,6 +24,10 @@ pub(super) const CREATE: &str = r"
 for guard = 3, 4 do
   local before = redis.call('GET', KEYS[guard])
   if before and tonumber(before) >= tonumber(ARGV[3]) then return 0 end
+end
+for guard = 5, 6 do
+  local first = redis.call('GET', KEYS[guard])
+  if first and ARGV[9] ~= '' and tonumber(first) > tonumber(ARGV[9]) then return 0 end
 end
 redis.call('HSET', KEYS[1], 'record', ARGV[1], 'seen', ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
@@ -94,10 +98,39 @@ for _, index in ipairs(KEYS) do
 end
 return ended";
 
-/// Takes a step of ending what a user began at or before a second, but for one session, and refuses
-/// what is still under way. KEYS: index, guard of the user. ARGV: cursor, places of a step, sid to
-/// spare, before, key prefix, seconds the guard lives. Answers the next cursor and how many ended.
-pub(super) const END_ALL: &str = r"
+/// Raises a guard.
+macro_rules! raise {
+    () => {
+        r"
+local function raise(key, value, seconds)
+  if tonumber(redis.call('GET', key) or '0') < tonumber(value) then
+    redis.call('SET', key, value, 'EX', seconds)
+  end
+end
+"
+    };
+}
+
+/// Whether a record is of a session that an end ends.
+macro_rules! is_over {
+    () => {
+        r"
+local function is_over(record, before, generation)
+  return record.created_at <= tonumber(before)
+    or (record.generation or math.huge) < tonumber(generation)
+end
+"
+    };
+}
+
+/// Takes a step of ending what a user began at or before a second or in an earlier generation, but for
+/// one session, and refuses what is still under way. KEYS: index, guards of the user by time and by
+/// generation. ARGV: cursor, places of a step, before, generation, key prefix, seconds the guards live,
+/// sid to spare. Answers the next cursor and how many ended.
+pub(super) const END_ALL: &str = concat!(
+    raise!(),
+    is_over!(),
+    r"
 local ended = 0
 local step = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
 local some = step[2]
@@ -108,38 +141,45 @@ for i = 1, #some, 2 do
   if not read then
     redis.call('DEL', key)
     redis.call('HDEL', KEYS[1], some[i])
-  elseif some[i] ~= ARGV[3] and record.created_at <= tonumber(ARGV[4]) then
+  elseif some[i] ~= ARGV[7] and is_over(record, ARGV[3], ARGV[4]) then
     ended = ended + redis.call('DEL', key)
     redis.call('HDEL', KEYS[1], some[i])
   end
 end
-if tonumber(redis.call('GET', KEYS[2]) or '-1') < tonumber(ARGV[4]) then
-  redis.call('SET', KEYS[2], ARGV[4], 'EX', ARGV[6])
-end
-return {step[1], ended}";
+raise(KEYS[2], ARGV[3], ARGV[6])
+raise(KEYS[3], ARGV[4], ARGV[6])
+return {step[1], ended}"
+);
 
-/// Puts the guard of everybody. KEYS: guard of all. ARGV: before, seconds it lives.
-pub(super) const GUARD: &str = r"
-if tonumber(redis.call('GET', KEYS[1]) or '-1') < tonumber(ARGV[1]) then
-  redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-end
-return 0";
+/// Puts the guards of everybody. KEYS: guards of all by time and by generation. ARGV: before,
+/// generation, seconds they live.
+pub(super) const GUARD: &str = concat!(
+    raise!(),
+    r"
+raise(KEYS[1], ARGV[1], ARGV[3])
+raise(KEYS[2], ARGV[2], ARGV[3])
+return 0"
+);
 
-/// Ends those of some sessions that began at or before a second. KEYS: sessions. ARGV: before,
-/// index prefix. Answers how many ended. What cannot be read cannot be spared.
-pub(super) const SWEEP: &str = r"
+/// Ends those of some sessions that began at or before a second or in an earlier generation. KEYS:
+/// sessions. ARGV: before, generation, index prefix. Answers how many ended. What cannot be read
+/// cannot be spared.
+pub(super) const SWEEP: &str = concat!(
+    is_over!(),
+    r"
 local ended = 0
 for _, key in ipairs(KEYS) do
   local text = redis.call('HGET', key, 'record')
   local read, record = pcall(cjson.decode, text or '')
   if not read then
     ended = ended + redis.call('DEL', key)
-  elseif record.created_at <= tonumber(ARGV[1]) then
+  elseif is_over(record, ARGV[1], ARGV[2]) then
     ended = ended + redis.call('DEL', key)
-    if record.sid then redis.call('HDEL', ARGV[2] .. record.subject, record.sid) end
+    if record.sid then redis.call('HDEL', ARGV[3] .. record.subject, record.sid) end
   end
 end
-return ended";
+return ended"
+);
 
 /// The latest sessions of a user. KEYS: index. ARGV: key prefix, how many at most. Answers pairs of
 /// record and seen.
@@ -163,13 +203,16 @@ local digest = redis.call('HGET', KEYS[1], ARGV[1])
 if not digest then return 0 end
 return redis.call('HEXISTS', ARGV[2] .. digest, 'record')";
 
-/// Takes a step of giving every session of a user new roles, and refuses logins that still have the
-/// old ones. KEYS: index, guard of the user. ARGV: cursor, places of a step, roles as a JSON list,
-/// before, key prefix, seconds the guard lives. Answers the next cursor and how many sessions changed.
+/// Takes a step of giving every session of a user new roles, and their generation, and refuses logins
+/// that still have the old ones. KEYS: index, guards of the user by time and by generation. ARGV:
+/// cursor, places of a step, before, generation, key prefix, seconds the guards live, roles as a JSON
+/// list. Answers the next cursor and how many sessions changed.
 ///
 /// Lua cannot tell an empty list from an empty object, so the list is put in as text. A name
 /// cannot imitate the place: quotation marks within a value are escaped.
-pub(super) const SET_ROLES: &str = r#"
+pub(super) const SET_ROLES: &str = concat!(
+    raise!(),
+    r#"
 local changed = 0
 local step = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
 local some = step[2]
@@ -179,17 +222,18 @@ for i = 1, #some, 2 do
   local read, record = pcall(cjson.decode, text or '')
   if read then
     record.roles = '@'
+    record.generation = record.generation and math.max(record.generation, tonumber(ARGV[4]))
     local encoded = cjson.encode(record)
     local from, to = string.find(encoded, '"roles":"@"', 1, true)
     redis.call('HSET', key, 'record',
-      string.sub(encoded, 1, from - 1) .. '"roles":' .. ARGV[3] .. string.sub(encoded, to + 1))
+      string.sub(encoded, 1, from - 1) .. '"roles":' .. ARGV[7] .. string.sub(encoded, to + 1))
     changed = changed + 1
   end
 end
-if tonumber(redis.call('GET', KEYS[2]) or '-1') < tonumber(ARGV[4]) then
-  redis.call('SET', KEYS[2], ARGV[4], 'EX', ARGV[6])
-end
-return {step[1], changed}"#;
+raise(KEYS[2], ARGV[3], ARGV[6])
+raise(KEYS[3], ARGV[4], ARGV[6])
+return {step[1], changed}"#
+);
 
 /// Writes the cart of a session if it is at the version that the change was made from, and only
 /// while the session exists: a late write must not bring back an ended one.

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use redis::{Cmd, Value};
 
 use super::{
-    KEY_PREFIX, Session, SessionId, SessionRecord, StoreSettings,
-    ending::SWEEP_KEYS,
+    KEY_PREFIX, Session, SessionId, SessionRecord, StoreSettings, Watermark,
     link::{Link, StoreError, Watcher},
     scripts,
 };
 use crate::telemetry::trace::TraceHandle;
 
 pub(super) const INDEX_PREFIX: &str = "statewise:sessions:";
-const GUARD_PREFIX: &str = "statewise:before:";
+/// Guards by time, and by generation.
+const GUARD_PREFIXES: [&str; 2] = ["statewise:before:", "statewise:generation:"];
 /// In the place of a subject, which is base64url text: nobody's name.
 pub(super) const EVERYBODY: &str = "*";
 /// How long a guard stands: longer than a login can be under way, its wait for a turn to check the
@@ -94,8 +94,9 @@ impl SessionStore {
         let json = serde_json::to_string(record)
             .map_err(|error| StoreError::Protocol(error.to_string()))?;
         let index = index(&record.subject);
-        let own_guard = guard(&record.subject);
-        let keys = [&id.key(), &index, &own_guard, &guard(EVERYBODY)];
+        let [own_time, own_generation] = guards(&record.subject);
+        let [time, generation] = guards(EVERYBODY);
+        let keys = [id.key(), index, own_time, time, own_generation, generation];
         let mut command = script(scripts::CREATE, &keys);
         command
             .arg(json)
@@ -106,6 +107,10 @@ impl SessionStore {
             .arg(&record.sid)
             .arg(KEY_PREFIX)
             .arg(self.most);
+        match record.generation {
+            Some(generation) => command.arg(generation),
+            None => command.arg(""),
+        };
         Ok(if self.number(&command, trace).await? == 0 {
             Creation::Refused
         } else {
@@ -179,8 +184,9 @@ impl SessionStore {
         Ok(self.number(&command, trace).await? > 0)
     }
 
-    /// Gives every session of a user these roles, and sees to it that no login that is under way
-    /// since the second `before` or earlier writes one with the old ones. How many changed.
+    /// Gives every session of a user these roles, which are of the generation of `before`, and sees to
+    /// it that no login that is under way since then or earlier writes one with the old ones. How many
+    /// changed.
     ///
     /// # Errors
     ///
@@ -189,19 +195,13 @@ impl SessionStore {
         &self,
         subject: &str,
         roles: &[String],
-        before: u64,
+        before: impl Into<Watermark>,
         trace: Option<&TraceHandle>,
     ) -> Result<u64, StoreError> {
         let json = serde_json::to_string(roles)
             .map_err(|error| StoreError::Protocol(error.to_string()))?;
-        let step = |cursor: &str| {
-            let mut command = script(scripts::SET_ROLES, &[&index(subject), &guard(subject)]);
-            command.arg(cursor).arg(SWEEP_KEYS);
-            command.arg(&json).arg(before);
-            command.arg(KEY_PREFIX).arg(GUARD_SECONDS);
-            command
-        };
-        self.in_steps(step, trace).await
+        self.in_steps(scripts::SET_ROLES, subject, before.into(), &json, trace)
+            .await
     }
 
     /// Whether the store answers now.
@@ -264,8 +264,8 @@ pub(super) fn index(subject: &str) -> String {
     format!("{INDEX_PREFIX}{subject}")
 }
 
-pub(super) fn guard(subject: &str) -> String {
-    format!("{GUARD_PREFIX}{subject}")
+pub(super) fn guards(subject: &str) -> [String; 2] {
+    GUARD_PREFIXES.map(|prefix| format!("{prefix}{subject}"))
 }
 
 pub(super) fn unexpected(command: &str, value: &Value) -> StoreError {

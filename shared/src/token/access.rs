@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{numeric_date, one_or_many, some_numeric_date};
+use super::wire::{number_or_nothing, numeric_date, one_or_many, some_numeric_date};
 
 /// The `typ` of an access token, RFC 9068 §2.1.
 pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -45,6 +45,15 @@ pub struct AccessClaims {
     /// The name the user logged in with (OpenID Connect Core §5.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferred_username: Option<String>,
+    /// The generation of logins that the issuer had seen: an end of logins begins the next one, and
+    /// refuses those before. Private to Statewise; of another issuer it says nothing.
+    #[serde(
+        rename = "gen",
+        default,
+        deserialize_with = "number_or_nothing",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub generation: Option<u64>,
 }
 
 impl AccessClaims {

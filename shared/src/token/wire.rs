@@ -43,6 +43,13 @@ pub(super) fn some_numeric_date<'de, D: Deserializer<'de>>(
     numeric_date(deserializer).map(Some)
 }
 
+/// A whole number; what is none is nothing.
+pub(super) fn number_or_nothing<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(|value| value.as_u64())
+}
+
 /// Whether a member is there, whatever its value; `null` counts.
 pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(deserializer).map(|_| true)

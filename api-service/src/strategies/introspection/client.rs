@@ -195,6 +195,7 @@ impl From<Active> for Principal {
             roles: active.roles,
             sid: active.sid.filter(|sid| !sid.is_empty()),
             issued_at: active.iat,
+            generation: None,
             expires_at: active.exp,
             token_id: active.jti,
         }

@@ -70,6 +70,7 @@ mod tests {
             roles: Vec::new(),
             sid: None,
             issued_at: 0,
+            generation: None,
             expires_at,
             token_id: None,
         })

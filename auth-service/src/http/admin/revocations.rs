@@ -67,7 +67,7 @@ pub(crate) async fn revoke(call: Call, json: web::Json<Value>) -> Result<HttpRes
     let revocations = &call.revocations;
     let (kind, entry) = match &revocation {
         Revocation::Token(jti) => {
-            let entry = revocations.revoke_token(jti, call.at()).await?;
+            let entry = revocations.revoke_token_id(jti, call.at()).await?;
             (EndedKind::Token, Some(entry))
         }
         Revocation::Session(sid) => {
@@ -86,7 +86,8 @@ pub(crate) async fn revoke(call: Call, json: web::Json<Value>) -> Result<HttpRes
     };
     let entry = entry.ok_or(Error::NotFound)?;
     tracing::info!(admin = %admin.user.id, ?revocation, "an administrator revoked something");
-    let push = ending::push(&call, &entry).await;
+    // Again, when it is asked for again: whatever went wrong the first time.
+    let push = ending::push(&call, &entry.again()).await;
     Ok(ending::ended(kind, push))
 }
 

@@ -135,11 +135,7 @@ pub(crate) async fn end(call: Call, id: web::Path<String>) -> Result<HttpRespons
     path = "/sessions",
     operation_id = "endOtherLogins",
     security(("bearer" = []), ("session" = [])),
-    responses(
-        UserRefusals,
-        EndAnswers,
-        (status = 429, description = "The caller asked for it several times in the last seconds"),
-    )
+    responses(UserRefusals, EndAnswers)
 )]
 pub(crate) async fn end_others(call: Call) -> Result<HttpResponse, Error> {
     let caller = SignedIn::of(&call).await?;
@@ -148,7 +144,7 @@ pub(crate) async fn end_others(call: Call) -> Result<HttpResponse, Error> {
         .revocations
         .end_others(&caller.user.id, spared, call.at())
         .await?
-        .ok_or(Error::TooSoon)?;
+        .ok_or(Error::NotFound)?;
     let push = ending::push(&call, &entry).await;
     Ok(ending::ended(EndedKind::Others, push))
 }

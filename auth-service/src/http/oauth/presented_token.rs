@@ -81,6 +81,7 @@ impl Active {
                 sid: Some(record.sid).filter(|sid| !sid.is_empty()),
                 ends_at: Some(record.expires_at.into()),
                 issued_at: None,
+                generation: record.generation,
             }),
             Self::Access(claims) => Some(Subject {
                 id: claims.sub,
@@ -89,6 +90,7 @@ impl Active {
                 sid: claims.sid,
                 ends_at: Some(claims.exp.into()),
                 issued_at: None,
+                generation: claims.generation,
             }),
             Self::Refresh(_) => None,
         }

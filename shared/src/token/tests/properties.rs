@@ -113,6 +113,7 @@ proptest! {
             roles,
             preferred_username: sid.clone(),
             sid,
+            generation: None,
         };
         let token = SIGNER.sign(&serde_json::to_value(&claims).unwrap());
         prop_assert_eq!(verify(&token, &KEYS, NOW), Ok(claims));

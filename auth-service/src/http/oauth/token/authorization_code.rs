@@ -49,6 +49,7 @@ pub(super) async fn answer(
         user_id: &found.user.id,
         client_id: caller.id(),
         login_at: found.login_at,
+        generation: found.generation,
         expires_at,
     };
     let tokens = &call.refresh_tokens;

@@ -40,6 +40,7 @@ fn session() -> Session {
             created_at: NOW,
             expires_at: NOW + 1_000,
             idle_seconds: 300,
+            generation: None,
         },
         last_seen: NOW,
     }
