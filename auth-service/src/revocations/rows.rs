@@ -45,9 +45,11 @@ const PUBLISHED: &str = "UPDATE revocations SET published = 1 \
 /// Watermarks also end sessions, which a Redis that lost its memory may have brought back.
 const REPEAT_WATERMARKS: &str = "UPDATE revocations SET published = 0 \
      WHERE kind IN ('user', 'all') AND until > $1";
-/// What is pending stays: sessions in Redis live longer than tokens.
-const REMOVE_EXPIRED: &str =
-    "DELETE FROM revocations WHERE until <= $1 AND published = 1 AND kind <> 'all'";
+/// What is pending stays: sessions in Redis live longer than tokens. In steps, since very many may run
+/// out at once, and a call has a deadline.
+const REMOVE_EXPIRED: &str = "DELETE FROM revocations WHERE (kind, id, spared) IN \
+     (SELECT kind, id, spared FROM revocations \
+     WHERE until <= $1 AND published = 1 AND kind <> 'all' LIMIT $2)";
 pub(super) const IS_FAMILY: &str = "SELECT COUNT(*) FROM refresh_families WHERE id = $1";
 const COUNT_TOKENS: &str = "SELECT COUNT(*) FROM revocations WHERE kind = 'token'";
 const USER: &str = "SELECT roles, valid_after, generation, logins_ended_at, logins_generation, \
@@ -280,11 +282,16 @@ impl Revocations {
 
     /// Removes what names only tokens that are over.
     pub(super) async fn remove_expired(&self, now: UnixSeconds) -> Result<(), DatabaseError> {
-        let statement = sqlx::query(REMOVE_EXPIRED)
-            .bind(now)
-            .execute(self.database.pool());
-        let removed = self.database.call("DELETE", TABLE, None, statement).await;
-        removed.map(drop)
+        loop {
+            let statement = sqlx::query(REMOVE_EXPIRED)
+                .bind(now)
+                .bind(BATCH)
+                .execute(self.database.pool());
+            let removed = self.database.call("DELETE", TABLE, None, statement).await?;
+            if i64::try_from(removed.rows_affected()).is_ok_and(|removed| removed < BATCH) {
+                return Ok(());
+            }
+        }
     }
 
     /// Whether a login is one for tokens.
