@@ -20,6 +20,8 @@ where
     loop {
         match AbortOnDropHandle::new(tokio::spawn(begin())).await {
             Ok(outcome) => return outcome,
+            // The runtime ends, and this with it.
+            Err(error) if error.is_cancelled() => std::future::pending().await,
             // What it said is in the log already, by the hook of panics.
             Err(_) => tracing::error!(task = name, "a background task failed; it begins again"),
         }

@@ -109,6 +109,7 @@ impl Logins {
 }
 
 /// Waits until every replica refuses a token, and no longer than is promised.
+#[expect(clippy::print_stderr, reason = "what a test says of itself")]
 fn refused_everywhere(cluster: &Cluster, what: &str, token: &str) {
     let since = Instant::now();
     let replicas = replicas_of(cluster, "jwt-revocable");

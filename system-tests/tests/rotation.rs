@@ -55,6 +55,7 @@ fn long() -> bool {
     std::env::var_os("STATEWISE_LONG").is_some()
 }
 
+#[expect(clippy::print_stderr, reason = "what a test says of itself")]
 fn rotates_every_second(announce: &str, api: &[(&str, &str)], seconds: u64) {
     let length = Duration::from_secs(if long() { 60 } else { seconds });
     let mut options = StackOptions {

@@ -164,6 +164,7 @@ impl Builder {
 }
 
 /// Runs the service and says in the test's output why it ended.
+#[expect(clippy::print_stderr, reason = "what a test says of itself")]
 async fn run_and_tell(
     config: Config,
     listener: TcpListener,

@@ -21,6 +21,7 @@ const HOLD: Duration = Duration::from_secs(4);
 pub(crate) struct Findings(Mutex<Vec<String>>);
 
 impl Findings {
+    #[expect(clippy::print_stderr, reason = "what a test says of itself")]
     pub(crate) fn add(&self, text: String) {
         eprintln!("differs: {text}");
         let mut found = self
@@ -90,6 +91,7 @@ pub(crate) fn watch(findings: &Findings, watched: &[Watched<'_>]) {
     });
 }
 
+#[expect(clippy::print_stderr, reason = "what a test says of itself")]
 fn follow(one: &Watched<'_>, began: Instant) -> Result<(), String> {
     let (first, last, bound) = match expected(one.fault, one.strategy) {
         Expected::Always(verdict) => (verdict, verdict, HOLD),
