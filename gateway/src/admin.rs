@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::{
+    memory::{Level, Memory},
     problem::{Refusal, document, respond},
     tasks::Tasks,
     upstream::{health::State, pool::Pool},
@@ -53,6 +54,7 @@ struct UpstreamState {
 pub(crate) struct Admin {
     pools: Vec<Arc<Pool>>,
     metrics: Metrics,
+    memory: Arc<Memory>,
     /// `/metrics` and `/pools` are on the admin listener only.
     apart: bool,
     accepting: AtomicBool,
@@ -60,10 +62,16 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    pub(crate) fn new(pools: Vec<Arc<Pool>>, metrics: Metrics, apart: bool) -> Arc<Self> {
+    pub(crate) fn new(
+        pools: Vec<Arc<Pool>>,
+        metrics: Metrics,
+        memory: Arc<Memory>,
+        apart: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             pools,
             metrics,
+            memory,
             apart,
             accepting: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -122,6 +130,9 @@ impl Admin {
             missing.push("server: draining".to_owned());
         } else if !self.accepting.load(Ordering::Relaxed) {
             missing.push("server: starting".to_owned());
+        }
+        if self.memory.level() != Level::Easy {
+            missing.push("memory: short".to_owned());
         }
         if missing.is_empty() {
             return json(&serde_json::json!({"status": "ready"}));

@@ -134,7 +134,8 @@ pub struct Raw {
     #[arg(long, env = "GATEWAY_UPSTREAM_MAX_IDLE", default_value = "128")]
     upstream_max_idle: Given<usize>,
 
-    /// Client connections open at once; more wait in the listen queue.
+    /// Client connections open at once; more wait in the listen queue. Lowered to what fits into
+    /// the memory limit and the limit of open files.
     #[arg(long, env = "GATEWAY_MAX_CONNECTIONS", default_value = "8192")]
     max_connections: Given<usize>,
 
@@ -153,6 +154,15 @@ pub struct Raw {
     /// the end as proxies wrote, so nobody else must reach this port.
     #[arg(long, env = "GATEWAY_TRUSTED_HOPS", default_value = "0")]
     trusted_hops: Given<usize>,
+
+    /// MiB that this process may use. Unset: the memory limit of its control group.
+    #[arg(
+        long,
+        env = "GATEWAY_MEMORY_LIMIT_MIB",
+        default_value = "",
+        hide_default_value = true
+    )]
+    memory_limit_mib: Given<Option<usize>>,
 
     /// true: traceparent and tracestate of clients are continued. false: each request begins a
     /// trace.
@@ -203,6 +213,8 @@ pub struct Config {
     pub per_address: PerAddress,
     /// Proxies in front whose forwarding headers are kept.
     pub trusted_hops: usize,
+    /// Bytes of memory that this process may use, in place of what its control group says.
+    pub memory_limit: Option<u64>,
     /// Trace headers of clients are continued.
     pub trust_trace: bool,
     /// Deadlines of the drain.
@@ -231,6 +243,9 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
     let per_address = raw
         .max_connections_per_address
         .checked(faults, |number| number.map(at_least_one).transpose());
+    let memory_limit = raw
+        .memory_limit_mib
+        .checked(faults, |mib| mib.map(at_least_one).transpose());
     let trust_trace = raw.trust_trace.value(faults);
     let (exchanging, exchange) = raw.exchange.check(&routes, &pools, faults);
     let routes = routes.resolve(&pools, &exchanging, faults);
@@ -253,6 +268,7 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
             (None, _) => PerAddress::All,
         },
         trusted_hops: trusted_hops?,
+        memory_limit: memory_limit?.map(|mib| (mib as u64).saturating_mul(1 << 20)),
         trust_trace: trust_trace?,
         drain: drain?,
         telemetry,
@@ -382,6 +398,7 @@ mod tests {
             "--max-connections=many",
             "--max-connections-per-address=0",
             "--trusted-hops=some",
+            "--memory-limit-mib=0",
             "--drain-grace=1 parsec",
             "--exchange-routes=/nowhere",
             "--exchange-pool=none",
@@ -413,6 +430,7 @@ mod tests {
             "GATEWAY_MAX_CONNECTIONS: \"many\"",
             "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS: must be at least 1",
             "GATEWAY_TRUSTED_HOPS: \"some\"",
+            "GATEWAY_MEMORY_LIMIT_MIB: must be at least 1",
             "GATEWAY_DRAIN_GRACE: \"1 parsec\"",
             "GATEWAY_EXCHANGE_ROUTES: GATEWAY_ROUTES has no prefix \"/nowhere\"",
             "GATEWAY_EXCHANGE_POOL: GATEWAY_POOLS has no pool \"none\"",

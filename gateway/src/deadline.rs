@@ -7,9 +7,12 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
     task::Waker,
     time::{Duration, Instant},
 };
+
+use crate::memory::{Level, Memory};
 
 /// Resolution of all deadlines on the data path.
 pub(crate) const TICK: Duration = Duration::from_millis(TICK_MS);
@@ -18,6 +21,16 @@ const TICK_MS: u64 = 50;
 
 /// How long a client that still sends is listened to after it was answered.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a drain waits for the request of a connection that was just opened: its client cannot
+/// know of the drain, and may have sent it already.
+const NEWCOMER: Duration = Duration::from_secs(1);
+
+/// How long a body may stand still when memory is short.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// As much of a body passes even when memory is short: it is in buffers that are there anyway.
+pub(crate) const SMALL_BYTES: usize = 4 * 1024;
 
 /// Deadlines of the data path.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +118,8 @@ pub(crate) enum Upload {
     Moving,
     /// The client broke it off.
     Lost,
+    /// There is no memory for the rest.
+    Refused,
 }
 
 /// What a connection is waiting for.
@@ -132,18 +147,29 @@ pub(crate) struct Progress {
     upload: Cell<Upload>,
     /// Tick by which the phase must have moved on.
     deadline: Cell<u64>,
+    /// No more requests after this one.
+    retired: Cell<bool>,
+    memory: Arc<Memory>,
+    /// Bytes of the request's body that have passed.
+    uploaded: Cell<usize>,
+    /// Something was not read because memory is short.
+    stalled: Cell<bool>,
     task: RefCell<Waker>,
 }
 
 impl Progress {
     /// A new connection, which is expected to send a request soon.
-    pub(crate) fn new(ticks: Rc<Ticks>, timeouts: Timeouts) -> Rc<Self> {
+    pub(crate) fn new(ticks: Rc<Ticks>, timeouts: Timeouts, memory: Arc<Memory>) -> Rc<Self> {
         let progress = Self {
             ticks,
             timeouts,
             phase: Cell::new(Phase::Head),
             upload: Cell::new(Upload::Done),
             deadline: Cell::new(0),
+            retired: Cell::new(false),
+            memory,
+            uploaded: Cell::new(0),
+            stalled: Cell::new(false),
             task: RefCell::new(Waker::noop().clone()),
         };
         progress.until(timeouts.header);
@@ -153,6 +179,7 @@ impl Progress {
     /// A head was read: the exchange begins.
     pub(crate) fn request_began(&self, has_body: bool) {
         self.phase.set(Phase::Exchange);
+        self.uploaded.set(0);
         self.upload.set(if has_body {
             Upload::Awaited
         } else {
@@ -163,14 +190,41 @@ impl Progress {
 
     /// The request's body moved on; once it is complete, the upstream is waited for.
     pub(crate) fn upload_is(&self, upload: Upload) {
+        if self.upload.get() == Upload::Refused {
+            return;
+        }
         self.upload.set(upload);
         match upload {
             Upload::Moving => self.until(self.timeouts.body),
             Upload::Done if self.phase.get() == Phase::Exchange => {
                 self.until(self.timeouts.response);
             }
-            Upload::Done | Upload::Awaited | Upload::Lost => {}
+            Upload::Done | Upload::Awaited | Upload::Lost | Upload::Refused => {}
         }
+    }
+
+    /// So many bytes of the request's body passed.
+    pub(crate) fn uploaded(&self, bytes: usize) {
+        self.uploaded.set(self.uploaded.get().saturating_add(bytes));
+    }
+
+    /// Whether more of a request may be read now. If not, the connection is woken when it may.
+    pub(crate) fn may_receive(&self) -> bool {
+        let large = self.upload.get() != Upload::Done && self.uploaded.get() > SMALL_BYTES;
+        self.passes(large, Level::Easy)
+    }
+
+    /// The same for an answer of which so many bytes have passed.
+    pub(crate) fn may_answer(&self, passed: usize) -> bool {
+        self.passes(passed > SMALL_BYTES, Level::Tight)
+    }
+
+    fn passes(&self, large: bool, up_to: Level) -> bool {
+        let passes = !large || self.memory.level() <= up_to;
+        if !passes {
+            self.stalled.set(true);
+        }
+        passes
     }
 
     /// The answer's head is on its way.
@@ -216,10 +270,48 @@ impl Progress {
         self.upload.get() != Upload::Done
     }
 
+    /// Whether a head is on its way, as far as can be told: the connection was opened, or its first
+    /// byte came, a moment ago.
+    pub(crate) fn expects_head(&self) -> bool {
+        let moment = self.timeouts.header.saturating_sub(NEWCOMER);
+        self.phase.get() == Phase::Head && self.deadline.get() > self.ticks.now() + ticks(moment)
+    }
+
     /// Whether the connection is to be dropped for being late. During an exchange the request
     /// answers that by itself.
     pub(crate) fn is_overdue(&self) -> bool {
         self.phase.get() != Phase::Exchange && self.is_late()
+    }
+
+    /// Gives up what the level of memory leaves no room for, and goes on with what it had stopped.
+    pub(crate) fn bear(&self, level: Level) {
+        let stands_still = || {
+            let since = ticks(self.timeouts.body.saturating_sub(SHORT_PATIENCE));
+            self.deadline.get() <= self.ticks.now() + since
+        };
+        match (self.phase.get(), self.upload.get()) {
+            _ if level == Level::Easy => {}
+            // Ends once what it was sent is written.
+            (Phase::Idle, _) => self.retired.set(true),
+            (Phase::Exchange, Upload::Awaited | Upload::Moving) if stands_still() => {
+                self.upload.set(Upload::Refused);
+                self.deadline.set(0);
+            }
+            // Nothing was done for it yet, or it was answered.
+            (Phase::Head | Phase::Linger, _) if level == Level::Critical => self.deadline.set(0),
+            (Phase::Answer, _) if level == Level::Critical && stands_still() => {
+                self.deadline.set(0);
+            }
+            _ => {}
+        }
+        if self.stalled.replace(false) || self.retired.get() {
+            self.wake();
+        }
+    }
+
+    /// Whether it was asked to end.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
     }
 
     /// Sets the task that is woken when the deadline has passed.

@@ -12,6 +12,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `headers`, `hops`, `operations`, `problem`, `routes` | hop-by-hop removal and forwarding headers; `Max-Forwards` and `Via`; paths that are not forwarded; answers of our own; prefix to route |
+//! | [`memory`] | what fits into the memory limit, and what is given up before it is reached |
 //! | `tasks` | what must not end before the gateway does |
 //! | `deadline` | clock of a thread, progress of a client's connection |
 //! | `upstream` | pools: members, health, selection, discovery, connections, metrics |
@@ -33,6 +34,7 @@ mod exchange;
 mod forward;
 mod headers;
 mod hops;
+pub mod memory;
 mod operations;
 mod problem;
 mod proxy;
@@ -46,6 +48,7 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 use shared::{
     clock::Clock,
     listen,
+    resources::{self, MemoryLimit},
     shutdown::CancellationToken,
     telemetry::{Identity, metrics::Metrics, trace::Tracing},
 };
@@ -56,6 +59,7 @@ use crate::{
     config::PoolConfig,
     exchange::{Exchange, metrics::ExchangeMetrics},
     forward::spans::Tracer,
+    memory::{DoesNotFit, Memory},
     proxy::ProxySettings,
     server::{
         accept::{Acceptor, Thread},
@@ -83,6 +87,9 @@ pub enum Error {
     /// A listener or a thread could not be set up.
     #[error("the gateway cannot run: {0}")]
     Start(#[from] std::io::Error),
+    /// What is configured needs more than there is.
+    #[error(transparent)]
+    DoesNotFit(#[from] DoesNotFit),
     /// The client of the health checks could not be built.
     #[error("health checks cannot start: {0}")]
     HealthClient(#[from] reqwest::Error),
@@ -156,7 +163,8 @@ pub async fn run_with(
     let (pools, looked) = follow_pools(&config, &clock, resolver, &tasks)?;
     let collector = Box::new(PoolCollector(pools.clone()));
     metrics.register(|registry| registry.register_collector(collector));
-    let admin = Admin::new(pools.clone(), metrics.clone(), admin_listener.is_some());
+    let (memory, apart) = (Memory::new(&metrics), admin_listener.is_some());
+    let admin = Admin::new(pools.clone(), metrics.clone(), Arc::clone(&memory), apart);
     if let Some(listener) = admin_listener {
         tasks.spawn(admin::serve(listener, Arc::clone(&admin), tasks.clone()));
     }
@@ -166,8 +174,12 @@ pub async fn run_with(
         listen,
     };
     let drain = config.drain;
-    let (count, most) = (config.threads, config.max_connections);
-    let settings = Arc::new(data_path(config, pools, &admin, &metrics, tracer));
+    let (count, most) = (
+        config.threads,
+        permit_connections(&config, &memory, &tasks)?,
+    );
+    let settings = data_path(config, pools, &admin, &metrics, memory, tracer);
+    let settings = Arc::new(settings);
     let (acceptor, threads) = Acceptor::start(&settings, count, most, &metrics, &tasks)?;
     tokio::select! {
         () = look_at_pools(looked) => {}
@@ -175,7 +187,8 @@ pub async fn run_with(
     }
     admin.accept();
     tracing::info!(%listen, threads = count, "the gateway listens");
-    let mut accepting = tokio::spawn(acceptor.run(listener));
+    let closing = CancellationToken::new();
+    let mut accepting = tokio::spawn(acceptor.run(listener, closing.clone()));
 
     let failed = tokio::select! {
         () = shutdown.cancelled() => false,
@@ -190,8 +203,8 @@ pub async fn run_with(
         // Whoever asks /readyz is to see it before the port is closed.
         tokio::time::sleep(drain.grace).await;
     }
-    accepting.abort();
-    // Cancelled, as asked; waiting for it makes sure that the port is closed.
+    closing.cancel();
+    // Waiting for it makes sure that the port is closed; it panics no worse than it has by now.
     if !accepting.is_finished() {
         drop(accepting.await);
     }
@@ -241,12 +254,48 @@ async fn look_at_pools(mut looked: mpsc::Receiver<()>) {
     }
 }
 
+/// Lowers the number of connections to what fits, and has memory watched where it is limited.
+fn permit_connections(
+    config: &Config,
+    memory: &Arc<Memory>,
+    tasks: &Tasks,
+) -> Result<usize, DoesNotFit> {
+    let limit = match config.memory_limit {
+        Some(bytes) => Some(MemoryLimit::own(bytes)),
+        None => resources::memory_limit(),
+    };
+    let (wanted, files) = (config.max_connections, resources::raise_open_files());
+    let tokens = config
+        .exchange
+        .as_ref()
+        .map_or(0, |exchange| exchange.cache);
+    let bytes = limit.as_ref().map(|limit| limit.bytes);
+    let permitted = memory::permitted(wanted, tokens, bytes, files)?;
+    let limit_mib = bytes.map(|bytes| bytes >> 20);
+    if permitted < wanted {
+        tracing::warn!(
+            wanted,
+            permitted,
+            limit_mib,
+            files,
+            "fewer connections fit than GATEWAY_MAX_CONNECTIONS; more wait in the listen queue"
+        );
+    } else {
+        tracing::info!(permitted, limit_mib, files, "all connections fit");
+    }
+    if let Some(limit) = limit {
+        tasks.spawn(Arc::clone(memory).watch(limit));
+    }
+    Ok(permitted)
+}
+
 /// What the threads are made of.
 fn data_path(
     config: Config,
     pools: Vec<Arc<Pool>>,
     admin: &Arc<Admin>,
     metrics: &Metrics,
+    memory: Arc<Memory>,
     tracer: Tracer,
 ) -> WorkerSettings {
     let counters = ExchangeMetrics::register(metrics);
@@ -259,6 +308,7 @@ fn data_path(
             routes: config.routes,
             exchange,
             admin: Arc::clone(admin),
+            memory: Arc::clone(&memory),
             metrics: metrics.clone(),
             tracer,
             trusted_hops: config.trusted_hops,
@@ -266,6 +316,7 @@ fn data_path(
         timeouts: config.timeouts,
         reuse: config.reuse,
         per_address: config.per_address,
+        memory,
         drain_timeout: config.drain.timeout,
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Refusal {
     BodyTimeout,
     /// The client's body ended early.
     BodyLost,
+    /// Memory is nearly used up.
+    Overloaded,
     /// The pool has no members.
     NoUpstream,
     /// No upstream took the request: it may be sent again, whatever its method.
@@ -63,6 +65,7 @@ impl Refusal {
             Self::Tunnel => (501, "not-implemented", "This gateway makes no tunnels"),
             Self::BodyTimeout => (408, "request-timeout", "The body did not come in time"),
             Self::BodyLost => (400, "request-incomplete", "The body ended early"),
+            Self::Overloaded => (503, "overloaded", "The gateway is short of memory"),
             Self::NoUpstream => (503, "no-upstream", "No upstream is known"),
             Self::Unreachable => (503, "upstream-unreachable", "No upstream could be reached"),
             Self::BadGateway => (502, "upstream-failed", "The upstream gave no valid answer"),
@@ -83,12 +86,17 @@ impl Refusal {
         Problem::new(status, code, title)
     }
 
-    /// The answer. What follows on the connection cannot be trusted after some of them.
+    /// The answer. After some of them the connection ends: what follows on it cannot be trusted, or
+    /// it takes room.
     pub(crate) fn response(self) -> Response<Bytes> {
         let mut response = respond(&self.problem());
         if matches!(
             self,
-            Self::BadRequest(_) | Self::Tunnel | Self::BodyTimeout | Self::BodyLost
+            Self::BadRequest(_)
+                | Self::Tunnel
+                | Self::BodyTimeout
+                | Self::BodyLost
+                | Self::Overloaded
         ) {
             response
                 .headers_mut()

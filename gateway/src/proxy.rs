@@ -21,7 +21,7 @@ use shared::telemetry::metrics::{self, Metrics};
 
 use crate::{
     admin::Admin,
-    deadline::{Deadline, Progress, Upload},
+    deadline::{Deadline, Progress, SMALL_BYTES, Upload},
     exchange::{self, Exchange},
     forward::{
         attempt::PoolClient,
@@ -31,6 +31,7 @@ use crate::{
     },
     headers::{self, Caller},
     hops::{self, Onward},
+    memory::Memory,
     problem::{self, Refusal},
     routes::{PathRule, RouteSettings, RouteTable, Unroutable},
     upstream::{
@@ -47,6 +48,7 @@ pub(crate) struct ProxySettings {
     /// For the routes that exchange session ids.
     pub(crate) exchange: Option<Arc<Exchange>>,
     pub(crate) admin: Arc<Admin>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) metrics: Metrics,
     pub(crate) tracer: Tracer,
     /// Proxies in front whose forwarding headers are kept.
@@ -59,6 +61,7 @@ pub(crate) struct Proxy {
     /// Of what no route takes.
     unmatched: Durations,
     admin: Arc<Admin>,
+    memory: Arc<Memory>,
     tracer: Tracer,
     trusted_hops: usize,
 }
@@ -90,6 +93,7 @@ impl Proxy {
             routes: RouteTable::new(routes),
             unmatched: Durations::new(&settings.metrics, "unmatched".into()),
             admin: Arc::clone(&settings.admin),
+            memory: Arc::clone(&settings.memory),
             tracer: settings.tracer.clone(),
             trusted_hops: settings.trusted_hops,
         })
@@ -138,6 +142,13 @@ fn admit<'a>(proxy: &'a Proxy, request: &mut Request<Incoming>) -> Admitted<'a> 
     let path = request.uri().path();
     if let Some(response) = proxy.admin.answer(request.method(), path, true) {
         return Admitted::Own(response);
+    }
+    let length = request.body().size_hint().upper();
+    if proxy
+        .memory
+        .refuses(length.is_none_or(|length| length > SMALL_BYTES as u64))
+    {
+        return Admitted::Refused(Refusal::Overloaded);
     }
     let (rule, route) = match proxy.routes.find(path) {
         Ok(found) => found,
@@ -288,6 +299,9 @@ async fn take_body(
 async fn read_whole(deadline: &impl Deadline, body: Streamed) -> Result<RequestBody, Refusal> {
     let mut collecting = pin!(body.collect());
     let collected = poll_fn(|cx| match collecting.as_mut().poll(cx) {
+        Poll::Pending if deadline.upload() == Upload::Refused => {
+            Poll::Ready(Err(Refusal::Overloaded))
+        }
         Poll::Pending if deadline.is_late() => Poll::Ready(Err(Refusal::BodyTimeout)),
         polled => polled.map_err(|_| Refusal::BodyLost),
     });

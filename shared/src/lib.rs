@@ -13,6 +13,7 @@
 //! | [`network`] | what counts as one client where something is limited for each address |
 //! | [`openapi`] | the description of a service's interface: what all have alike |
 //! | [`problem`] | the one error body, RFC 9457 |
+//! | [`resources`] | what the machine lets this process have: memory, open files |
 //! | [`shutdown`] | signals to one token, and the deadlines of a drain |
 //! | [`telemetry`] | logs, traces and metrics |
 //! | [`server`] | feature `web`: start, health, drain of an actix-web service |
@@ -35,6 +36,7 @@ pub mod listen;
 pub mod network;
 pub mod openapi;
 pub mod problem;
+pub mod resources;
 #[cfg(feature = "session")]
 pub mod revocation;
 #[cfg(feature = "sealed")]

@@ -36,6 +36,7 @@ use self::operations::Operations;
 use crate::{
     openapi,
     problem::Problem,
+    resources,
     shutdown::{CancellationToken, Drain},
     telemetry::{
         metrics::{self, Metrics},
@@ -149,6 +150,7 @@ where
             .default_service(web::to(not_found))
     })
     .workers(settings.workers)
+    .max_connections(connections_each(settings.workers))
     .shutdown_timeout(settings.drain.timeout.as_secs().max(1))
     .disable_signals()
     .listen(public)?
@@ -174,6 +176,23 @@ where
     }
     tracing.finish().await;
     outcome
+}
+
+/// Connections that each of so many workers may have open: all together take half of the memory
+/// limit at most. More wait in the listen queue.
+fn connections_each(workers: usize) -> usize {
+    /// One with a body of the largest size under way: up to 45 KiB were measured.
+    const CONNECTION_BYTES: u64 = 48 * 1024;
+    /// What the framework takes without a limit.
+    const MOST: u64 = 25_600;
+    const FEWEST: u64 = 16;
+    let files = resources::raise_open_files();
+    let memory = resources::memory_limit().map(|limit| limit.bytes / 2 / CONNECTION_BYTES);
+    let all = [memory, files].into_iter().flatten().min();
+    let each = all.map_or(MOST, |all| all / workers.max(1) as u64);
+    let each = each.clamp(FEWEST, MOST);
+    tracing::debug!(each, workers, "connections that fit");
+    usize::try_from(each).unwrap_or(usize::MAX)
 }
 
 /// A resource that answers other methods than its own with 405 and the list of its own.

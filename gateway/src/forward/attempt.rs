@@ -244,6 +244,9 @@ impl PoolClient {
             None if deadline.upload() == Upload::Awaited => {
                 return Err(Failure::Final(Refusal::BodyTimeout));
             }
+            None if deadline.upload() == Upload::Refused => {
+                return Err(Failure::Final(Refusal::Overloaded));
+            }
             None => {
                 self.pool.counters.timed_out.inc();
                 self.pool.blame(endpoint, Fault::Failed);

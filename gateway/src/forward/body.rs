@@ -20,6 +20,8 @@ pub(crate) type ResponseBody = Either<Full<Bytes>, Flow>;
 pub(crate) struct Flow {
     body: UpstreamBody,
     progress: Rc<Progress>,
+    /// Bytes that have passed.
+    passed: usize,
     /// The spans end with the body.
     trace: Trace,
     /// The answer broke off; the client's connection learns it one poll later, so that what came
@@ -40,6 +42,7 @@ pub(crate) fn flow(body: UpstreamBody, progress: &Rc<Progress>, trace: Trace) ->
     Either::Right(Flow {
         body,
         progress: Rc::clone(progress),
+        passed: 0,
         trace,
         broken: None,
     })
@@ -56,6 +59,9 @@ impl Body for Flow {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
+        if !self.progress.may_answer(self.passed) {
+            return Poll::Pending;
+        }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match polled {
             Poll::Ready(Some(Err(error))) => {
@@ -64,7 +70,9 @@ impl Body for Flow {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Poll::Ready(Some(Ok(_))) => {
+            Poll::Ready(Some(Ok(ref frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.passed = self.passed.saturating_add(bytes);
                 self.progress.answer_moved();
                 if self.body.is_end_stream() {
                     self.trace = Trace::default();

@@ -60,7 +60,9 @@ pub(super) async fn serve(
         if progress.is_overdue() {
             return Poll::Ready(());
         }
-        if closing.get() && !ending {
+        let ends = closing.get() || progress.is_retired();
+        // hyper would close a connection whose request it has not read yet.
+        if ends && !ending && !progress.expects_head() {
             ending = true;
             connection.as_mut().graceful_shutdown();
         }
@@ -83,6 +85,9 @@ impl Read for ClientIo {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.progress.may_receive() {
+            return Poll::Pending;
+        }
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if matches!(polled, Poll::Ready(Ok(()))) {
             self.progress.received();

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     deadline::{Deadline, Progress, TICK, Ticks, Timeouts},
     forward::attempt::PoolClient,
+    memory::{Level, Memory},
     proxy::{Proxy, ProxySettings},
     upstream::{idle::Reuse, pool::Pool},
 };
@@ -42,6 +43,7 @@ pub(crate) struct WorkerSettings {
     pub(crate) reuse: Reuse,
     /// How many connections one address may have open.
     pub(crate) per_address: PerAddress,
+    pub(crate) memory: Arc<Memory>,
     /// How long open connections may take once no more arrive.
     pub(crate) drain_timeout: Duration,
 }
@@ -99,6 +101,7 @@ struct Worker {
     connections: RefCell<Vec<Weak<Progress>>>,
     /// No more requests on any connection.
     closing: Rc<Cell<bool>>,
+    memory: Arc<Memory>,
 }
 
 impl Worker {
@@ -113,6 +116,7 @@ impl Worker {
             timeouts,
             connections: RefCell::default(),
             closing: Rc::default(),
+            memory: Arc::clone(&settings.memory),
             ticks,
         }
     }
@@ -125,7 +129,11 @@ impl Worker {
         });
         match registered {
             Ok(stream) => {
-                let progress = Progress::new(Rc::clone(&self.ticks), self.timeouts);
+                let progress = Progress::new(
+                    Rc::clone(&self.ticks),
+                    self.timeouts,
+                    Arc::clone(&self.memory),
+                );
                 let watched = Rc::downgrade(&progress);
                 self.connections.borrow_mut().push(watched);
                 let (proxy, closing) = (Rc::clone(&self.proxy), Rc::clone(&self.closing));
@@ -146,10 +154,14 @@ impl Worker {
 
     fn tick(&self) {
         let passed = self.ticks.advance();
+        let level = self.memory.level();
         self.connections.borrow_mut().retain(|connection| {
             let open = connection.upgrade();
-            if let Some(late) = open.as_ref().filter(|progress| progress.is_late()) {
-                late.wake();
+            if let Some(progress) = &open {
+                progress.bear(level);
+                if progress.is_late() || self.closing.get() {
+                    progress.wake();
+                }
             }
             open.is_some()
         });
@@ -157,7 +169,9 @@ impl Worker {
             if passed > 0 {
                 pool.tick(passed);
             }
-            if self.ticks.now() % SWEEP_TICKS < passed {
+            if level != Level::Easy {
+                pool.idle().clear();
+            } else if self.ticks.now() % SWEEP_TICKS < passed {
                 pool.idle().sweep();
             }
         }

@@ -31,6 +31,10 @@ impl Body for Streamed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            self.progress.uploaded(bytes);
+        }
         self.progress.upload_is(match &polled {
             Poll::Pending => Upload::Awaited,
             Poll::Ready(Some(Ok(_))) if !self.incoming.is_end_stream() => Upload::Moving,

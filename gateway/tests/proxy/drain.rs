@@ -47,6 +47,31 @@ async fn a_request_in_flight_is_finished_and_the_port_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_just_connected_when_the_port_is_closed_is_answered() {
+    let upstream = Upstream::named("a").await;
+    let gateway = Gateway::before(&[&upstream], &[]).await;
+    let address = gateway.address;
+    let (mut asks, silent) = (Wire::open(address).await, Wire::open(address).await);
+    gateway.shutdown.cancel();
+    eventually("the port is closed", || async {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
+    let reply = asks.get("/p").await.expect("no answer");
+    assert_eq!((reply.status, reply.text().as_str()), (200, "a"));
+    assert_eq!(reply.all("connection"), ["close"]);
+    // Who says nothing holds the end up for a moment only.
+    let begun = std::time::Instant::now();
+    assert_eq!(silent.rest().await, "");
+    soon(gateway.ended).await.unwrap().unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn during_the_grace_it_is_not_ready_and_still_answers() {
     let upstream = Upstream::named("a").await;
     let gateway = Gateway::before(&[&upstream], &["--drain-grace=1500ms"]).await;

@@ -10,6 +10,7 @@ mod balance;
 mod drain;
 mod exchange;
 mod heads;
+mod memory;
 mod operate;
 mod retry;
 mod smuggling;
