@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Replaces every process of a local system under load, one at a time, and counts what its clients notice.
+
+A stack of two of each is started, the auth-services on a PostgreSQL. Clients keep connections to both gateways;
+each goes to the other gateway when one refuses or says that it closes. Then each member of each pool, each gateway and
+the auth-service in turn is sent SIGTERM and started again on its address.
+usage: roll.py FOLDER-OF-OUR-PROGRAMS [SECONDS-BETWEEN]; needs redis-server and PostgreSQL. Ends with 1 when a request failed.
+
+A request failed when it was answered with 4xx or 5xx, or when it was sent and its connection broke. Told apart is a
+kept connection that broke before a byte of an answer, as any client sends a GET again then.
+"""
+
+import collections
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+
+PATIENCE = 60
+CLIENTS = 8
+PAUSE = 0.004
+PASSWORD = "correct horse battery staple"
+
+
+def until(what, ask):
+    """Asks again and again until there is an answer."""
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        found = ask()
+        if found:
+            return found
+        time.sleep(0.02)
+    sys.exit(f"never came true: {what}")
+
+
+def address_of(url):
+    parts = urllib.parse.urlsplit(url)
+    return parts.hostname, parts.port
+
+
+def free_port():
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        return port.getsockname()[1]
+
+
+def status_of(url):
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        return opener.open(url, timeout=2).status
+    except OSError:
+        return 0
+
+
+def call(url, method, path, body, bearer=None):
+    connection = http.client.HTTPConnection(*address_of(url), timeout=10)
+    headers = {"content-type": "application/json"}
+    if bearer:
+        headers["authorization"] = f"Bearer {bearer}"
+    connection.request(method, path, json.dumps(body), headers)
+    reply = connection.getresponse()
+    return reply.status, json.loads(reply.read() or b"{}")
+
+
+class Process:
+    """A process of the system that can be ended and started again as it was."""
+
+    def __init__(self, name, pid, url, child=None):
+        self.name, self.pid, self.url, self.child = name, pid, url, child
+        environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().decode()
+        self.environment = dict(line.split("=", 1) for line in environment.split("\0") if "=" in line)
+        self.program = os.readlink(f"/proc/{pid}/exe")
+
+    def lives(self):
+        if self.child:
+            return self.child.poll() is None
+        try:
+            return pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+        except OSError:
+            return False
+
+    def roll(self):
+        """SIGTERM, its end, its start; returns the seconds that its end took."""
+        begun = time.monotonic()
+        os.kill(self.pid, signal.SIGTERM)
+        until(f"{self.name} ends", lambda: not self.lives())
+        took = time.monotonic() - begun
+        self.start()
+        return took
+
+    def start(self):
+        self.child = subprocess.Popen(
+            [self.program], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.pid = self.child.pid
+        until(f"{self.name} is ready", lambda: status_of(f"{self.url}/readyz") == 200)
+
+
+class Client(threading.Thread):
+    """Sends one request after the other over a connection that it keeps."""
+
+    def __init__(self, gateways, requests, counts, stop):
+        super().__init__(daemon=True)
+        self.gateways, self.requests, self.counts, self.stop = gateways, requests, counts, stop
+
+    def run(self):
+        connection, which, kept = None, 0, False
+        turn = 0
+        while not self.stop.is_set():
+            if connection is None:
+                try:
+                    connection = http.client.HTTPConnection(*self.gateways[which], timeout=10)
+                    connection.connect()
+                    kept = False
+                except OSError:
+                    which, connection = 1 - which, None
+                    self.counts["refused, sent to the other"] += 1
+                    continue
+            method, path, body, headers = self.requests[turn % len(self.requests)]
+            turn += 1
+            try:
+                connection.request(method, path, body, headers)
+                reply = connection.getresponse()
+                reply.read()
+            except (OSError, http.client.HTTPException) as error:
+                stale = kept and isinstance(error, http.client.RemoteDisconnected)
+                self.counts["kept connection closed" if stale else f"FAILED: {error!r} {method} {path}"] += 1
+                connection.close()
+                which, connection = 1 - which, None
+                continue
+            good = reply.status < 400
+            self.counts["answered" if good else f"FAILED: {reply.status} {method} {path}"] += 1
+            kept = True
+            if reply.will_close:
+                connection.close()
+                which, connection = 1 - which, None
+            time.sleep(PAUSE)
+
+
+def requests_for(gateway):
+    """What the clients send: reads of both strategies; and what only the auth-service answers."""
+    user = {"username": f"roll-{os.getpid()}", "password": PASSWORD}
+    status, found = call(gateway, "POST", "/auth/register", user)
+    if status != 201:
+        sys.exit(f"registration was answered with {status}: {found}")
+    _, token = call(gateway, "POST", "/auth/login", {**user, "credential": "token"})
+    _, session = call(gateway, "POST", "/auth/login", {**user, "credential": "session"})
+    bearer = {"authorization": f"Bearer {token['access_token']}"}
+    of_session = {"authorization": f"Bearer {session['session_id']}"}
+    pools = [("GET", "/jwt/me", None, bearer), ("GET", "/session/me", None, of_session)]
+    keys = [("GET", "/auth/.well-known/jwks.json", None, {})]
+    return pools, keys
+
+
+def measure(name, roll, gateways, requests):
+    """The load of all clients while `roll` runs."""
+    counts, stop = collections.Counter(), threading.Event()
+    clients = [Client(gateways, requests, counts, stop) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    time.sleep(1)
+    took = roll()
+    time.sleep(2)
+    stop.set()
+    for client in clients:
+        client.join()
+    failed = sum(count for kind, count in counts.items() if kind.startswith("FAILED"))
+    print(f"{name}: {failed} failed of {sum(counts.values())}; longest stop {took:.2f} s; {dict(counts)}", flush=True)
+    return failed
+
+
+def main():
+    folder, between = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 2.0
+    with tempfile.TemporaryDirectory() as temporary:
+        ready = pathlib.Path(temporary, "ready.json")
+        words = "stack up --strategy jwt --strategy session --replicas 2 --gateways 2 --auth-replicas 2 --postgres"
+        words = [*words.split(), "--ready-file", ready]
+        stack = subprocess.Popen([f"{folder}/loadtest", *words], stdout=subprocess.DEVNULL)
+        started = []
+        try:
+            found = json.loads(until("the stack is ready", lambda: ready.exists() and ready.read_text()))
+            ours = [one for one in found["processes"] if one["name"].startswith(("api", "auth", "gateway"))]
+            processes = {one["name"]: Process(one["name"], one["pid"], one["url"]) for one in ours}
+            started = list(processes.values())
+            gateways = [one["url"] for one in found["gateways"]]
+            failed = roll_all(gateways, processes, between)
+        finally:
+            for process in started:
+                if process.child and process.child.poll() is None:
+                    process.child.terminate()
+                    process.child.wait(PATIENCE)
+            stack.terminate()
+            stack.wait(PATIENCE)
+    sys.exit(1 if failed else 0)
+
+
+def roll_all(urls, processes, between):
+    pools, keys = requests_for(urls[0])
+    gateways = [address_of(url) for url in urls]
+
+    def each(names):
+        longest = 0.0
+        for name in names:
+            longest = max(longest, processes[name].roll())
+            time.sleep(between)
+        return longest
+
+    failed = 0
+    for name in ("api-jwt", "api-session", "auth-service", "gateway"):
+        members = [one for one in processes if one.startswith(f"{name}-")]
+        failed += measure(name, lambda members=members: each(members), gateways, pools + keys)
+    return failed
+
+
+main()
