@@ -9,6 +9,7 @@ mod introspection;
 mod jwt;
 mod jwt_revocable;
 mod phantom;
+mod profile;
 mod session;
 mod session_cached;
 mod session_store;
@@ -24,7 +25,7 @@ pub(crate) use self::sources::Process;
 use self::sources::Thread;
 pub use self::{
     dpop::Dpop,
-    introspection::Introspection,
+    introspection::{AnswerProfile, Introspection},
     jwt::Jwt,
     jwt_revocable::JwtRevocable,
     phantom::Phantom,

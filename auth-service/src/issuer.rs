@@ -6,7 +6,7 @@ use shared::{
     clock::Clock,
     config::Secret,
     session::{SessionId, SessionRecord},
-    token::{AccessClaims, AccessTokenProfile, TokenError},
+    token::{AccessClaims, AccessTokenProfile, RolesClaim, TokenError},
 };
 
 use crate::{
@@ -246,6 +246,7 @@ impl Issuer {
             audience: self.tokens.audience.clone(),
             leeway: ISSUED_AHEAD,
             max_lifetime: self.tokens.access_ttl,
+            roles: RolesClaim::default(),
         };
         let now = self.clock.unix_seconds();
         let verdict: Result<AccessClaims, TokenError> = self

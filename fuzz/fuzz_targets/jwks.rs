@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use shared::token::{AccessTokenProfile, KeySet};
+use shared::token::{AccessTokenProfile, KeySet, RolesClaim};
 
 /// `{"alg":"EdDSA","typ":"at+jwt","kid":"k"}` and the same for the other two, `{}`, 64 bytes.
 const TOKENS: [&str; 3] = [
@@ -24,6 +24,7 @@ fuzz_target!(|data: &[u8]| {
         audience: "a".to_owned(),
         leeway: Duration::ZERO,
         max_lifetime: Duration::from_secs(60),
+        roles: RolesClaim::default(),
     };
     for header in TOKENS {
         let token = format!("{header}.e30.{}", "A".repeat(86));

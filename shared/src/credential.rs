@@ -6,6 +6,9 @@
 /// Name of the session cookie. The prefix binds it to this host and to `/` (RFC 6265bis §4.1.3.2).
 pub const SESSION_COOKIE: &str = "__Host-sid";
 
+/// The longest credential that is sent on to whoever decides about it, in bytes.
+pub const CREDENTIAL_LIMIT_BYTES: usize = 8 * 1024;
+
 /// The request is not of a form that RFC 6750 §2 allows: which credential is meant cannot be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ambiguous;
@@ -65,6 +68,22 @@ pub fn cookie<'a>(
     Ok(found)
 }
 
+/// Whether a text is a `b64token` (RFC 6750 §2.1) of at most [`CREDENTIAL_LIMIT_BYTES`]: what a
+/// bearer token may be, whoever issued it.
+#[must_use]
+pub fn is_b64token(text: &str) -> bool {
+    let token = text.trim_end_matches('=');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    !token.is_empty() && text.len() <= CREDENTIAL_LIMIT_BYTES && token.bytes().all(allowed)
+}
+
+/// The id or the secret of an OAuth client as HTTP Basic has it: form-encoded, before both are
+/// joined by a colon (RFC 6749 §2.3.1).
+#[must_use]
+pub fn form_encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
 /// A credential has printable characters only; what has others is read as empty.
 #[must_use]
 pub fn text(value: &[u8]) -> &str {
@@ -98,6 +117,36 @@ mod tests {
         }
         assert_eq!(bearer([]), Ok(None));
         assert_eq!(bearer([&b"Bearer a"[..], b"Basic b"]), Err(Ambiguous));
+    }
+
+    /// RFC 6750 §2.1.
+    #[test]
+    fn a_token_of_any_issuer_is_a_b64token_and_nothing_else_is() {
+        let longest = "a".repeat(CREDENTIAL_LIMIT_BYTES);
+        for token in ["a", "a.b.c", "a-b_c~d+e/f==", "mF_9.B5f-4.1JqM", &longest] {
+            assert!(is_b64token(token), "{token:.40}");
+        }
+        for other in [
+            "",
+            "=",
+            "==",
+            "a=b",
+            "a b",
+            "a,b",
+            "a\"",
+            "a%20",
+            "é",
+            &format!("{longest}a"),
+        ] {
+            assert!(!is_b64token(other), "{other:.40}");
+        }
+    }
+
+    /// RFC 6749 §2.3.1 and appendix B.
+    #[test]
+    fn a_secret_is_form_encoded_for_basic() {
+        assert_eq!(form_encoded("a-b_c.1"), "a-b_c.1");
+        assert_eq!(form_encoded("a+b/c= :%é"), "a%2Bb%2Fc%3D+%3A%25%C3%A9");
     }
 
     #[test]

@@ -9,12 +9,13 @@
 //! | three parts, strict base64url, the header with the `typ` of an access token | [`parts`] |
 //! | the key that `kid` names, with its one algorithm | [`keys`] |
 //! | JSON without a member that is there twice | [`object`] |
-//! | the claims | [`access`] |
+//! | the claims | [`access`], [`roles`] |
 
 mod access;
 mod keys;
 mod object;
 mod parts;
+mod roles;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -25,7 +26,14 @@ pub use self::{
     access::{ACCESS_TOKEN_TYPE, AccessClaims},
     keys::{KeySet, KeySetError},
     parts::{KEY_ID_LIMIT, TOKEN_LIMIT_BYTES, unverified_kid},
+    roles::{RolesClaim, RolesClaimError},
 };
+
+/// A `NumericDate` (RFC 7519 §2) among claims that were read as JSON: seconds, without their fraction.
+#[must_use]
+pub fn numeric_date(value: &serde_json::Value) -> Option<u64> {
+    wire::numeric_date(value).ok()
+}
 
 /// What a verifier demands of an access token; its other demands are those of [`AccessClaims`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +47,8 @@ pub struct AccessTokenProfile {
     /// The longest `exp - iat` accepted, so that one bad issuer setting cannot make a token that
     /// never ends.
     pub max_lifetime: Duration,
+    /// Which claim becomes [`AccessClaims::roles`].
+    pub roles: RolesClaim,
 }
 
 /// Why a token was refused. No text contains any part of the token.
@@ -122,7 +132,11 @@ impl AccessTokenProfile {
         let header = parts.header()?;
         header.check_type(ACCESS_TOKEN_TYPE)?;
         let payload = keys.open(&header.kid, &header.alg, &parts)?;
-        let claims: AccessClaims = object::read(&payload).ok_or(TokenError::Claims)?;
+        let mut claims: AccessClaims = object::read(&payload).ok_or(TokenError::Claims)?;
+        if !self.roles.is_default() {
+            let all = object::read(&payload).ok_or(TokenError::Claims)?;
+            claims.roles = self.roles.read(&all);
+        }
         if !claims.is_complete() {
             return Err(TokenError::Claims);
         }

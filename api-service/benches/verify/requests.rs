@@ -13,8 +13,8 @@ use std::{
 };
 
 use api_service::{
-    Config, Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Session, SessionCached,
-    StrategyConfig, TokenSettings, run,
+    AnswerProfile, Config, Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Session,
+    SessionCached, StrategyConfig, TokenSettings, run,
 };
 use rustix::time::{ClockId, clock_gettime};
 use shared::{
@@ -25,8 +25,9 @@ use shared::{
     session::CacheSettings,
     shutdown::{CancellationToken, Drain},
     telemetry::{TelemetrySettings, logs::LogSettings},
+    token::RolesClaim,
 };
-use testkit::signer::{Signer, claims};
+use testkit::signer::{AUDIENCE, ISSUER, Signer, claims};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -208,6 +209,13 @@ fn id_arms(redis: &Redis, authority: &Authority) -> Vec<Arm> {
         .collect();
     let introspection = |cache| {
         StrategyConfig::from(Introspection {
+            profile: AnswerProfile {
+                issuer: ISSUER.to_owned(),
+                audience: AUDIENCE.to_owned(),
+                leeway: Duration::from_secs(30),
+                roles: RolesClaim::default(),
+                required: Vec::new(),
+            },
             url: authority.url(),
             client_id: "statewise-api".to_owned(),
             client_secret: Secret::new("a-secret-of-more-than-32-characters".to_owned()),

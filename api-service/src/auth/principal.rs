@@ -16,15 +16,15 @@ pub(crate) struct Principal {
     /// The public id of the login, which no credential is.
     #[serde(skip)]
     pub(crate) sid: Option<String>,
-    /// Unix seconds of when the credential was issued.
+    /// Unix seconds of when the credential was issued; 0 where nobody says it.
     #[serde(skip)]
     pub(crate) issued_at: u64,
     /// The generation of logins that it bears, where the credential is a token of ours.
     #[serde(skip)]
     pub(crate) generation: Option<u64>,
-    /// Unix seconds from which on the credential is over.
+    /// Unix seconds from which on the credential is over, where somebody says it.
     #[serde(skip)]
-    pub(crate) expires_at: u64,
+    pub(crate) expires_at: Option<u64>,
     /// The token's own id, where the credential is one.
     #[serde(skip)]
     pub(crate) token_id: Option<String>,

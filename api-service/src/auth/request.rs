@@ -50,6 +50,25 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// A credential that somebody else decides about, of whatever issuer's form: a bearer that may be
+    /// a token, otherwise the session's cookie.
+    ///
+    /// # Errors
+    ///
+    /// There is no credential, or none that can be a token; or there is more than one `Authorization`
+    /// header, or several session cookies that differ.
+    pub(crate) fn opaque(self) -> Result<&'a str, Refusal> {
+        let bearer = self.find_bearer()?;
+        if let Some(token) = bearer.filter(|text| credential::is_b64token(text)) {
+            return Ok(token);
+        }
+        match (self.cookie(SESSION_COOKIE)?, bearer) {
+            (Some(text), _) if credential::is_b64token(text) => Ok(text),
+            (None, None) => Err(Refusal::Missing),
+            _ => Err(Refusal::Invalid("credential_malformed")),
+        }
+    }
+
     /// The bearer, otherwise the session's cookie, as it was sent.
     pub(crate) fn credential(self) -> Option<&'a str> {
         let bearer = self.bearer().ok();
@@ -181,6 +200,48 @@ mod tests {
             session(&request(&[("cookie", "a=b")])),
             Err(Refusal::Missing)
         );
+    }
+
+    #[test]
+    fn an_opaque_credential_is_a_bearer_of_any_form_and_otherwise_the_cookie() {
+        let malformed = Err(Refusal::Invalid("credential_malformed"));
+        let longest = "a".repeat(credential::CREDENTIAL_LIMIT_BYTES);
+        for (headers, found) in [
+            (
+                &[("authorization", "Bearer a.b~c+d/e==")][..],
+                Ok("a.b~c+d/e=="),
+            ),
+            (
+                &[("authorization", &format!("Bearer {longest}"))],
+                Ok(&*longest),
+            ),
+            (
+                &[("authorization", "Bearer a"), ("cookie", "__Host-sid=b")],
+                Ok("a"),
+            ),
+            (
+                &[("authorization", "Bearer a b"), ("cookie", "__Host-sid=b")],
+                Ok("b"),
+            ),
+            (
+                &[("authorization", "Basic YTpi"), ("cookie", "__Host-sid=b")],
+                Ok("b"),
+            ),
+            (&[("authorization", "Bearer a b")], malformed.clone()),
+            (&[("authorization", "Bearer")], malformed.clone()),
+            (
+                &[("authorization", &format!("Bearer {longest}a"))],
+                malformed.clone(),
+            ),
+            (&[("cookie", "__Host-sid=\"b\"")], malformed),
+            (
+                &[("cookie", "__Host-sid=a; __Host-sid=b")],
+                Err(Refusal::Ambiguous),
+            ),
+            (&[("cookie", "sid=a")], Err(Refusal::Missing)),
+        ] {
+            assert_eq!(Request(&request(headers)).opaque(), found, "{headers:.40?}");
+        }
     }
 
     #[test]

@@ -1,21 +1,32 @@
-//! `introspection`: an opaque id that the authorization server is asked about, RFC 7662.
+//! `introspection`: an opaque credential that the authorization server is asked about, RFC 7662.
 //!
 //! | the server says | verdict |
 //! | --- | --- |
-//! | `"active": true` | the principal |
+//! | `"active": true`, and nothing that makes it no credential here ([`reply`]) | the principal |
+//! | `"active": true`, for another audience, of another issuer, outside of its time | 401 |
 //! | `"active": false` | 401 |
 //! | anything else: nothing, an error, that our own credentials are wrong, another document | undecidable |
 //!
-//! However many requests present one id at a time, one call serves them all. A server that fails is
-//! left alone for a while ([`breaker`]). Answers are kept only when configured, only when they say
-//! that the session is active, and never past its end.
+//! However many requests present one credential at a time, one call serves them all. A server that
+//! does not answer, or answers that it cannot, is left alone for a while ([`breaker`]). Answers are
+//! kept only when configured, only when they say that the credential is good, and never past its end.
 
 mod breaker;
 mod client;
 mod kept;
 mod observe;
+mod reply;
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use shared::{
     config::{Faults, Given, Secret, url},
@@ -25,13 +36,27 @@ use shared::{
 };
 use tokio::{sync::watch, task::spawn_local};
 
-use self::{breaker::Breaker, client::Client, kept::KeptAnswers, observe::Calls};
-use super::{Open, Strategy, sources::Process};
+pub use self::reply::AnswerProfile;
+use self::{
+    breaker::Breaker,
+    client::{CallError, Client},
+    kept::KeptAnswers,
+    observe::Calls,
+    reply::Reason,
+};
+use super::{
+    Open, Strategy,
+    profile::{Profile, ProfileArguments},
+    sources::Process,
+};
 use crate::auth::{About, BEARER, Kind, Outcome, Pending, Principal, Refusal, Request, Verifier};
 
 /// The variables.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    profile: ProfileArguments,
+
     /// introspection: the endpoint of the authorization server.
     #[arg(
         long,
@@ -63,15 +88,28 @@ pub(crate) struct Arguments {
     #[arg(long, env = "API_INTROSPECTION_TIMEOUT", default_value = "1s")]
     introspection_timeout: Given<Duration>,
 
-    /// introspection: how long an active answer is kept, never past the end of the session; 0s:
-    /// not at all.
+    /// introspection: how long an active answer is kept, never past the end of the
+    /// credential; 0s: not at all.
     #[arg(long, env = "API_INTROSPECTION_CACHE", default_value = "0s")]
     introspection_cache: Given<Duration>,
+
+    /// introspection: members that an active answer must have, separated by commas, such as
+    /// aud,exp,token_type. All are optional in RFC 7662, and each is checked when it is there; require
+    /// aud or token_type of a server that calls refresh tokens active. Default: none.
+    #[arg(
+        long,
+        env = "API_INTROSPECTION_REQUIRED",
+        default_value = "",
+        hide_default_value = true
+    )]
+    introspection_required: Given<String>,
 }
 
 /// The strategy `introspection`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introspection {
+    /// What an answer must say, or must not contradict.
+    pub profile: AnswerProfile,
     /// The endpoint of RFC 7662.
     pub url: url::Url,
     /// This service as a client of the authorization server.
@@ -87,7 +125,7 @@ pub struct Introspection {
 impl Strategy for Introspection {
     const ABOUT: &'static About = &About {
         name: "introspection",
-        summary: "opaque ids that the authorization server is asked about",
+        summary: "opaque credentials that the authorization server is asked about",
         kind: Kind::Id,
         challenge: BEARER,
         needs: Some("API_CLIENT_ID and API_CLIENT_SECRET"),
@@ -97,6 +135,8 @@ impl Strategy for Introspection {
 
     fn check(arguments: &Arguments, faults: &mut Faults) -> Option<Self> {
         const REQUIRED: &str = "is required by introspection";
+        let profile = arguments.profile.check(faults);
+        let required = arguments.introspection_required.value(faults);
         let url = arguments
             .introspection_url
             .checked(faults, |text| url(&text, &["http", "https"]));
@@ -106,7 +146,25 @@ impl Strategy for Introspection {
             .checked(faults, |secret| secret.ok_or(REQUIRED));
         let timeout = arguments.introspection_timeout.positive(faults);
         let cache = arguments.introspection_cache.value(faults);
+        let Profile {
+            issuer,
+            audience,
+            leeway,
+            roles,
+        } = profile?;
+        let names = required?;
+        let names = names.split(',').map(str::trim);
         Some(Self {
+            profile: AnswerProfile {
+                issuer,
+                audience,
+                leeway,
+                roles,
+                required: names
+                    .filter(|name| !name.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            },
             url: url?,
             client_id: id?,
             client_secret: secret?,
@@ -118,35 +176,40 @@ impl Strategy for Introspection {
     fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error> {
         let settings = self.clone();
         let calls = Calls::register(process.metrics);
+        let failing = Arc::<AtomicBool>::default();
         // What cannot be built ends the start. Each thread then has connections of its own, which
         // its runtime drives.
         let client = Client::new(&settings)?;
         Ok(Arc::new(move |_| {
             Rc::new(Asking(Rc::new(Inner {
                 client: Client::new(&settings).unwrap_or_else(|_| client.clone()),
+                profile: settings.profile.clone(),
                 breaker: Breaker::default(),
                 kept: KeptAnswers::new(settings.cache),
                 under_way: RefCell::default(),
                 calls: calls.clone(),
+                failing: Arc::clone(&failing),
             })))
         }))
     }
 }
 
-/// What the server said of a credential: whose it is, or that it is nobody's; or why it said
-/// nothing of use.
-type Answer = Result<Option<Rc<Principal>>, Rc<str>>;
+/// Whose a credential is, or why it is nobody's here; or why the server said nothing of use.
+type Answer = Result<Result<Rc<Principal>, Reason>, Rc<str>>;
 
 /// Asks over this thread's connections.
 struct Asking(Rc<Inner>);
 
 struct Inner {
     client: Client,
+    profile: AnswerProfile,
     breaker: Breaker,
     kept: Option<KeptAnswers>,
-    /// The calls under way, by id.
+    /// The calls under way, by credential.
     under_way: RefCell<HashMap<String, watch::Receiver<Option<Answer>>>>,
     calls: Calls,
+    /// Whether all threads get no answers of use, which is logged when it begins and when it ends.
+    failing: Arc<AtomicBool>,
 }
 
 impl Verifier for Asking {
@@ -157,17 +220,16 @@ impl Verifier for Asking {
         trace: Option<&'a TraceHandle>,
     ) -> Pending<'a, Outcome> {
         Box::pin(async move {
-            let id = request.session()?;
+            let credential = request.opaque()?;
             if let Some(kept) = &self.0.kept {
-                if let Some(principal) = kept.find(&id, now) {
+                if let Some(principal) = kept.find(credential, now) {
                     self.0.calls.hits.inc();
                     return Ok(principal);
                 }
                 self.0.calls.misses.inc();
             }
-            match self.0.ask(&id, now, trace).await {
-                Ok(Some(principal)) => Ok(principal),
-                Ok(None) => Err(Refusal::Invalid("session_unknown")),
+            match self.0.ask(credential, now, trace).await {
+                Ok(verdict) => verdict.map_err(Refusal::Invalid),
                 Err(reason) => Err(Refusal::Undecidable((*reason).to_owned())),
             }
         })
@@ -185,9 +247,14 @@ impl Verifier for Asking {
 }
 
 impl Inner {
-    /// Waits for the call about this id that is under way, or makes it.
-    async fn ask(self: &Rc<Self>, id: &SessionId, now: u64, trace: Option<&TraceHandle>) -> Answer {
-        let waiting = self.under_way.borrow().get(id.expose()).cloned();
+    /// Waits for the call about this credential that is under way, or makes it.
+    async fn ask(
+        self: &Rc<Self>,
+        credential: &str,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Answer {
+        let waiting = self.under_way.borrow().get(credential).cloned();
         let mut answer = match waiting {
             Some(answer) => {
                 self.calls.shared.inc();
@@ -198,7 +265,7 @@ impl Inner {
                     self.calls.broken.inc();
                     return Err("the authorization server failed just now".into());
                 }
-                self.begin(id, now, trace)
+                self.begin(credential, now, trace)
             }
         };
         match answer.wait_for(Option::is_some).await {
@@ -214,48 +281,67 @@ impl Inner {
     /// gone, and ends by its deadline in any case.
     fn begin(
         self: &Rc<Self>,
-        id: &SessionId,
+        credential: &str,
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> watch::Receiver<Option<Answer>> {
         let (publish, answer) = watch::channel(None);
         self.under_way
             .borrow_mut()
-            .insert(id.expose().to_owned(), answer.clone());
-        let (inner, id, trace) = (Rc::clone(self), id.clone(), trace.cloned());
+            .insert(credential.to_owned(), answer.clone());
+        let (inner, credential) = (Rc::clone(self), credential.to_owned());
+        let trace = trace.cloned();
         spawn_local(async move {
-            let answer = inner.call(&id, trace.as_ref()).await;
-            if let (Some(kept), Ok(Some(principal))) = (&inner.kept, &answer) {
-                kept.insert(&id, principal, now);
+            let answer = inner.call(&credential, now, trace.as_ref()).await;
+            if let (Some(kept), Ok(Ok(principal))) = (&inner.kept, &answer) {
+                kept.insert(&credential, principal, now);
             }
-            inner.under_way.borrow_mut().remove(id.expose());
+            inner.under_way.borrow_mut().remove(&credential);
             // Nobody may be waiting any more.
             let _ = publish.send(Some(answer));
         });
         answer
     }
 
-    async fn call(&self, id: &SessionId, trace: Option<&TraceHandle>) -> Answer {
-        let outcome = self.client.introspect(id.expose(), trace).await;
+    async fn call(&self, credential: &str, now: u64, trace: Option<&TraceHandle>) -> Answer {
+        let outcome = self.client.introspect(credential, trace).await;
         self.calls.count(&outcome);
         match outcome {
-            Ok(active) => {
+            Ok(reply) => {
                 self.breaker.succeeded();
-                Ok(active.map(|active| Rc::new(active.into())))
+                if self.failing.load(Ordering::Relaxed)
+                    && self.failing.swap(false, Ordering::Relaxed)
+                {
+                    tracing::info!("introspection (API_INTROSPECTION_URL) is answered again");
+                }
+                Ok(reply.judge(&self.profile, now))
             }
             Err(error) => {
-                if self.breaker.failed() {
-                    self.calls.opened.inc();
-                    tracing::warn!(%error, "introspection (API_INTROSPECTION_URL) fails");
-                }
+                self.failed(&error);
                 Err(error.to_string().into())
             }
+        }
+    }
+
+    /// Counts a failure of the server. What a stranger could cause at will is not logged.
+    fn failed(&self, error: &CallError) {
+        if !error.is_outage() {
+            self.breaker.succeeded();
+        } else if self.breaker.failed() {
+            self.calls.opened.inc();
+        } else {
+            return;
+        }
+        let ours = error.is_outage() || matches!(error, CallError::Unauthorized);
+        if ours && !self.failing.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "introspection (API_INTROSPECTION_URL) fails");
         }
     }
 
     /// Whether the server answers now, whatever the breaker says: asked about an id that is
     /// nobody's, it needs all that it needs for any other.
     async fn probe(&self) -> Result<(), Rc<str>> {
-        self.call(&SessionId::generate(), None).await.map(drop)
+        let nobody = SessionId::generate();
+        self.call(nobody.expose(), 0, None).await.map(drop)
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn judge<S: Borrow<Session>>(
         sid: Some(record.sid.clone()).filter(|sid| !sid.is_empty()),
         issued_at: record.created_at,
         generation: record.generation,
-        expires_at: record.expires_at,
+        expires_at: Some(record.expires_at),
         token_id: None,
     })
 }

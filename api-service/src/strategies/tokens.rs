@@ -18,15 +18,18 @@ use self::{
     jwks::{Jwks, Renewal},
     remembered::{Events, Remembered},
 };
-use super::sources::{Process, Thread};
+use super::{
+    profile::{Profile, ProfileArguments},
+    sources::{Process, Thread},
+};
 use crate::auth::{Outcome, Pending, Principal, Refusal, Request, Verifier};
-
-/// The most that two clocks may differ; RFC 7519 §4.1.4: "usually no more than a few minutes".
-const MOST_LEEWAY: Duration = Duration::from_secs(300);
 
 /// The variables.
 #[derive(clap::Args)]
 pub(crate) struct TokenArguments {
+    #[command(flatten)]
+    profile: ProfileArguments,
+
     /// Tokens: where the issuer publishes its keys.
     #[arg(
         long,
@@ -34,18 +37,6 @@ pub(crate) struct TokenArguments {
         default_value = "http://127.0.0.1:8081/.well-known/jwks.json"
     )]
     jwks_url: Given<String>,
-
-    /// Tokens: the issuer that tokens must name, byte for byte.
-    #[arg(long, env = "API_ISSUER", default_value = "http://127.0.0.1:8080/auth")]
-    issuer: Given<String>,
-
-    /// Tokens: the audience that tokens must name.
-    #[arg(long, env = "API_AUDIENCE", default_value = "statewise-api")]
-    audience: Given<String>,
-
-    /// Tokens: how far the issuer's clock and ours may differ.
-    #[arg(long, env = "API_LEEWAY", default_value = "30s")]
-    leeway: Given<Duration>,
 
     /// Tokens: the longest life of a token that is accepted.
     #[arg(long, env = "API_MAX_TOKEN_LIFETIME", default_value = "24h")]
@@ -81,40 +72,30 @@ impl TokenArguments {
     pub(super) fn check(&self, faults: &mut Faults) -> Option<TokenSettings> {
         let web = |text: String| url(&text, &["http", "https"]);
         let jwks_url = self.jwks_url.checked(faults, web);
-        // Tokens are compared with the text, which is not changed.
-        let issuer = self
-            .issuer
-            .checked(faults, |text| web(text.clone()).map(|_| text));
-        let audience = self.audience.checked(faults, |text| {
-            if text.is_empty() {
-                Err("must not be empty")
-            } else {
-                Ok(text)
-            }
-        });
-        let leeway = self.leeway.checked(faults, |leeway| {
-            if leeway > MOST_LEEWAY {
-                Err("must be at most 5m")
-            } else {
-                Ok(leeway)
-            }
-        });
+        let profile = self.profile.check(faults);
         let max_lifetime = self.max_token_lifetime.positive(faults);
         let refresh = self.jwks_refresh.positive(faults);
         let cooldown = self.jwks_cooldown.positive(faults);
         let remembered = self.remembered_tokens.value(faults);
+        let Profile {
+            issuer,
+            audience,
+            leeway,
+            roles,
+        } = profile?;
         Some(TokenSettings {
             profile: AccessTokenProfile {
-                issuer: issuer?,
-                audience: audience?,
-                leeway: leeway?,
+                issuer,
+                audience,
+                leeway,
                 max_lifetime: max_lifetime?,
+                roles,
             },
             jwks: JwksSettings {
                 url: jwks_url?,
                 refresh: refresh?,
                 cooldown: cooldown?,
-                leeway: leeway?,
+                leeway,
             },
             remembered: remembered?,
         })
@@ -293,7 +274,7 @@ impl From<AccessClaims> for Principal {
             sid: claims.sid,
             issued_at: claims.iat,
             generation: claims.generation,
-            expires_at: claims.exp,
+            expires_at: Some(claims.exp),
             token_id: Some(claims.jti),
         }
     }

@@ -15,17 +15,23 @@ use std::{
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web,
 };
-use api_service::{Introspection, StrategyConfig};
+use api_service::{AnswerProfile, Introspection, StrategyConfig};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustix::net::{self, AddressFamily, SocketType, sockopt};
 use serde_json::{Value, json};
-use shared::{config::Secret, session::SessionId};
+use shared::{config::Secret, session::SessionId, token::RolesClaim};
 use tokio::sync::Semaphore;
 
-use crate::{eventually, service::NOW};
+use crate::{
+    eventually,
+    service::NOW,
+    signer::{AUDIENCE, ISSUER},
+};
 
 const CLIENT: &str = "statewise-api";
-const SECRET: &str = "a-secret-of-more-than-32-characters";
+const SECRET: &str = "a+secret/of: more%than&32=characters==";
+/// The same in a form, RFC 6749 appendix B.
+const SECRET_ENCODED: &str = "a%2Bsecret%2Fof%3A+more%25than%2632%3Dcharacters%3D%3D";
 /// Deadline of each call in tests.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -102,6 +108,13 @@ impl Authority {
 
     fn settings(&self, secret: &str, cache: Duration) -> Introspection {
         Introspection {
+            profile: AnswerProfile {
+                issuer: ISSUER.to_owned(),
+                audience: AUDIENCE.to_owned(),
+                leeway: Duration::from_secs(30),
+                roles: RolesClaim::default(),
+                required: Vec::new(),
+            },
             url: self.url(),
             client_id: CLIENT.to_owned(),
             client_secret: Secret::new(secret.to_owned()),
@@ -116,9 +129,16 @@ impl Authority {
         let answer = json!({
             "active": true, "sub": "u-1", "username": "ada", "roles": roles, "sid": "s-1",
             "client_id": "statewise", "token_type": "Bearer", "iat": NOW, "exp": NOW + 900,
+            "iss": ISSUER, "aud": AUDIENCE,
         });
-        self.state.active.lock().unwrap().insert(id.clone(), answer);
+        self.says(&id, answer);
         id
+    }
+
+    /// What it says of a credential from now on, while it is honest.
+    pub(crate) fn says(&self, credential: &str, answer: Value) {
+        let mut active = self.state.active.lock().unwrap();
+        active.insert(credential.to_owned(), answer);
     }
 
     pub(crate) fn log_out(&self, id: &str) {
@@ -168,12 +188,15 @@ impl Authority {
 }
 
 async fn introspect(request: HttpRequest, body: String, state: web::Data<State>) -> HttpResponse {
-    let expected = format!("Basic {}", STANDARD.encode(format!("{CLIENT}:{SECRET}")));
+    let expected = format!(
+        "Basic {}",
+        STANDARD.encode(format!("{CLIENT}:{SECRET_ENCODED}"))
+    );
     if request.headers().get("authorization").unwrap() != expected.as_str() {
         return HttpResponse::Unauthorized().json(json!({"error": "invalid_client"}));
     }
-    let id = body.strip_prefix("token=").unwrap();
-    let known = state.active.lock().unwrap().get(id).cloned();
+    let form: HashMap<_, _> = url::form_urlencoded::parse(body.as_bytes()).collect();
+    let known = state.active.lock().unwrap().get(&*form["token"]).cloned();
     if known.is_some() {
         state.asked.fetch_add(1, Ordering::SeqCst);
     }

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
+
 use crate::{
     ON_A_BUSY_MACHINE,
     authority::{Authority, Mood, TIMEOUT},
@@ -32,11 +34,11 @@ async fn every_request_asks_and_an_ended_session_is_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_an_id_is_refused_without_asking() {
+async fn what_cannot_be_a_token_is_refused_without_asking() {
     let authority = Authority::start();
     let service = start(&authority).await;
     authority.is(Mood::Never);
-    for credential in ["nonsense", "a.b.c", &"a".repeat(9_000)] {
+    for credential in ["not a token", "a,b", "a=b", "==", &"a".repeat(9_000)] {
         assert_eq!(service.me(credential).await.status, 401, "{credential}");
     }
     assert_eq!(service.get("/me", &[]).await.status, 401);
@@ -56,7 +58,8 @@ async fn whatever_is_no_answer_is_undecidable_and_is_not_kept() {
         Mood::Other(200, "<html>".to_owned()),
         Mood::Other(200, String::new()),
         Mood::Other(200, "{}".to_owned()),
-        Mood::Other(200, r#"{"active":true}"#.to_owned()),
+        Mood::Other(200, r#"{"active":"true"}"#.to_owned()),
+        Mood::Other(400, r#"{"error":"invalid_request"}"#.to_owned()),
         Mood::Other(200, " ".repeat(100_000)),
         Mood::Elsewhere(elsewhere.url().to_string()),
         Mood::Never,
@@ -162,6 +165,100 @@ async fn an_active_answer_is_kept_when_configured_and_never_past_the_end_of_the_
     let later = authority.log_in(&["user"]);
     authority.log_out(&later);
     assert_eq!(service.me(&later).await.status, 401);
+}
+
+/// RFC 6750 §2.1: a token is what its issuer makes of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_any_form_is_asked_about_as_it_was_presented() {
+    let authority = Authority::start();
+    let service = Service::ready(authority.strategy(NEVER)).await;
+    let long = "a".repeat(4_000);
+    for token in ["a", "vF9dft4qmT", "a.b.c", "a-b_c~d+e/f==", "%61", &long] {
+        let answer = json!({"active": true, "sub": "u-2"});
+        authority.says(token, answer);
+        // A percent sign is in no token, so it is nobody's.
+        let expected = if token == "%61" { 401 } else { 200 };
+        assert_eq!(service.me(token).await.status, expected, "{token:.40}");
+        let cookie = ("cookie", format!("__Host-sid={token}"));
+        let answer = service.get("/me", &[cookie]).await;
+        assert_eq!(answer.status, expected, "{token:.40}");
+    }
+}
+
+/// RFC 7662 §2.2 and §4, RFC 9700 §2.3.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_active_and_not_good_here_is_refused() {
+    let authority = Authority::start();
+    for keep in [Duration::ZERO, NEVER] {
+        let service = Service::ready(authority.strategy(keep)).await;
+        for (contradiction, reason) in [
+            (json!({"aud": "https://other.example"}), "token_audience"),
+            (json!({"iss": "https://other.example"}), "token_issuer"),
+            (json!({"exp": NOW - 31}), "token_expired"),
+            (json!({"nbf": NOW + 3_600}), "token_not_yet_valid"),
+            (json!({"token_type": "DPoP"}), "token_kind"),
+            (json!({"cnf": {"jkt": "x"}}), "token_bound"),
+        ] {
+            let mut answer = json!({"active": true, "sub": "u-1", "roles": ["user"]});
+            let members = answer.as_object_mut().unwrap();
+            members.extend(contradiction.as_object().unwrap().clone());
+            authority.says(reason, answer);
+            let answer = service.me(reason).await;
+            assert_eq!(answer.status, 401, "{contradiction}");
+            assert!(!answer.body.contains(reason), "{answer:?}");
+        }
+        let ends = authority.log_in(&["user"]);
+        assert_eq!(service.me(&ends).await.status, 200);
+        service.clock.advance(Duration::from_secs(931));
+        assert_eq!(service.me(&ends).await.status, 401);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_optional_members_is_an_answer() {
+    let authority = Authority::start();
+    let service = start(&authority).await;
+    authority.says("machine", json!({"active": true, "client_id": "m-1"}));
+    let machine = service.me("machine").await;
+    assert_eq!(machine.status, 200, "{machine:?}");
+    assert_eq!(machine.json()["subject"], "m-1");
+    assert_eq!(machine.json()["roles"], json!([]));
+    authority.says(
+        "odd",
+        json!({"active": true, "sub": "u-1", "roles": {"admin": true}}),
+    );
+    assert_eq!(service.me("odd").await.json()["roles"], json!([]));
+}
+
+/// What a stranger presents decides what the server answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_about_one_caller_keep_no_other_from_being_answered() {
+    let authority = Authority::start();
+    let service = start(&authority).await;
+    let id = authority.log_in(&["user"]);
+    authority.says("nameless", json!({"active": true}));
+    authority.says("misread", json!({"active": true, "sub": 7, "exp": "never"}));
+    authority.says("odd", json!({"active": "yes"}));
+    for (credential, status) in [("nameless", 401), ("misread", 401), ("odd", 503)] {
+        for _ in 0..30 {
+            assert_eq!(service.me(credential).await.status, status, "{credential}");
+        }
+        assert_eq!(service.me(&id).await.status, 200, "after {credential}");
+    }
+    let refused = Mood::Other(400, r#"{"error":"invalid_request"}"#.to_owned());
+    for mood in [refused, Mood::Other(403, String::new())] {
+        authority.is(mood);
+        for _ in 0..30 {
+            service.me("anything").await.is_undecidable();
+        }
+        authority.is(Mood::Honest);
+        assert_eq!(service.me(&id).await.status, 200);
+    }
+    assert!(
+        service
+            .measures("statewise_introspection_events_total{event=\"breaker_opened\"} 0")
+            .await
+    );
 }
 
 /// A server that closes every connection at the second request on it, without an answer.

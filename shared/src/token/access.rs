@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{number_or_nothing, numeric_date, one_or_many, some_numeric_date};
+use super::{
+    roles,
+    wire::{number_or_nothing, numeric_date, one_or_many, some_numeric_date},
+};
 
 /// The `typ` of an access token, RFC 9068 §2.1.
 pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -36,8 +39,9 @@ pub struct AccessClaims {
     pub nbf: Option<u64>,
     /// The token's own id.
     pub jti: String,
-    /// Roles of the subject at the time of issue (RFC 9068 §2.2.3.1).
-    #[serde(default)]
+    /// Roles of the subject at the time of issue (RFC 9068 §2.2.3.1). What is no role is none, and
+    /// makes no token invalid.
+    #[serde(default, deserialize_with = "roles::lenient")]
     pub roles: Vec<String>,
     /// The login this token belongs to; all tokens of one login share it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -20,6 +20,7 @@ fn profile() -> AccessTokenProfile {
         audience: AUDIENCE.to_owned(),
         leeway: Duration::from_secs(30),
         max_lifetime: Duration::from_secs(86_400),
+        roles: RolesClaim::default(),
     }
 }
 
@@ -211,10 +212,35 @@ fn a_claim_of_another_type_is_refused() {
         ("exp", json!(-1)),
         ("iat", json!(1e300)),
         ("nbf", json!(true)),
-        ("roles", json!("admin")),
         ("jti", json!(["t"])),
     ] {
         claims_are_refused(json!({name: value}), TokenError::Claims);
+    }
+}
+
+#[test]
+fn roles_of_any_form_make_no_token_invalid() {
+    let signer = Signer::eddsa("k1");
+    let keys = KeySet::from_jwks(signer.jwks().as_bytes()).unwrap();
+    let roles = |profile: &AccessTokenProfile, changes: Value| {
+        let token = signer.sign(&claims_with(changes));
+        profile.verify(&token, &keys, NOW).unwrap().roles
+    };
+    for (claim, found) in [
+        (json!("admin"), &["admin"][..]),
+        (json!([{"value": "admin"}, "user"]), &["admin", "user"]),
+        (json!({"admin": true}), &[]),
+        (json!([["admin"], 7]), &[]),
+    ] {
+        assert_eq!(roles(&profile(), json!({"roles": claim})), found, "{claim}");
+    }
+    for (claim, found) in [("realm_access.roles", ["a", "b"]), ("scope", ["c", "d"])] {
+        let elsewhere = AccessTokenProfile {
+            roles: claim.parse().unwrap(),
+            ..profile()
+        };
+        let changes = json!({"realm_access": {"roles": ["a", "b"]}, "scope": "c d"});
+        assert_eq!(roles(&elsewhere, changes), found, "{claim}");
     }
 }
 

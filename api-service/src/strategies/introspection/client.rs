@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use reqwest::{RequestBuilder, StatusCode, header, redirect};
-use serde::Deserialize;
 use shared::{
     config::Secret,
+    credential::form_encoded,
     telemetry::trace::{SpanKind, TRACEPARENT, TraceHandle},
 };
 
-use super::Introspection;
-use crate::auth::Principal;
+use super::{Introspection, reply::Reply};
 
 /// Shorter than servers keep a connection that nobody uses, so that it is not closed while we write.
 const IDLE: Duration = Duration::from_secs(3);
@@ -24,21 +23,9 @@ pub(super) struct Client {
     http: reqwest::Client,
     timeout: Duration,
     url: url::Url,
+    /// Both form-encoded.
     id: String,
     secret: Secret<String>,
-}
-
-/// What an active answer says that we need; RFC 7662 §2.2.
-#[derive(Debug, Deserialize)]
-pub(super) struct Active {
-    sub: String,
-    username: Option<String>,
-    #[serde(default)]
-    roles: Vec<String>,
-    sid: Option<String>,
-    jti: Option<String>,
-    iat: u64,
-    exp: u64,
 }
 
 /// Why a call gave no answer. None says anything about the credential.
@@ -50,7 +37,9 @@ pub(super) enum CallError {
     Unreachable,
     #[error("the connection to the authorization server broke")]
     Broken,
-    #[error("the authorization server refused our own credentials (API_CLIENT_ID)")]
+    #[error(
+        "the authorization server refused our own credentials (API_CLIENT_ID, API_CLIENT_SECRET)"
+    )]
     Unauthorized,
     #[error("the authorization server answered {0}")]
     Status(StatusCode),
@@ -59,6 +48,19 @@ pub(super) enum CallError {
 }
 
 impl CallError {
+    /// Whether the server is in trouble, so that it is better left alone. Whoever answers is not, and
+    /// what it answers may depend on the credential, which a stranger chooses: no stranger may keep
+    /// others from being answered.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Timeout | Self::Unreachable | Self::Broken => true,
+            Self::Status(status) => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Unauthorized | Self::Document => false,
+        }
+    }
+
     /// `outcome` in the metrics.
     pub(super) fn outcome(&self) -> &'static str {
         match self {
@@ -96,17 +98,17 @@ impl Client {
             http,
             timeout: settings.timeout,
             url: settings.url.clone(),
-            id: settings.client_id.clone(),
-            secret: settings.client_secret.clone(),
+            id: form_encoded(&settings.client_id),
+            secret: Secret::new(form_encoded(settings.client_secret.expose())),
         })
     }
 
-    /// Asks about a credential of the characters of base64url; `None` when it is not active.
+    /// Asks about a credential.
     pub(super) async fn introspect(
         &self,
         credential: &str,
         trace: Option<&TraceHandle>,
-    ) -> Result<Option<Active>, CallError> {
+    ) -> Result<Reply, CallError> {
         let mut span = trace.map(|trace| {
             let attributes = vec![
                 KeyValue::new("http.request.method", "POST"),
@@ -120,12 +122,11 @@ impl Client {
         let mut request = self
             .http
             .post(self.url.clone())
-            // RFC 6749 §2.3.1. Ids and secrets of the form that the server takes need no
-            // form-encoding before.
+            // RFC 6749 §2.3.1.
             .basic_auth(&self.id, Some(self.secret.expose()))
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(format!("token={credential}"));
+            .body(form(credential));
         if let Some((parent, state)) = span.as_ref().and_then(|span| span.headers()) {
             request = request.header(TRACEPARENT, parent);
             if let Some(state) = state {
@@ -142,9 +143,17 @@ impl Client {
     }
 }
 
+/// RFC 7662 §2.1. The hint is no guarantee: a server may look elsewhere too.
+fn form(credential: &str) -> String {
+    format!(
+        "token={}&token_type_hint=access_token",
+        form_encoded(credential)
+    )
+}
+
 /// Asking changes nothing, so it may be done again when a connection breaks that stood: the server
 /// may have closed it just then, as one does that is about to end.
-async fn answer_or_again(request: RequestBuilder) -> Result<Option<Active>, CallError> {
+async fn answer_or_again(request: RequestBuilder) -> Result<Reply, CallError> {
     let again = request.try_clone();
     match (answer(request).await, again) {
         (Err(CallError::Broken), Some(again)) => answer(again).await,
@@ -152,7 +161,7 @@ async fn answer_or_again(request: RequestBuilder) -> Result<Option<Active>, Call
     }
 }
 
-async fn answer(request: RequestBuilder) -> Result<Option<Active>, CallError> {
+async fn answer(request: RequestBuilder) -> Result<Reply, CallError> {
     let mut response = request.send().await?;
     match response.status() {
         StatusCode::OK => {}
@@ -167,39 +176,7 @@ async fn answer(request: RequestBuilder) -> Result<Option<Active>, CallError> {
         }
         document.extend_from_slice(&chunk);
     }
-    read(&document)
-}
-
-/// `active` decides; only when it is true is anything else read.
-fn read(document: &[u8]) -> Result<Option<Active>, CallError> {
-    #[derive(Deserialize)]
-    struct Verdict {
-        active: bool,
-    }
-    let verdict: Verdict = serde_json::from_slice(document).map_err(|_| CallError::Document)?;
-    if !verdict.active {
-        return Ok(None);
-    }
-    let active: Active = serde_json::from_slice(document).map_err(|_| CallError::Document)?;
-    if active.sub.is_empty() {
-        return Err(CallError::Document);
-    }
-    Ok(Some(active))
-}
-
-impl From<Active> for Principal {
-    fn from(active: Active) -> Self {
-        Self {
-            username: active.username.unwrap_or_else(|| active.sub.clone()),
-            subject: active.sub,
-            roles: active.roles,
-            sid: active.sid.filter(|sid| !sid.is_empty()),
-            issued_at: active.iat,
-            generation: None,
-            expires_at: active.exp,
-            token_id: active.jti,
-        }
-    }
+    Reply::read(&document).ok_or(CallError::Document)
 }
 
 #[cfg(test)]
@@ -207,27 +184,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_answer_that_says_so_is_active_and_only_one_that_says_so_is_inactive() {
-        let active = br#"{"active":true,"sub":"u","iat":1,"exp":2,"unknown":[1]}"#;
-        assert!(matches!(read(active), Ok(Some(_))));
-        assert!(matches!(read(br#"{"active":false}"#), Ok(None)));
-        for unusable in [
-            "",
-            "[]",
-            "null",
-            "{}",
-            r#"{"active":"true"}"#,
-            r#"{"active":null}"#,
-            r#"{"active":true}"#,
-            r#"{"active":true,"sub":"","iat":1,"exp":2}"#,
-            r#"{"active":true,"sub":"u","iat":1}"#,
-            r#"{"active":true,"sub":"u","iat":1,"exp":2,"roles":"admin"}"#,
-            r#"{"active":false,"active":true,"sub":"u","iat":1,"exp":2}"#,
+    fn only_a_server_in_trouble_is_left_alone() {
+        let status = |code| CallError::Status(StatusCode::from_u16(code).unwrap());
+        for outage in [
+            CallError::Timeout,
+            CallError::Unreachable,
+            CallError::Broken,
+            status(500),
+            status(503),
+            status(429),
         ] {
-            assert!(
-                matches!(read(unusable.as_bytes()), Err(CallError::Document)),
-                "{unusable}"
-            );
+            assert!(outage.is_outage(), "{outage}");
         }
+        for answered in [
+            CallError::Unauthorized,
+            CallError::Document,
+            status(400),
+            status(302),
+        ] {
+            assert!(!answered.is_outage(), "{answered}");
+        }
+    }
+
+    #[test]
+    fn a_token_with_characters_of_base64_arrives_as_it_was() {
+        assert_eq!(
+            form("a.b~c+d/e=="),
+            "token=a.b%7Ec%2Bd%2Fe%3D%3D&token_type_hint=access_token"
+        );
     }
 }

@@ -6,7 +6,7 @@ use prometheus_client::{
 };
 use shared::telemetry::metrics::Metrics;
 
-use super::client::{Active, CallError};
+use super::{client::CallError, reply::Reply};
 
 /// The counters; clones count together.
 #[derive(Clone)]
@@ -61,10 +61,10 @@ impl Calls {
         }
     }
 
-    pub(super) fn count(&self, outcome: &Result<Option<Active>, CallError>) {
+    pub(super) fn count(&self, outcome: &Result<Reply, CallError>) {
         let outcome = match outcome {
-            Ok(Some(_)) => "active",
-            Ok(None) => "inactive",
+            Ok(reply) if reply.active => "active",
+            Ok(_) => "inactive",
             Err(error) => error.outcome(),
         };
         self.outcomes.get_or_create(&Call { outcome }).inc();

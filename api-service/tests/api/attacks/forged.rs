@@ -308,10 +308,6 @@ fn with_claims_that_are_not_ours(target: &Target) -> Vec<Attack> {
         ("sub", json!("")),
         ("sub", json!(0)),
         ("sub", json!(["u-1"])),
-        ("roles", json!("admin")),
-        ("roles", json!({"admin": true})),
-        ("roles", json!([["admin"]])),
-        ("roles", json!(null)),
     ] {
         let mut claims = target.claims.clone();
         claims[name] = value.clone();
