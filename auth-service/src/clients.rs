@@ -57,9 +57,9 @@ pub enum ClientsError {
     /// An id is in use.
     #[error("the id of entry {0} belongs to another client")]
     Taken(usize),
-    /// A secret could be guessed or cannot be sent as it is.
+    /// A secret could be guessed or is no text of RFC 6749 appendix A.2.
     #[error(
-        "the secret of entry {0} must be at least {SECRET_MINIMUM} letters, digits, '-' and '_'"
+        "the secret of entry {0} must be at least {SECRET_MINIMUM} visible characters of ASCII, without ':' and ','"
     )]
     Secret(usize),
     /// A right that is none.
@@ -93,7 +93,7 @@ impl Client {
         if !is_id(id) {
             return Err(ClientsError::Id(number));
         }
-        if secret.len() < SECRET_MINIMUM || !secret.bytes().all(is_plain) {
+        if secret.len() < SECRET_MINIMUM || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ClientsError::Secret(number));
         }
         let rights: Option<Vec<Right>> = rights.split('+').map(Right::parse).collect();
@@ -193,7 +193,7 @@ fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| is_plain(byte) || byte == b'.')
 }
 
-/// Characters that mean the same in a form, in the Basic scheme and in this list.
+/// Characters that mean the same in a form, in the Basic scheme and in a list.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
@@ -214,6 +214,10 @@ mod tests {
         assert!(clients.authenticate("edge.1", SECRET).is_none());
         let edge = clients.authenticate("edge.1", &format!("{SECRET}x"));
         assert!(edge.is_some_and(|edge| edge.may(Right::Exchange) && edge.may(Right::Token)));
+        // As `openssl rand -base64 32` makes them.
+        let base64 = "q/vKQ0C7+1ZkLq0o0Ck7l5kYwRk0aZ/+3tq9uB8nX0E=";
+        let more = Clients::parse(&format!("c:{base64}:token,d:{SECRET}!~%&=?:token")).unwrap();
+        assert!(more.authenticate("c", base64).is_some());
         assert!(clients.authenticate("nobody", SECRET).is_none());
         assert!(Clients::default().authenticate("", "").is_none());
     }
@@ -230,7 +234,8 @@ mod tests {
                 ClientsError::Taken(2),
             ),
             ("x:opensesame:token".to_owned(), ClientsError::Secret(2)),
-            (format!("x:{SECRET}%:token"), ClientsError::Secret(2)),
+            (format!("x:{SECRET} y:token"), ClientsError::Secret(2)),
+            (format!("x:{SECRET}é:token"), ClientsError::Secret(2)),
             (format!("x:{SECRET}:admin"), ClientsError::Right(2)),
             (format!("x:{SECRET}:"), ClientsError::Right(2)),
         ] {

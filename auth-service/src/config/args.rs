@@ -143,7 +143,8 @@ pub struct Args {
     pub(super) exchange_audiences: Given<String>,
 
     /// Confidential clients: ID:SECRET:RIGHT+RIGHT, separated by commas. Rights are introspect,
-    /// exchange and token. Secrets have at least 32 letters, digits, - and _.
+    /// exchange and token. Secrets have at least 32 visible characters, without : and , (openssl rand
+    /// -base64 32).
     #[arg(
         long,
         env = "AUTH_CLIENTS",

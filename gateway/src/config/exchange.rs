@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Args;
 use http::HeaderValue;
-use shared::config::{Faults, Given, Secret};
+use shared::{
+    config::{Faults, Given, Secret},
+    credential::form_encoded,
+};
 
 use super::{
     at_least_one, path,
@@ -104,9 +107,10 @@ impl ExchangeArgs {
     }
 }
 
-/// HTTP Basic (RFC 6749 §2.3.1); base64 makes a header's value of any text.
+/// HTTP Basic as OAuth has it, RFC 6749 §2.3.1.
 fn basic(id: &str, secret: &Secret<String>) -> Option<HeaderValue> {
-    let pair = STANDARD.encode(format!("{id}:{}", secret.expose()));
+    let pair = format!("{}:{}", form_encoded(id), form_encoded(secret.expose()));
+    let pair = STANDARD.encode(pair);
     let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -125,25 +129,24 @@ fn audience(text: String) -> Result<Option<String>, String> {
 }
 
 fn client_id(id: String) -> Result<String, String> {
-    if id.is_empty() || !is_plain(&id) {
+    if id.is_empty() || !is_visible(&id) {
         return Err(format!(
-            "{id:?} is not a name of letters, digits, - and _; the exchange needs one"
+            "{id:?} is not a name of visible ASCII; the exchange needs one"
         ));
     }
     Ok(id)
 }
 
 fn client_secret(secret: Secret<String>) -> Result<Secret<String>, String> {
-    if secret.expose().len() < SECRET_LENGTH || !is_plain(secret.expose()) {
+    if secret.expose().len() < SECRET_LENGTH || !is_visible(secret.expose()) {
         return Err(format!(
-            "the exchange needs a secret of at least {SECRET_LENGTH} letters, digits, - and _"
+            "the exchange needs a secret of at least {SECRET_LENGTH} visible characters of ASCII"
         ));
     }
     Ok(secret)
 }
 
-/// Whether HTTP Basic carries it without any encoding, RFC 6749 §2.3.1.
-fn is_plain(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+/// RFC 6749 appendix A.1 and A.2, without the space, which is a mistake here.
+fn is_visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -75,52 +75,80 @@ fn authenticate(
     if form.get("client_assertion").is_some() {
         return Err(OAuthError::InvalidClient);
     }
-    let (id, secret) = match (authorization, secret) {
-        (Some(_), Some(_)) => {
-            return Err(OAuthError::InvalidRequest("authenticate in one way only"));
-        }
+    match (authorization, secret) {
+        (Some(_), Some(_)) => Err(OAuthError::InvalidRequest("authenticate in one way only")),
         (Some(value), None) => {
-            let (id, secret) = basic(value).ok_or(OAuthError::InvalidClient)?;
-            if named.is_some_and(|named| named != id) {
+            let credentials = Basic::read(value).ok_or(OAuthError::InvalidClient)?;
+            if named.is_some_and(|named| named != credentials.id) {
                 return Err(OAuthError::InvalidRequest("client_id is another client's"));
             }
-            (id, secret)
+            credentials.caller(clients)
         }
         (None, Some(secret)) => {
             let id = form.require("client_id", "client_id is missing")?;
-            (id.to_owned(), Secret::new(secret.to_owned()))
+            confidential(clients, id, secret)
         }
-        (None, None) => {
-            let id = named.unwrap_or(CLIENT_ID);
-            // A confidential client that only names itself proves nothing.
-            return if id == CLIENT_ID || clients.public(id).is_some() {
-                Ok(Caller::Public(id.to_owned()))
-            } else {
-                Err(OAuthError::InvalidClient)
-            };
-        }
-    };
+        (None, None) => public(clients, named.unwrap_or(CLIENT_ID)),
+    }
+}
+
+fn confidential(clients: &Clients, id: &str, secret: &str) -> Result<Caller, OAuthError> {
     clients
-        .authenticate(&id, secret.expose())
+        .authenticate(id, secret)
         .map(|client| Caller::Confidential(client.clone()))
         .ok_or(OAuthError::InvalidClient)
 }
 
-/// RFC 6749 §2.3.1: the Basic scheme, with id and secret form-encoded before they are joined.
-fn basic(value: &HeaderValue) -> Option<(String, Secret<String>)> {
-    let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
+/// A confidential client that only names itself proves nothing.
+fn public(clients: &Clients, id: &str) -> Result<Caller, OAuthError> {
+    if id == CLIENT_ID || clients.public(id).is_some() {
+        Ok(Caller::Public(id.to_owned()))
+    } else {
+        Err(OAuthError::InvalidClient)
     }
-    let decoded = String::from_utf8(BASE64.decode(credentials.trim()).ok()?).ok()?;
-    let (id, secret) = decoded.split_once(':')?;
-    Some((form_decoded(id)?, Secret::new(form_decoded(secret)?)))
 }
 
-fn form_decoded(text: &str) -> Option<String> {
-    let mut pairs = url::form_urlencoded::parse(text.as_bytes());
-    let (name, value) = pairs.next()?;
-    (value.is_empty() && pairs.next().is_none()).then(|| name.into_owned())
+/// Id and secret by the Basic scheme, RFC 6749 §2.3.1.
+struct Basic {
+    id: String,
+    secret: Secret<String>,
+    /// As it came: many clients do not form-encode it before, though they must.
+    raw: Secret<String>,
+}
+
+impl Basic {
+    fn read(value: &HeaderValue) -> Option<Self> {
+        let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let decoded = String::from_utf8(BASE64.decode(credentials.trim()).ok()?).ok()?;
+        let (id, secret) = decoded.split_once(':')?;
+        Some(Self {
+            id: form_decoded(id),
+            secret: Secret::new(form_decoded(secret)),
+            raw: Secret::new(secret.to_owned()),
+        })
+    }
+
+    /// A public client has no secret, and some libraries authenticate it so nevertheless: that it
+    /// names itself by an empty one says no more than `client_id` does.
+    fn caller(&self, clients: &Clients) -> Result<Caller, OAuthError> {
+        if self.raw.expose().is_empty() {
+            return public(clients, &self.id);
+        }
+        confidential(clients, &self.id, self.secret.expose())
+            .or_else(|_| confidential(clients, &self.id, self.raw.expose()))
+    }
+}
+
+/// One text of RFC 6749 appendix B. What separates pairs there has no meaning here.
+fn form_decoded(text: &str) -> String {
+    let pair = format!("={}", text.replace('&', "%26"));
+    let mut pairs = url::form_urlencoded::parse(pair.as_bytes());
+    pairs
+        .next()
+        .map_or_else(String::new, |(_, text)| text.into_owned())
 }
 
 #[cfg(test)]
@@ -167,6 +195,30 @@ mod tests {
         );
     }
 
+    /// RFC 6749 §2.3.1 and appendix B; curl and others send the secret as it is.
+    #[test]
+    fn a_secret_of_any_characters_authenticates_encoded_and_as_it_is() {
+        let secret = "q/vKQ0C7+1ZkLq0o0Ck7l5kYwRk0aZ/+3tq9%uB&8nX0E=";
+        let clients = Clients::parse(&format!("api:{secret}:introspect")).unwrap();
+        let encoded = "q%2FvKQ0C7%2B1ZkLq0o0Ck7l5kYwRk0aZ%2F%2B3tq9%25uB%268nX0E%3D";
+        assert_eq!(shared::credential::form_encoded(secret), encoded);
+        for sent in [secret, encoded] {
+            let value = HeaderValue::from_str(&basic_of(&format!("api:{sent}"))).unwrap();
+            let empty = form(&[]).ok();
+            let empty = empty.expect("a form without parameters");
+            let caller = authenticate(Some(&value), &empty, &clients).unwrap();
+            assert!(matches!(caller, Caller::Confidential(_)), "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_public_client_may_authenticate_by_an_empty_secret() {
+        for id in [CLIENT_ID, "statewise%2Dlogin"] {
+            let caller = call(Some(&basic_of(&format!("{id}:"))), &[]).unwrap();
+            assert!(matches!(caller, Caller::Public(public) if public == CLIENT_ID));
+        }
+    }
+
     /// RFC 6749 §5.2.
     #[test]
     fn who_does_not_prove_to_be_a_client_is_none() {
@@ -176,7 +228,6 @@ mod tests {
             basic_of(&format!("eve:{SECRET}")),
             basic_of("api"),
             basic_of("api:"),
-            basic_of(&format!("{CLIENT_ID}:")),
             "Basic %%%".to_owned(),
             "Basic".to_owned(),
             format!("Bearer {SECRET}"),
