@@ -40,8 +40,8 @@ pub use self::{
     config::Config,
     http::LoginSettings,
     strategies::{
-        AnswerProfile, Dpop, Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Session,
-        SessionCached, StrategyConfig, TokenSettings,
+        AnswerProfile, Dpop, Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Required,
+        Session, SessionCached, StrategyConfig, TokenSettings,
     },
 };
 

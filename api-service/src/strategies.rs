@@ -25,7 +25,7 @@ pub(crate) use self::sources::Process;
 use self::sources::Thread;
 pub use self::{
     dpop::Dpop,
-    introspection::{AnswerProfile, Introspection},
+    introspection::{AnswerProfile, Introspection, Required},
     jwt::Jwt,
     jwt_revocable::JwtRevocable,
     phantom::Phantom,

@@ -13,8 +13,8 @@ use std::{
 };
 
 use api_service::{
-    AnswerProfile, Config, Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Session,
-    SessionCached, StrategyConfig, TokenSettings, run,
+    AnswerProfile, Config, Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Required,
+    Session, SessionCached, StrategyConfig, TokenSettings, run,
 };
 use rustix::time::{ClockId, clock_gettime};
 use shared::{
@@ -214,7 +214,7 @@ fn id_arms(redis: &Redis, authority: &Authority) -> Vec<Arm> {
                 audience: AUDIENCE.to_owned(),
                 leeway: Duration::from_secs(30),
                 roles: RolesClaim::default(),
-                required: Vec::new(),
+                required: Required::parse("active"),
             },
             url: authority.url(),
             client_id: "statewise-api".to_owned(),

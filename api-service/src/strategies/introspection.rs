@@ -36,7 +36,7 @@ use shared::{
 };
 use tokio::{sync::watch, task::spawn_local};
 
-pub use self::reply::AnswerProfile;
+pub use self::reply::{AnswerProfile, Required};
 use self::{
     breaker::Breaker,
     client::{CallError, Client},
@@ -93,14 +93,14 @@ pub(crate) struct Arguments {
     #[arg(long, env = "API_INTROSPECTION_CACHE", default_value = "0s")]
     introspection_cache: Given<Duration>,
 
-    /// introspection: members that an active answer must have, separated by commas, such as
-    /// aud,exp,token_type. All are optional in RFC 7662, and each is checked when it is there; require
-    /// aud or token_type of a server that calls refresh tokens active. Default: none.
+    /// introspection: members that an active answer must have, separated by commas, with | between
+    /// those of which one suffices. All are optional in RFC 7662, and each is checked when it is
+    /// there; but where neither aud nor token_type is, it may be a refresh token that is active.
+    /// Ask for more (exp,aud), or with active for nothing more.
     #[arg(
         long,
         env = "API_INTROSPECTION_REQUIRED",
-        default_value = "",
-        hide_default_value = true
+        default_value = "aud|token_type"
     )]
     introspection_required: Given<String>,
 }
@@ -152,18 +152,13 @@ impl Strategy for Introspection {
             leeway,
             roles,
         } = profile?;
-        let names = required?;
-        let names = names.split(',').map(str::trim);
         Some(Self {
             profile: AnswerProfile {
                 issuer,
                 audience,
                 leeway,
                 roles,
-                required: names
-                    .filter(|name| !name.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
+                required: Required::parse(&required?),
             },
             url: url?,
             client_id: id?,

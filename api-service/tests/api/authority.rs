@@ -15,7 +15,7 @@ use std::{
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web,
 };
-use api_service::{AnswerProfile, Introspection, StrategyConfig};
+use api_service::{AnswerProfile, Introspection, Required, StrategyConfig};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustix::net::{self, AddressFamily, SocketType, sockopt};
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ impl Authority {
                 audience: AUDIENCE.to_owned(),
                 leeway: Duration::from_secs(30),
                 roles: RolesClaim::default(),
-                required: Vec::new(),
+                required: Required::parse("aud|token_type"),
             },
             url: self.url(),
             client_id: CLIENT.to_owned(),

@@ -14,6 +14,7 @@ use crate::{
     eventually,
     keys::join_all,
     service::{NEVER, NOW, Service},
+    signer::AUDIENCE,
 };
 
 async fn start(authority: &Authority) -> Service {
@@ -174,7 +175,7 @@ async fn a_token_of_any_form_is_asked_about_as_it_was_presented() {
     let service = Service::ready(authority.strategy(NEVER)).await;
     let long = "a".repeat(4_000);
     for token in ["a", "vF9dft4qmT", "a.b.c", "a-b_c~d+e/f==", "%61", &long] {
-        let answer = json!({"active": true, "sub": "u-2"});
+        let answer = json!({"active": true, "sub": "u-2", "token_type": "Bearer"});
         authority.says(token, answer);
         // A percent sign is in no token, so it is nobody's.
         let expected = if token == "%61" { 401 } else { 200 };
@@ -198,8 +199,10 @@ async fn a_token_that_is_active_and_not_good_here_is_refused() {
             (json!({"nbf": NOW + 3_600}), "token_not_yet_valid"),
             (json!({"token_type": "DPoP"}), "token_kind"),
             (json!({"cnf": {"jkt": "x"}}), "token_bound"),
+            // A refresh token, as some servers answer about it.
+            (json!({"token_type": null}), "introspection_incomplete"),
         ] {
-            let mut answer = json!({"active": true, "sub": "u-1", "roles": ["user"]});
+            let mut answer = json!({"active": true, "sub": "u-1", "token_type": "Bearer"});
             let members = answer.as_object_mut().unwrap();
             members.extend(contradiction.as_object().unwrap().clone());
             authority.says(reason, answer);
@@ -218,15 +221,16 @@ async fn a_token_that_is_active_and_not_good_here_is_refused() {
 async fn an_answer_without_optional_members_is_an_answer() {
     let authority = Authority::start();
     let service = start(&authority).await;
-    authority.says("machine", json!({"active": true, "client_id": "m-1"}));
+    authority.says(
+        "machine",
+        json!({"active": true, "client_id": "m-1", "token_type": "Bearer"}),
+    );
     let machine = service.me("machine").await;
     assert_eq!(machine.status, 200, "{machine:?}");
     assert_eq!(machine.json()["subject"], "m-1");
     assert_eq!(machine.json()["roles"], json!([]));
-    authority.says(
-        "odd",
-        json!({"active": true, "sub": "u-1", "roles": {"admin": true}}),
-    );
+    let odd = json!({"active": true, "sub": "u-1", "aud": AUDIENCE, "roles": {"admin": true}});
+    authority.says("odd", odd);
     assert_eq!(service.me("odd").await.json()["roles"], json!([]));
 }
 
@@ -236,7 +240,7 @@ async fn answers_about_one_caller_keep_no_other_from_being_answered() {
     let authority = Authority::start();
     let service = start(&authority).await;
     let id = authority.log_in(&["user"]);
-    authority.says("nameless", json!({"active": true}));
+    authority.says("nameless", json!({"active": true, "token_type": "Bearer"}));
     authority.says("misread", json!({"active": true, "sub": 7, "exp": "never"}));
     authority.says("odd", json!({"active": "yes"}));
     for (credential, status) in [("nameless", 401), ("misread", 401), ("odd", 503)] {
@@ -276,7 +280,7 @@ fn one_request_a_connection() -> SocketAddr {
 
 fn answer_once(mut stream: TcpStream) {
     let until = NOW + 900;
-    let document = format!(r#"{{"active":true,"sub":"u-1","iat":{NOW},"exp":{until}}}"#);
+    let document = format!(r#"{{"active":true,"sub":"u-1","token_type":"Bearer","exp":{until}}}"#);
     // A request of this client fits into one read.
     let _ = stream.read(&mut [0; 4_096]).and_then(|_| {
         let length = document.len();

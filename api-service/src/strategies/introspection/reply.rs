@@ -2,7 +2,8 @@
 //!
 //! The server says that a token is good; whether it is good *here* is decided here: it may be for
 //! another audience (RFC 9700 §2.3), or one that a bearer alone may not use. Every member but `active`
-//! is optional, so one that is absent contradicts nothing, unless it is required by configuration.
+//! is optional, so one that is absent contradicts nothing. But something must show that it is an access
+//! token: servers call refresh tokens active too ([`Required`]).
 
 use std::{rc::Rc, time::Duration};
 
@@ -24,7 +25,26 @@ pub struct AnswerProfile {
     /// The member that has the roles.
     pub roles: RolesClaim,
     /// Members that must be there.
-    pub required: Vec<String>,
+    pub required: Required,
+}
+
+/// Members that an active answer must have: of each list one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Required(Vec<Vec<String>>);
+
+impl Required {
+    /// A list with commas, of alternatives with bars: `exp,aud|token_type`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let names = |all: &str| all.split('|').map(|name| name.trim().to_owned()).collect();
+        let entries = text.split(',').filter(|entry| !entry.trim().is_empty());
+        Self(entries.map(names).collect())
+    }
+
+    fn are_in(&self, members: &Map<String, Value>) -> bool {
+        let present = |name: &String| name == "active" || members.contains_key(name);
+        self.0.iter().all(|names| names.iter().any(present))
+    }
 }
 
 /// An answer that was read.
@@ -52,8 +72,7 @@ impl Reply {
         if !self.active {
             return Err("token_inactive");
         }
-        let present = |name: &String| self.members.contains_key(name);
-        if !profile.required.iter().all(present) {
+        if !profile.required.are_in(&self.members) {
             return Err("introspection_incomplete");
         }
         self.check_kind()?;
@@ -163,7 +182,7 @@ mod tests {
             audience: "api".to_owned(),
             leeway: Duration::from_secs(30),
             roles: RolesClaim::default(),
-            required: Vec::new(),
+            required: Required::parse("aud|token_type"),
         }
     }
 
@@ -174,6 +193,9 @@ mod tests {
 
     fn judged_by(profile: &AnswerProfile, mut members: Value) -> Result<Rc<Principal>, Reason> {
         members["active"] = true.into();
+        if members.get("token_type").is_none() {
+            members["token_type"] = "Bearer".into();
+        }
         let reply = Reply::read(members.to_string().as_bytes()).unwrap();
         reply.judge(profile, NOW)
     }
@@ -273,7 +295,7 @@ mod tests {
     #[test]
     fn what_is_required_must_be_there() {
         let strict = AnswerProfile {
-            required: vec!["aud".to_owned(), "exp".to_owned()],
+            required: Required::parse("aud, exp"),
             ..profile()
         };
         let all = json!({"sub": "u", "aud": "api", "exp": NOW + 1});
@@ -283,6 +305,30 @@ mod tests {
             json!({"sub": "u", "aud": null, "exp": NOW + 1}),
         ] {
             assert_eq!(judged_by(&strict, members), Err("introspection_incomplete"));
+        }
+    }
+
+    /// As some servers answer about a refresh token.
+    #[test]
+    fn nothing_that_might_be_a_refresh_token_is_taken() {
+        let named = json!({"active": true, "sub": "u", "client_id": "c", "exp": NOW + 1});
+        let judge = |required: &str, members: &Value| {
+            let profile = AnswerProfile {
+                required: Required::parse(required),
+                ..profile()
+            };
+            let reply = Reply::read(members.to_string().as_bytes()).unwrap();
+            reply.judge(&profile, NOW).map(drop)
+        };
+        assert_eq!(
+            judge("aud|token_type", &named),
+            Err("introspection_incomplete")
+        );
+        assert_eq!(judge("active", &named), Ok(()));
+        for (name, value) in [("token_type", "Bearer"), ("aud", "api")] {
+            let mut members = named.clone();
+            members[name] = value.into();
+            assert_eq!(judge("aud|token_type", &members), Ok(()), "{name}");
         }
     }
 
