@@ -40,7 +40,7 @@ pub struct StackOptions {
     /// By which way each process reaches the auth service and a Redis of the stack's own; `None`:
     /// directly.
     pub detour: Option<Detour>,
-    /// Cancelling it makes a start fail with [`StackError::Interrupted`].
+    /// Cancelling it makes a start fail with [`super::StackError::Interrupted`].
     pub interrupt: CancellationToken,
 }
 
