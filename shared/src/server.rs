@@ -133,6 +133,8 @@ where
     let admin = admin
         .map(|listener| operations::serve(listener, operations.clone(), worker.clone()))
         .transpose()?;
+    let memory = resources::memory_limit().map(|limit| limit.bytes);
+    let files = resources::raise_open_files();
     let server = HttpServer::new(move || {
         let Worker { routes, readiness } = worker();
         let operations = operations.clone();
@@ -150,7 +152,7 @@ where
             .default_service(web::to(not_found))
     })
     .workers(settings.workers)
-    .max_connections(connections_each(settings.workers))
+    .max_connections(connections_each(settings.workers, memory, files))
     .shutdown_timeout(settings.drain.timeout.as_secs().max(1))
     .disable_signals()
     .listen(public)?
@@ -178,21 +180,18 @@ where
     outcome
 }
 
-/// Connections that each of so many workers may have open: all together take half of the memory
+/// Connections that each of so many workers may have open: all together take half of the `memory`
 /// limit at most. More wait in the listen queue.
-fn connections_each(workers: usize) -> usize {
+fn connections_each(workers: usize, memory: Option<u64>, files: Option<u64>) -> usize {
     /// One with a body of the largest size under way: up to 45 KiB were measured.
     const CONNECTION_BYTES: u64 = 48 * 1024;
     /// What the framework takes without a limit.
     const MOST: u64 = 25_600;
     const FEWEST: u64 = 16;
-    let files = resources::raise_open_files();
-    let memory = resources::memory_limit().map(|limit| limit.bytes / 2 / CONNECTION_BYTES);
-    let all = [memory, files].into_iter().flatten().min();
+    let all = [memory.map(|bytes| bytes / 2 / CONNECTION_BYTES), files];
+    let all = all.into_iter().flatten().min();
     let each = all.map_or(MOST, |all| all / workers.max(1) as u64);
-    let each = each.clamp(FEWEST, MOST);
-    tracing::debug!(each, workers, "connections that fit");
-    usize::try_from(each).unwrap_or(usize::MAX)
+    usize::try_from(each.clamp(FEWEST, MOST)).unwrap_or(usize::MAX)
 }
 
 /// A resource that answers other methods than its own with 405 and the list of its own.
@@ -344,4 +343,19 @@ fn json_config() -> web::JsonConfig {
 
 async fn not_found() -> Result<HttpResponse, Problem> {
     Err(Problem::not_found())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::connections_each;
+
+    #[test]
+    fn connections_take_half_of_the_memory_and_no_more_files_than_there_are() {
+        let mib = |number: u64| Some(number << 20);
+        assert_eq!(connections_each(2, None, None), 25_600);
+        assert_eq!(connections_each(2, mib(96), Some(1 << 20)), 512);
+        assert_eq!(connections_each(4, mib(96), None), 256);
+        assert_eq!(connections_each(1, mib(8192), Some(1024)), 1024);
+        assert_eq!(connections_each(8, mib(1), None), 16);
+    }
 }
