@@ -356,6 +356,23 @@ async fn what_only_a_client_says_about_its_address_is_not_believed() {
 }
 
 #[tokio::test]
+async fn behind_two_proxies_each_client_has_a_budget_of_its_own() {
+    let service = limited(Builder::new(Backend::Sqlite))
+        .option("--trusted-hops=2")
+        .start()
+        .await;
+    service.register("ada").await;
+    // What the farther proxy wrote, and what the nearer one added.
+    let tried = guesses(&service, "ada", "192.0.2.1, 10.0.0.1", 4).await;
+    assert_eq!(tried, [401, 401, 401, 429]);
+    let forged = guesses(&service, "ada", "192.0.2.9, 192.0.2.1, 10.0.0.1", 1).await;
+    assert_eq!(forged, [429], "the client wrote the first");
+    let other = log_in(&service, "ada", PASSWORD, "192.0.2.2, 10.0.0.1").await;
+    assert_eq!(other.status(), 200);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn what_was_tried_and_from_where_is_not_in_the_database_and_old_rows_are_removed() {
     let service = start(Backend::Sqlite).await;
     service.register("ada").await;
