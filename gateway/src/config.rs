@@ -3,7 +3,12 @@
 mod exchange;
 mod pools;
 
-use std::{net::SocketAddr, num::NonZeroU16, thread::available_parallelism, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU16, NonZeroUsize},
+    thread::available_parallelism,
+    time::Duration,
+};
 
 use clap::Parser;
 use http::Uri;
@@ -113,6 +118,11 @@ pub struct Raw {
     /// How long a body may stand still, in either direction.
     #[arg(long, env = "GATEWAY_BODY_TIMEOUT", default_value = "30s")]
     body_timeout: Given<Duration>,
+
+    /// Bytes a second that a request's body must have on average, beyond GATEWAY_BODY_TIMEOUT for
+    /// its beginning. What the upstream takes to read it does not count.
+    #[arg(long, env = "GATEWAY_BODY_MIN_RATE", default_value = "500")]
+    body_min_rate: Given<NonZeroUsize>,
 
     /// How long a client may take to send the head of a request.
     #[arg(long, env = "GATEWAY_HEADER_TIMEOUT", default_value = "10s")]
@@ -296,12 +306,14 @@ fn check_timeouts(raw: &Raw, faults: &mut Faults) -> Option<Timeouts> {
     let connect = raw.connect_timeout.positive(faults);
     let response = raw.response_timeout.positive(faults);
     let body = raw.body_timeout.positive(faults);
+    let body_rate = raw.body_min_rate.value(faults);
     let header = raw.header_timeout.positive(faults);
     let keep_alive = raw.keep_alive.positive(faults);
     Some(Timeouts {
         connect: connect?,
         response: response?,
         body: body?,
+        body_rate: body_rate?,
         header: header?,
         keep_alive: keep_alive?,
     })
@@ -393,6 +405,7 @@ mod tests {
             "--health-interval=1",
             "--health-path=readyz",
             "--health-fall=0",
+            "--body-min-rate=0",
             "--keep-alive=soon",
             "--upstream-max-idle=-1",
             "--max-connections=many",
@@ -425,6 +438,7 @@ mod tests {
             "GATEWAY_HEALTH_INTERVAL: \"1\" is not a duration",
             "GATEWAY_HEALTH_PATH: \"readyz\"",
             "GATEWAY_HEALTH_FALL: must be at least 1",
+            "GATEWAY_BODY_MIN_RATE: \"0\"",
             "GATEWAY_KEEP_ALIVE: \"soon\"",
             "GATEWAY_UPSTREAM_MAX_IDLE: \"-1\"",
             "GATEWAY_MAX_CONNECTIONS: \"many\"",

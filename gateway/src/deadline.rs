@@ -6,6 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    num::NonZeroUsize,
     rc::Rc,
     sync::Arc,
     task::Waker,
@@ -41,6 +42,8 @@ pub struct Timeouts {
     pub response: Duration,
     /// For a body that stands still.
     pub body: Duration,
+    /// Bytes a second that a request's body must have beyond that time.
+    pub body_rate: NonZeroUsize,
     /// For a client to send a head.
     pub header: Duration,
     /// For a client's idle connection.
@@ -152,6 +155,10 @@ pub(crate) struct Progress {
     memory: Arc<Memory>,
     /// Bytes of the request's body that have passed.
     uploaded: Cell<usize>,
+    /// Tick at which that body began, later by the time that the upstream took for it.
+    began: Cell<u64>,
+    /// Tick at which the upstream was given the last part of it.
+    moved: Cell<u64>,
     /// Something was not read because memory is short.
     stalled: Cell<bool>,
     task: RefCell<Waker>,
@@ -169,6 +176,8 @@ impl Progress {
             retired: Cell::new(false),
             memory,
             uploaded: Cell::new(0),
+            began: Cell::new(0),
+            moved: Cell::new(0),
             stalled: Cell::new(false),
             task: RefCell::new(Waker::noop().clone()),
         };
@@ -180,6 +189,7 @@ impl Progress {
     pub(crate) fn request_began(&self, has_body: bool) {
         self.phase.set(Phase::Exchange);
         self.uploaded.set(0);
+        self.began.set(self.ticks.now());
         self.upload.set(if has_body {
             Upload::Awaited
         } else {
@@ -193,14 +203,30 @@ impl Progress {
         if self.upload.get() == Upload::Refused {
             return;
         }
-        self.upload.set(upload);
+        let now = self.ticks.now();
+        if self.upload.replace(upload) == Upload::Moving {
+            self.began.set(self.began.get() + now - self.moved.get());
+        }
+        let in_exchange = self.phase.get() == Phase::Exchange;
         match upload {
-            Upload::Moving => self.until(self.timeouts.body),
-            Upload::Done if self.phase.get() == Phase::Exchange => {
-                self.until(self.timeouts.response);
+            Upload::Moving => {
+                self.moved.set(now);
+                self.until(self.timeouts.body);
             }
+            Upload::Awaited if in_exchange => {
+                self.deadline.set(self.deadline.get().min(self.body_due()));
+            }
+            Upload::Done if in_exchange => self.until(self.timeouts.response),
             Upload::Done | Upload::Awaited | Upload::Lost | Upload::Refused => {}
         }
+    }
+
+    /// The tick by which the next part of the request's body must come, whatever came before: a
+    /// body that only drips would keep its connection for ever.
+    fn body_due(&self) -> u64 {
+        let paid = (self.uploaded.get() as u64).saturating_mul(1000 / TICK_MS);
+        let rate = self.timeouts.body_rate.get() as u64;
+        self.began.get() + ticks(self.timeouts.body) + paid / rate
     }
 
     /// So many bytes of the request's body passed.
@@ -343,5 +369,56 @@ impl Deadline for Progress {
 
     fn upload(&self) -> Upload {
         self.upload.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::telemetry::{Identity, metrics::Metrics};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const HALF_A_SECOND: u64 = 500 / TICK_MS;
+
+    /// Half a second after the other, parts of a body of so many bytes, which the upstream takes so
+    /// many ticks to read. The number of the first that was late.
+    fn first_late(bytes: usize, reading: u64) -> Option<u64> {
+        let ticks = Ticks::start();
+        let timeouts = Timeouts {
+            connect: SECOND,
+            response: SECOND,
+            body: SECOND,
+            body_rate: NonZeroUsize::new(1_000).unwrap(),
+            header: SECOND,
+            keep_alive: SECOND,
+        };
+        let metrics = Metrics::new(&Identity {
+            service: "gateway",
+            version: "0",
+            instance: String::new(),
+        });
+        let progress = Progress::new(Rc::clone(&ticks), timeouts, Memory::new(&metrics));
+        let pass = |passed: u64| ticks.now.set(ticks.now() + passed);
+        progress.request_began(true);
+        (1..100).find(|_| {
+            progress.upload_is(Upload::Awaited);
+            pass(HALF_A_SECOND - reading);
+            if progress.is_late() {
+                return true;
+            }
+            progress.uploaded(bytes);
+            progress.upload_is(Upload::Moving);
+            pass(reading);
+            progress.is_late()
+        })
+    }
+
+    #[test]
+    fn a_body_has_the_time_that_its_bytes_are_worth_and_that_of_the_upstream() {
+        assert_eq!(first_late(1, 0), Some(3), "it drips");
+        assert_eq!(first_late(400, 0), Some(7), "a little too slow");
+        assert_eq!(first_late(500, 0), None);
+        assert_eq!(first_late(1, HALF_A_SECOND), None, "the upstream is slow");
     }
 }

@@ -92,6 +92,42 @@ async fn a_body_that_stops_coming_is_a_408() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_only_drips_is_a_408() {
+    let upstream = silent().await;
+    let members = upstream.address.to_string();
+    let options = ["--body-timeout=300ms", "--body-min-rate=1000"];
+    let gateway = Gateway::before_addresses(&members, &options).await;
+    for head in [
+        "POST /p HTTP/1.1\r\nhost: t\r\ncontent-length: 60000\r\n\r\n",
+        "PUT /p HTTP/1.1\r\nhost: t\r\ncontent-length: 60000\r\n\r\n",
+        "POST /p HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n",
+    ] {
+        let part = if head.contains("chunked") {
+            "1\r\nx\r\n"
+        } else {
+            "x"
+        };
+        let mut wire = Wire::open(gateway.address).await;
+        wire.send(head).await;
+        let (mut read, mut write) = wire.stream.split();
+        let dripping = async {
+            while write.write_all(part.as_bytes()).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut room = [0; 1024];
+        let count = tokio::select! {
+            count = soon(read.read(&mut room)) => count.unwrap(),
+            () = dripping => 0,
+        };
+        let reply = String::from_utf8_lossy(&room[..count]);
+        assert!(reply.starts_with("HTTP/1.1 408"), "{head}: {reply}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_stops_coming_ends_the_connection() {
     let upstream = RawUpstream::start(|mut stream, _| async move {
         let begun = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbegun";
@@ -117,6 +153,7 @@ async fn a_slow_but_moving_body_outlives_every_timeout() {
     let upstream = Upstream::echo().await;
     let options = [
         "--body-timeout=300ms",
+        "--body-min-rate=5",
         "--response-timeout=300ms",
         "--header-timeout=300ms",
     ];
