@@ -4,6 +4,8 @@
 //! One timer serves all connections of a thread, so that a request sets none. A deadline is met
 //! late by up to a tick, never early.
 
+mod ticks;
+
 use std::{
     cell::{Cell, RefCell},
     num::NonZeroUsize,
@@ -13,12 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::ticks::TICK_MS;
+pub(crate) use self::ticks::{TICK, Ticks, ticks};
 use crate::memory::{Level, Memory};
-
-/// Resolution of all deadlines on the data path.
-pub(crate) const TICK: Duration = Duration::from_millis(TICK_MS);
-
-const TICK_MS: u64 = 50;
 
 /// How long a client that still sends is listened to after it was answered.
 const LINGER: Duration = Duration::from_secs(2);
@@ -48,43 +47,6 @@ pub struct Timeouts {
     pub header: Duration,
     /// For a client's idle connection.
     pub keep_alive: Duration,
-}
-
-/// The clock of one thread.
-#[derive(Debug)]
-pub(crate) struct Ticks {
-    started: Instant,
-    now: Cell<u64>,
-}
-
-impl Ticks {
-    /// A clock that begins at 0.
-    pub(crate) fn start() -> Rc<Self> {
-        Rc::new(Self {
-            started: Instant::now(),
-            now: Cell::new(0),
-        })
-    }
-
-    /// The present tick.
-    pub(crate) fn now(&self) -> u64 {
-        self.now.get()
-    }
-
-    /// Moves on to the present; returns how many ticks have passed since this was last called.
-    pub(crate) fn advance(&self) -> u64 {
-        let elapsed = self.started.elapsed().as_millis() / TICK.as_millis();
-        let now = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        now - self.now.replace(now)
-    }
-}
-
-/// How many ticks make at least `duration`, wherever within a tick it begins.
-pub(crate) fn ticks(duration: Duration) -> u64 {
-    let whole_seconds = duration.as_secs().saturating_mul(1000 / TICK_MS);
-    let rest = u64::from(duration.subsec_millis()).div_ceil(TICK_MS);
-    // Half of the range, so that it can be added to any tick.
-    whole_seconds.saturating_add(rest + 1).min(u64::MAX / 2)
 }
 
 /// How long an answer is waited for.
