@@ -20,6 +20,7 @@ use sqlx::{
     any::AnyPoolOptions,
     migrate::{MigrateError, Migrator},
 };
+use tokio::sync::Mutex;
 
 use super::{
     condition::{Condition, Refusal},
@@ -137,6 +138,9 @@ pub struct Database {
     target: Arc<Target>,
     timeout: Duration,
     condition: Arc<Condition>,
+    /// Who writes to SQLite, one after the other in the order of their coming. Its own way to wait for
+    /// a lock is to sleep and look again, and who comes later may be faster for ever.
+    writing: Option<Arc<Mutex<()>>>,
     /// Whether requests are answered: then a call has their deadline.
     serving: Arc<AtomicBool>,
 }
@@ -191,8 +195,10 @@ impl Database {
         let first = pool(1, patience);
         MIGRATIONS.run(&first).await?;
         first.close().await;
+        let one_writer = matches!(*target, Target::Sqlite(_));
         Ok(Self {
             pool: pool(CONNECTIONS, settings.timeout),
+            writing: one_writer.then(Arc::default),
             target,
             timeout: settings.timeout,
             condition,
@@ -280,6 +286,13 @@ impl Database {
             span.set("db.collection.name", table);
             span
         });
+        let statement = async {
+            let _turn = match &self.writing {
+                Some(writing) if operation != "SELECT" => Some(writing.lock().await),
+                _ => None,
+            };
+            statement.await
+        };
         let outcome = self.deadline(statement).await;
         if let Err(error) = &outcome {
             if let Some(span) = &mut span {
