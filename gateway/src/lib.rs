@@ -174,44 +174,59 @@ pub async fn run_with(
         listen,
     };
     let drain = config.drain;
-    let (count, most) = (
-        config.threads,
-        permit_connections(&config, &memory, &tasks)?,
-    );
+    let count = config.threads;
+    let most = permit_connections(&config, &memory, &tasks)?;
     let settings = data_path(config, pools, &admin, &metrics, memory, tracer);
     let settings = Arc::new(settings);
     let (acceptor, threads) = Acceptor::start(&settings, count, most, &metrics, &tasks)?;
+    let closing = CancellationToken::new();
     tokio::select! {
         () = look_at_pools(looked) => {}
         () = shutdown.cancelled() => {}
     }
     admin.accept();
     tracing::info!(%listen, threads = count, "the gateway listens");
-    let closing = CancellationToken::new();
-    let mut accepting = tokio::spawn(acceptor.run(listener, closing.clone()));
+    let accepting = acceptor.run(listener, closing.clone());
+    let failed = accept_until(accepting, &closing, &shutdown, &tasks, async |failed| {
+        admin.drain();
+        spans.begin_flush();
+        if !failed {
+            // Whoever asks /readyz is to see it before the port is closed.
+            tokio::time::sleep(drain.grace).await;
+        }
+    })
+    .await;
+    let joined = join(threads).await;
+    tasks.end().await;
+    spans.finish().await;
+    joined.and(if failed { Err(Error::Failed) } else { Ok(()) })
+}
 
+/// Accepts until `shutdown` and the `farewell` after it, or until something is gone that the gateway
+/// cannot do without; returns whether that was so. The port is closed then.
+async fn accept_until(
+    accepting: impl Future<Output = ()> + Send + 'static,
+    closing: &CancellationToken,
+    shutdown: &CancellationToken,
+    tasks: &Tasks,
+    farewell: impl AsyncFnOnce(bool),
+) -> bool {
+    let mut accepting = tokio::spawn(accepting);
     let failed = tokio::select! {
         () = shutdown.cancelled() => false,
         () = tasks.failed() => true,
         _ = &mut accepting => true,
     };
-    admin.drain();
-    spans.begin_flush();
     if failed {
         tracing::error!("a part of the gateway failed; it ends, to be started anew");
-    } else {
-        // Whoever asks /readyz is to see it before the port is closed.
-        tokio::time::sleep(drain.grace).await;
     }
+    farewell(failed).await;
     closing.cancel();
     // Waiting for it makes sure that the port is closed; it panics no worse than it has by now.
     if !accepting.is_finished() {
         drop(accepting.await);
     }
-    let joined = join(threads).await;
-    tasks.end().await;
-    spans.finish().await;
-    joined.and(if failed { Err(Error::Failed) } else { Ok(()) })
+    failed
 }
 
 fn tokio_listener(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {
