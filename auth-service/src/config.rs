@@ -349,7 +349,7 @@ mod tests {
             "--workers=0",
             "--database-url=mysql://host/name",
             "--issuer=http://host/?tenant=1",
-            "--audience=",
+            "--audience= ",
             "--algorithm=HS256",
             "--signing-key-files=,",
             "--key-encryption-key=opensesame",
