@@ -181,7 +181,10 @@ fn deliver(out: Option<ResultFile>, result: &impl Serialize, text: &str) -> anyh
 
 /// Writes a result to standard output.
 fn print(text: &str) -> anyhow::Result<()> {
-    console::print(text).context("writing to standard output")
+    // The results are in their file, whoever reads on.
+    console::print(text)
+        .map(drop)
+        .context("writing to standard output")
 }
 
 /// Arguments that are right each by itself and make no sense together.

@@ -6,16 +6,17 @@ use std::{
     io::{self, ErrorKind, Write},
 };
 
-/// Writes a result to standard output. Whoever reads it may stop before its end, as `head` does.
+/// Writes a result to standard output; says whether anybody reads it. Whoever does may stop before its
+/// end, as `head` does.
 ///
 /// # Errors
 ///
 /// It cannot be written for another reason, such as a full disk.
-pub fn print(text: &str) -> io::Result<()> {
+pub fn print(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
     }
 }
 

@@ -153,13 +153,14 @@ fn a_child_that_is_killed_by_hand_is_reported_and_stays_dead() {
 }
 
 #[test]
-fn nobody_who_reads_costs_a_stack_neither_its_start_nor_its_end_and_the_ready_file_goes_with_it() {
+fn nobody_who_reads_the_log_costs_a_stack_neither_its_start_nor_its_end_and_the_ready_file_goes_with_it()
+ {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ready.json");
     std::fs::write(&file, "of an earlier stack").unwrap();
     let mut loadtest = start(&file);
-    // Both pipes have no reader from here on.
-    drop((loadtest.stdout.take(), loadtest.stderr.take()));
+    // The pipe has no reader from here on.
+    drop(loadtest.stderr.take());
     let ready = eventually("the ready file is written", || {
         assert_eq!(loadtest.try_wait().unwrap(), None);
         let text = std::fs::read_to_string(&file).unwrap_or_default();
@@ -170,6 +171,18 @@ fn nobody_who_reads_costs_a_stack_neither_its_start_nor_its_end_and_the_ready_fi
     assert_eq!(ended(&mut loadtest).code(), Some(0));
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_stack_whose_addresses_nobody_reads_ends_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ready.json");
+    let mut loadtest = start(&file);
+    drop(loadtest.stdout.take());
+    assert_eq!(ended(&mut loadtest).code(), Some(1));
+    let said = said(&mut loadtest);
+    assert!(said.contains("nobody reads the addresses"), "{said}");
+    assert!(!file.exists());
 }
 
 #[test]

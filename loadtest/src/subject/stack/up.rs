@@ -120,7 +120,9 @@ impl Drop for ReadyFile {
 }
 
 /// Starts a stack, says how to use it, and ends it on SIGINT or SIGTERM. A child that ends is
-/// reported and stays dead, so that a fault can be made by hand and undone by hand.
+/// reported and stays dead, so that a fault can be made by hand and undone by hand. A stack whose
+/// addresses nobody reads, as of a pipe that is closed, ends at once: send them to `/dev/null` to have
+/// the ready file only.
 ///
 /// # Errors
 ///
@@ -147,18 +149,18 @@ pub async fn up(options: StackOptions, ready_file: Option<&Path>) -> Result<Exit
         file.write(&Ready::of(&stack))?;
     }
     let announcement = announcement(&stack, ready_file.as_ref().map(|file| file.path.as_path()));
-    if let Err(error) = print(&announcement) {
+    let read = print(&announcement).unwrap_or_else(|error| {
         tell(format_args!(
             "the addresses could not be written to standard output: {error}"
         ));
-    }
-
-    let mut look = tokio::time::interval(LOOK);
-    let code = loop {
-        tokio::select! {
-            code = signals.ended() => break code,
-            _ = look.tick() => report_ended(&stack),
-        }
+        true
+    });
+    let code = if read {
+        until_ended(&mut signals, &stack).await
+    } else {
+        // Whoever started it has gone, and nobody else would end it.
+        tell("nobody reads the addresses on standard output");
+        ExitCode::FAILURE
     };
     tell("ending every process");
     // The addresses are good for nothing from here on.
@@ -170,6 +172,17 @@ pub async fn up(options: StackOptions, ready_file: Option<&Path>) -> Result<Exit
         }
     }
     Ok(code)
+}
+
+/// Reports children that end, until a signal ends the stack.
+async fn until_ended(signals: &mut Signals, stack: &Stack) -> ExitCode {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            code = signals.ended() => return code,
+            _ = look.tick() => report_ended(stack),
+        }
+    }
 }
 
 /// What ends a stack: Ctrl-C, SIGTERM, and SIGHUP of a terminal that is closed.
