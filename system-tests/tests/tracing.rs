@@ -145,6 +145,9 @@ gateway SERVER POST /auth/*
       auth-service CLIENT INSERT login_limits
       auth-service CLIENT INSERT refresh_tokens
       auth-service CLIENT SELECT login_limits
+      auth-service CLIENT SELECT login_limits
+      auth-service CLIENT SELECT login_limits
+      auth-service CLIENT SELECT refresh_families
       auth-service CLIENT SELECT users
       auth-service INTERNAL verify password";
 const LOGIN_SESSION: &str = "\
@@ -152,6 +155,8 @@ gateway SERVER POST /auth/*
   gateway CLIENT POST auth
     auth-service SERVER POST /login
       auth-service CLIENT EVAL
+      auth-service CLIENT SELECT login_limits
+      auth-service CLIENT SELECT login_limits
       auth-service CLIENT SELECT login_limits
       auth-service CLIENT SELECT users
       auth-service INTERNAL verify password";
