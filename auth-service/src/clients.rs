@@ -6,14 +6,23 @@
 //! tells nothing about how much of a guess was right.
 
 mod public;
+mod redirect;
 
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use sha2::{Digest, Sha256};
 
-pub use self::public::{CLIENT_ID, PAGE_PATH, PublicClient, PublicClients, PublicClientsError};
+pub use self::{
+    public::{PAGE_PATH, PublicClient, PublicClients},
+    redirect::{RedirectUri, RedirectsError},
+};
 use crate::list::entries;
+
+/// The `client_id` of logins by `POST /login`: the service's own, which needs no registration.
+pub const CLIENT_ID: &str = "statewise-login";
+/// The `client_id` of this service's own page.
+const PAGE_ID: &str = "statewise-page";
 
 /// A shorter secret could be guessed.
 const SECRET_MINIMUM: usize = 32;
@@ -27,6 +36,8 @@ pub enum Right {
     Exchange,
     /// Get a token for itself, RFC 6749 §4.4.
     Token,
+    /// Log users in by a code, RFC 6749 §4.1.
+    Code,
 }
 
 /// A confidential client.
@@ -36,6 +47,7 @@ pub struct Client {
     pub id: String,
     secret_digest: [u8; 32],
     rights: Vec<Right>,
+    redirect_uris: Vec<RedirectUri>,
 }
 
 /// The clients of the configuration. Cheap to clone.
@@ -63,7 +75,9 @@ pub enum ClientsError {
     )]
     Secret(usize),
     /// A right that is none.
-    #[error("the rights of entry {0} must be of introspect, exchange and token, joined by '+'")]
+    #[error(
+        "the rights of entry {0} must be of introspect, exchange, token and code, joined by '+'"
+    )]
     Right(usize),
 }
 
@@ -73,6 +87,7 @@ impl Right {
             "introspect" => Some(Self::Introspect),
             "exchange" => Some(Self::Exchange),
             "token" => Some(Self::Token),
+            "code" => Some(Self::Code),
             _ => None,
         }
     }
@@ -101,6 +116,7 @@ impl Client {
             id: id.to_owned(),
             secret_digest: Sha256::digest(secret).into(),
             rights: rights.ok_or(ClientsError::Right(number))?,
+            redirect_uris: Vec::new(),
         })
     }
 }
@@ -135,7 +151,7 @@ impl Clients {
         let mut taken: Vec<String> = Vec::new();
         let clients = read_list(text, |number, entry| {
             let client = Client::parse(number, entry)?;
-            if public::is_own(&client.id) || taken.contains(&client.id) {
+            if is_own(&client.id) || taken.contains(&client.id) {
                 return Err(ClientsError::Taken(number));
             }
             taken.push(client.id.clone());
@@ -152,13 +168,52 @@ impl Clients {
     /// # Errors
     ///
     /// One of them has the id of a confidential one.
-    pub fn with_public(mut self, public: PublicClients) -> Result<Self, PublicClientsError> {
+    pub fn with_public(mut self, public: PublicClients) -> Result<Self, RedirectsError> {
         let taken = |client: &Client| public.find(&client.id).is_some();
         if let Some(client) = self.confidential.iter().find(|client| taken(client)) {
-            return Err(PublicClientsError::Confidential(client.id.clone()));
+            return Err(RedirectsError::Confidential(client.id.clone()));
         }
         self.public = public;
         Ok(self)
+    }
+
+    /// Adds where codes for confidential clients may be sent: a list such as
+    /// `web=https://web.example.org/back`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the list, and every client that has the right and no URI.
+    pub fn with_redirects(mut self, list: &str) -> Result<Self, Vec<RedirectsError>> {
+        let mut clients = self.confidential.to_vec();
+        let mut faults = Vec::new();
+        for (number, (id, uri)) in (1..).zip(redirect::read_all(list)?) {
+            let client = clients.iter_mut().find(|client| client.id == id);
+            match client.filter(|client| client.may(Right::Code)) {
+                Some(client) => client.redirect_uris.push(uri),
+                None => faults.push(RedirectsError::NoRight(number)),
+            }
+        }
+        let stranded =
+            |client: &&Client| client.may(Right::Code) && client.redirect_uris.is_empty();
+        let stranded = clients.iter().filter(stranded);
+        faults.extend(stranded.map(|client| RedirectsError::NoUri(client.id.clone())));
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        self.confidential = clients.into();
+        Ok(self)
+    }
+
+    /// Where codes for the client of this id may be sent; `None` when nobody can log in to it.
+    #[must_use]
+    pub fn redirect_uris(&self, id: &str) -> Option<&[RedirectUri]> {
+        let confidential = || {
+            let mut all = self.confidential.iter();
+            all.find(|client| client.id == id && client.may(Right::Code))
+                .map(|client| &*client.redirect_uris)
+        };
+        let public = self.public.find(id).map(|client| &*client.redirect_uris);
+        public.or_else(confidential)
     }
 
     /// The public client of this id.
@@ -186,6 +241,11 @@ fn read_list<'a, T, E>(
     } else {
         Err(faults)
     }
+}
+
+/// Whether a `client_id` is that of `POST /login` or of this service's page.
+fn is_own(id: &str) -> bool {
+    id == CLIENT_ID || id == PAGE_ID
 }
 
 /// Whether a text can be a `client_id` here.
@@ -242,6 +302,38 @@ mod tests {
             let refused = Clients::parse(&format!("{good},{entry}")).unwrap_err();
             assert_eq!(refused, [error], "{entry}");
             assert!(!refused[0].to_string().contains("opensesame"));
+        }
+    }
+
+    #[test]
+    fn a_client_with_the_right_logs_users_in_where_it_is_listed() {
+        let clients = Clients::parse(&format!("web:{SECRET}:code,api:{SECRET}:token")).unwrap();
+        let listed = clients
+            .clone()
+            .with_redirects("web=https://web.example.org/a, web=https://web.example.org/b");
+        let listed = listed.unwrap();
+        assert_eq!(listed.redirect_uris("web").unwrap().len(), 2);
+        assert_eq!(listed.redirect_uris("api"), None);
+        for (list, faults) in [
+            ("", vec![RedirectsError::NoUri("web".to_owned())]),
+            (
+                "web=https://web.example.org/a, api=https://a.example.org/",
+                vec![RedirectsError::NoRight(2)],
+            ),
+            (
+                "eve=https://web.example.org/a",
+                vec![
+                    RedirectsError::NoRight(1),
+                    RedirectsError::NoUri("web".to_owned()),
+                ],
+            ),
+            (
+                "web=http://web.example.org/a",
+                vec![RedirectsError::RedirectUri(1)],
+            ),
+        ] {
+            let refused = clients.clone().with_redirects(list).unwrap_err();
+            assert_eq!(refused, faults, "{list}");
         }
     }
 

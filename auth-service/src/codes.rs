@@ -10,6 +10,7 @@ use sqlx::{AnyConnection, FromRow};
 
 use crate::{
     random,
+    scope::Scope,
     storage::{At, Database, DatabaseError, UnixSeconds},
     users::{Generation, User, UserRow, user_columns},
 };
@@ -22,10 +23,11 @@ const LIFE: Duration = Duration::from_secs(60);
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 const ISSUE: &str = "INSERT INTO authorization_codes \
-     (code_hash, client_id, redirect_uri, challenge, user_id, created_at, expires_at, generation) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+     (code_hash, client_id, redirect_uri, challenge, user_id, created_at, expires_at, generation, \
+     scope) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const FIND: &str = concat!(
-    "SELECT c.client_id, c.redirect_uri, c.challenge, c.created_at, c.family_id, \
+    "SELECT c.client_id, c.redirect_uri, c.challenge, c.scope, c.created_at, c.family_id, \
      c.generation AS login_generation, ",
     user_columns!(),
     " FROM authorization_codes c JOIN users u ON u.id = c.user_id \
@@ -44,7 +46,7 @@ const REMOVE_EXPIRED: &str = "DELETE FROM authorization_codes WHERE expires_at <
 pub type Code = Secret<String>;
 
 /// What a code was issued for.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purpose {
     /// The client that asked for it.
     pub client_id: String,
@@ -52,6 +54,8 @@ pub struct Purpose {
     pub redirect_uri: String,
     /// RFC 7636 §4.2, of the method `S256`.
     pub challenge: String,
+    /// What was granted of the scope that it asked for, if it did.
+    pub scope: Option<Scope>,
 }
 
 /// What a code is good for.
@@ -71,8 +75,10 @@ pub struct Authorization {
 
 #[derive(FromRow)]
 struct Row {
-    #[sqlx(flatten)]
-    purpose: Purpose,
+    client_id: String,
+    redirect_uri: String,
+    challenge: String,
+    scope: Option<String>,
     created_at: UnixSeconds,
     login_generation: Generation,
     family_id: Option<String>,
@@ -112,6 +118,7 @@ impl AuthorizationCodes {
             .bind(user.issue_at)
             .bind(user.issue_at + LIFE)
             .bind(user.generation)
+            .bind(purpose.scope.map(Scope::text))
             .execute(self.0.pool());
         self.0.call("INSERT", TABLE, at.trace, statement).await?;
         Ok(code)
@@ -134,7 +141,12 @@ impl AuthorizationCodes {
             .fetch_optional(self.0.pool());
         let row: Option<Row> = self.0.call("SELECT", TABLE, at.trace, statement).await?;
         Ok(row.map(|row| Authorization {
-            purpose: row.purpose,
+            purpose: Purpose {
+                client_id: row.client_id,
+                redirect_uri: row.redirect_uri,
+                challenge: row.challenge,
+                scope: Scope::stored(row.scope.as_deref()),
+            },
             login_at: row.created_at,
             generation: row.login_generation,
             family: row.family_id,

@@ -207,9 +207,13 @@ fn clients(args: &Args, faults: &mut Faults) -> Option<Clients> {
     let public = args.public_clients.checked_all(faults, |list| {
         PublicClients::parse(&list, PublicClient::page(page))
     });
+    let confidential = confidential?;
+    let redirecting = args
+        .redirect_uris
+        .checked_all(faults, |list| confidential.with_redirects(&list));
     faults.check(
         args.public_clients.variable(),
-        confidential?.with_public(public?),
+        redirecting?.with_public(public?),
     )
 }
 
@@ -417,6 +421,18 @@ mod tests {
                 "{variable} is missing in:\n{faults}"
             );
         }
+    }
+
+    #[test]
+    fn a_client_that_logs_users_in_needs_a_redirect_uri() {
+        let client = "--clients=web:opensesame-opensesame-opensesame:code";
+        let (_, faults) = checked(&[client]);
+        assert!(
+            faults.contains("AUTH_REDIRECT_URIS: web has the right code"),
+            "{faults}"
+        );
+        let uri = "--redirect-uris=web=https://web.example.org/back";
+        assert_eq!(checked(&[client, uri]).1, "");
     }
 
     #[test]

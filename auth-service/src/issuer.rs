@@ -12,6 +12,7 @@ use shared::{
 use crate::{
     keys::{KeyRing, KeysUnknown},
     random,
+    scope::Scope,
     storage::UnixSeconds,
     users::User,
 };
@@ -105,6 +106,8 @@ pub struct Subject {
     pub sid: Option<String>,
     /// When what the token is issued for ends; `None` for no end.
     pub ends_at: Option<UnixSeconds>,
+    /// What was granted of the scope that was asked for, if any was.
+    pub scope: Option<Scope>,
     /// `iat`; without it, the second in which the token is signed.
     pub issued_at: Option<UnixSeconds>,
     /// The generation of the credential that the token is issued for: what ends that ends the token.
@@ -149,6 +152,7 @@ impl Issuer {
         client_id: &str,
         login: &str,
         login_ends: UnixSeconds,
+        scope: Option<Scope>,
     ) -> Result<AccessToken, IssueError> {
         let subject = Subject {
             id: user.id.clone(),
@@ -156,6 +160,7 @@ impl Issuer {
             roles: user.roles.clone(),
             sid: Some(login.to_owned()),
             ends_at: Some(login_ends),
+            scope,
             issued_at: Some(user.issue_at),
             generation: Some(user.generation.get()),
         };
@@ -169,13 +174,18 @@ impl Issuer {
     /// # Errors
     ///
     /// The key could not sign.
-    pub fn client_token(&self, client_id: &str) -> Result<AccessToken, IssueError> {
+    pub fn client_token(
+        &self,
+        client_id: &str,
+        scope: Option<Scope>,
+    ) -> Result<AccessToken, IssueError> {
         let subject = Subject {
             id: client_id.to_owned(),
             username: None,
             roles: Vec::new(),
             sid: None,
             ends_at: None,
+            scope,
             issued_at: None,
             generation: None,
         };
@@ -210,6 +220,7 @@ impl Issuer {
         let latest = issued_at + longest;
         let ends_at = subject.ends_at.unwrap_or(latest).max(issued_at);
         let expires_at = latest.min(ends_at).get();
+        let granted = subject.scope.unwrap_or(Scope::ALL);
         let claims = AccessClaims {
             iss: self.tokens.issuer.clone(),
             sub: subject.id,
@@ -219,9 +230,14 @@ impl Issuer {
             exp: expires_at,
             nbf: None,
             jti: random::text::<16>(),
-            roles: subject.roles,
+            roles: if granted.has_roles() {
+                subject.roles
+            } else {
+                Vec::new()
+            },
+            scope: subject.scope.map(|scope| scope.text().to_owned()),
             sid: subject.sid,
-            preferred_username: subject.username,
+            preferred_username: subject.username.filter(|_| granted.has_profile()),
             generation: subject.generation,
         };
         let token = self

@@ -11,6 +11,7 @@
 //! | [`credentials`] | what a username and a password may be |
 //! | [`storage`], [`users`], [`refresh`], [`codes`] | SQLite or PostgreSQL; users; refresh tokens; authorization codes |
 //! | [`limits`] | what limits guessing of passwords |
+//! | [`scope`] | what a client asks to be given of its user |
 //! | [`revocations`] | what ends before its time |
 //! | [`passwords`] | Argon2id, off the async threads, a bounded number at a time |
 //! | [`keys`], [`issuer`] | signing keys; the only signer of tokens and maker of sessions |
@@ -31,6 +32,7 @@ pub mod passwords;
 mod random;
 pub mod refresh;
 pub mod revocations;
+pub mod scope;
 pub mod storage;
 pub mod users;
 

@@ -17,6 +17,7 @@ pub use self::rotation::{RotateError, Rotation};
 use crate::{
     codes::{self, Code},
     random::{self, digest},
+    scope::Scope,
     storage::{At, Database, DatabaseError, UnixSeconds},
     users::{Generation, User, UserRow, user_columns},
 };
@@ -25,12 +26,13 @@ const TOKENS: &str = "refresh_tokens";
 const FAMILIES: &str = "refresh_families";
 
 const START_FAMILY: &str = "INSERT INTO refresh_families \
-     (id, user_id, client_id, created_at, expires_at, generation) \
-     VALUES ($1, $2, $3, $4, $5, $6)";
+     (id, user_id, client_id, created_at, expires_at, generation, scope) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const START_TOKEN: &str = "INSERT INTO refresh_tokens (token_hash, family_id, issued_at) \
      VALUES ($1, $2, $3)";
 const FIND: &str = concat!(
-    "SELECT f.id AS family, f.client_id, f.expires_at, t.issued_at, c.issued_at AS spent_at, ",
+    "SELECT f.id AS family, f.client_id, f.expires_at, f.scope, t.issued_at, \
+     c.issued_at AS spent_at, ",
     user_columns!(),
     " FROM refresh_tokens t \
      JOIN refresh_families f ON f.id = t.family_id JOIN users u ON u.id = f.user_id \
@@ -81,6 +83,8 @@ pub struct Beginning<'a> {
     pub generation: Generation,
     /// When it can be renewed no more.
     pub expires_at: UnixSeconds,
+    /// What was granted of the scope that was asked for, if any was.
+    pub scope: Option<Scope>,
 }
 
 /// A login that may be renewed.
@@ -92,6 +96,8 @@ pub struct Grant {
     pub client_id: String,
     /// When it can be renewed no more.
     pub expires_at: UnixSeconds,
+    /// What was granted of the scope that was asked for, if any was.
+    pub scope: Option<Scope>,
     /// When this token was issued.
     pub issued_at: UnixSeconds,
     /// When this token was spent, if it was.
@@ -105,6 +111,7 @@ struct GrantRow {
     family: String,
     client_id: String,
     expires_at: UnixSeconds,
+    scope: Option<String>,
     issued_at: UnixSeconds,
     spent_at: Option<UnixSeconds>,
     #[sqlx(flatten)]
@@ -211,6 +218,7 @@ impl RefreshTokens {
             family: row.family,
             client_id: row.client_id,
             expires_at: row.expires_at,
+            scope: Scope::stored(row.scope.as_deref()),
             issued_at: row.issued_at,
             spent_at: row.spent_at,
             user: row.user.read_at(at.now),
@@ -336,6 +344,7 @@ async fn begin(
         .bind(beginning.login_at)
         .bind(beginning.expires_at)
         .bind(beginning.generation)
+        .bind(beginning.scope.map(Scope::text))
         .execute(&mut *transaction)
         .await?;
     sqlx::query(START_TOKEN)

@@ -60,7 +60,9 @@ pub struct Raw {
     #[arg(
         long,
         env = "GATEWAY_ROUTES",
-        default_value = "/auth=auth,/jwt=jwt,/session=session"
+        default_value = "/auth=auth,/jwt=jwt,/session=session,\
+            /.well-known/oauth-authorization-server=auth/.well-known/oauth-authorization-server,\
+            /.well-known/openid-configuration=auth/.well-known/openid-configuration"
     )]
     routes: Given<String>,
 

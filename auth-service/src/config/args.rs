@@ -143,7 +143,7 @@ pub struct Args {
     pub(super) exchange_audiences: Given<String>,
 
     /// Confidential clients: ID:SECRET:RIGHT+RIGHT, separated by commas. Rights are introspect,
-    /// exchange and token. Secrets have at least 32 visible characters, without : and , (openssl rand
+    /// exchange, token and code (to log users in, see AUTH_REDIRECT_URIS). Secrets have at least 32 visible characters, without : and , (openssl rand
     /// -base64 32).
     #[arg(
         long,
@@ -155,11 +155,17 @@ pub struct Args {
     pub(super) clients: Given<Secret<String>>,
 
     /// Public clients of the authorization endpoint: ID=REDIRECT-URI, separated by commas; an ID may
-    /// stand there several times. URIs are https, or http on this machine, and compared byte for
-    /// byte. A client gets the user's roles; there is no consent. The page at /page of this service
-    /// is one without being named.
+    /// stand there several times. URIs are https, http on this machine, or of a scheme of the
+    /// application's own (org.example.app:/path), and compared byte for byte, but for the port of
+    /// 127.0.0.1 and [::1]. A client gets what it asks for of the user's name and roles; there is no
+    /// consent. The page at /page of this service is one without being named.
     #[arg(long, env = "AUTH_PUBLIC_CLIENTS", default_value = "")]
     pub(super) public_clients: Given<String>,
+
+    /// Where codes for the clients of AUTH_CLIENTS with the right code may be sent, as in
+    /// AUTH_PUBLIC_CLIENTS.
+    #[arg(long, env = "AUTH_REDIRECT_URIS", default_value = "")]
+    pub(super) redirect_uris: Given<String>,
 
     /// A session ends when it was not used for so long.
     #[arg(long, env = "AUTH_SESSION_IDLE_TTL", default_value = "30m")]

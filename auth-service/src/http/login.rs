@@ -145,12 +145,13 @@ async fn give_token(call: &Call, user: &User) -> Result<HttpResponse, Error> {
         login_at: user.issue_at,
         generation: user.generation,
         expires_at: call.issuer.refresh_limit(),
+        scope: None,
     };
     let (login, refresh_token) = call.refresh_tokens.start(beginning, call.at()).await?;
     ending::excess(call, &user.id, &login).await;
     let token = call
         .issuer
-        .access_token(user, CLIENT_ID, &login, beginning.expires_at)?;
+        .access_token(user, CLIENT_ID, &login, beginning.expires_at, None)?;
     call.metrics.token_issued("login");
     let answer = TokenAnswer::renewable(&token, &refresh_token);
     Ok(answer::json(StatusCode::OK, &LoggedIn::Token(answer)))

@@ -45,6 +45,7 @@ use super::{
         admin::keys::rotate,
         metadata::jwks,
         metadata::metadata,
+        metadata::openid,
     ),
     components(schemas(EndedLogins, OAuthRefusal))
 )]

@@ -1,7 +1,11 @@
 //! The only list of routes.
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::{
+    Route,
+    web::{self, ServiceConfig},
+};
 use shared::server::{describe, resource};
+use url::Url;
 
 use super::{admin, html, login, oauth, openapi, page, state::State};
 use crate::clients::PAGE_PATH;
@@ -9,6 +13,7 @@ use crate::clients::PAGE_PATH;
 /// Adds the routes of the auth-service.
 pub(crate) fn configure(routes: &mut ServiceConfig, state: State) {
     describe(routes, openapi::document());
+    let issuer = issuer_path(state.issuer.name());
     routes
         .app_data(web::Data::new(state))
         .app_data(oauth::form::form_config())
@@ -52,9 +57,28 @@ pub(crate) fn configure(routes: &mut ServiceConfig, state: State) {
         .service(resource(html::STYLE_PATH, "GET").route(web::get().to(page::style)))
         .service(
             resource(oauth::metadata::JWKS_PATH, "GET").route(web::get().to(oauth::metadata::jwks)),
-        )
-        .service(
-            resource(oauth::metadata::METADATA_PATH, "GET")
-                .route(web::get().to(oauth::metadata::metadata)),
         );
+    let (rfc, openid) = (oauth::metadata::METADATA_PATH, oauth::metadata::OPENID_PATH);
+    describe_at(routes, rfc, &issuer, || {
+        web::get().to(oauth::metadata::metadata)
+    });
+    describe_at(routes, openid, &issuer, || {
+        web::get().to(oauth::metadata::openid)
+    });
+}
+
+/// Serves the metadata at a well-known place and, for an issuer with a path, with the path behind it:
+/// RFC 8414 §3.1 inserts what OpenID Connect Discovery §4 appends.
+fn describe_at(routes: &mut ServiceConfig, place: &str, issuer: &str, get: impl Fn() -> Route) {
+    for path in [place.to_owned(), format!("{place}{issuer}")] {
+        routes.service(resource(&path, "GET").route(get()));
+    }
+}
+
+fn issuer_path(issuer: &str) -> String {
+    let url = Url::parse(issuer);
+    url.map_or_else(
+        |_| String::new(),
+        |url| url.path().trim_end_matches('/').to_owned(),
+    )
 }

@@ -18,6 +18,18 @@ async fn rfc8414_3_3_the_metadata_name_the_issuer_byte_for_byte_and_only_what_ex
     let response = service.get("/.well-known/oauth-authorization-server").await;
     assert_eq!(response.status(), 200);
     let metadata: Value = response.json().await.unwrap();
+    // RFC 8414 §3.1 and §5, OpenID Connect Discovery §4.
+    for place in [
+        "/.well-known/oauth-authorization-server/a%2Fb",
+        "/.well-known/openid-configuration",
+        "/.well-known/openid-configuration/a%2Fb",
+    ] {
+        let response = service.get(place).await;
+        assert_eq!(response.status(), 200, "{place}");
+        assert_eq!(response.json::<Value>().await.unwrap(), metadata, "{place}");
+    }
+    let elsewhere = "/.well-known/oauth-authorization-server/a";
+    assert_eq!(service.get(elsewhere).await.status(), 404);
     let issuer = "https://Auth.example.org/a%2Fb";
     assert_eq!(metadata["issuer"], issuer);
     let endpoints = metadata.as_object().unwrap().iter();

@@ -5,6 +5,7 @@ pub(crate) mod code;
 mod exchange;
 mod introspect;
 mod revoke;
+mod scope;
 mod token;
 
 use reqwest::{RequestBuilder, Response};

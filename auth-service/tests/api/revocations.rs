@@ -387,6 +387,7 @@ fn beginning(user: &User) -> Beginning<'_> {
         login_at: user.issue_at,
         generation: user.generation,
         expires_at: user.issue_at + Duration::from_secs(1_000),
+        scope: None,
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     roles,
-    wire::{number_or_nothing, numeric_date, one_or_many, some_numeric_date},
+    wire::{number_or_nothing, numeric_date, one_or_many, some_numeric_date, some_text},
 };
 
 /// The `typ` of an access token, RFC 9068 §2.1.
@@ -43,6 +43,14 @@ pub struct AccessClaims {
     /// makes no token invalid.
     #[serde(default, deserialize_with = "roles::lenient")]
     pub roles: Vec<String>,
+    /// What was granted of a scope that was asked for (RFC 9068 §2.2.3), names with spaces between.
+    /// What is no text is none.
+    #[serde(
+        default,
+        deserialize_with = "some_text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub scope: Option<String>,
     /// The login this token belongs to; all tokens of one login share it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<String>,

@@ -4,6 +4,7 @@ use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, IgnoredAny},
 };
+use serde_json::Value;
 
 /// 2^53: above it a double cannot tell one second from the next.
 const EXACT_LIMIT: f64 = 9_007_199_254_740_992.0;
@@ -48,6 +49,16 @@ pub(super) fn number_or_nothing<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<u64>, D::Error> {
     serde_json::Value::deserialize(deserializer).map(|value| value.as_u64())
+}
+
+/// A text, or nothing where anything else is.
+pub(super) fn some_text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        _ => None,
+    })
 }
 
 /// Whether a member is there, whatever its value; `null` counts.

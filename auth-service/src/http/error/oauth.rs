@@ -20,8 +20,8 @@ pub(crate) enum OAuthError {
     /// The code or token is unknown, over, spent, revoked or another client's.
     #[error("the code or token is not valid, or it is another client's")]
     InvalidGrant,
-    /// There are no scopes here.
-    #[error("there are no scopes here: leave scope out")]
+    /// The scope is none, or more than was granted to the login.
+    #[error("the scope is malformed, or more than was granted")]
     InvalidScope,
     /// No token is issued for this audience or resource.
     #[error("no token is issued for this audience or resource")]

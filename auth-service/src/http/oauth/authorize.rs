@@ -38,10 +38,10 @@ struct AuthorizationQuery {
     /// code
     #[param(required = false)]
     response_type: String,
-    /// One of AUTH_PUBLIC_CLIENTS, or the page of this service
+    /// One of AUTH_PUBLIC_CLIENTS or AUTH_REDIRECT_URIS, or the page of this service
     #[param(required = false)]
     client_id: String,
-    /// One of the client's, byte for byte
+    /// One of the client's, byte for byte; with any port where it is an address of this machine
     #[param(required = false)]
     redirect_uri: String,
     /// Given back as it came
@@ -53,6 +53,12 @@ struct AuthorizationQuery {
     /// S256
     #[param(required = false)]
     code_challenge_method: String,
+    /// Of api, profile and roles; others are ignored
+    #[param(required = false)]
+    scope: String,
+    /// RFC 8707: the audience of the tokens
+    #[param(required = false)]
+    resource: String,
 }
 
 /// What the login form sends: the parameters of the request once more, a name and a password.
@@ -71,6 +77,8 @@ struct AuthorizationForm {
     code_challenge: Option<String>,
     #[schema(nullable = false)]
     code_challenge_method: Option<String>,
+    #[schema(nullable = false)]
+    scope: Option<String>,
     #[schema(nullable = false)]
     username: Option<String>,
     #[schema(nullable = false)]
@@ -98,7 +106,7 @@ pub(crate) async fn show(call: Call) -> HttpResponse {
         url::form_urlencoded::parse(call.request.query_string().as_bytes())
             .into_owned()
             .collect();
-    match request::read(&parameters, &call.clients) {
+    match request::read(&parameters, &call.clients, call.issuer.audience()) {
         Ok(authorization) => form::response(&authorization, "", None),
         Err(refusal) => refuse(&call, refusal),
     }
@@ -146,7 +154,7 @@ pub(crate) async fn submit(call: Call, form: web::Form<Parameters>) -> HttpRespo
         return form::refused(StatusCode::FORBIDDEN, "Another site sent this form.");
     }
     let parameters = form.into_inner();
-    let authorization = match request::read(&parameters, &call.clients) {
+    let authorization = match request::read(&parameters, &call.clients, call.issuer.audience()) {
         Ok(authorization) => authorization,
         Err(refusal) => return refuse(&call, refusal),
     };

@@ -28,6 +28,9 @@ struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     roles: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    scope: Option<String>,
     /// The login's public id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -100,6 +103,7 @@ fn describe(call: &Call, active: Active) -> Introspection {
             sub: Some(record.subject),
             username: Some(record.username),
             roles: Some(record.roles),
+            scope: None,
             sid: Some(record.sid),
             client_id: Some(CLIENT_ID.to_owned()),
             token_type: Some("Bearer"),
@@ -114,6 +118,7 @@ fn describe(call: &Call, active: Active) -> Introspection {
             sub: Some(claims.sub),
             username: claims.preferred_username,
             roles: Some(claims.roles),
+            scope: claims.scope,
             sid: claims.sid,
             client_id: Some(claims.client_id),
             token_type: Some("Bearer"),
@@ -129,6 +134,7 @@ fn describe(call: &Call, active: Active) -> Introspection {
             sub: Some(grant.user.id),
             username: Some(grant.user.username),
             roles: Some(grant.user.roles),
+            scope: grant.scope.map(|scope| scope.text().to_owned()),
             sid: Some(grant.family),
             client_id: Some(grant.client_id),
             iat: Some(grant.issued_at.get()),

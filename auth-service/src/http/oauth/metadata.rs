@@ -5,12 +5,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::token;
-use crate::http::state::State;
+use crate::{http::state::State, scope::Scope};
 
 /// Where the key set is.
 pub(crate) const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// Where the description is, RFC 8414 §3.
 pub(crate) const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
+
+/// Where programs look that speak OpenID Connect (Discovery §4): RFC 8414 §5 has them find it there.
+pub(crate) const OPENID_PATH: &str = "/.well-known/openid-configuration";
 
 /// RFC 7517 §8.5.2.
 const JWKS: &str = "application/jwk-set+json";
@@ -67,6 +70,18 @@ struct Metadata<'a> {
     grant_types_supported: &'a [&'a str],
     response_types_supported: &'a [&'a str],
     response_modes_supported: &'a [&'a str],
+    scopes_supported: &'a [&'a str],
+}
+
+/// This authorization server, where OpenID Connect looks for it.
+#[utoipa::path(
+    get,
+    path = OPENID_PATH,
+    operation_id = "openidMetadata",
+    responses((status = 200, description = "What it offers; no ID tokens", body = Metadata<'static>))
+)]
+pub(crate) async fn openid(state: web::Data<State>) -> HttpResponse {
+    metadata(state).await
 }
 
 /// This authorization server, RFC 8414.
@@ -97,5 +112,6 @@ pub(crate) async fn metadata(state: web::Data<State>) -> HttpResponse {
         grant_types_supported: &token::GrantType::ALL.map(token::GrantType::name),
         response_types_supported: &["code"],
         response_modes_supported: &["query"],
+        scopes_supported: &Scope::NAMES,
     })
 }

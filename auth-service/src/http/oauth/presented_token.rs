@@ -11,6 +11,7 @@ use crate::{
     http::{call::Call, error::Error},
     issuer::{Subject, VerifyError},
     refresh::Grant,
+    scope::Scope,
 };
 
 /// A token that is good now.
@@ -80,6 +81,7 @@ impl Active {
                 roles: record.roles,
                 sid: Some(record.sid).filter(|sid| !sid.is_empty()),
                 ends_at: Some(record.expires_at.into()),
+                scope: None,
                 issued_at: None,
                 generation: record.generation,
             }),
@@ -89,6 +91,7 @@ impl Active {
                 roles: claims.roles,
                 sid: claims.sid,
                 ends_at: Some(claims.exp.into()),
+                scope: Scope::stored(claims.scope.as_deref()),
                 issued_at: None,
                 generation: claims.generation,
             }),

@@ -7,7 +7,7 @@ mod refresh;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use actix_web::{HttpResponse, http::StatusCode, web};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::Serialize;
 use shared::config::Secret;
 use utoipa::{
@@ -26,6 +26,7 @@ use crate::{
         error::{Error, OAuthError},
     },
     issuer::AccessToken,
+    scope::Scope,
 };
 
 /// Parameters of a grant; which are needed depends on it. A client may send `client_id` and
@@ -55,6 +56,13 @@ struct TokenRequest {
     /// For the exchange.
     #[schema(nullable = false)]
     audience: Option<String>,
+    /// What to give the token of the user: api, profile, roles; others are ignored. Not for
+    /// `authorization_code`, whose scope was asked for before.
+    #[schema(nullable = false)]
+    scope: Option<String>,
+    /// RFC 8707: the audience of the tokens, or for the exchange one that it gives tokens for.
+    #[schema(nullable = false)]
+    resource: Option<String>,
     /// Unknown ones are ignored; none may be repeated.
     #[serde(flatten)]
     others: BTreeMap<String, String>,
@@ -121,6 +129,10 @@ pub(crate) struct TokenAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     refresh_token: Option<String>,
+    /// What was granted, RFC 6749 §5.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    scope: Option<&'static str>,
     /// Only for an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -140,7 +152,16 @@ impl TokenAnswer {
             token_type: TokenType::Bearer,
             expires_in: token.expires_in,
             refresh_token: None,
+            scope: None,
             issued_token_type: None,
+        }
+    }
+
+    /// The answer that tells what was granted.
+    fn granting(self, scope: Option<Scope>) -> Self {
+        Self {
+            scope: Some(scope.unwrap_or(Scope::ALL).text()),
+            ..self
         }
     }
 
@@ -166,15 +187,38 @@ pub(crate) async fn token(call: Call, form: web::Form<Parameters>) -> Result<Htt
     let name = form.require("grant_type", "grant_type is missing")?;
     let grant = GrantType::parse(name).ok_or(OAuthError::UnsupportedGrantType)?;
     let caller = Caller::of(&call.request, &form, &call.clients)?;
-    if form.get("scope").is_some() {
-        return Err(OAuthError::InvalidScope.into());
+    refuse_proofs(&call.request)?;
+    let scope = form.get("scope").map(Scope::granted).transpose();
+    let scope = scope.map_err(|_| OAuthError::InvalidScope)?;
+    if grant != GrantType::Exchange {
+        refuse_other_resources(&form, call.issuer.audience())?;
     }
     let answer = match grant {
         GrantType::AuthorizationCode => authorization_code::answer(&call, &caller, &form).await,
-        GrantType::Refresh => refresh::answer(&call, &caller, &form).await,
-        GrantType::ClientCredentials => client_credentials::answer(&call, caller),
-        GrantType::Exchange => exchange::answer(&call, caller, &form).await,
+        GrantType::Refresh => refresh::answer(&call, &caller, &form, scope).await,
+        GrantType::ClientCredentials => client_credentials::answer(&call, caller, scope),
+        GrantType::Exchange => exchange::answer(&call, caller, &form, scope).await,
     }?;
     call.metrics.token_issued(grant.name());
     Ok(answer::json(StatusCode::OK, &answer))
+}
+
+/// Tokens are not bound to keys here. A client that proves one would get a token which anybody can
+/// use who sees it, and must learn so (RFC 9449 §5).
+fn refuse_proofs(request: &HttpRequest) -> Result<(), OAuthError> {
+    if request.headers().contains_key("dpop") {
+        return Err(OAuthError::InvalidRequest(
+            "tokens are not bound to a key here: leave the DPoP proof out",
+        ));
+    }
+    Ok(())
+}
+
+/// RFC 8707 §2: a token for another resource than the one that is asked for is no answer.
+fn refuse_other_resources(form: &Form, audience: &str) -> Result<(), OAuthError> {
+    if form.all("resource").all(|resource| resource == audience) {
+        Ok(())
+    } else {
+        Err(OAuthError::InvalidTarget)
+    }
 }

@@ -16,7 +16,7 @@ use crate::{
     service::{Backend, Builder, PASSWORD, Service, answered, header},
 };
 
-const APP: &str = "app";
+pub(crate) const APP: &str = "app";
 const URI: &str = "https://app.example.org/back?kept=1";
 /// RFC 7636 appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -62,27 +62,39 @@ impl Service {
     }
 
     fn submitted(&self, username: &str, password: &str) -> RequestBuilder {
+        self.submitted_with(&[("username", username), ("password", password)])
+    }
+
+    /// A good request with some parameters in place of others.
+    fn submitted_with(&self, changes: &[(&str, &str)]) -> RequestBuilder {
         let request = request();
-        let mut pairs: Vec<(&str, &str)> = request
+        let kept = request
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        pairs.extend([("username", username), ("password", password)]);
+            .filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        let pairs: Vec<(&str, &str)> = kept.chain(changes.iter().copied()).collect();
         with_form(self.browser("POST", "/oauth/authorize"), &pairs)
+    }
+
+    /// A code that the user `ada` has got by a request with such changes.
+    pub(crate) async fn code_for(&self, changes: &[(&str, &str)]) -> String {
+        let user = [("username", "ada"), ("password", PASSWORD)];
+        let changes = [changes, &user].concat();
+        let response = answered(self.submitted_with(&changes)).await;
+        assert_eq!(response.status(), 303);
+        answer(&response, "code").expect("a code")
     }
 
     /// A code that the user `ada` has got.
     pub(crate) async fn code(&self) -> String {
-        let response = answered(self.submitted("ada", PASSWORD)).await;
-        assert_eq!(response.status(), 303);
-        answer(&response, "code").expect("a code")
+        self.code_for(&[]).await
     }
 
     pub(crate) async fn redeemed(&self, code: &str) -> Response {
         self.redeemed_with(code, &[]).await
     }
 
-    async fn redeemed_with(&self, code: &str, changes: &[(&str, &str)]) -> Response {
+    pub(crate) async fn redeemed_with(&self, code: &str, changes: &[(&str, &str)]) -> Response {
         let good = [
             ("grant_type", "authorization_code"),
             ("client_id", APP),
@@ -97,13 +109,18 @@ impl Service {
         answered(self.oauth("token", &pairs)).await
     }
 
-    async fn renewed_by(&self, client: &str, refresh_token: &str) -> Response {
+    pub(crate) async fn renewed_by(
+        &self,
+        client: &str,
+        refresh_token: &str,
+        more: &[(&str, &str)],
+    ) -> Response {
         let pairs = [
             ("grant_type", "refresh_token"),
             ("client_id", client),
             ("refresh_token", refresh_token),
         ];
-        answered(self.oauth("token", &pairs)).await
+        answered(self.oauth("token", &[&pairs[..], more].concat())).await
     }
 }
 
@@ -146,10 +163,10 @@ async fn rfc6749_4_1_a_browser_brings_a_code_and_the_client_gets_tokens_of_its_o
 
     let refresh_token = text(&tokens, "refresh_token");
     for other in ["other", "statewise-login", "statewise-page"] {
-        let response = service.renewed_by(other, refresh_token).await;
+        let response = service.renewed_by(other, refresh_token, &[]).await;
         refused(response, 400, "invalid_grant").await;
     }
-    let renewed = service.renewed_by(APP, refresh_token).await;
+    let renewed = service.renewed_by(APP, refresh_token, &[]).await;
     assert_eq!(renewed.status(), 200, "no other client has spent it");
     let renewed: Value = renewed.json().await.unwrap();
     let claims = service.claims(text(&renewed, "access_token")).await;
@@ -184,7 +201,7 @@ async fn rfc7009_2_1_the_client_of_a_code_ends_its_login_and_no_other_client_doe
     }
     // Without Redis it is in the database only.
     assert_eq!(answered(revoke(APP)).await.status(), 202);
-    let renewed = service.renewed_by(APP, &refresh_token).await;
+    let renewed = service.renewed_by(APP, &refresh_token, &[]).await;
     refused(renewed, 400, "invalid_grant").await;
     service.stop().await;
 }
@@ -256,7 +273,7 @@ async fn rfc6749_4_1_2_a_code_that_is_used_twice_ends_the_login_of_its_first_use
         "invalid_grant",
     )
     .await;
-    let renewed = service.renewed_by(APP, refresh_token).await;
+    let renewed = service.renewed_by(APP, refresh_token, &[]).await;
     assert_eq!(renewed.status(), 200);
     let renewed: Value = renewed.json().await.unwrap();
 
@@ -264,7 +281,7 @@ async fn rfc6749_4_1_2_a_code_that_is_used_twice_ends_the_login_of_its_first_use
     service.clock.advance(std::time::Duration::from_secs(300));
     refused(service.redeemed(&code).await, 400, "invalid_grant").await;
     let last = service
-        .renewed_by(APP, text(&renewed, "refresh_token"))
+        .renewed_by(APP, text(&renewed, "refresh_token"), &[])
         .await;
     refused(last, 400, "invalid_grant").await;
     let found = service.introspected(text(&renewed, "access_token")).await;
@@ -285,12 +302,12 @@ async fn a_code_that_is_used_twice_ends_a_login_that_was_spared_before(backend: 
     let others = revocations.end_others(&claims.sub, claims.sid.as_deref(), At::untraced(now));
     assert!(others.await.unwrap().is_some());
     let renewed = service
-        .renewed_by(APP, text(&tokens, "refresh_token"))
+        .renewed_by(APP, text(&tokens, "refresh_token"), &[])
         .await;
     let renewed: Value = renewed.json().await.unwrap();
     refused(service.redeemed(&code).await, 400, "invalid_grant").await;
     let last = service
-        .renewed_by(APP, text(&renewed, "refresh_token"))
+        .renewed_by(APP, text(&renewed, "refresh_token"), &[])
         .await;
     refused(last, 400, "invalid_grant").await;
     service.stop().await;
@@ -324,7 +341,7 @@ async fn of_many_who_redeem_a_code_at_once_one_gets_a_login_and_it_ends(backend:
     }
     assert_eq!(logins.len(), 1);
     let renewed = service
-        .renewed_by(APP, text(&logins[0], "refresh_token"))
+        .renewed_by(APP, text(&logins[0], "refresh_token"), &[])
         .await;
     refused(renewed, 400, "invalid_grant").await;
     service.stop().await;
@@ -511,7 +528,9 @@ async fn rfc6749_4_1_2_1_nobody_is_sent_to_an_unknown_uri_and_faults_go_to_a_kno
         ("redirect_uri", "https://eve.example/", None),
         ("response_type", "token", Some("unsupported_response_type")),
         ("code_challenge_method", "plain", Some("invalid_request")),
-        ("scope", "openid", Some("invalid_scope")),
+        ("scope", "a\"b", Some("invalid_scope")),
+        ("resource", "https://eve.example/", Some("invalid_target")),
+        ("dpop_jkt", "x", Some("invalid_request")),
     ] {
         let mut pairs = request();
         pairs.retain(|(other, _)| *other != name);

@@ -134,13 +134,3 @@ async fn rfc6749_6_another_client_cannot_use_a_refresh_token() {
     );
     service.stop().await;
 }
-
-/// RFC 6749 §5.2: a scope that is unknown.
-#[tokio::test]
-async fn rfc6749_5_2_a_scope_is_refused_where_there_are_none() {
-    let service = with_clients(Backend::Sqlite).start().await;
-    let form = [("grant_type", "client_credentials"), ("scope", "all")];
-    let response = service.oauth_as(WORKER, "token", &form).await;
-    refused(response, 400, "invalid_scope").await;
-    service.stop().await;
-}

@@ -189,6 +189,12 @@ impl Context<'_> {
         exchanged: &BTreeSet<String>,
     ) -> Result<Spec, StackError> {
         let mut routes = vec!["/auth=auth".to_owned()];
+        // RFC 8414 §3.1 puts the path of the issuer behind the well-known one.
+        for document in ["oauth-authorization-server", "openid-configuration"] {
+            routes.push(format!(
+                "/.well-known/{document}=auth/.well-known/{document}"
+            ));
+        }
         let auths = self.urls.auths.iter();
         let auths = auths
             .map(|url| Ok(without_scheme(&self.way(&name, AUTH, url)?).to_owned()))

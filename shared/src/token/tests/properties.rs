@@ -111,6 +111,7 @@ proptest! {
             nbf: None,
             jti: "t".to_owned(),
             roles,
+            scope: sid.clone(),
             preferred_username: sid.clone(),
             sid,
             generation: None,

@@ -4,7 +4,10 @@ use actix_web::{HttpResponse, http::StatusCode};
 use maud::html;
 
 use super::request::Authorization;
-use crate::http::{error::Error, html};
+use crate::{
+    http::{error::Error, html},
+    scope::Scope,
+};
 
 /// Seen from `/oauth/authorize`.
 const STYLE: &str = "../page.css";
@@ -23,6 +26,7 @@ pub(super) fn response(
         ("state", authorization.state.as_deref().unwrap_or_default()),
         ("code_challenge", &purpose.challenge),
         ("code_challenge_method", "S256"),
+        ("scope", purpose.scope.map_or("", Scope::text)),
     ];
     let content = html! {
         p { "to continue to " b { (purpose.client_id) } }

@@ -1,19 +1,19 @@
 //! What a client asks the authorization endpoint for, RFC 6749 §4.1.1 and RFC 7636 §4.3.
 
-use crate::{clients::Clients, codes::Purpose, http::oauth::form::Parameters};
+use crate::{clients::Clients, codes::Purpose, http::oauth::form::Parameters, scope::Scope};
 
 /// Parameters that are looked at after it is known where to send the answer.
-const ONCE: [&str; 7] = [
+const ONCE: [&str; 8] = [
     "response_type",
     "response_mode",
     "scope",
     "code_challenge",
     "code_challenge_method",
+    "dpop_jkt",
     "username",
     "password",
 ];
-pub(super) const UNKNOWN_URI: &str =
-    "redirect_uri must be one of those that AUTH_PUBLIC_CLIENTS lists for the client.";
+pub(super) const UNKNOWN_URI: &str = "redirect_uri must be one of those that AUTH_PUBLIC_CLIENTS or AUTH_REDIRECT_URIS lists for the client.";
 
 /// RFC 7636 §4.2: a SHA-256 in base64url.
 const CHALLENGE_CHARACTERS: usize = 43;
@@ -42,16 +42,20 @@ pub(super) enum Refusal {
     },
 }
 
-pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authorization, Refusal> {
+pub(super) fn read(
+    parameters: &Parameters,
+    clients: &Clients,
+    audience: &str,
+) -> Result<Authorization, Refusal> {
     let client_id = single(parameters, "client_id")
         .map_err(Refusal::Here)?
         .ok_or(Refusal::Here("client_id is missing."))?;
-    let client = clients.public(client_id).ok_or(Refusal::Here(
-        "client_id must be one of AUTH_PUBLIC_CLIENTS.",
+    let registered = clients.redirect_uris(client_id).ok_or(Refusal::Here(
+        "client_id must be one of AUTH_PUBLIC_CLIENTS or AUTH_REDIRECT_URIS.",
     ))?;
     let redirect_uri = single(parameters, "redirect_uri")
         .map_err(Refusal::Here)?
-        .filter(|uri| client.may_redirect_to(uri))
+        .filter(|asked| registered.iter().any(|uri| uri.admits(asked)))
         .ok_or(Refusal::Here(UNKNOWN_URI))?;
     // From here on faults go to the client, with its state if there is one to give back.
     let state = single(parameters, "state").and_then(|state| match state {
@@ -81,10 +85,20 @@ pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authori
     if get("response_mode").is_some_and(|mode| mode != "query") {
         return Err(invalid("the only response_mode is query"));
     }
-    if get("scope").is_some() {
+    if get("dpop_jkt").is_some() {
+        return Err(invalid("tokens are not bound to a key here"));
+    }
+    let scope = get("scope").map(Scope::granted).transpose();
+    let scope = scope.map_err(|_| refuse("invalid_scope", "the scope is malformed"))?;
+    // RFC 8707 §2: several may be given.
+    let resources = parameters.iter().filter(|(name, _)| name == "resource");
+    if !resources
+        .into_iter()
+        .all(|(_, resource)| resource.is_empty() || resource == audience)
+    {
         return Err(refuse(
-            "invalid_scope",
-            "there are no scopes here: leave scope out",
+            "invalid_target",
+            "no token is issued for this resource",
         ));
     }
     let challenge = challenge(parameters).map_err(invalid)?;
@@ -93,12 +107,13 @@ pub(super) fn read(parameters: &Parameters, clients: &Clients) -> Result<Authori
             client_id: client_id.to_owned(),
             redirect_uri: redirect_uri.to_owned(),
             challenge: challenge.to_owned(),
+            scope,
         },
         state: opaque.map(str::to_owned),
     })
 }
 
-/// RFC 9700 §2.1.1: public clients must use PKCE. RFC 7636 §4.4.1: `plain` may be refused.
+/// RFC 9700 §2.1.1: public clients must use PKCE, and all others should. RFC 7636 §4.4.1: `plain` may be refused.
 fn challenge(parameters: &Parameters) -> Result<&str, &'static str> {
     if given(parameters, "code_challenge_method") != Some("S256") {
         return Err("code_challenge_method must be S256");
@@ -163,7 +178,7 @@ mod tests {
             .filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let parameters: Parameters = kept.chain(changes).map(own).collect();
-        read(&parameters, &clients())
+        read(&parameters, &clients(), "statewise-api")
     }
 
     /// RFC 6749 §4.1.1, RFC 7636 appendix B.
@@ -173,6 +188,7 @@ mod tests {
             client_id: "app".to_owned(),
             redirect_uri: URI.to_owned(),
             challenge: CHALLENGE.to_owned(),
+            scope: None,
         };
         for (changes, state) in [
             (vec![], Some("x y".to_owned())),
@@ -186,6 +202,33 @@ mod tests {
             let purpose = purpose.clone();
             assert_eq!(with(&changes), Ok(Authorization { purpose, state }));
         }
+    }
+
+    /// RFC 6749 §3.3, RFC 8707 §2, RFC 8252 §7.3.
+    #[test]
+    fn scope_resource_and_the_port_of_this_machine_are_the_clients_choice() {
+        let granted = |asked: &str| with(&[("scope", asked)]).unwrap().purpose.scope;
+        assert_eq!(
+            granted("openid profile").map(Scope::text),
+            Some("api profile")
+        );
+        assert_eq!(granted("all").map(Scope::text), Some("api"));
+        assert!(with(&[("resource", "statewise-api")]).is_ok());
+        let local = "http://127.0.0.1:51004/back";
+        let page = PublicClient::page("http://gate/page".to_owned());
+        let public = PublicClients::parse("app=http://127.0.0.1/back", page).unwrap();
+        let clients = Clients::default().with_public(public).unwrap();
+        let parameters: Parameters = [
+            ("response_type", "code"),
+            ("client_id", "app"),
+            ("redirect_uri", local),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let read = read(&parameters, &clients, "statewise-api").unwrap();
+        assert_eq!(read.purpose.redirect_uri, local);
     }
 
     /// RFC 6749 §4.1.2.1, RFC 9700 §4.11: an unknown client or URI is no reason to send anybody there.
@@ -226,7 +269,16 @@ mod tests {
                 "invalid_request",
             ),
             (vec![("response_mode", "fragment")], "invalid_request"),
-            (vec![("scope", "all")], "invalid_scope"),
+            (vec![("scope", "a\"b")], "invalid_scope"),
+            (
+                vec![("resource", "https://other.example/")],
+                "invalid_target",
+            ),
+            (
+                vec![("resource", "statewise-api"), ("resource", "x")],
+                "invalid_target",
+            ),
+            (vec![("dpop_jkt", "x")], "invalid_request"),
             (vec![("scope", "a"), ("scope", "b")], "invalid_request"),
             (
                 vec![("response_mode", "query"), ("response_mode", "query")],

@@ -37,6 +37,7 @@ pub(super) async fn answer(
                 client_id,
                 redirect_uri: bound,
                 challenge,
+                scope: _,
             } = &found.purpose;
             caller.id() == client_id && redirect_uri == bound && proves(verifier, challenge)
         })
@@ -44,13 +45,14 @@ pub(super) async fn answer(
     if let Some(login) = found.family {
         return reused(call, &login).await;
     }
-    let expires_at = call.issuer.refresh_limit();
+    let (expires_at, scope) = (call.issuer.refresh_limit(), found.purpose.scope);
     let beginning = Beginning {
         user_id: &found.user.id,
         client_id: caller.id(),
         login_at: found.login_at,
         generation: found.generation,
         expires_at,
+        scope,
     };
     let tokens = &call.refresh_tokens;
     let Some((login, refresh_token)) = tokens.start_by_code(beginning, &code, call.at()).await?
@@ -58,10 +60,10 @@ pub(super) async fn answer(
         return redeemed_meanwhile(call, &code).await;
     };
     ending::excess(call, &found.user.id, &login).await;
-    let access_token = call
-        .issuer
-        .access_token(&found.user, caller.id(), &login, expires_at)?;
-    Ok(TokenAnswer::renewable(&access_token, &refresh_token))
+    let access_token =
+        call.issuer
+            .access_token(&found.user, caller.id(), &login, expires_at, scope)?;
+    Ok(TokenAnswer::renewable(&access_token, &refresh_token).granting(scope))
 }
 
 /// Somebody redeemed the code at the same time: the same as one who comes later.

@@ -12,29 +12,37 @@ use crate::{
         oauth::{client::Caller, form::Form, presented_token},
     },
     issuer::Subject,
+    scope::Scope,
     storage::UnixSeconds,
 };
 
 /// The only type that is accepted and issued, RFC 8693 §3: a session id is an opaque access token.
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-pub(super) async fn answer(call: &Call, caller: Caller, form: &Form) -> Result<TokenAnswer, Error> {
+pub(super) async fn answer(
+    call: &Call,
+    caller: Caller,
+    form: &Form,
+    scope: Option<Scope>,
+) -> Result<TokenAnswer, Error> {
     let client = caller.with(Right::Exchange)?;
     let asked = read(form, call.issuer.audience(), |audience| {
         call.issuer.exchanges_for(audience)
     })?;
-    let subject = presented_token::credential(call, asked.subject_token)
+    let mut subject = presented_token::credential(call, asked.subject_token)
         .await?
         .and_then(presented_token::Active::subject)
         .filter(|subject| !is_over(subject, call.now()))
         // RFC 8693 §2.2.2.
         .ok_or(OAuthError::InvalidRequest("subject_token is not valid"))?;
+    subject.scope = Scope::narrowed(subject.scope, scope);
+    let scope = subject.scope;
     let token = call
         .issuer
         .exchanged_token(subject, &client.id, asked.audience)?;
     Ok(TokenAnswer {
         issued_token_type: Some(ACCESS_TOKEN),
-        ..TokenAnswer::new(&token)
+        ..TokenAnswer::new(&token).granting(scope)
     })
 }
 

@@ -11,23 +11,27 @@ use crate::{
         oauth::{client::Caller, form::Form},
     },
     refresh::{Grant, RefreshToken, Rotation},
+    scope::Scope,
 };
 
 pub(super) async fn answer(
     call: &Call,
     caller: &Caller,
     form: &Form,
+    asked: Option<Scope>,
 ) -> Result<TokenAnswer, Error> {
     let token = form.require("refresh_token", "refresh_token is missing")?;
     let token = Secret::new(token.to_owned());
-    let (grant, successor) = renew(call, caller, &token).await?;
+    let (grant, successor) = renew(call, caller, &token, asked).await?;
+    let scope = Scope::narrowed(grant.scope, asked);
     let access_token = call.issuer.access_token(
         &grant.user,
         &grant.client_id,
         &grant.family,
         grant.expires_at,
+        scope,
     )?;
-    Ok(TokenAnswer::renewable(&access_token, &successor))
+    Ok(TokenAnswer::renewable(&access_token, &successor).granting(scope))
 }
 
 /// Spends the token. The user is read first, so that roles are those of now and nothing is spent
@@ -36,6 +40,7 @@ async fn renew(
     call: &Call,
     caller: &Caller,
     token: &RefreshToken,
+    asked: Option<Scope>,
 ) -> Result<(Grant, RefreshToken), Error> {
     let tokens = &call.refresh_tokens;
     let Some(grant) = tokens.find(token, call.at()).await? else {
@@ -45,6 +50,10 @@ async fn renew(
     // RFC 6749 §6: a refresh token is bound to its client. Another's attempt spends nothing.
     if caller.id() != grant.client_id {
         return Err(OAuthError::InvalidGrant.into());
+    }
+    // RFC 6749 §6: not more than was granted to the login, which keeps what it has.
+    if asked.is_some_and(|asked| !grant.scope.unwrap_or(Scope::ALL).covers(asked)) {
+        return Err(OAuthError::InvalidScope.into());
     }
     let rotation = tokens.rotate(token, call.at()).await?;
     call.metrics.refreshed(outcome(&grant, &rotation));
