@@ -30,7 +30,7 @@ use std::{
 use criterion::{Criterion, criterion_group};
 use shared::{
     session::{Creation, SessionId, SessionRecord, SessionStore},
-    token::{AccessTokenProfile, KeySet, RolesClaim},
+    token::{AccessTokenProfile, KeySet, RolesClaim, TokenTypes},
 };
 use testkit::signer::{AUDIENCE, ISSUER, Signer, claims};
 use tokio::runtime::Builder;
@@ -69,6 +69,7 @@ fn profile() -> AccessTokenProfile {
         audience: AUDIENCE.to_owned(),
         leeway: Duration::from_secs(30),
         max_lifetime: Duration::from_secs(86_400),
+        types: TokenTypes::default(),
         roles: RolesClaim::default(),
     }
 }

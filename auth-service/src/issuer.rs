@@ -6,7 +6,7 @@ use shared::{
     clock::Clock,
     config::Secret,
     session::{SessionId, SessionRecord},
-    token::{AccessClaims, AccessTokenProfile, RolesClaim, TokenError},
+    token::{AccessClaims, AccessTokenProfile, RolesClaim, TokenError, TokenTypes},
 };
 
 use crate::{
@@ -262,6 +262,7 @@ impl Issuer {
             audience: self.tokens.audience.clone(),
             leeway: ISSUED_AHEAD,
             max_lifetime: self.tokens.access_ttl,
+            types: TokenTypes::default(),
             roles: RolesClaim::default(),
         };
         let now = self.clock.unix_seconds();

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use shared::token::{AccessTokenProfile, KeySet, RolesClaim};
+use shared::token::{AccessTokenProfile, KeySet, RolesClaim, TokenTypes};
 
 /// `{"alg":"EdDSA","typ":"at+jwt","kid":"k"}` and the same for the other two, `{}`, 64 bytes.
 const TOKENS: [&str; 3] = [
@@ -24,7 +24,8 @@ fuzz_target!(|data: &[u8]| {
         audience: "a".to_owned(),
         leeway: Duration::ZERO,
         max_lifetime: Duration::from_secs(60),
-        roles: RolesClaim::default(),
+        types: TokenTypes::default(),
+            roles: RolesClaim::default(),
     };
     for header in TOKENS {
         let token = format!("{header}.e30.{}", "A".repeat(86));

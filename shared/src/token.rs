@@ -18,6 +18,7 @@ mod parts;
 mod roles;
 #[cfg(test)]
 mod tests;
+mod types;
 mod wire;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use self::{
     keys::{KeySet, KeySetError},
     parts::{KEY_ID_LIMIT, TOKEN_LIMIT_BYTES, unverified_kid},
     roles::{RolesClaim, RolesClaimError},
+    types::{TokenTypes, TokenTypesError},
 };
 
 /// A `NumericDate` (RFC 7519 §2) among claims that were read as JSON: seconds, without their fraction.
@@ -47,6 +49,9 @@ pub struct AccessTokenProfile {
     /// The longest `exp - iat` accepted, so that one bad issuer setting cannot make a token that
     /// never ends.
     pub max_lifetime: Duration,
+    /// The `typ` that are accepted: RFC 9068 §4 and RFC 8725 §3.11 have one, [`ACCESS_TOKEN_TYPE`].
+    /// Tokens of another may be without `client_id` and `jti`.
+    pub types: TokenTypes,
     /// Which claim becomes [`AccessClaims::roles`].
     pub roles: RolesClaim,
 }
@@ -75,6 +80,9 @@ pub enum TokenError {
     /// The signature was not made by the key.
     #[error("the signature is wrong")]
     Signature,
+    /// What names no kind has the claims of another one than an access token.
+    #[error("the token is none for access")]
+    Kind,
     /// A required claim is absent or a claim is of the wrong type.
     #[error("the claims are not those of an access token")]
     Claims,
@@ -109,6 +117,7 @@ impl TokenError {
             Self::UnknownKey { .. } => "token_unknown_key",
             Self::Algorithm => "token_algorithm",
             Self::Signature => "token_signature",
+            Self::Kind => "token_kind",
             Self::Claims => "token_claims",
             Self::Issuer => "token_issuer",
             Self::Audience => "token_audience",
@@ -130,15 +139,22 @@ impl AccessTokenProfile {
     pub fn verify(&self, token: &str, keys: &KeySet, now: u64) -> Result<AccessClaims, TokenError> {
         let parts = parts::Parts::split(token)?;
         let header = parts.header()?;
-        header.check_type(ACCESS_TOKEN_TYPE)?;
+        let kind = header.kind();
+        if !self.types.contain(kind) {
+            return Err(TokenError::Header("typ is that of another kind"));
+        }
         let payload = keys.open(&header.kid, &header.alg, &parts)?;
         let mut claims: AccessClaims = object::read(&payload).ok_or(TokenError::Claims)?;
         if !self.roles.is_default() {
             let all = object::read(&payload).ok_or(TokenError::Claims)?;
             claims.roles = self.roles.read(&all);
         }
-        if !claims.is_complete() {
-            return Err(TokenError::Claims);
+        if kind.eq_ignore_ascii_case(ACCESS_TOKEN_TYPE) {
+            if !claims.is_complete() {
+                return Err(TokenError::Claims);
+            }
+        } else if claims.sub.is_empty() || types::is_of_another_kind(&payload) {
+            return Err(TokenError::Kind);
         }
         self.check(&claims, now)?;
         Ok(claims)

@@ -53,10 +53,21 @@ impl Gate {
         }
         self.verdicts
             .count(self.about.name, name, started.elapsed());
-        if let Err(Refusal::Undecidable(reason)) = &outcome {
-            // At debug: an outage would write a line for each request; the link and the key set
-            // log that it begins and ends, and the metrics count.
-            tracing::debug!(%reason, "a credential cannot be checked");
+        // At debug: strangers or an outage would write a line for each request; the link and the key
+        // set log that an outage begins and ends, and the metrics count.
+        match &outcome {
+            Err(Refusal::Undecidable(reason)) => {
+                tracing::debug!(%reason, "a credential cannot be checked");
+            }
+            Err(Refusal::Invalid(reason)) => {
+                self.verdicts.refused(self.about.name, reason);
+                tracing::debug!(
+                    reason,
+                    strategy = self.about.name,
+                    "a credential is refused"
+                );
+            }
+            _ => {}
         }
         outcome
     }

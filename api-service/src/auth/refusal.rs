@@ -12,7 +12,7 @@ pub(crate) enum Refusal {
     /// A browser sent the cookie on behalf of another site, to change something.
     CrossSite,
     /// The credential is wrong, expired or revoked. The caller does not learn which; the reason, a
-    /// short stable name, goes to the span only.
+    /// short stable name, goes to the metrics, the span and a line at debug.
     Invalid(&'static str),
     /// The caller's credential is good and does not allow this; the role that is missing.
     NotAllowed(&'static str),

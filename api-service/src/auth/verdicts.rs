@@ -13,6 +13,7 @@ use shared::telemetry::metrics::{Metrics, duration_histogram};
 #[derive(Clone)]
 pub(crate) struct Verdicts {
     counts: Family<Verdict, Counter>,
+    refusals: Family<Refused, Counter>,
     duration: Histogram,
 }
 
@@ -22,10 +23,17 @@ struct Verdict {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Refused {
+    strategy: &'static str,
+    reason: &'static str,
+}
+
 impl Verdicts {
     pub(crate) fn register(metrics: &Metrics) -> Self {
         let verdicts = Self {
             counts: Family::default(),
+            refusals: Family::default(),
             duration: duration_histogram(),
         };
         metrics.register(|registry| {
@@ -33,6 +41,11 @@ impl Verdicts {
                 "statewise_verdicts",
                 "Verdicts about credentials by strategy and outcome",
                 verdicts.counts.clone(),
+            );
+            registry.register(
+                "statewise_refusals",
+                "Credentials that were refused by strategy and reason, which the caller does not learn",
+                verdicts.refusals.clone(),
             );
             registry.register_with_unit(
                 "statewise_verification_duration",
@@ -42,6 +55,14 @@ impl Verdicts {
             );
         });
         verdicts
+    }
+
+    /// Counts why a credential was refused: one of the names in the code, however many callers there
+    /// are.
+    pub(crate) fn refused(&self, strategy: &'static str, reason: &'static str) {
+        self.refusals
+            .get_or_create(&Refused { strategy, reason })
+            .inc();
     }
 
     /// Counts one verdict. A request without a credential took no verification to time.

@@ -42,6 +42,11 @@ pub(crate) struct TokenArguments {
     #[arg(long, env = "API_MAX_TOKEN_LIFETIME", default_value = "24h")]
     max_token_lifetime: Given<Duration>,
 
+    /// Tokens: the kinds that are accepted, by the typ of their header, separated by commas. Add JWT
+    /// for an issuer that does not follow RFC 9068, and give its ID tokens another audience.
+    #[arg(long, env = "API_TOKEN_TYPES", default_value = "at+jwt")]
+    token_types: Given<String>,
+
     /// Tokens: how often the keys are fetched anew, ahead of need.
     #[arg(long, env = "API_JWKS_REFRESH", default_value = "5m")]
     jwks_refresh: Given<Duration>,
@@ -74,6 +79,7 @@ impl TokenArguments {
         let jwks_url = self.jwks_url.checked(faults, web);
         let profile = self.profile.check(faults);
         let max_lifetime = self.max_token_lifetime.positive(faults);
+        let types = self.token_types.checked(faults, |text| text.parse());
         let refresh = self.jwks_refresh.positive(faults);
         let cooldown = self.jwks_cooldown.positive(faults);
         let remembered = self.remembered_tokens.value(faults);
@@ -89,6 +95,7 @@ impl TokenArguments {
                 audience,
                 leeway,
                 max_lifetime: max_lifetime?,
+                types: types?,
                 roles,
             },
             jwks: JwksSettings {
@@ -275,7 +282,7 @@ impl From<AccessClaims> for Principal {
             issued_at: claims.iat,
             generation: claims.generation,
             expires_at: Some(claims.exp),
-            token_id: Some(claims.jti),
+            token_id: Some(claims.jti).filter(|id| !id.is_empty()),
         }
     }
 }

@@ -19,7 +19,7 @@ use shared::{
     session::StoreSettings,
     shutdown::{CancellationToken, Drain},
     telemetry::{TelemetrySettings, logs::LogSettings},
-    token::{AccessTokenProfile, RolesClaim},
+    token::{AccessTokenProfile, RolesClaim, TokenTypes},
 };
 
 use crate::{
@@ -82,6 +82,7 @@ pub(crate) fn tokens(issuer: &Issuer, refresh: Duration, cooldown: Duration) -> 
             audience: AUDIENCE.to_owned(),
             leeway: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(86_400),
+            types: TokenTypes::default(),
             roles: RolesClaim::default(),
         },
         jwks: JwksSettings {

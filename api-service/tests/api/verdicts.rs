@@ -317,6 +317,12 @@ async fn every_verdict_is_counted_and_timed() {
             );
             assert!(arm.service.measures(&line).await, "{line}");
         }
+        // Why, for whoever runs it and not for the caller.
+        let line = format!(
+            "statewise_refusals_total{{strategy=\"{}\",reason=\"",
+            arm.strategy
+        );
+        assert!(arm.service.measures(&line).await, "{line}");
         // What was missing took no verification to time.
         let line = "statewise_verification_duration_seconds_count 2";
         assert!(arm.service.measures(line).await, "{line}");

@@ -14,7 +14,7 @@ use shared::{
     clock::Clock,
     config::Faults,
     shutdown::CancellationToken,
-    token::{AccessClaims, AccessTokenProfile, KeySet, RolesClaim},
+    token::{AccessClaims, AccessTokenProfile, KeySet, RolesClaim, TokenTypes},
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -334,6 +334,7 @@ impl Service {
             // That of a resource server: after an end of all logins `iat` is a second ahead.
             leeway: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(3600),
+            types: TokenTypes::default(),
             roles: RolesClaim::default(),
         };
         profile

@@ -22,7 +22,8 @@ pub struct AccessClaims {
     /// Audience: who may accept the token. One text or a list on the wire (RFC 7519 §4.1.3).
     #[serde(with = "one_or_many")]
     pub aud: Vec<String>,
-    /// The client that the token was issued to.
+    /// The client that the token was issued to; empty where no kind of token demands it.
+    #[serde(default)]
     pub client_id: String,
     /// Issued at.
     #[serde(deserialize_with = "numeric_date")]
@@ -37,7 +38,8 @@ pub struct AccessClaims {
         skip_serializing_if = "Option::is_none"
     )]
     pub nbf: Option<u64>,
-    /// The token's own id.
+    /// The token's own id; empty where no kind of token demands it.
+    #[serde(default)]
     pub jti: String,
     /// Roles of the subject at the time of issue (RFC 9068 §2.2.3.1). What is no role is none, and
     /// makes no token invalid.

@@ -110,7 +110,7 @@ impl KeySet {
         let key = self.0.get(kid).ok_or_else(|| TokenError::UnknownKey {
             kid: kid.to_owned(),
         })?;
-        if algorithm != key.algorithm_name {
+        if !key.names.contains(&algorithm) {
             return Err(TokenError::Algorithm);
         }
         match crypto::verify(
@@ -134,7 +134,8 @@ impl std::fmt::Debug for KeySet {
 
 struct Key {
     algorithm: Algorithm,
-    algorithm_name: &'static str,
+    /// How `alg` names it, in tokens and in the set.
+    names: &'static [&'static str],
     public: DecodingKey,
     /// The public members as bytes, to tell a repeated key from another one of the same id.
     material: Vec<u8>,
@@ -174,12 +175,16 @@ fn read(member: &Value) -> Result<(String, Key), &'static str> {
     check_purpose(jwk)?;
     let key = match text(jwk, "kty") {
         Some("RSA") => rsa(jwk)?,
-        Some("EC") if text(jwk, "crv") == Some("P-256") => elliptic(jwk)?,
+        Some("EC") => elliptic(jwk)?,
         Some("OKP") if text(jwk, "crv") == Some("Ed25519") => edwards(jwk)?,
         _ => return Err("its type or curve is not one of ours"),
     };
     match jwk.get("alg") {
-        Some(algorithm) if algorithm.as_str() != Some(key.algorithm_name) => {
+        Some(algorithm)
+            if !algorithm
+                .as_str()
+                .is_some_and(|name| key.names.contains(&name)) =>
+        {
             Err("it is for another algorithm")
         }
         _ => Ok((kid.to_owned(), key)),
@@ -220,24 +225,38 @@ fn rsa(jwk: &Map<String, Value>) -> Result<Key, &'static str> {
     if roca::is_weak(&modulus) {
         return Err("its factors can be found from its modulus (CVE-2017-15361)");
     }
+    // The key may be used in six ways, so the set says in which: RFC 8725 §3.1.
+    let (algorithm, names): (_, &[&str]) = match text(jwk, "alg") {
+        Some("RS384") => (Algorithm::RS384, &["RS384"]),
+        Some("RS512") => (Algorithm::RS512, &["RS512"]),
+        Some("PS256") => (Algorithm::PS256, &["PS256"]),
+        Some("PS384") => (Algorithm::PS384, &["PS384"]),
+        Some("PS512") => (Algorithm::PS512, &["PS512"]),
+        _ => (Algorithm::RS256, &["RS256"]),
+    };
     Ok(Key {
-        algorithm: Algorithm::RS256,
-        algorithm_name: "RS256",
+        algorithm,
+        names,
         public: DecodingKey::from_rsa_raw_components(&modulus, &exponent),
         material: [modulus, exponent].concat(),
     })
 }
 
 fn elliptic(jwk: &Map<String, Value>) -> Result<Key, &'static str> {
+    let (algorithm, names, length): (_, &[&str], _) = match text(jwk, "crv") {
+        Some("P-256") => (Algorithm::ES256, &["ES256"], 32),
+        Some("P-384") => (Algorithm::ES384, &["ES384"], 48),
+        _ => return Err("its curve is not one of ours"),
+    };
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
-    if x.len() != 32 || y.len() != 32 {
-        return Err("its coordinates are not 32 bytes each");
+    if x.len() != length || y.len() != length {
+        return Err("its coordinates are not of the length of its curve");
     }
     // Uncompressed point, SEC 1 §2.3.3.
     let point = [&[4][..], &x, &y].concat();
     Ok(Key {
-        algorithm: Algorithm::ES256,
-        algorithm_name: "ES256",
+        algorithm,
+        names,
         public: DecodingKey::from_ec_der(&point),
         material: point,
     })
@@ -250,7 +269,8 @@ fn edwards(jwk: &Map<String, Value>) -> Result<Key, &'static str> {
     }
     Ok(Key {
         algorithm: Algorithm::EdDSA,
-        algorithm_name: "EdDSA",
+        // RFC 9864 §2.2 renames what is one algorithm for this curve.
+        names: &["EdDSA", "Ed25519"],
         public: DecodingKey::from_ed_der(&x),
         material: x,
     })

@@ -83,19 +83,14 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The `typ` of a kind, with or without the prefix `application/` (RFC 7515 §4.1.9), and nothing
-    /// else: RFC 9068 §4 and RFC 8725 §3.11.
-    pub(super) fn check_type(&self, expected: &str) -> Result<(), TokenError> {
+    /// The `typ` without the prefix `application/` (RFC 7515 §4.1.9). Nothing is said by none: that is
+    /// a JWT of any kind (RFC 7519 §5.1).
+    pub(super) fn kind(&self) -> &str {
         const PREFIX: &str = "application/";
-        let typ = self.typ.as_deref().unwrap_or_default();
-        let short = match typ.split_at_checked(PREFIX.len()) {
+        let typ = self.typ.as_deref().unwrap_or("JWT");
+        match typ.split_at_checked(PREFIX.len()) {
             Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
             _ => typ,
-        };
-        if short.eq_ignore_ascii_case(expected) {
-            Ok(())
-        } else {
-            Err(TokenError::Header("typ is that of another kind"))
         }
     }
 

@@ -20,6 +20,7 @@ fn profile() -> AccessTokenProfile {
         audience: AUDIENCE.to_owned(),
         leeway: Duration::from_secs(30),
         max_lifetime: Duration::from_secs(86_400),
+        types: TokenTypes::default(),
         roles: RolesClaim::default(),
     }
 }
@@ -216,6 +217,64 @@ fn a_claim_of_another_type_is_refused() {
     ] {
         claims_are_refused(json!({name: value}), TokenError::Claims);
     }
+}
+
+/// RFC 8725 §3.12: what says of no kind that it is one must not look like another.
+#[test]
+fn a_token_that_is_any_jwt_is_accepted_only_where_it_is_asked_for() {
+    let signer = Signer::eddsa("k1");
+    let keys = key_set(&signer);
+    let any = AccessTokenProfile {
+        types: "at+jwt,JWT".parse().unwrap(),
+        ..profile()
+    };
+    let signed = |header: Value, changes: Value| {
+        let claims = claims_with(changes).to_string();
+        signer.sign_as_written(&header.to_string(), &claims)
+    };
+    let untyped = json!({"alg": "EdDSA", "kid": "k1"});
+    let bare = json!({"client_id": null, "jti": null});
+    for typ in [
+        json!("JWT"),
+        json!("jwt"),
+        json!("application/jwt"),
+        json!(null),
+    ] {
+        let token = signed(changed(untyped.clone(), json!({"typ": typ})), bare.clone());
+        assert!(any.verify(&token, &keys, NOW).is_ok(), "{typ}");
+        let refused = profile().verify(&token, &keys, NOW);
+        assert!(matches!(refused, Err(TokenError::Header(_))), "{typ}");
+    }
+    for (sign, value) in [
+        ("nonce", json!("n")),
+        ("at_hash", json!("h")),
+        ("c_hash", json!("h")),
+        (
+            "events",
+            json!({"http://schemas.openid.net/event/backchannel-logout": {}}),
+        ),
+    ] {
+        let token = signed(untyped.clone(), json!({sign: value}));
+        assert_eq!(
+            any.verify(&token, &keys, NOW),
+            Err(TokenError::Kind),
+            "{sign}"
+        );
+    }
+    for typ in [
+        "id_token",
+        "logout+jwt",
+        "dpop+jwt",
+        "token-introspection+jwt",
+        "",
+    ] {
+        let token = signed(changed(untyped.clone(), json!({"typ": typ})), json!({}));
+        assert!(any.verify(&token, &keys, NOW).is_err(), "{typ}");
+    }
+    // RFC 9068 §2.2 asks for more of its own kind, wherever it is accepted.
+    let own = changed(untyped, json!({"typ": "at+jwt"}));
+    let token = signed(own, bare);
+    assert_eq!(any.verify(&token, &keys, NOW), Err(TokenError::Claims));
 }
 
 #[test]

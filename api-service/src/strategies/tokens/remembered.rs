@@ -170,7 +170,10 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use shared::{telemetry::Identity, token::RolesClaim};
+    use shared::{
+        telemetry::Identity,
+        token::{RolesClaim, TokenTypes},
+    };
     use testkit::signer::{AUDIENCE, ISSUER, Signer, claims};
 
     use super::*;
@@ -183,6 +186,7 @@ mod tests {
             audience: AUDIENCE.to_owned(),
             leeway: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(86_400),
+            types: TokenTypes::default(),
             roles: RolesClaim::default(),
         }
     }

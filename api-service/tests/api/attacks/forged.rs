@@ -116,10 +116,12 @@ fn of_another_algorithm(target: &Target) -> Vec<Attack> {
             "Ed25519", "Ed448", "HS256", "rs256", "es256", "eddsa", "RSA1_5", "dir", "A128KW",
         ] {
             for named in kids {
-                if (named, alg) != (kid, right) {
+                // RFC 9864: two names of one algorithm.
+                let right = right == alg || (right, alg) == ("EdDSA", "Ed25519");
+                if named != kid || !right {
                     let header = json!({"alg": alg, "typ": "at+jwt", "kid": named}).to_string();
                     let token = signer.sign_as_written(&header, &target.claims.to_string());
-                    attacks.push(attack(format!("{right} as {alg} of {named}"), token));
+                    attacks.push(attack(format!("{kid} as {alg} of {named}"), token));
                 }
             }
         }

@@ -64,9 +64,54 @@ fn a_key_that_shows_a_private_member_is_left_out() {
 
 #[test]
 fn a_key_for_another_algorithm_is_left_out() {
-    is_left_out(changed(Signer::rs256("k").jwk(), json!({"alg": "PS256"})));
+    is_left_out(changed(
+        Signer::rs256("k").jwk(),
+        json!({"alg": "RSA-OAEP"}),
+    ));
+    is_left_out(changed(Signer::rs256("k").jwk(), json!({"alg": ["RS256"]})));
+    is_left_out(changed(Signer::es256("k").jwk(), json!({"alg": "ES384"})));
+    is_left_out(changed(Signer::eddsa("k").jwk(), json!({"alg": "Ed448"})));
     is_left_out(changed(Signer::es256("k").jwk(), json!({"alg": "RS256"})));
     is_left_out(changed(Signer::eddsa("k").jwk(), json!({"alg": 1})));
+}
+
+/// RFC 8725 §3.1: a key of RSA is for the one algorithm that the set names, RS256 without a name.
+#[test]
+fn an_rsa_key_is_for_the_algorithm_that_the_set_names_and_no_other() {
+    let signer = Signer::rs256("k");
+    let all = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+    for of_key in all {
+        let set = set_of(&[changed(signer.jwk(), json!({"alg": of_key}))]).unwrap();
+        for of_token in all {
+            let header = json!({"alg": of_token, "typ": "at+jwt", "kid": "k"}).to_string();
+            // Its signature is of RS256 always.
+            let token = signer.sign_as_written(&header, &good_claims().to_string());
+            let expected = match (of_key, of_token) {
+                ("RS256", "RS256") => Ok(()),
+                _ if of_key == of_token => Err(TokenError::Signature),
+                _ => Err(TokenError::Algorithm),
+            };
+            let verdict = profile().verify(&token, &set, NOW).map(drop);
+            assert_eq!(verdict, expected, "{of_token} with a key for {of_key}");
+        }
+    }
+}
+
+/// RFC 9864 §2.2.
+#[test]
+fn ed25519_is_another_name_of_the_same_algorithm() {
+    let signer = Signer::eddsa("k");
+    for of_key in [None, Some("EdDSA"), Some("Ed25519")] {
+        let set = set_of(&[changed(signer.jwk(), json!({"alg": of_key}))]).unwrap();
+        for of_token in ["EdDSA", "Ed25519"] {
+            let header = json!({"alg": of_token, "typ": "at+jwt", "kid": "k"}).to_string();
+            let token = signer.sign_as_written(&header, &good_claims().to_string());
+            assert!(
+                profile().verify(&token, &set, NOW).is_ok(),
+                "{of_key:?} {of_token}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -12,14 +12,11 @@ use super::*;
 /// Valid signatures by algorithms that are left out on purpose, by `tcId`. Each must be refused,
 /// which is not what the suite expects and is what is promised here: whoever can verify an HMAC can
 /// sign (RFC 8725 §3.2), and a verifier that knows more than the issuer uses has more to attack.
-const OTHER_SIGNATURES: [(&str, &[usize]); 7] = [
+/// A key of RSA without `alg` is for RS256 here, so what such a key signed otherwise is refused too.
+const OTHER_SIGNATURES: [(&str, &[usize]); 3] = [
     ("ES512", &[347, 351]),
     ("HS256", &[1, 348, 352, 357, 358, 359, 372, 373, 376, 377]),
-    ("PS256", &[272, 273, 274, 275, 287, 288]),
-    ("PS384", &[320, 321, 322, 323, 346, 350]),
-    ("PS512", &[325, 326, 327, 328]),
-    ("RS384", &[264, 265, 266, 267]),
-    ("RS512", &[268, 269, 270, 271]),
+    ("PS384", &[346, 350]),
 ];
 const OTHER_KEYS: [(&str, &[usize]); 3] = [("HS256", &[2, 13]), ("HS384", &[14]), ("HS512", &[15])];
 
@@ -76,7 +73,7 @@ fn run(name: TestName, others: &[(&str, &[usize])]) -> Totals {
                 (false, Some(Ok(_))) => totals.accepted += 1,
                 (true, Some(Err(_))) => totals.refused += 1,
                 (true, None) => totals.refused_with_its_key += 1,
-                (false, None) => {
+                (false, None | Some(Err(TokenError::Algorithm))) => {
                     totals.cannot_apply += 1;
                     let of_algorithm = cannot_apply.entry(algorithm_of(jws));
                     of_algorithm.or_default().push(test.tc_id);
@@ -98,10 +95,10 @@ fn run(name: TestName, others: &[(&str, &[usize])]) -> Totals {
 fn every_signature_vector_is_accounted_for() {
     let expected = Totals {
         vectors: 401,
-        accepted: 10,
-        refused: 262,
-        refused_with_its_key: 93,
-        cannot_apply: 36,
+        accepted: 32,
+        refused: 321,
+        refused_with_its_key: 34,
+        cannot_apply: 14,
     };
     assert_eq!(run(TestName::JsonWebSignature, &OTHER_SIGNATURES), expected);
 }
