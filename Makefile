@@ -57,9 +57,10 @@ fuzz: toolchain ## Fuzzes what reads bytes that anybody may send, each target fo
 	scripts/fuzz.sh $(SECONDS)
 
 .PHONY: foreign
-foreign: toolchain ## Has joserfc and jwcrypto verify our tokens, and ours verify theirs
-	scripts/install.sh redis python3-venv
+foreign: toolchain ## Has libraries of others verify our tokens, log in, renew and revoke, and ours take the tokens of others
+	scripts/install.sh redis python3-venv node npm
 	scripts/run-python.sh foreign-jose
+	scripts/run-python.sh foreign-oauth
 
 .PHONY: browser
 browser: toolchain ## Logs in with a real browser at the page of the auth-service, by a code with PKCE

@@ -7,16 +7,11 @@ usage: foreign-jose.py FOLDER-OF-OUR-PROGRAMS; needs redis-server. `make foreign
 """
 
 import base64
-import contextlib
-import http.client
 import http.server
 import json
 import os
 import secrets
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -25,19 +20,20 @@ import warnings
 
 import joserfc.errors
 import joserfc.jwk
-import joserfc.jws
 import joserfc.jwt
 import jwcrypto.common
 import jwcrypto.jwk
-import jwcrypto.jws
 import jwcrypto.jwt
+
+from processes import connects, free_port, process, request
 
 # RFC 9864 renames EdDSA; the tokens of today have the name of RFC 8037.
 warnings.simplefilter("ignore")
 
 ALGORITHMS = ["RS256", "ES256", "EdDSA"]
+# Of issuers that are not ours, which name the algorithm of each key.
+MORE = ["RS384", "RS512", "PS256", "PS384", "PS512", "ES384"]
 AUDIENCE = "statewise-api"
-PATIENCE = 30
 checks = 0
 
 
@@ -49,64 +45,15 @@ def check(right, what):
         sys.exit(f"foreign: {what}")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def process(command, ready, **variables):
-    """One of the programs, from its first good answer to the end of the block."""
-    environment = {"PATH": os.environ["PATH"], "RUST_LOG": "warn", **variables}
-    with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            deadline = time.monotonic() + PATIENCE
-            while not ready():
-                if child.poll() is not None or time.monotonic() > deadline:
-                    log.seek(0)
-                    sys.exit(f"foreign: {command[0]} is not ready:\n{log.read().decode(errors='replace')}")
-                time.sleep(0.02)
-            yield
-        finally:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
-
-
-def request(port, method, path, body=None, token=None):
-    """The status and the JSON of an answer; (0, None) when nobody answers."""
-    headers = {"content-type": "application/json"} if body is not None else {}
-    if token is not None:
-        headers["authorization"] = f"Bearer {token}"
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    try:
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        answer = connection.getresponse()
-        text = answer.read()
-        return answer.status, json.loads(text) if text.startswith((b"{", b"[")) else text.decode()
-    except OSError:
-        return 0, None
-    finally:
-        connection.close()
-
-
-def connects(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    except OSError:
-        return False
-
-
 class JoseRfc:
     name = "joserfc"
     refusals = (joserfc.errors.JoseError, ValueError)
 
     @staticmethod
     def generate(algorithm, kid):
-        kind, detail = {"RS256": ("RSA", 2048), "ES256": ("EC", "P-256"), "EdDSA": ("OKP", "Ed25519")}[algorithm]
-        return joserfc.jwk.generate_key(kind, detail, {"kid": kid})
+        kinds = {"ES256": ("EC", "P-256"), "ES384": ("EC", "P-384"), "EdDSA": ("OKP", "Ed25519")}
+        kind, detail = kinds.get(algorithm, ("RSA", 2048))
+        return joserfc.jwk.generate_key(kind, detail, {"kid": kid, "alg": algorithm})
 
     @staticmethod
     def public(key):
@@ -130,11 +77,11 @@ class JwCrypto:
     @staticmethod
     def generate(algorithm, kid):
         how = {
-            "RS256": {"kty": "RSA", "size": 2048},
             "ES256": {"kty": "EC", "crv": "P-256"},
+            "ES384": {"kty": "EC", "crv": "P-384"},
             "EdDSA": {"kty": "OKP", "crv": "Ed25519"},
-        }[algorithm]
-        return jwcrypto.jwk.JWK.generate(kid=kid, **how)
+        }.get(algorithm, {"kty": "RSA", "size": 2048})
+        return jwcrypto.jwk.JWK.generate(kid=kid, alg=algorithm, **how)
 
     @staticmethod
     def public(key):
@@ -239,7 +186,7 @@ def we_verify_theirs(programs):
     issuer = "https://foreign.example"
     keys = {}
     for library in LIBRARIES:
-        for algorithm in ALGORITHMS:
+        for algorithm in ALGORITHMS + MORE:
             kid = f"{library.name}-{algorithm}"
             keys[kid] = (library, algorithm, library.generate(algorithm, kid))
     public = [library.public(key) for library, _, key in keys.values()]
@@ -296,7 +243,7 @@ def main():
             for algorithm in ALGORITHMS:
                 they_verify_ours(programs, port, algorithm)
     we_verify_theirs(programs)
-    print(f"foreign: {checks} checks with joserfc and jwcrypto, {len(ALGORITHMS)} algorithms, both directions")
+    print(f"foreign: {checks} checks with joserfc and jwcrypto, {len(ALGORITHMS)} algorithms in both directions, {len(MORE)} more of theirs")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ fail() {
 }
 
 usage() {
-    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3-venv c++ debootstrap docker dockerd docker-compose chromium chromedriver"
+    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3-venv node npm c++ debootstrap docker dockerd docker-compose chromium chromedriver"
 }
 
 is_there() {
@@ -56,6 +56,9 @@ package() {
         pacman:c++ | brew:c++) echo gcc ;;
         dnf:python3-venv | apk:python3-venv | brew:python3-venv) echo python3 ;;
         pacman:python3-venv) echo python ;;
+        apt-get:node | apk:node | dnf:node | pacman:node) echo nodejs ;;
+        dnf:npm) echo nodejs-npm ;;
+        brew:npm) echo node ;;
         *) echo "$2" ;;
     esac
 }
