@@ -15,6 +15,7 @@
 //! | [`revocations`] | what ends before its time |
 //! | [`passwords`] | Argon2id, off the async threads, a bounded number at a time |
 //! | [`keys`], [`issuer`] | signing keys; the only signer of tokens and maker of sessions |
+//! | `readiness` | what is missing to answer, for `/readyz` and the log |
 //! | [`http`] | the handlers, and what their failures look like |
 
 pub mod administrator;
@@ -30,6 +31,7 @@ mod list;
 pub mod metrics;
 pub mod passwords;
 mod random;
+mod readiness;
 pub mod refresh;
 pub mod revocations;
 pub mod scope;
@@ -37,9 +39,9 @@ pub mod storage;
 pub mod users;
 
 use std::{
-    error::Error as _,
     net::{SocketAddr, TcpListener},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -47,7 +49,7 @@ use shared::{
     background::supervised,
     clock::Clock,
     listen,
-    server::{Listeners, Missing, Worker, serve},
+    server::{Listeners, Worker, serve},
     session::SessionStore,
     shutdown::CancellationToken,
     telemetry::{
@@ -67,6 +69,7 @@ use self::{
     limits::LoginLimits,
     metrics::AuthMetrics,
     passwords::{HashError, Passwords},
+    readiness::Readiness,
     refresh::RefreshTokens,
     revocations::{Reconciler, Revocations},
     storage::{Database, OpenError, UnixSeconds},
@@ -161,10 +164,19 @@ pub async fn run(
     let server = config.server;
     let worker = move || {
         let state = parts.state(&config, &auth_metrics);
-        let parts = parts.clone();
+        let (parts, sessions) = (parts.clone(), state.sessions.clone());
+        let readiness = move || {
+            let (parts, sessions) = (parts.clone(), sessions.clone());
+            async move {
+                let Parts {
+                    database, issuer, ..
+                } = &parts;
+                parts.readiness.missing(database, issuer, &sessions).await
+            }
+        };
         Worker {
             routes: Box::new(move |routes| http::configure(routes, state)),
-            readiness: Rc::new(move || Box::pin(missing(parts.clone()))),
+            readiness: Rc::new(move || Box::pin(readiness())),
         }
     };
     let outcome = serve(listeners, server, tracing, metrics, shutdown, worker).await;
@@ -217,6 +229,7 @@ struct Parts {
     codes: AuthorizationCodes,
     revocations: Revocations,
     limits: LoginLimits,
+    readiness: Arc<Readiness>,
 }
 
 impl Parts {
@@ -238,6 +251,7 @@ impl Parts {
             codes: AuthorizationCodes::new(database.clone()),
             revocations: Revocations::new(database.clone(), config.longest_token()),
             limits: LoginLimits::new(database.clone(), config.login_limits),
+            readiness: Arc::default(),
             database,
         })
     }
@@ -278,26 +292,6 @@ impl Parts {
             trusted_proxies: config.trusted_proxies.clone(),
         }
     }
-}
-
-/// Redis is not asked: token logins work without it.
-async fn missing(parts: Parts) -> Vec<Missing> {
-    let mut missing = Vec::new();
-    if let Err(error) = parts.database.ready(parts.issuer.now()).await {
-        tracing::warn!(%error, cause = error.source(), "not ready");
-        missing.push(Missing {
-            name: "database",
-            reason: error.to_string(),
-        });
-    }
-    if let Err(error) = parts.issuer.keys().signing(parts.issuer.now()) {
-        tracing::warn!(%error, "not ready");
-        missing.push(Missing {
-            name: "keys",
-            reason: error.to_string(),
-        });
-    }
-    missing
 }
 
 fn make_data_folder(folder: &std::path::Path) -> Result<(), Error> {

@@ -139,7 +139,7 @@ mod common {
         get,
         path = "/readyz",
         responses(
-            (status = 200, description = "It would", body = Health),
+            (status = 200, description = "It would; what works in part only is named", body = Health),
             (status = 503, description = "What is missing is named in the detail"),
         )
     )]
@@ -185,4 +185,7 @@ fn fields_of(status: u16) -> &'static [(&'static str, &'static str)] {
 pub struct Health {
     /// `alive` or `ready`.
     pub status: &'static str,
+    /// What works in part only, and why. Not there when all works.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub degraded: Vec<String>,
 }

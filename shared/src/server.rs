@@ -30,7 +30,6 @@ use actix_web::{
     middleware::{Next, from_fn},
     web,
 };
-use serde::Serialize;
 
 use self::operations::Operations;
 use crate::{
@@ -79,12 +78,35 @@ impl From<TcpListener> for Listeners {
 }
 
 /// What one thing that answers depend on says of itself: its name and why it is missing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Missing {
     /// What is missing, such as `redis` or `jwks`.
     pub name: &'static str,
     /// Why, as far as an operator may see it without credentials.
     pub reason: String,
+    /// Whether the service is ready all the same: what it is for is done, if not all of it.
+    pub ready: bool,
+}
+
+impl Missing {
+    /// What the service is not ready without.
+    #[must_use]
+    pub fn needed(name: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            name,
+            reason: reason.into(),
+            ready: false,
+        }
+    }
+
+    /// What the service is ready without, though not for everything.
+    #[must_use]
+    pub fn degrading(name: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            ready: true,
+            ..Self::needed(name, reason)
+        }
+    }
 }
 
 /// Answers `GET /readyz`: everything that is missing to answer requests now.

@@ -35,7 +35,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::{
     cart::{CartWrite, KeptCart},
-    link::StoreError,
+    link::{Fault, StoreError},
     store::{Creation, MOST_SESSIONS, SessionStore},
     tracking::{CacheCounters, CacheSettings, CachedSessions},
 };

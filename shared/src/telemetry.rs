@@ -3,11 +3,13 @@
 //! - [`logs`]: one subscriber on standard error, for people or as JSON.
 //! - [`trace`]: W3C Trace Context in and out, spans over OTLP; off unless an endpoint is set.
 //! - [`metrics`]: Prometheus text, with bucket bounds that tell 50 µs from 500 µs.
+//! - [`outage`]: what cannot be used, in the log: each reason once, and when it is over.
 //!
 //! Tokens, cookies, passwords and session ids appear in none of them.
 
 pub mod logs;
 pub mod metrics;
+pub mod outage;
 pub mod trace;
 
 use clap::Args;

@@ -60,10 +60,9 @@ fn start(missing: &'static [&'static str], grace: Duration) -> Running {
                 }),
                 readiness: Rc::new(move || {
                     Box::pin(async move {
-                        let missing = missing.iter().map(|name| Missing {
-                            name,
-                            reason: "not there".to_owned(),
-                        });
+                        let missing = missing
+                            .iter()
+                            .map(|name| Missing::needed(name, "not there"));
                         missing.collect()
                     })
                 }),

@@ -159,7 +159,7 @@ async fn with_redis_killed_every_call_fails_fast_and_works_again_when_it_is_back
     let store = open(&redis).await;
     redis.kill();
     let id = SessionId::generate();
-    eventually(async || matches!(store.read(&id, NOW, None).await, Err(StoreError::Down))).await;
+    eventually(async || matches!(store.read(&id, NOW, None).await, Err(StoreError::Down(_)))).await;
     let started = Instant::now();
     for _ in 0..100 {
         assert!(store.read(&id, NOW, None).await.is_err());
@@ -188,7 +188,7 @@ async fn with_redis_hung_no_call_outlives_its_deadline_and_all_work_again_afterw
         "{:?}",
         started.elapsed()
     );
-    eventually(async || matches!(store.read(&id, NOW, None).await, Err(StoreError::Down))).await;
+    eventually(async || matches!(store.read(&id, NOW, None).await, Err(StoreError::Down(_)))).await;
     redis.resume();
     eventually(async || store.read(&id, NOW, None).await.is_ok()).await;
 }

@@ -230,3 +230,59 @@ fn a_failover_loses_the_last_writes_logins_and_logouts_alike() {
     settles(&cluster, "jwt-revocable", &revoked, &[503], 401);
     everybody_accepts(&cluster, &token, &cluster.session("ada"));
 }
+
+/// From a failover to when answers are right again.
+const RIGHT_AGAIN_WITHIN: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_failover_that_closes_no_connection_is_followed_and_told() {
+    let pair = Pair::start();
+    let mut options = options();
+    options.redis = loadtest::subject::stack::RedisSource::Url(pair.url());
+    let cluster = Cluster::with(options);
+    cluster.register("ada");
+    let (token, session) = (cluster.token("ada"), cluster.session("ada"));
+    let (ended, revoked) = (cluster.session("ada"), cluster.token("ada"));
+    everybody_accepts(&cluster, &token, &session);
+    pair.wait_until_replicated();
+
+    pair.switch_over();
+    let began = Instant::now();
+    within(RIGHT_AGAIN_WITHIN, "sessions are made again", || {
+        let status = cluster.log_in("ada", "session").status;
+        assert!([200, 503].contains(&status), "{status}");
+        (status == 200).then_some(())
+    });
+    assert!([200, 202].contains(&log_out(&cluster, &revoked).status));
+    settles(&cluster, "jwt-revocable", &revoked, &[200, 503], 401);
+    within(RIGHT_AGAIN_WITHIN, "the session is ended", || {
+        let status = log_out(&cluster, &ended).status;
+        assert!([200, 503].contains(&status), "{status}");
+        (status == 200).then_some(())
+    });
+    for strategy in OPAQUE {
+        settles(&cluster, strategy, &ended, &[200, 503], 401);
+    }
+    for (strategy, credential) in [
+        ("jwt-revocable", &token),
+        ("session", &session),
+        ("session-cached", &session),
+        ("introspection", &session),
+    ] {
+        settles(&cluster, strategy, credential, &[503], 200);
+    }
+    // Each of the waits above watches for half a second that nothing changes.
+    let watched = Duration::from_millis(500) * 9;
+    let elapsed = began.elapsed();
+    assert!(elapsed < RIGHT_AGAIN_WITHIN + watched, "{elapsed:?}");
+    for name in ["auth-service", "api-session-1"] {
+        let log = cluster.log(name);
+        let told = log
+            .lines()
+            .filter(|line| line.contains("redis at") && line.contains("READONLY"));
+        // Once in an outage; the auth-service has a connection for requests and one for the feed,
+        // which may notice it one after the other.
+        assert!((1..=2).contains(&told.count()), "{log}");
+        assert!(log.contains("can be used again"), "{log}");
+    }
+}

@@ -1,6 +1,8 @@
 //! A redis-server of one test, on a Unix socket in a temporary folder. It persists nothing.
 
 use std::{
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -73,6 +75,25 @@ impl Redis {
     /// It cannot be signalled.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// Gives the server commands of an operator, over one connection, such as `CONFIG SET maxmemory 1`.
+    /// The answer of each is one line.
+    ///
+    /// # Panics
+    ///
+    /// The server is not there or refuses one of them.
+    pub fn tell(&self, commands: &[&str]) {
+        let stream = UnixStream::connect(self.folder.path().join("redis.sock"));
+        let mut stream = stream.expect("redis-server listens");
+        let read = stream.try_clone().expect("a socket can be read");
+        let mut answers = BufReader::new(read).lines();
+        for command in commands {
+            write!(stream, "{command}\r\n").expect("redis-server reads");
+            let answer = answers.next().expect("redis-server answers");
+            let answer = answer.expect("redis-server answers text");
+            assert!(!answer.starts_with('-'), "{command}: {answer}");
+        }
     }
 
     fn signal(&self, signal: Signal) {

@@ -233,10 +233,7 @@ impl Verifier for Asking {
     fn missing(&self) -> Pending<'_, Option<Missing>> {
         Box::pin(async move {
             let reason = self.0.probe().await.err()?;
-            Some(Missing {
-                name: "introspection",
-                reason: (*reason).to_owned(),
-            })
+            Some(Missing::needed("introspection", &*reason))
         })
     }
 }

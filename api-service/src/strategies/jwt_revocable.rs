@@ -128,10 +128,8 @@ impl Verifier for RevocableTokens {
 
     fn missing(&self) -> Pending<'_, Option<Missing>> {
         let missing = self.tokens.missing_to_verify().or_else(|| {
-            self.revocations.missing().map(|reason| Missing {
-                name: "revocations",
-                reason: reason.to_owned(),
-            })
+            let reason = self.revocations.missing()?;
+            Some(Missing::needed("revocations", reason))
         });
         Box::pin(std::future::ready(missing))
     }

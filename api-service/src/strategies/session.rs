@@ -39,7 +39,7 @@ impl Strategy for Session {
         let settings = self.0.clone();
         Ok(Arc::new(move |thread| {
             Rc::new(Lookup {
-                store: thread.of(&settings, || SessionStore::open(settings.clone())),
+                store: thread.of(&settings, || SessionStore::open_to_check(settings.clone())),
             })
         }))
     }

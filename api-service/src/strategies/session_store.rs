@@ -57,9 +57,10 @@ pub(super) fn judge<S: Borrow<Session>>(
 
 /// Without the store nothing can be decided.
 pub(super) async fn missing(store: &SessionStore) -> Option<Missing> {
-    let error = store.ping().await.err()?;
-    Some(Missing {
-        name: "redis",
-        reason: error.to_string(),
-    })
+    match store.usable().await {
+        Err(error) => Some(Missing::needed("redis", error.to_string())),
+        Ok(Some(fault)) if fault.is_lasting() => Some(Missing::needed("redis", fault.to_string())),
+        // Sessions are looked up all the same.
+        Ok(fault) => Some(Missing::degrading("redis", fault?.to_string())),
+    }
 }

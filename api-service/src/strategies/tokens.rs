@@ -256,16 +256,13 @@ impl TokenVerifier {
     /// Without keys nothing can be decided, and with a clock that is off not everything.
     pub(super) fn missing_to_verify(&self) -> Option<Missing> {
         if self.jwks.current().is_empty() {
-            return Some(Missing {
-                name: "jwks",
-                reason: "the issuer's keys were not fetched yet".to_owned(),
-            });
+            return Some(Missing::needed(
+                "jwks",
+                "the issuer's keys were not fetched yet",
+            ));
         }
         let reason = self.jwks.clock_fault()?;
-        Some(Missing {
-            name: "clock",
-            reason,
-        })
+        Some(Missing::needed("clock", reason))
     }
 }
 

@@ -102,3 +102,43 @@ async fn a_service_that_starts_before_redis_becomes_ready_with_it() {
     redis.restart();
     eventually(async || service.get("/readyz", &[]).await.status == 200).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_redis_does_not_permit_ends_readiness_and_what_it_refuses_for_a_while_is_named() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let service = Service::ready(session(redis.settings())).await;
+    let id = log_in(&store, &["user"], NOW + 900).await;
+    let says = async |status: u16, words: &str| {
+        // Each worker thread has a connection of its own.
+        eventually(async || {
+            let readiness = service.get("/readyz", &[]).await;
+            readiness.status == status && readiness.body.contains(words)
+        })
+        .await;
+    };
+
+    redis.tell(&["ACL SETUSER default -expire"]);
+    says(503, "EXPIRE").await;
+    assert_eq!(service.me(&id).await.status, 200, "reading is permitted");
+    redis.tell(&["ACL SETUSER default +expire"]);
+    says(200, r#"{"status":"ready"}"#).await;
+
+    redis.tell(&["CONFIG SET maxmemory 1"]);
+    says(200, "OOM").await;
+    assert_eq!(service.me(&id).await.status, 200);
+    redis.tell(&["CONFIG SET maxmemory 0"]);
+    says(200, r#"{"status":"ready"}"#).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_redis_closes_costs_no_request() {
+    let redis = Redis::start();
+    let store = redis.store().await;
+    let service = Service::ready(session(redis.settings())).await;
+    let id = log_in(&store, &["user"], NOW + 900).await;
+    for _ in 0..20 {
+        redis.tell(&["CLIENT KILL TYPE normal SKIPME yes"]);
+        assert_eq!(service.me(&id).await.status, 200);
+    }
+}

@@ -263,7 +263,7 @@ mod tests {
     fn what_cannot_be_decided_is_never_the_callers_fault() {
         for error in [
             Error::Database(DatabaseError::Failed(sqlx::Error::PoolTimedOut)),
-            Error::Sessions(StoreError::Down),
+            Error::Sessions(StoreError::Broken),
             Error::Hash(HashError::Busy),
             Error::KeysUnknown(KeysUnknown),
             Error::Issue(KeysUnknown.into()),

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 use sqlx::{Connection, SqliteConnection};
+use testkit::redis::Redis;
 
 use crate::{
     logout::logout,
     postgres,
-    service::{Backend, Builder, PASSWORD, eventually, header, problem},
+    service::{Backend, Builder, PASSWORD, Service, eventually, header, problem},
 };
 
 #[tokio::test]
@@ -113,5 +114,39 @@ async fn a_locked_sqlite_file_makes_writing_unavailable_and_nothing_else() {
         status == 201 || status == 409
     })
     .await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn redis_that_needs_other_settings_ends_readiness_with_the_reason_and_one_that_is_away_does_not()
+ {
+    let mut service = Builder::new(Backend::Sqlite).with_redis().start().await;
+    fn redis(service: &Service) -> &Redis {
+        service.redis.as_ref().expect("a Redis")
+    }
+    let says = async |service: &Service, status: u16, words: &str| {
+        eventually(words, async || {
+            let answer = service.get("/readyz").await;
+            answer.status() == status && answer.text().await.unwrap().contains(words)
+        })
+        .await;
+    };
+
+    redis(&service).tell(&["ACL SETUSER default -zadd"]);
+    says(&service, 503, "ZADD").await;
+    redis(&service).tell(&["ACL SETUSER default +zadd"]);
+    says(&service, 200, r#"{"status":"ready"}"#).await;
+    redis(&service).tell(&[
+        "CONFIG SET requirepass secret",
+        "CLIENT KILL TYPE normal SKIPME yes",
+    ]);
+    says(&service, 503, "NOAUTH").await;
+    redis(&service).tell(&["AUTH secret", "CONFIG SET requirepass \"\""]);
+    says(&service, 200, r#"{"status":"ready"}"#).await;
+    redis(&service).tell(&["CONFIG SET maxmemory 1"]);
+    says(&service, 200, "OOM").await;
+
+    service.redis.as_mut().expect("a Redis").kill();
+    says(&service, 200, "nothing listens").await;
     service.stop().await;
 }

@@ -6,7 +6,11 @@ use redis::{Cmd, Value};
 
 use super::{CURRENT, Entry, HEAD, STREAM};
 use crate::{
-    session::{SessionStore, StoreError, StoreSettings, link::Link, random_text},
+    session::{
+        SessionStore, StoreError, StoreSettings,
+        link::{Link, Purpose},
+        random_text,
+    },
     telemetry::trace::TraceHandle,
 };
 
@@ -74,7 +78,7 @@ impl Feed {
     #[must_use]
     pub fn open(settings: StoreSettings) -> Self {
         Self {
-            link: Link::open(settings),
+            link: Link::open(settings, Purpose::Manage),
         }
     }
 

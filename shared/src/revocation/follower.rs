@@ -17,8 +17,14 @@ use std::{
 use self::observe::{Now, Observed};
 use super::{Claims, Entry, set::Set};
 use crate::{
-    background::supervised, clock::Clock, session::StoreSettings, shutdown::CancellationToken,
-    telemetry::metrics::Metrics,
+    background::supervised,
+    clock::Clock,
+    session::StoreSettings,
+    shutdown::CancellationToken,
+    telemetry::{
+        metrics::Metrics,
+        outage::{Observer, Outage},
+    },
 };
 
 /// Where the feed is, and what to do when it cannot be followed.
@@ -70,6 +76,8 @@ pub(super) struct Shared {
     max_age: Duration,
     when_stale: WhenStale,
     observed: Observed,
+    /// Tells why the feed cannot be followed.
+    observer: Observer,
 }
 
 impl Revocations {
@@ -92,6 +100,7 @@ impl Revocations {
             max_age: settings.max_age,
             when_stale: settings.when_stale,
             observed,
+            observer: Outage::of("the feed of revocations").observer(),
         });
         Now::register(&shared, metrics);
         let of_task = Arc::clone(&shared);
@@ -126,7 +135,7 @@ impl Revocations {
 
     /// Why no verdict can be given now.
     #[must_use]
-    pub fn missing(&self) -> Option<&'static str> {
+    pub fn missing(&self) -> Option<String> {
         let shared = &*self.0;
         let is_stale = match shared.age() {
             None => true,
@@ -135,14 +144,18 @@ impl Revocations {
         let is_read = shared
             .since(&shared.read_at)
             .is_some_and(|age| age <= shared.max_age);
-        match (is_stale, is_read) {
-            (false, _) => None,
-            (true, true) => Some(
+        let what = match (is_stale, is_read) {
+            (false, _) => return None,
+            (true, true) => {
                 "the feed of revocations is read and not written: \
-                 no auth-service keeps it, or its Redis takes no writes",
-            ),
-            (true, false) => Some("the feed of revocations cannot be read, or there is none"),
-        }
+                 no auth-service keeps it, or its Redis takes no writes"
+            }
+            (true, false) => "the feed of revocations cannot be read, or there is none",
+        };
+        Some(match shared.observer.reason() {
+            Some(reason) if !is_read => format!("{what}: {reason}"),
+            _ => what.to_owned(),
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
 
 use super::{Missing, READ_ONLY, Readiness, Worker, not_found, resource};
 use crate::{
+    openapi::Health,
     problem::Problem,
     telemetry::metrics::{self, Metrics},
 };
@@ -88,24 +89,27 @@ where
 }
 
 async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({"status": "alive"}))
+    HttpResponse::Ok().json(Health {
+        status: "alive",
+        degraded: Vec::new(),
+    })
 }
 
 async fn readyz(asked: web::Data<Asked>) -> Result<HttpResponse, Problem> {
     let mut missing = (asked.readiness)().await;
     if asked.operations.draining.load(Ordering::Relaxed) {
-        missing.push(Missing {
-            name: "server",
-            reason: "draining".to_owned(),
-        });
-    }
-    if missing.is_empty() {
-        return Ok(HttpResponse::Ok().json(serde_json::json!({"status": "ready"})));
+        missing.push(Missing::needed("server", "draining"));
     }
     let list: Vec<String> = missing
         .iter()
         .map(|missing| format!("{}: {}", missing.name, missing.reason))
         .collect();
+    if missing.iter().all(|missing| missing.ready) {
+        return Ok(HttpResponse::Ok().json(Health {
+            status: "ready",
+            degraded: list,
+        }));
+    }
     Err(
         Problem::unavailable("not-ready", "Something needed to answer is missing")
             .detail(list.join("; ")),

@@ -55,7 +55,7 @@ impl SessionStore {
             .arg(FIELD_RECORD)
             .arg(FIELD_CART)
             .arg(FIELD_VERSION);
-        decode(&self.link.command("HMGET", &command, trace).await?)
+        decode(&self.link.lookup("HMGET", &command, trace).await?)
     }
 
     /// Writes the cart if it is still at the version `made_from`.

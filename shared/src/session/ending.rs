@@ -172,7 +172,7 @@ impl SessionStore {
             .arg(format!("{prefix}*"))
             .arg("COUNT")
             .arg(SWEEP_KEYS);
-        let value = self.link.command("SCAN", &command, trace).await?;
+        let value = self.link.lookup("SCAN", &command, trace).await?;
         redis::from_redis_value(value)
             .map_err(|_| StoreError::Protocol("SCAN answered something else".to_owned()))
     }

@@ -59,10 +59,12 @@ return 1";
 /// Renews a session only while it exists: a late touch must not bring back an ended one.
 ///
 /// KEYS: session. ARGV: seen, seconds to live.
+///
+/// The limit comes first: a full Redis refuses the first write of a script if it needs memory, and
+/// a session that is in use must not end for that.
 pub(super) const TOUCH: &str = r"
-if redis.call('EXISTS', KEYS[1]) == 1 then
+if redis.call('EXPIRE', KEYS[1], ARGV[2]) == 1 then
   redis.call('HSET', KEYS[1], 'seen', ARGV[1])
-  redis.call('EXPIRE', KEYS[1], ARGV[2])
 end
 return 0";
 

@@ -6,7 +6,7 @@ use redis::{Cmd, Value};
 
 use super::{
     KEY_PREFIX, Session, SessionId, SessionRecord, StoreSettings, Watermark,
-    link::{Link, StoreError, Watcher},
+    link::{Fault, Link, Purpose, StoreError, Watcher},
     scripts,
 };
 use crate::telemetry::trace::TraceHandle;
@@ -53,7 +53,14 @@ impl SessionStore {
     /// called inside the runtime that will drive the connection.
     #[must_use]
     pub fn open(settings: StoreSettings) -> Self {
-        Self::over(Link::open(settings))
+        Self::over(Link::open(settings, Purpose::Manage))
+    }
+
+    /// The same for a service that looks sessions up and keeps carts, and neither makes nor ends
+    /// sessions: Redis need not permit it more.
+    #[must_use]
+    pub fn open_to_check(settings: StoreSettings) -> Self {
+        Self::over(Link::open(settings, Purpose::Check))
     }
 
     pub(super) fn over(link: Link) -> Self {
@@ -130,7 +137,7 @@ impl SessionStore {
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Session>, StoreError> {
         let key = id.key();
-        let value = self.link.command("HMGET", &lookup(&key), trace).await?;
+        let value = self.link.lookup("HMGET", &lookup(&key), trace).await?;
         let Some(session) = decode(&value)? else {
             return Ok(None);
         };
@@ -157,7 +164,7 @@ impl SessionStore {
     ) -> Result<Vec<Session>, StoreError> {
         let mut command = script(scripts::LIST, &[&index(subject)]);
         command.arg(KEY_PREFIX).arg(self.most);
-        let value = self.link.command("EVAL", &command, trace).await?;
+        let value = self.link.lookup("EVAL", &command, trace).await?;
         let Value::Array(found) = value else {
             return Err(unexpected("EVAL", &value));
         };
@@ -212,7 +219,21 @@ impl SessionStore {
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut command = Cmd::new();
         command.arg("PING");
-        self.link.command("PING", &command, None).await.map(drop)
+        match self.link.lookup("PING", &command, None).await {
+            // A Redis that cannot save to disk refuses even this; reading works.
+            Ok(_) | Err(StoreError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the store can be used now; when it can, what does not work all the same.
+    ///
+    /// # Errors
+    ///
+    /// It cannot.
+    pub async fn usable(&self) -> Result<Option<Fault>, StoreError> {
+        self.ping().await?;
+        Ok(self.link.lacking())
     }
 
     /// Renews the idle limit, off the request's path: a lost touch is made up by the next request.
@@ -221,7 +242,7 @@ impl SessionStore {
         command.arg(now).arg(time_to_live);
         let link = self.link.clone();
         tokio::spawn(async move {
-            if let Err(error) = link.command("EVAL", &command, None).await {
+            if let Err(error) = link.lookup("EVAL", &command, None).await {
                 tracing::debug!(%error, "a session was not touched");
             }
         });

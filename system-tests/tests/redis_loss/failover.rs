@@ -88,6 +88,19 @@ impl Pair {
             .unwrap();
     }
 
+    /// Makes the replica the primary and the primary its replica, as an operator does for maintenance:
+    /// no connection is closed, and who connects from now on reaches the new primary.
+    pub(crate) fn switch_over(&self) {
+        let mut switch = self.switch.lock().unwrap_or_else(PoisonError::into_inner);
+        self.promote();
+        let new = self.replica.address;
+        redis::cmd("REPLICAOF")
+            .arg(&[new.ip().to_string(), new.port().to_string()])
+            .exec(&mut self.primary.connection())
+            .unwrap();
+        switch.target = new;
+    }
+
     /// Kills the old primary and sends clients to the promoted replica.
     pub(crate) fn fail_over(&self) {
         let mut switch = self.switch.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{AsyncConnectionConfig, Client, RedisError, Value, aio::MultiplexedConnection};
+use redis::{RedisError, Value, aio::MultiplexedConnection};
 
 use super::{
     Shared,
@@ -20,7 +20,10 @@ use super::{
 use crate::{
     clock::Clock,
     revocation::{CURRENT, STREAM, feed::Mark, set::PARTS},
-    session::{StoreError, StoreSettings},
+    session::{
+        Fault, StoreError, StoreSettings,
+        link::{connect_to_read, expect_primary},
+    },
 };
 
 /// How long Redis holds an answer back while nothing happens: the feed is looked at so often.
@@ -31,20 +34,28 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Entries of one answer.
 const BATCH: usize = 1_000;
+/// How often the server is asked whether it still is a primary: what a replica that is cut off knows
+/// is not what is published.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How long a feed is read that nobody writes, before it is looked for where the name of Redis leads
+/// by then: this server may have lost its place.
+const RENEW_EVERY: Duration = Duration::from_secs(30);
 /// How often a part of what is known is looked through for what has run out: all of it in 13 s.
 const FORGET_EVERY: Duration = Duration::from_millis(200);
 
 /// Why following stopped.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
-    #[error("redis failed: {}", .0.category())]
-    Redis(#[from] RedisError),
-    #[error("redis did not answer in time")]
-    Timeout,
+    #[error("redis cannot be used: {0}")]
+    Redis(#[from] Fault),
     #[error(transparent)]
     Form(#[from] StoreError),
     #[error("there is no feed")]
     NoFeed,
+    #[error(
+        "the feed is read and not written: no auth-service keeps it, or its Redis takes no writes"
+    )]
+    Unwritten,
 }
 
 pub(super) struct Tail {
@@ -52,8 +63,8 @@ pub(super) struct Tail {
     clock: Clock,
     shared: Arc<Shared>,
     rounds: Rounds,
-    /// Whether it was said that the copy is too old although the feed is read.
-    is_stale: bool,
+    /// When the server was known to be a primary.
+    primary: Instant,
     forgot: Instant,
     /// Which part is looked through next.
     forgets: usize,
@@ -74,7 +85,7 @@ impl Tail {
             clock,
             shared,
             rounds: Rounds::default(),
-            is_stale: false,
+            primary: Instant::now(),
             forgot: Instant::now(),
             forgets: 0,
         }
@@ -82,38 +93,23 @@ impl Tail {
 
     /// Follows for ever, over one connection after another.
     pub(super) async fn run(mut self) {
-        let mut healthy = true;
         loop {
-            let trouble = match self.connect().await {
+            // Each call has a deadline of its own.
+            let trouble = match connect_to_read(&self.settings, CALL_TIMEOUT).await {
                 Ok(mut connection) => {
-                    let connected = Instant::now();
-                    let trouble = self.follow(&mut connection).await;
-                    healthy |= connected.elapsed() > BLOCK;
-                    trouble
+                    self.primary = Instant::now();
+                    self.follow(&mut connection).await
                 }
-                Err(trouble) => trouble,
+                Err(fault) => fault.into(),
             };
-            // Once for an outage; the age in the metrics tells how long it lasts.
-            if healthy {
-                tracing::warn!(error = %trouble, "revocations are not followed, trying again");
-                healthy = false;
-            }
+            self.shared.observer.failed(&trouble);
             self.forget();
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, Trouble> {
-        let client = Client::open(self.settings.url.expose().as_str())?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.settings.timeout))
-            // Each call has a deadline of its own.
-            .set_response_timeout(Some(CALL_TIMEOUT));
-        let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        within(self.settings.timeout * 2, connecting).await
-    }
-
     async fn follow(&mut self, connection: &mut MultiplexedConnection) -> Trouble {
+        let began = Instant::now();
         loop {
             let mut at = match self.snapshot(connection).await {
                 Ok(at) => at,
@@ -121,8 +117,16 @@ impl Tail {
             };
             loop {
                 self.forget();
+                if let Err(fault) = self.ask_for_primary(connection).await {
+                    return fault.into();
+                }
                 match self.next(connection, at).await {
-                    Ok(Next::On(next)) => at = next,
+                    Ok(Next::On(next)) => {
+                        at = next;
+                        if !self.tell_staleness() && began.elapsed() > RENEW_EVERY {
+                            return Trouble::Unwritten;
+                        }
+                    }
                     Ok(Next::Gap) => {
                         self.shared.observed.gaps.inc();
                         tracing::warn!("revocations did not go on, reading all of them");
@@ -134,19 +138,32 @@ impl Tail {
         }
     }
 
+    async fn ask_for_primary(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), Fault> {
+        if self.primary.elapsed() >= ASK_EVERY {
+            let asked = Instant::now();
+            let answer = tokio::time::timeout(self.settings.timeout, expect_primary(connection));
+            answer.await.unwrap_or(Err(Fault::SILENT))?;
+            self.primary = asked;
+        }
+        Ok(())
+    }
+
     /// Reads the head, and all entries behind it.
     async fn snapshot(&mut self, connection: &mut MultiplexedConnection) -> Result<Mark, Trouble> {
         let asked = Instant::now();
         let command = head();
         let answer = command.query_async::<Value>(connection);
-        let answer = within(self.settings.timeout * 2, answer).await?;
+        let answer = within("HMGET", self.settings.timeout * 2, answer).await?;
         let mark = self.look(asked, answer)?.mark;
         let (mut entries, mut is_whole, mut cursor) = (0, false, 0_u64);
         loop {
             let mut scan = redis::cmd("ZSCAN");
             scan.arg(CURRENT).arg(cursor).arg("COUNT").arg(BATCH);
             let answer = scan.query_async::<(u64, Vec<(String, f64)>)>(connection);
-            let (next, members) = within(self.settings.timeout * 2, answer).await?;
+            let (next, members) = within("ZSCAN", self.settings.timeout * 2, answer).await?;
             let mut page = Vec::with_capacity(members.len());
             for (member, _) in &members {
                 if *member == mark.epoch {
@@ -190,7 +207,7 @@ impl Tail {
             .arg(STREAM)
             .arg(format!("{}-0", at.sequence));
         let answers = both.query_async::<(Value, Value)>(connection);
-        let (head, answer) = within(BLOCK + self.settings.timeout, answers).await?;
+        let (head, answer) = within("XREAD", BLOCK + self.settings.timeout, answers).await?;
         let head = self.look(asked, head)?;
         let is_other = head.mark.epoch != at.epoch
             || head.mark.sequence < at.sequence
@@ -222,7 +239,6 @@ impl Tail {
         } else if !is_full {
             return Ok(Next::Gap);
         }
-        self.tell_staleness();
         Ok(Next::On(mark))
     }
 
@@ -237,21 +253,16 @@ impl Tail {
         Ok(head)
     }
 
-    /// Says once that the feed is read and not written, and once that it is again.
-    fn tell_staleness(&mut self) {
-        let is_stale = self
-            .shared
-            .age()
-            .is_some_and(|age| age > self.shared.max_age);
-        if is_stale && !self.is_stale {
-            tracing::warn!(
-                "revocations are read, but no round of their publisher ends: no auth-service keeps \
-                 the feed, or Redis takes no writes"
-            );
-        } else if self.is_stale && !is_stale {
-            tracing::info!("revocations are complete again");
+    /// Whether the feed that is read is written too; tells when that begins and ends.
+    fn tell_staleness(&self) -> bool {
+        let age = self.shared.age();
+        let is_written = age.is_none_or(|age| age <= self.shared.max_age);
+        if is_written {
+            self.shared.observer.recovered();
+        } else {
+            self.shared.observer.failed(&Trouble::Unwritten);
         }
-        self.is_stale = is_stale;
+        is_written
     }
 
     fn forget(&mut self) {
@@ -265,11 +276,12 @@ impl Tail {
 }
 
 async fn within<T>(
+    command: &str,
     deadline: Duration,
     answer: impl Future<Output = Result<T, RedisError>>,
-) -> Result<T, Trouble> {
+) -> Result<T, Fault> {
     match tokio::time::timeout(deadline, answer).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Trouble::Timeout),
+        Ok(answer) => answer.map_err(|error| Fault::of_call(command, &error)),
+        Err(_) => Err(Fault::SILENT),
     }
 }

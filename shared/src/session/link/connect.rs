@@ -1,0 +1,143 @@
+//! Making a connection, and asking whether it can be used.
+
+use std::time::Duration;
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError,
+    RedisResult, Value, aio::MultiplexedConnection,
+};
+
+use super::{
+    fault::Fault,
+    probe::{self, Purpose},
+};
+use crate::session::StoreSettings;
+
+/// A connection that can be used.
+pub(super) struct Made {
+    pub(super) connection: MultiplexedConnection,
+    /// What does not work over it all the same.
+    pub(super) lacking: Option<Fault>,
+}
+
+/// Connects to where the name of Redis leads now. Redis speaks RESP3 over it, so that `push` hears
+/// at once when it is closed; and, if `tracking`, of what was read and changed.
+pub(super) async fn connect(
+    settings: &StoreSettings,
+    purpose: Purpose,
+    tracking: bool,
+    push: impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static,
+) -> Result<Made, Fault> {
+    let attempt = async {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(settings.timeout))
+            .set_response_timeout(Some(settings.timeout))
+            .set_push_sender(push);
+        let client =
+            client(settings, ProtocolVersion::RESP3).map_err(|error| Fault::of_attempt(&error))?;
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(|error| Fault::of_attempt(&error))?;
+        let lacking = match ask(&mut connection, purpose).await {
+            Err(fault) if fault.is_of_connection() => return Err(fault),
+            outcome => outcome.err(),
+        };
+        if tracking {
+            let answer = connection.send_packed_command(&tracking_on()).await;
+            answer
+                .and_then(Value::extract_error)
+                .map_err(|error| of_command("CLIENT", &error))?;
+        }
+        Ok(Made {
+            connection,
+            lacking,
+        })
+    };
+    within(settings.timeout * 2, attempt).await
+}
+
+/// Asks whether everything works that `purpose` needs.
+pub(super) async fn ask(
+    connection: &mut MultiplexedConnection,
+    purpose: Purpose,
+) -> Result<(), Fault> {
+    let answer = connection
+        .send_packed_command(&probe::question(purpose))
+        .await
+        .and_then(Value::extract_error)
+        .map_err(|error| of_command("EVAL", &error))?;
+    probe::fault(&answer).map_or(Ok(()), Err)
+}
+
+/// Connects for reading alone, to a primary: what a replica knows may be old. Calls have this
+/// deadline, unless they set themselves another one.
+pub(crate) async fn connect_to_read(
+    settings: &StoreSettings,
+    deadline: Duration,
+) -> Result<MultiplexedConnection, Fault> {
+    let attempt = async {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(settings.timeout))
+            .set_response_timeout(Some(deadline));
+        let client = client(settings, ProtocolVersion::RESP2);
+        let client = client.map_err(|error| Fault::of_attempt(&error))?;
+        let connection = client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = connection
+            .await
+            .map_err(|error| Fault::of_attempt(&error))?;
+        expect_primary(&mut connection).await?;
+        Ok(connection)
+    };
+    within(settings.timeout * 2, attempt).await
+}
+
+/// Asks whether the server still is a primary: it may have been made a replica.
+pub(crate) async fn expect_primary(connection: &mut MultiplexedConnection) -> Result<(), Fault> {
+    let mut hello = Cmd::new();
+    // Everybody may ask this, whatever the ACL.
+    hello.arg("HELLO");
+    let answer: Vec<Value> = hello
+        .query_async(connection)
+        .await
+        .map_err(|error| Fault::of_call("HELLO", &error))?;
+    let is = |value: &Value, text: &str| matches!(value, Value::BulkString(bytes) if bytes == text.as_bytes());
+    let replica = answer
+        .chunks_exact(2)
+        .any(|pair| is(&pair[0], "role") && !is(&pair[1], "master"));
+    if replica {
+        Err(Fault::replica())
+    } else {
+        Ok(())
+    }
+}
+
+fn of_command(name: &str, error: &RedisError) -> Fault {
+    Fault::of_error(name, error).unwrap_or_else(|| Fault::of_attempt(error))
+}
+
+fn client(settings: &StoreSettings, protocol: ProtocolVersion) -> RedisResult<Client> {
+    let info = settings.url.expose().as_str().into_connection_info()?;
+    let redis = info.redis_settings().clone().set_protocol(protocol);
+    Client::open(info.set_redis_settings(redis))
+}
+
+async fn within<T>(
+    deadline: Duration,
+    attempt: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    tokio::time::timeout(deadline, attempt)
+        .await
+        .unwrap_or(Err(Fault::SILENT))
+}
+
+/// The command that turns tracking on, of what is asked for by name only: what strangers ask for is
+/// not remembered.
+///
+/// Without `NOLOOP`: a server that does not tell a client of its own change forgets all the same
+/// that the client has read the key, and tells it nothing of the next change by somebody else.
+fn tracking_on() -> Cmd {
+    let mut command = Cmd::new();
+    command.arg("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN");
+    command
+}

@@ -1,0 +1,152 @@
+//! The task that keeps a link connected: it connects, asks again and again whether the connection
+//! can be used, and makes another when it cannot.
+
+use std::{
+    sync::Weak,
+    time::{Duration, Instant},
+};
+
+use redis::{Cmd, PushInfo, PushKind};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    connect::connect,
+    inner::Inner,
+    probe::{self, Purpose},
+    watched::invalidate,
+};
+use crate::session::StoreSettings;
+
+/// How often a connection is asked whether it can be used. It also keeps the connection from being
+/// closed for idleness, by Redis or on the way.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// Pause between attempts to connect: short enough to answer again well within a second.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The same when only an operator can end what is wrong.
+const LONG_PAUSE: Duration = Duration::from_secs(1);
+/// How often another connection is made in place of one whose server may have lost its place.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+/// The task.
+pub(super) struct Connector {
+    inner: Weak<Inner>,
+    settings: StoreSettings,
+    purpose: Purpose,
+    question: Cmd,
+    /// Says that the connection was closed. It ends when the last handle is gone.
+    woken: mpsc::Receiver<()>,
+    generation: u64,
+}
+
+impl Connector {
+    pub(super) fn new(
+        inner: Weak<Inner>,
+        settings: StoreSettings,
+        purpose: Purpose,
+        woken: mpsc::Receiver<()>,
+    ) -> Self {
+        Self {
+            inner,
+            settings,
+            purpose,
+            question: probe::question(purpose),
+            woken,
+            generation: 0,
+        }
+    }
+
+    /// Keeps the link connected until nobody uses it any more.
+    pub(super) async fn run(mut self) {
+        while let Some(tracking) = self.inner.upgrade().map(|inner| inner.is_watched()) {
+            self.generation += 1;
+            let push = push_to(self.inner.clone(), self.generation);
+            let made = connect(&self.settings, self.purpose, tracking, push).await;
+            let Some(inner) = self.inner.upgrade() else {
+                return;
+            };
+            match made {
+                Ok(made) => {
+                    inner.install(self.generation, made);
+                    // What was reported before is about an older one.
+                    while self.woken.try_recv().is_ok() {}
+                    drop(inner);
+                    tracing::debug!(generation = self.generation, "connected to redis");
+                    self.stand().await;
+                }
+                Err(fault) => {
+                    let pause = if fault.is_lasting() {
+                        LONG_PAUSE
+                    } else {
+                        PAUSE
+                    };
+                    inner.fail(fault);
+                    drop(inner);
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Returns when another connection is to be made.
+    async fn stand(&mut self) {
+        let began = Instant::now();
+        loop {
+            let Some(silent) = self.inner.upgrade().map(|inner| inner.is_silent()) else {
+                return;
+            };
+            let pause = if silent {
+                self.settings.timeout
+            } else {
+                ASK_EVERY
+            };
+            if let Ok(None) = timeout(pause, self.woken.recv()).await {
+                return;
+            }
+            let Some(inner) = self.inner.upgrade() else {
+                return;
+            };
+            let Some(connected) = inner.connected() else {
+                break;
+            };
+            if let Ok(answer) = inner.ask("EVAL", connected, &self.question).await {
+                match probe::fault(&answer) {
+                    None => inner.works(),
+                    Some(fault) => {
+                        inner.meets(self.generation, &fault);
+                        if fault.is_of_isolated() && began.elapsed() > RENEW_EVERY {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+        // A server that closes what it has just accepted is not asked without end.
+        if began.elapsed() < PAUSE {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Hands push messages of the connection `generation` on.
+fn push_to(
+    inner: Weak<Inner>,
+    generation: u64,
+) -> impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static {
+    move |push| {
+        let Some(inner) = inner.upgrade() else {
+            return Err(());
+        };
+        match push.kind {
+            PushKind::Invalidate => {
+                if let Some(watcher) = inner.watcher() {
+                    for value in &push.data {
+                        invalidate(watcher, value);
+                    }
+                }
+            }
+            PushKind::Disconnection => inner.close(generation),
+            _ => {}
+        }
+        Ok(())
+    }
+}

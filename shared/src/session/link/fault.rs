@@ -1,0 +1,328 @@
+//! Why Redis cannot be used: what its answers and the failures of its connections mean.
+
+use std::{borrow::Cow, error::Error, fmt, io, sync::Arc};
+
+use redis::{ErrorKind, RedisError};
+
+/// Why Redis cannot be used, or not for everything. The text holds no address and no credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    reach: Reach,
+    lasting: bool,
+    reason: Cow<'static, str>,
+}
+
+/// What a fault keeps from working.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// The connection: over another one, also to where its name leads by now, it may work.
+    Connection,
+    /// What writes, and perhaps only here: the server may have lost its place to another one.
+    Isolated,
+    /// Some commands. The others work.
+    Commands,
+}
+
+/// What an error code of Redis means: code, reach, whether only an operator ends it, and the reason.
+const CODES: &[(&str, Reach, bool, &str)] = &[
+    ("READONLY", Reach::Connection, false, Fault::REPLICA),
+    (
+        "LOADING",
+        Reach::Connection,
+        false,
+        "it is loading its data (LOADING)",
+    ),
+    (
+        "MASTERDOWN",
+        Reach::Connection,
+        false,
+        "it is a replica that has lost its primary (MASTERDOWN)",
+    ),
+    (
+        "UNBLOCKED",
+        Reach::Connection,
+        false,
+        "it was made a replica (UNBLOCKED)",
+    ),
+    (
+        "CLUSTERDOWN",
+        Reach::Connection,
+        false,
+        "its cluster is down (CLUSTERDOWN)",
+    ),
+    ("MOVED", Reach::Connection, true, CLUSTER),
+    ("ASK", Reach::Connection, true, CLUSTER),
+    ("TRYAGAIN", Reach::Connection, true, CLUSTER),
+    ("CROSSSLOT", Reach::Connection, true, CLUSTER),
+    (
+        "NOAUTH",
+        Reach::Connection,
+        true,
+        "it asks for a password and the URL has none (NOAUTH)",
+    ),
+    ("WRONGPASS", Reach::Connection, true, PASSWORD),
+    (
+        "NOREPLICAS",
+        Reach::Isolated,
+        false,
+        "it has fewer replicas than it needs to take writes (NOREPLICAS)",
+    ),
+    (
+        "OOM",
+        Reach::Commands,
+        false,
+        "it is full and stores nothing new (OOM): raise its maxmemory",
+    ),
+    (
+        "MISCONF",
+        Reach::Commands,
+        false,
+        "it cannot save to disk and takes no writes (MISCONF)",
+    ),
+    (
+        "BUSY",
+        Reach::Commands,
+        false,
+        "a script keeps it busy (BUSY)",
+    ),
+];
+const CLUSTER: &str = "it is a node of a cluster; one primary is needed";
+const PASSWORD: &str = "it refuses the user or the password of the URL (WRONGPASS)";
+
+impl Fault {
+    pub(super) const NOT_YET: Self = Self::passing("no connection was made yet");
+    const REPLICA: &str = "it is a replica and takes no writes (READONLY)";
+    pub(crate) const SILENT: Self = Self::passing("it does not answer in time");
+
+    const fn passing(reason: &'static str) -> Self {
+        Self {
+            reach: Reach::Connection,
+            lasting: false,
+            reason: Cow::Borrowed(reason),
+        }
+    }
+
+    const fn lasting(reason: &'static str) -> Self {
+        Self {
+            reach: Reach::Connection,
+            lasting: true,
+            reason: Cow::Borrowed(reason),
+        }
+    }
+
+    /// Whether it does not end by itself: the settings, or what Redis permits, must be changed.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.lasting
+    }
+
+    /// Whether nothing works over the connection that showed it.
+    pub(super) fn is_of_connection(&self) -> bool {
+        self.reach == Reach::Connection
+    }
+
+    /// Whether another server may have taken the place of the one that showed it.
+    pub(super) fn is_of_isolated(&self) -> bool {
+        self.reach == Reach::Isolated
+    }
+
+    /// It was made a replica, or never was a primary.
+    pub(super) fn replica() -> Self {
+        Self::passing(Self::REPLICA)
+    }
+
+    /// What a command lacks that Redis does not know or does not permit to this user.
+    pub(super) fn lacking(command: &str) -> Self {
+        Self {
+            reach: Reach::Commands,
+            lasting: true,
+            reason: format!(
+                "the user of the URL may not run {command} on the keys statewise:*, \
+                 or this Redis does not know it: change its ACL"
+            )
+            .into(),
+        }
+    }
+
+    /// What an answer that is an error means beyond the command that it answers, by its text as Redis
+    /// sends it; `None` when it means nothing. `command` is named if it may not be run.
+    pub(super) fn of_answer(command: &str, answer: &str) -> Option<Self> {
+        // The code comes first. Old servers wrap what happened inside a script into another error.
+        let code = |word: &str| CODES.iter().find(|(code, ..)| *code == word);
+        let mut words = answer.split_ascii_whitespace();
+        let known = words.next().and_then(code).or_else(|| {
+            let inner = words.find_map(|word| word.strip_prefix('-'))?;
+            code(inner)
+        });
+        if let Some((_, reach, lasting, reason)) = known {
+            return Some(Self {
+                reach: *reach,
+                lasting: *lasting,
+                reason: Cow::Borrowed(reason),
+            });
+        }
+        // Redis 7.0 says of what is not permitted inside a script: "The user executing the script
+        // can't run this command or subcommand", and later ones "ACL failure in script".
+        let refused = [
+            "NOPERM",
+            "no permissions",
+            "The user executing the script",
+            "ACL failure",
+        ];
+        refused
+            .iter()
+            .any(|text| answer.contains(text))
+            .then(|| Self::lacking(command))
+    }
+
+    /// The same, of an error as the library has it.
+    pub(super) fn of_error(command: &str, error: &RedisError) -> Option<Self> {
+        Self::of_answer(command, &text_of(error))
+    }
+
+    /// What it means that a command failed over a connection that stood.
+    pub(crate) fn of_call(command: &str, error: &RedisError) -> Self {
+        Self::of_error(command, error).unwrap_or_else(|| {
+            if error.is_io_error() && !error.is_timeout() {
+                Self::passing("it closed the connection")
+            } else {
+                Self::of_attempt(error)
+            }
+        })
+    }
+
+    /// Why no connection could be made.
+    pub(super) fn of_attempt(error: &RedisError) -> Self {
+        if error.is_timeout() {
+            return Self::SILENT;
+        }
+        if error.is_connection_refusal() {
+            return Self::passing("nothing listens at its address");
+        }
+        match error.kind() {
+            ErrorKind::AuthenticationFailed => return Self::lasting(PASSWORD),
+            ErrorKind::Parse => {
+                return Self::lasting(
+                    "what listens at its address does not speak the protocol of Redis; \
+                     if it speaks TLS, the URL begins with rediss://",
+                );
+            }
+            ErrorKind::RESP3NotSupported => {
+                return Self::lasting("it is older than Redis 6");
+            }
+            ErrorKind::Io => return Self::of_io(error),
+            _ => {}
+        }
+        let text = text_of(error);
+        if let Some(fault) = Self::of_answer("SELECT", &text) {
+            return fault;
+        }
+        if text.contains("DB index") || text.contains("SELECT") {
+            return Self::lasting("it has no database of the number in the URL");
+        }
+        if text.contains("max number of clients") {
+            return Self::passing("it has as many clients as it takes: raise its maxclients");
+        }
+        let what = error.code().unwrap_or_else(|| error.category());
+        Self {
+            reason: format!("it answered {what}").into(),
+            ..Self::NOT_YET
+        }
+    }
+
+    fn of_io(error: &RedisError) -> Self {
+        let Some(source) = io_error(error) else {
+            return Self::passing("it cannot be reached");
+        };
+        let text = source.to_string();
+        if text.contains("lookup address") {
+            return Self::passing("its name has no address");
+        }
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted => Self::passing(
+                "it closes new connections at once: \
+                 it is about to end, or speaks another protocol",
+            ),
+            // What TLS found wrong; its text names no secret.
+            io::ErrorKind::InvalidData => Self {
+                reason: format!("TLS cannot be agreed on: {text}").into(),
+                ..Self::lasting("")
+            },
+            kind => Self {
+                reason: format!("it cannot be reached: {kind}").into(),
+                ..Self::NOT_YET
+            },
+        }
+    }
+}
+
+/// What failed below the library, which keeps it behind an `Arc`.
+fn io_error(error: &RedisError) -> Option<&io::Error> {
+    let source = error.source()?;
+    let shared = source.downcast_ref::<Arc<dyn Error + Send + Sync>>();
+    shared.map_or_else(|| source.downcast_ref(), |shared| shared.downcast_ref())
+}
+
+/// An answer that is an error, as Redis sent it.
+fn text_of(error: &RedisError) -> String {
+    let code = error.code().unwrap_or_default();
+    format!("{code} {}", error.detail().unwrap_or_default())
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_a_demoted_server_condemns_the_connection_also_from_within_a_script() {
+        for answer in [
+            "READONLY You can't write against a read only replica.",
+            "ERR Error running script (call to f_1): @user_script:2: -READONLY You can't write",
+            "LOADING Redis is loading the dataset in memory",
+            "MASTERDOWN Link with MASTER is down",
+            "NOAUTH Authentication required.",
+            "MOVED 1234 10.0.0.1:6379",
+            "CLUSTERDOWN The cluster is down",
+            "UNBLOCKED force unblock from blocking operation",
+        ] {
+            let fault = Fault::of_answer("EVAL", answer).expect(answer);
+            assert!(fault.is_of_connection(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_to_writes_alone_leaves_the_connection_to_reads() {
+        for answer in [
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "MISCONF Redis is configured to save RDB snapshots",
+            "NOREPLICAS Not enough good replicas to write.",
+            "NOPERM this user has no permissions to run the 'eval' command",
+            "ERR The user executing the script can't run this command or subcommand",
+        ] {
+            let fault = Fault::of_answer("EVAL", answer).expect(answer);
+            assert!(!fault.is_of_connection(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_command_itself_says_nothing_of_redis() {
+        for answer in [
+            "ERR wrong number of arguments for 'hset' command",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            "",
+        ] {
+            assert_eq!(Fault::of_answer("EVAL", answer), None, "{answer}");
+        }
+    }
+}

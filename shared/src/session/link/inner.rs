@@ -1,0 +1,336 @@
+//! The state of a link, and what an answer makes of it.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use redis::{Cmd, RedisError, RedisResult, Value, aio::MultiplexedConnection};
+use tokio::sync::{Notify, mpsc};
+
+use super::{
+    StoreError,
+    connect::Made,
+    fault::Fault,
+    peer::{self, Peer},
+    watched::Watcher,
+};
+use crate::{
+    session::StoreSettings,
+    telemetry::{
+        outage::Observer,
+        trace::{Span, TraceHandle},
+    },
+};
+
+/// So many calls in a row without an answer close the connection for all.
+const SILENT_CALLS: u32 = 3;
+/// What did not work and was not met again for this long works.
+const CALM: Duration = Duration::from_secs(3);
+
+/// What the handles and the task that keeps the connection share.
+pub(super) struct Inner {
+    state: Mutex<State>,
+    /// Tells those who wait for a connection that the state is another.
+    changed: Notify,
+    /// What does not work although there is a connection.
+    lacking: Mutex<Option<Lacking>>,
+    silent_calls: AtomicU32,
+    /// Wakes the task that keeps the connection. It ends when the last handle is gone.
+    wake: mpsc::Sender<()>,
+    timeout: Duration,
+    peer: Peer,
+    observer: Observer,
+    watcher: Option<Arc<dyn Watcher>>,
+}
+
+enum State {
+    /// The first attempt since the last connection is under way.
+    Connecting,
+    Connected(Connected),
+    /// The last attempt failed.
+    Down(Fault),
+}
+
+/// A connection and its place in the sequence of connections, so that a failure that is reported
+/// late does not close the one that came after.
+#[derive(Clone)]
+pub(super) struct Connected {
+    pub(super) generation: u64,
+    pub(super) connection: MultiplexedConnection,
+}
+
+/// What does not work over a connection that stands.
+struct Lacking {
+    fault: Fault,
+    /// When it was met last.
+    met: Instant,
+}
+
+/// Why a call gave no value.
+pub(super) struct Failure {
+    pub(super) error: StoreError,
+    happened: Happened,
+}
+
+/// Whether what was asked for happened all the same.
+#[derive(PartialEq, Eq)]
+enum Happened {
+    /// It did not, and over another connection it may.
+    No,
+    Unknown,
+    /// It makes no sense to ask again.
+    Settled,
+}
+
+impl Failure {
+    /// Whether to ask over the next connection.
+    pub(super) fn asks_again(&self, may_repeat: bool) -> bool {
+        match self.happened {
+            Happened::No => true,
+            Happened::Unknown => may_repeat,
+            Happened::Settled => false,
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn new(
+        settings: &StoreSettings,
+        wake: mpsc::Sender<()>,
+        watcher: Option<Arc<dyn Watcher>>,
+    ) -> Self {
+        let peer = Peer::of(settings.url.expose());
+        Self {
+            state: Mutex::new(State::Connecting),
+            changed: Notify::new(),
+            lacking: Mutex::default(),
+            silent_calls: AtomicU32::new(0),
+            wake,
+            timeout: settings.timeout,
+            observer: peer::outage(&peer).observer(),
+            peer,
+            watcher,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn what_is_lacking(&self) -> MutexGuard<'_, Option<Lacking>> {
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What does not work although there is a connection.
+    pub(super) fn lacking(&self) -> Option<Fault> {
+        let lacking = self.what_is_lacking();
+        lacking.as_ref().map(|lacking| lacking.fault.clone())
+    }
+
+    /// Whether a watcher wants to know what was read and changed.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watcher.is_some()
+    }
+
+    /// Who wants to know it.
+    pub(super) fn watcher(&self) -> Option<&dyn Watcher> {
+        self.watcher.as_deref()
+    }
+
+    /// The span of a command.
+    pub(super) fn span(&self, name: &'static str, trace: &TraceHandle) -> Span {
+        self.peer.span(name, trace)
+    }
+
+    /// Whether calls go unanswered.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent_calls.load(Ordering::Relaxed) > 0
+    }
+
+    /// The connection, while there is one.
+    pub(super) fn connected(&self) -> Option<Connected> {
+        match &*self.state() {
+            State::Connected(connected) => Some(connected.clone()),
+            _ => None,
+        }
+    }
+
+    /// Asks over a connection.
+    pub(super) async fn ask(
+        &self,
+        name: &str,
+        mut connected: Connected,
+        command: &Cmd,
+    ) -> Result<Value, Failure> {
+        let answer = connected.connection.send_packed_command(command).await;
+        self.judge(name, connected.generation, answer)
+    }
+
+    /// Asks over the connection after the one of this generation, when it stands in time.
+    pub(super) async fn ask_next(
+        &self,
+        generation: u64,
+        name: &str,
+        command: &Cmd,
+    ) -> Result<Value, StoreError> {
+        let asked = async {
+            let connected = self.next(generation).await.map_err(StoreError::Down)?;
+            let answer = self.ask(name, connected, command).await;
+            answer.map_err(|failure| failure.error)
+        };
+        match tokio::time::timeout(self.timeout, asked).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StoreError::Timeout(self.timeout)),
+        }
+    }
+
+    /// Waits for a connection that came after the one of this generation; why there is none.
+    async fn next(&self, generation: u64) -> Result<Connected, Fault> {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            match &*self.state() {
+                State::Connected(connected) if connected.generation > generation => {
+                    return Ok(connected.clone());
+                }
+                State::Down(fault) => return Err(fault.clone()),
+                _ => {}
+            }
+            changed.await;
+        }
+    }
+
+    /// Turns the library's answer into ours, and closes a connection that is of no more use.
+    pub(super) fn judge(
+        &self,
+        name: &str,
+        generation: u64,
+        answer: RedisResult<Value>,
+    ) -> Result<Value, Failure> {
+        match answer.and_then(Value::extract_error) {
+            Ok(value) => {
+                self.silent_calls.store(0, Ordering::Relaxed);
+                Ok(value)
+            }
+            Err(error) => Err(self.failure(name, generation, &error)),
+        }
+    }
+
+    fn failure(&self, name: &str, generation: u64, error: &RedisError) -> Failure {
+        let failure = |happened, error| Failure { error, happened };
+        if error.is_timeout() {
+            self.silent(generation);
+            return failure(Happened::Settled, StoreError::Timeout(self.timeout));
+        }
+        if let Some(fault) = Fault::of_error(name, error) {
+            return if self.meets(generation, &fault) {
+                failure(Happened::No, StoreError::Down(fault))
+            } else {
+                failure(Happened::Settled, StoreError::Refused(fault))
+            };
+        }
+        if error.is_io_error() || error.is_unrecoverable_error() {
+            self.close(generation);
+            return failure(Happened::Unknown, StoreError::Broken);
+        }
+        failure(
+            Happened::Settled,
+            StoreError::Protocol(describe(error).to_owned()),
+        )
+    }
+
+    /// A call over this connection was not answered in time.
+    fn silent(&self, generation: u64) {
+        if self.silent_calls.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT_CALLS {
+            self.close(generation);
+        }
+    }
+
+    /// Notes what a connection has shown; whether that is the end of it.
+    pub(super) fn meets(&self, generation: u64, fault: &Fault) -> bool {
+        self.observer.failed(fault);
+        if fault.is_of_connection() {
+            self.close(generation);
+            return true;
+        }
+        *self.what_is_lacking() = Some(Lacking {
+            fault: fault.clone(),
+            met: Instant::now(),
+        });
+        false
+    }
+
+    /// Notes that all works. A fault that comes and goes, as of a server that is just about full, is
+    /// one fault.
+    pub(super) fn works(&self) {
+        let mut lacking = self.what_is_lacking();
+        if lacking
+            .as_ref()
+            .is_none_or(|lacking| lacking.met.elapsed() > CALM)
+        {
+            *lacking = None;
+            self.observer.recovered();
+        }
+    }
+
+    /// Uses a connection from now on, in place of the one that may stand.
+    pub(super) fn install(&self, generation: u64, made: Made) {
+        // What was read over the old one is not watched over the new one.
+        if let Some(old) = self.connected() {
+            self.close(old.generation);
+        }
+        self.silent_calls.store(0, Ordering::Relaxed);
+        match &made.lacking {
+            Some(fault) => {
+                self.meets(generation, fault);
+            }
+            None => {
+                *self.what_is_lacking() = None;
+                self.observer.recovered();
+            }
+        }
+        if let Some(watcher) = &self.watcher {
+            watcher.connected(generation);
+        }
+        *self.state() = State::Connected(Connected {
+            generation,
+            connection: made.connection,
+        });
+        self.changed.notify_waiters();
+    }
+
+    /// An attempt to connect failed.
+    pub(super) fn fail(&self, fault: Fault) {
+        self.observer.failed(&fault);
+        let mut state = self.state();
+        if !matches!(*state, State::Connected(_)) {
+            *state = State::Down(fault);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Gives a connection up, if it is still the one that is used.
+    pub(super) fn close(&self, generation: u64) {
+        let mut state = self.state();
+        match &*state {
+            State::Connected(connected) if connected.generation == generation => {}
+            _ => return,
+        }
+        *state = State::Connecting;
+        if let Some(watcher) = &self.watcher {
+            watcher.lost(generation);
+        }
+        // A full channel already holds the same message.
+        let _ = self.wake.try_send(());
+    }
+}
+
+/// The error's code or category only: its text may repeat what was sent.
+fn describe(error: &RedisError) -> &str {
+    error.code().unwrap_or_else(|| error.category())
+}

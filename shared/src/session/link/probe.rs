@@ -1,0 +1,140 @@
+//! The question whether Redis can be used: by the commands that will be needed, also those that
+//! write, so that a replica, a full server and a lacking permission are seen before a user meets them.
+//!
+//! No trial changes anything: it names a key that does not exist, or is wrong in a way that Redis
+//! finds only after it has looked whether the command may be run here, now and by this user.
+
+use redis::{Cmd, Value};
+
+use super::fault::Fault;
+
+/// What the connection will be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Sessions are read and touched, and their carts written.
+    Check,
+    /// Everything: sessions are made and ended, and revocations published.
+    Manage,
+}
+
+/// Keys of the trials. There are two, so that a node of a cluster says that it is one.
+const KEYS: [&str; 2] = ["statewise:probe", "statewise:probe:other"];
+
+/// Runs a trial of each command named and answers the first that fails, with the error; else nil.
+///
+/// KEYS: two that do not exist. ARGV: commands.
+const TRIALS: &str = r"
+local key, other = KEYS[1], KEYS[2]
+local trials = {
+  DEL = {key}, EXISTS = {key}, EXPIRE = {key, '1'}, GET = {key}, HDEL = {key, 'f'},
+  HEXISTS = {key, 'f'}, HGET = {key, 'f'}, HGETALL = {key}, HINCRBY = {key, 'f', 'none'},
+  HKEYS = {key}, HLEN = {key}, HMGET = {key, 'f'}, HRANDFIELD = {key, '1'}, HSCAN = {key, '0'}, HSET = {key, 'f', 'v', 'odd'},
+  RENAME = {key, other}, SCAN = {'0', 'COUNT', '1'}, SET = {key, 'v', 'XX'}, TTL = {key}, UNLINK = {key},
+  XADD = {key, 'NOMKSTREAM', '*', 'f', 'v'}, XRANGE = {key, '-', '+'},
+  ZADD = {key, 'XX', '1', 'm'}, ZRANGEBYSCORE = {key, '0', '0'}, ZREM = {key, 'm'}, ZREMRANGEBYSCORE = {key, '0', '0'},
+  ZSCORE = {key, 'm'}, ZUNIONSTORE = {key, '1', other},
+}
+local meant = {'ERR wrong number of arguments', 'ERR value is not an integer', 'ERR no such key'}
+for _, name in ipairs(ARGV) do
+  local answer = redis.pcall(name, unpack(trials[name]))
+  if type(answer) == 'table' and answer.err then
+    local fails = true
+    for _, text in ipairs(meant) do
+      if string.find(answer.err, text, 1, true) then fails = false end
+    end
+    if fails then return {name, answer.err} end
+  end
+end
+return false";
+
+/// The first writes something that needs memory: a full Redis refuses that to a script only until
+/// it has run another command that writes.
+const CHECK: &[&str] = &[
+    "HSET", "HINCRBY", "EXPIRE", "EXISTS", "HEXISTS", "HGET", "HMGET",
+];
+const MANAGE: &[&str] = &[
+    "HSET",
+    "HINCRBY",
+    "SET",
+    "XADD",
+    "ZADD",
+    "ZUNIONSTORE",
+    "DEL",
+    "EXISTS",
+    "EXPIRE",
+    "GET",
+    "HDEL",
+    "HEXISTS",
+    "HGET",
+    "HGETALL",
+    "HKEYS",
+    "HLEN",
+    "HMGET",
+    "HRANDFIELD",
+    "HSCAN",
+    "RENAME",
+    "SCAN",
+    "TTL",
+    "UNLINK",
+    "XRANGE",
+    "ZRANGEBYSCORE",
+    "ZREM",
+    "ZREMRANGEBYSCORE",
+    "ZSCORE",
+];
+
+/// The command that asks.
+pub(super) fn question(purpose: Purpose) -> Cmd {
+    let mut command = Cmd::new();
+    command.arg("EVAL").arg(TRIALS).arg(KEYS.len()).arg(&KEYS);
+    command.arg(match purpose {
+        Purpose::Check => CHECK,
+        Purpose::Manage => MANAGE,
+    });
+    command
+}
+
+/// What the answer says; `None` when all commands may be run.
+pub(super) fn fault(answer: &Value) -> Option<Fault> {
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    let text = |part: Option<&Value>| match part {
+        Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        _ => String::new(),
+    };
+    let (command, error) = (text(parts.first()), text(parts.get(1)));
+    // What is not known here may be a command that an old server has not.
+    Some(Fault::of_answer(&command, &error).unwrap_or_else(|| Fault::lacking(&command)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Commands in the text of Lua scripts.
+    fn called(source: &str) -> BTreeSet<&str> {
+        let calls = source.split("redis.call('").skip(1);
+        calls.filter_map(|call| call.split('\'').next()).collect()
+    }
+
+    #[test]
+    fn every_command_of_a_script_is_tried() {
+        let sources = [
+            include_str!("../scripts.rs"),
+            include_str!("../../revocation/feed/scripts.rs"),
+        ];
+        for name in sources.into_iter().flat_map(called) {
+            assert!(MANAGE.contains(&name), "add {name} to MANAGE");
+        }
+        for name in CHECK {
+            assert!(MANAGE.contains(name), "add {name} to MANAGE");
+        }
+        for name in MANAGE {
+            let trial = format!("{name} = {{");
+            assert!(TRIALS.contains(&trial), "add {name} to TRIALS");
+        }
+    }
+}
