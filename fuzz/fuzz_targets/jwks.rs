@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
         leeway: Duration::ZERO,
         max_lifetime: Duration::from_secs(60),
         types: TokenTypes::default(),
-            roles: RolesClaim::default(),
+        roles: RolesClaim::default(),
     };
     for header in TOKENS {
         let token = format!("{header}.e30.{}", "A".repeat(86));

@@ -31,7 +31,7 @@ pub(crate) fn profile() -> AccessTokenProfile {
         leeway: Duration::ZERO,
         max_lifetime: Duration::from_secs(86_400),
         types: TokenTypes::default(),
-            roles: RolesClaim::default(),
+        roles: RolesClaim::default(),
     }
 }
 

@@ -212,6 +212,12 @@ impl StoreSettings {
         faults: &mut Faults,
     ) -> Option<Self> {
         let url = url.checked(faults, |url| {
+            if url.expose().starts_with("rediss:") {
+                return Err(
+                    "TLS to Redis is not built in: use redis:// and a tunnel that speaks TLS, \
+                     such as stunnel",
+                );
+            }
             redis::Client::open(url.expose().as_str())
                 .map(|_| url)
                 .map_err(|_| "not a Redis URL such as redis://127.0.0.1:6379")

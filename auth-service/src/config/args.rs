@@ -157,7 +157,7 @@ pub struct Args {
     /// Public clients of the authorization endpoint: ID=REDIRECT-URI, separated by commas; an ID may
     /// stand there several times. URIs are https, http on this machine, or of a scheme of the
     /// application's own (org.example.app:/path), and compared byte for byte, but for the port of
-    /// 127.0.0.1 and [::1]. A client gets what it asks for of the user's name and roles; there is no
+    /// 127.0.0.1 and ::1. A client gets what it asks for of the user's name and roles; there is no
     /// consent. The page at /page of this service is one without being named.
     #[arg(long, env = "AUTH_PUBLIC_CLIENTS", default_value = "")]
     pub(super) public_clients: Given<String>,

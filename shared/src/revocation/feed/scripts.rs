@@ -3,7 +3,7 @@
 //! Among the current entries stands the epoch itself, for ever: when it is missing, the entries
 //! were lost apart from the head and a snapshot of them would lie.
 
-/// Forgets some entries that have run out. KEYS[3]: current. ARGV[1]: now.
+/// Forgets some entries that have run out. `KEYS[3]`: current. `ARGV[1]`: now.
 macro_rules! forget {
     ($most:literal) => {
         concat!(

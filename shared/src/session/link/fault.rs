@@ -203,8 +203,7 @@ impl Fault {
             ErrorKind::AuthenticationFailed => return Self::lasting(PASSWORD),
             ErrorKind::Parse => {
                 return Self::lasting(
-                    "what listens at its address does not speak the protocol of Redis; \
-                     if it speaks TLS, the URL begins with rediss://",
+                    "what listens at its address does not speak the protocol of Redis without TLS",
                 );
             }
             ErrorKind::RESP3NotSupported => {
