@@ -153,21 +153,21 @@ impl LoginLimits {
         at: At<'_>,
     ) -> Result<Evaluation, LimitError> {
         let now = UnixMillis::from(at.now);
+        let keys = self.asked(&attempt).map(|(_, _, key)| key.to_owned());
+        let under_way = self.under_way.begin(keys.collect());
         loop {
             let ended = self.under_way.ended();
-            let keys = self.asked(&attempt).map(|(_, _, key)| key.to_owned());
             // Before the rows are read: a failure is in the rows before it is not under way any more.
-            let under_way = self.under_way.begin(keys.collect());
+            let before = under_way.before();
             let found = self.rows.read(attempt.keys.all(), at.trace).await?;
             let left = self.room(&attempt, &found, now)?;
-            let mut left = left.iter().zip(under_way.before().iter());
-            if left.all(|(remaining, before)| *before < remaining.failures) {
+            let mut left = left.iter().zip(before);
+            if left.all(|(remaining, before)| before < remaining.failures) {
                 return Ok(Evaluation {
                     attempt,
                     _under_way: under_way,
                 });
             }
-            under_way.withdraw();
             ended.await;
         }
     }

@@ -1,21 +1,28 @@
 //! The logins of this process whose outcome is not known yet, by the budgets that they may take from.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{Notify, futures::Notified};
 
-/// How many logins are under way for each budget. Cheap to clone.
+/// The logins under way for each budget, in the order in which they began. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UnderWay(Arc<Logins>);
 
 #[derive(Debug, Default)]
 struct Logins {
-    /// As many entries as logins under way have budgets.
-    counts: Mutex<HashMap<String, u64>>,
+    order: Mutex<Order>,
     ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Order {
+    /// How many have ever begun.
+    begun: u64,
+    /// As many entries as logins under way have budgets.
+    of_budgets: HashMap<String, BTreeSet<u64>>,
 }
 
 /// One login under way, until it is dropped.
@@ -23,24 +30,24 @@ struct Logins {
 pub(super) struct Login {
     under_way: UnderWay,
     keys: Vec<String>,
-    /// How many began before it, in the order of the keys.
-    before: Vec<u64>,
+    number: u64,
 }
 
 impl UnderWay {
-    /// A login that may take from these budgets is under way.
+    /// A login that may take from these budgets is under way. Who waits for others waits for those
+    /// that began before, so that the first of all never waits.
     pub(super) fn begin(&self, keys: Vec<String>) -> Login {
-        let mut counts = self.counts();
-        let mut add = |key: &String| {
-            let count = counts.entry(key.clone()).or_default();
-            *count += 1;
-            *count - 1
-        };
-        let before = keys.iter().map(&mut add).collect();
+        let mut order = self.order();
+        order.begun += 1;
+        let number = order.begun;
+        for key in &keys {
+            let of_budget = order.of_budgets.entry(key.clone()).or_default();
+            of_budget.insert(number);
+        }
         Login {
             under_way: self.clone(),
             keys,
-            before,
+            number,
         }
     }
 
@@ -49,41 +56,33 @@ impl UnderWay {
         self.0.ended.notified()
     }
 
-    fn counts(&self) -> MutexGuard<'_, HashMap<String, u64>> {
-        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn remove(&self, keys: &[String]) {
-        let mut counts = self.counts();
-        for key in keys {
-            if let Some(count) = counts.get_mut(key) {
-                *count -= 1;
-                if *count == 0 {
-                    counts.remove(key);
-                }
-            }
-        }
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.0.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Login {
-    /// How many that began before it were under way then, in the order of the keys.
-    pub(super) fn before(&self) -> &[u64] {
-        &self.before
-    }
-
-    /// It waits for those before it. Nobody is told: whoever waits for this one waits for those too.
-    pub(super) fn withdraw(mut self) {
-        self.under_way.remove(&std::mem::take(&mut self.keys));
+    /// How many that began before it are under way now, in the order of its keys.
+    pub(super) fn before(&self) -> Vec<u64> {
+        let order = self.under_way.order();
+        let before = |key| order.of_budgets[key].range(..self.number).map(|_| 1).sum();
+        self.keys.iter().map(before).collect()
     }
 }
 
 impl Drop for Login {
     fn drop(&mut self) {
-        if !self.keys.is_empty() {
-            self.under_way.remove(&self.keys);
-            self.under_way.0.ended.notify_waiters();
+        let mut order = self.under_way.order();
+        for key in &self.keys {
+            if let Some(of_budget) = order.of_budgets.get_mut(key) {
+                of_budget.remove(&self.number);
+                if of_budget.is_empty() {
+                    order.of_budgets.remove(key);
+                }
+            }
         }
+        drop(order);
+        self.under_way.0.ended.notify_waiters();
     }
 }
 
@@ -102,12 +101,11 @@ mod tests {
         assert_eq!(second.before(), [1, 0]);
         assert_eq!(third.before(), [2, 1]);
         let ended = under_way.ended();
-        third.withdraw();
         drop(first);
         ended.await;
-        let fourth = under_way.begin(keys(["a", "b"]));
-        assert_eq!(fourth.before(), [1, 0]);
-        drop((second, fourth));
-        assert!(under_way.counts().is_empty());
+        assert_eq!(second.before(), [0, 0], "the first of all never waits");
+        assert_eq!(third.before(), [1, 0]);
+        drop((second, third));
+        assert!(under_way.order().of_budgets.is_empty());
     }
 }
