@@ -13,12 +13,12 @@
 
 mod access;
 mod keys;
+mod kind;
 mod object;
 mod parts;
 mod roles;
 #[cfg(test)]
 mod tests;
-mod types;
 mod wire;
 
 use std::time::Duration;
@@ -26,9 +26,9 @@ use std::time::Duration;
 pub use self::{
     access::{ACCESS_TOKEN_TYPE, AccessClaims},
     keys::{KeySet, KeySetError},
+    kind::{TokenTypes, TokenTypesError},
     parts::{KEY_ID_LIMIT, TOKEN_LIMIT_BYTES, unverified_kid},
     roles::{RolesClaim, RolesClaimError},
-    types::{TokenTypes, TokenTypesError},
 };
 
 /// A `NumericDate` (RFC 7519 §2) among claims that were read as JSON: seconds, without their fraction.
@@ -153,7 +153,7 @@ impl AccessTokenProfile {
             if !claims.is_complete() {
                 return Err(TokenError::Claims);
             }
-        } else if claims.sub.is_empty() || types::is_of_another_kind(&payload) {
+        } else if claims.sub.is_empty() || kind::is_of_another_kind(&payload) {
             return Err(TokenError::Kind);
         }
         self.check(&claims, now)?;

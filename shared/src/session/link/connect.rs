@@ -63,7 +63,7 @@ pub(super) async fn ask(
     purpose: Purpose,
 ) -> Result<(), Fault> {
     let answer = connection
-        .send_packed_command(&probe::question(purpose))
+        .send_packed_command(&probe::all(purpose))
         .await
         .and_then(Value::extract_error)
         .map_err(|error| of_command("EVAL", &error))?;

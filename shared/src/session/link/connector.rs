@@ -20,6 +20,9 @@ use crate::session::StoreSettings;
 /// How often a connection is asked whether it can be used. It also keeps the connection from being
 /// closed for idleness, by Redis or on the way.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// One in so many times every command that is needed is tried, and always while one is refused. The
+/// others try one write, which tells a replica and a full server: less work for Redis.
+const ALL_IN: u32 = 10;
 /// Pause between attempts to connect: short enough to answer again well within a second.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The same when only an operator can end what is wrong.
@@ -32,7 +35,10 @@ pub(super) struct Connector {
     inner: Weak<Inner>,
     settings: StoreSettings,
     purpose: Purpose,
-    question: Cmd,
+    /// Tries every command that is needed.
+    all: Cmd,
+    /// Tries one that writes.
+    write: Cmd,
     /// Says that the connection was closed. It ends when the last handle is gone.
     woken: mpsc::Receiver<()>,
     generation: u64,
@@ -49,7 +55,8 @@ impl Connector {
             inner,
             settings,
             purpose,
-            question: probe::question(purpose),
+            all: probe::all(purpose),
+            write: probe::write(),
             woken,
             generation: 0,
         }
@@ -90,6 +97,7 @@ impl Connector {
     /// Returns when another connection is to be made.
     async fn stand(&mut self) {
         let began = Instant::now();
+        let mut asked = 0_u32;
         loop {
             let Some(silent) = self.inner.upgrade().map(|inner| inner.is_silent()) else {
                 return;
@@ -108,7 +116,12 @@ impl Connector {
             let Some(connected) = inner.connected() else {
                 break;
             };
-            if let Ok(answer) = inner.ask("EVAL", connected, &self.question).await {
+            asked = asked.wrapping_add(1);
+            let question = match inner.lacking() {
+                None if !asked.is_multiple_of(ALL_IN) => &self.write,
+                _ => &self.all,
+            };
+            if let Ok(answer) = inner.ask("EVAL", connected, question).await {
                 match probe::fault(&answer) {
                     None => inner.works(),
                     Some(fault) => {

@@ -83,14 +83,23 @@ const MANAGE: &[&str] = &[
     "ZSCORE",
 ];
 
-/// The command that asks.
-pub(super) fn question(purpose: Purpose) -> Cmd {
-    let mut command = Cmd::new();
-    command.arg("EVAL").arg(TRIALS).arg(KEYS.len()).arg(&KEYS);
-    command.arg(match purpose {
+/// Asks whether every command may be run that `purpose` needs.
+pub(super) fn all(purpose: Purpose) -> Cmd {
+    question(match purpose {
         Purpose::Check => CHECK,
         Purpose::Manage => MANAGE,
-    });
+    })
+}
+
+/// Asks whether writes are taken.
+pub(super) fn write() -> Cmd {
+    question(&CHECK[..1])
+}
+
+fn question(commands: &[&str]) -> Cmd {
+    let mut command = Cmd::new();
+    command.arg("EVAL").arg(TRIALS).arg(KEYS.len()).arg(&KEYS);
+    command.arg(commands);
     command
 }
 
