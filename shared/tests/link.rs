@@ -5,6 +5,10 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod login {
+    pub(crate) mod record;
+}
+
 use std::{
     io::{Read, Write},
     net::TcpListener,
@@ -17,30 +21,17 @@ use std::{
 use redis::{Cmd, Connection, FromRedisValue};
 use shared::{
     config::Secret,
-    session::{Creation, Fault, SessionId, SessionRecord, SessionStore, StoreError, StoreSettings},
+    session::{Creation, Fault, SessionId, SessionStore, StoreError, StoreSettings},
 };
 use tempfile::TempDir;
 use testkit::{eventually, redis::Redis};
 
-const NOW: u64 = 1_700_000_000;
+use login::record::{NOW, record};
 
 fn settings(url: &str) -> StoreSettings {
     StoreSettings {
         url: Secret::new(url.to_owned()),
         timeout: Duration::from_millis(500),
-    }
-}
-
-fn record() -> SessionRecord {
-    SessionRecord {
-        sid: SessionRecord::new_sid(NOW),
-        subject: "u1".to_owned(),
-        username: "ada".to_owned(),
-        roles: vec!["user".to_owned()],
-        created_at: NOW,
-        expires_at: NOW + 3_600,
-        idle_seconds: 100,
-        generation: None,
     }
 }
 

@@ -5,6 +5,10 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod login {
+    pub(crate) mod record;
+}
+
 use std::{
     num::NonZeroUsize,
     time::{Duration, Instant},
@@ -20,7 +24,7 @@ use shared::{
 };
 use testkit::{eventually, redis::Redis};
 
-const NOW: u64 = 1_700_000_000;
+use login::record::{NOW, record};
 
 /// A store that is connected.
 async fn open(redis: &Redis) -> SessionStore {
@@ -30,19 +34,6 @@ async fn open(redis: &Redis) -> SessionStore {
     });
     eventually(async || store.ping().await.is_ok()).await;
     store
-}
-
-fn record() -> SessionRecord {
-    SessionRecord {
-        sid: SessionRecord::new_sid(NOW),
-        subject: "u1".to_owned(),
-        username: "ada".to_owned(),
-        roles: vec!["user".to_owned()],
-        created_at: NOW,
-        expires_at: NOW + 3_600,
-        idle_seconds: 100,
-        generation: None,
-    }
 }
 
 /// A session that began at `NOW`, and its record.

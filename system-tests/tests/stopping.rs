@@ -13,6 +13,7 @@ use std::{
 
 use reqwest::blocking::Client;
 use system_tests::{Service, command, service::free_port, spans::Receiver};
+use tempfile::TempDir;
 
 /// Longer than the last flush may take: who took nothing during it is not waited for after it.
 const GRACE: Duration = Duration::from_millis(600);
@@ -84,6 +85,16 @@ fn make_spans(service: &Service, path: &str) {
     }
 }
 
+/// An auth-service that has spans for a receiver of this kind, and the folder of its data.
+fn auth_service_with_spans(kind: &str) -> (TempDir, Service) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let auth = service("auth-service", &receiver(kind), &[("AUTH_DATA_DIR", data)]);
+    auth.wait("it is ready", true);
+    make_spans(&auth, "/.well-known/jwks.json");
+    (folder, auth)
+}
+
 /// Stops an idle service: nothing but the grace and the flush is left.
 fn stops_at_once(service: Service, what: &str) {
     let limit = GRACE + REST;
@@ -119,11 +130,7 @@ fn an_api_service_ends_soon_whatever_becomes_of_its_spans() {
 #[test]
 fn an_auth_service_ends_soon_whatever_becomes_of_its_spans() {
     for kind in RECEIVERS {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().to_str().unwrap();
-        let auth = service("auth-service", &receiver(kind), &[("AUTH_DATA_DIR", data)]);
-        auth.wait("it is ready", true);
-        make_spans(&auth, "/.well-known/jwks.json");
+        let (_folder, auth) = auth_service_with_spans(kind);
         stops_at_once(auth, &format!("auth-service, {kind}"));
     }
 }
@@ -131,11 +138,7 @@ fn an_auth_service_ends_soon_whatever_becomes_of_its_spans() {
 #[test]
 fn an_auth_service_ends_when_its_drain_is_over_with_half_a_request() {
     for kind in RECEIVERS {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().to_str().unwrap();
-        let auth = service("auth-service", &receiver(kind), &[("AUTH_DATA_DIR", data)]);
-        auth.wait("it is ready", true);
-        make_spans(&auth, "/.well-known/jwks.json");
+        let (_folder, auth) = auth_service_with_spans(kind);
         let address = auth.url.trim_start_matches("http://");
         let mut client = TcpStream::connect(address).unwrap();
         let half = b"POST /login HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n\
