@@ -11,8 +11,10 @@ use tokio::task::JoinSet;
 
 use crate::service::{Backend, Builder, PASSWORD, Service, answered, eventually};
 
-const PLACES: u64 = 32;
-/// One that runs, one whose turn it is, and those that run while the login is on its way.
+const PLACES: u64 = 96;
+const FLOOD: usize = 160;
+/// One that runs, one whose turn it is, and those that run while the login is on its way to the
+/// queue and back: sixteen were seen. Whoever had to wait behind the queue would wait for all places.
 const FEW: u64 = PLACES / 2;
 const WAITING: &str = "auth_password_hash_waiting";
 const REGISTRATIONS: &str = "auth_password_hash_duration_seconds_count{operation=\"hash\"}";
@@ -54,7 +56,7 @@ impl Flood {
     async fn begin(service: &Service, request: impl Fn(usize) -> RequestBuilder) -> Self {
         let mut connections = JoinSet::new();
         let refused = Arc::new(AtomicUsize::new(0));
-        for number in 0..80 {
+        for number in 0..FLOOD {
             let (request, refused) = (request(number), Arc::clone(&refused));
             connections.spawn(async move {
                 loop {
