@@ -10,8 +10,8 @@ validity() {
 }
 
 for attempt in first second; do
-    # What is there may be of an earlier run.
-    rm -f "$folder/results.json"
+    # What is there may be of an earlier run, or of the first attempt.
+    rm -f "$folder/results.json" "$folder/report.html"
     code=0
     "$loadtest" compare --quick --out "$folder" || code=$?
     case $code in
@@ -22,7 +22,9 @@ for attempt in first second; do
             ;;
         3)
             if [ "$attempt" = first ] && [ "$(validity)" = DISTURBED ]; then
-                echo "demo: DISTURBED: the machine did other work meanwhile; trying once more" >&2
+                echo "demo: DISTURBED: the machine did other work meanwhile; trying once more in half a minute" >&2
+                # A build or an update may end meanwhile, and what it wrote go to the disk.
+                sleep 30
                 continue
             fi
             echo "demo: $(validity): the figures say nothing of the system; see above, and run make demo again when the machine does nothing else" >&2

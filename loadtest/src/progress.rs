@@ -42,6 +42,15 @@ impl Progress {
         }
     }
 
+    /// Says what the reader may want to act on before the end.
+    pub fn warn(&self, what: &str) {
+        let line = format!("warning: {what}");
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => tell(line),
+        }
+    }
+
     /// Moves the bar on without a new step; plain output shows nothing.
     pub fn tick(&self) {
         if let Some(bar) = &self.bar {

@@ -125,6 +125,9 @@ impl<'a> Comparison<'a> {
         let (started, started_at) = (Instant::now(), SystemTime::now());
         progress.step("looking whether the machine is quiet");
         let at_rest = machine::at_rest()?;
+        if let Some(warning) = gates::busy(&at_rest) {
+            progress.warn(&warning);
+        }
         // A server of somebody else's was found as well, whatever is started beside it: its work
         // cannot be told from other work.
         let found = options.gateway.is_some() || options.arms.iter().any(|arm| arm.url.is_some());

@@ -90,6 +90,9 @@ pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, E
 
 fn measure(options: &StormOptions, progress: &Progress) -> Result<StormResult, ExperimentError> {
     let at_rest = machine::at_rest()?;
+    if let Some(warning) = gates::busy(&at_rest) {
+        progress.warn(&warning);
+    }
     progress.step("starting the system");
     let stack = Stack::start(options.stack.clone())?;
     let gateway = Url::parse(&stack.gateway_url).expect("the stack's own URL is one");

@@ -38,6 +38,7 @@ const UNREAD_PERCENT: f64 = 1_000.0;
 const GENERATOR_CPU_PERCENT: f64 = 80.0;
 /// Of all CPUs' time: twice what an idle machine's own services need.
 const OTHER_WORK_PERCENT: f64 = 5.0;
+const AT_START: &str = "load_by_others_at_start";
 /// Of all CPUs' time. It comes in stretches of milliseconds, so that one percent is a tail.
 const STOLEN_PERCENT: f64 = 1.0;
 /// Of the time that passed.
@@ -299,11 +300,7 @@ fn generator(evidence: &Evidence) -> Vec<Gate> {
 fn machine(evidence: &Evidence) -> Vec<Gate> {
     let mut gates = Vec::new();
     if let Some(at_rest) = &evidence.at_rest {
-        gates.push(other_work(
-            "load_by_others_at_start",
-            at_rest,
-            "Before the run",
-        ));
+        gates.push(other_work(AT_START, at_rest, "Before the run"));
     }
     let Some(during) = &evidence.during else {
         return gates;
@@ -358,6 +355,18 @@ fn machine(evidence: &Evidence) -> Vec<Gate> {
         ));
     }
     gates
+}
+
+/// What to tell before a run that is going to be called disturbed for what the machine does already.
+#[must_use]
+pub fn busy(at_rest: &MachineUse) -> Option<String> {
+    let gate = other_work(AT_START, at_rest, "Before the run");
+    (!gate.passed).then(|| {
+        format!(
+            "other processes take {:.0} % of the machine's CPU time; above {:.0} % the figures will not be usable. {} {}",
+            gate.value, gate.limit, gate.meaning, gate.advice
+        )
+    })
 }
 
 fn other_work(name: &str, machine: &MachineUse, when: &str) -> Gate {

@@ -271,3 +271,22 @@ fn every_condition_says_what_it_means_and_what_to_do() {
         assert!(!gate.meaning.is_empty() && !gate.advice.is_empty());
     }
 }
+
+#[test]
+fn a_machine_that_is_busy_before_the_run_is_told_at_once_with_whose_work_it_is() {
+    let at_rest = MachineUse {
+        elapsed: Duration::from_secs(1),
+        cpu_seconds: 2.0,
+        other_seconds: 1.0,
+        busiest_other: Some(("cc1".to_owned(), 1.0)),
+        ..MachineUse::default()
+    };
+    let warning = busy(&at_rest).unwrap();
+    assert!(warning.contains("50 %"), "{warning}");
+    assert!(warning.contains("cc1"), "{warning}");
+    let idle = MachineUse {
+        other_seconds: 0.01,
+        ..at_rest
+    };
+    assert_eq!(busy(&idle), None);
+}
