@@ -21,11 +21,10 @@ fn commit() -> Option<String> {
     if Path::new(&top).canonicalize().ok()? != workspace.canonicalize().ok()? {
         return None;
     }
-    // A commit or a checkout changes the first, staging the second, an edit one of the rest.
-    for file in ["logs/HEAD", "index"] {
-        let path = git(&["rev-parse", "--git-path", file])?;
-        println!("cargo::rerun-if-changed={path}");
-    }
+    // A commit or a checkout changes this one, an edit one of the rest. Not the index: `git status`
+    // writes it, and a file that is only staged was edited before.
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"])?;
+    println!("cargo::rerun-if-changed={log}");
     let mut built = vec!["ls-files", "--full-name", ":(top)"];
     built.extend(NOT_BUILT);
     for file in git(&built)?.lines() {
