@@ -54,12 +54,20 @@ fn matrices(coupling: &Coupling) -> String {
 }
 
 fn heading(coupling: &Coupling, form: Form) -> String {
+    let outlasting = coupling.short_lives.as_ref().map(|lives| {
+        format!(
+            " (where it outlasts the tokens: {} requests/s, {} s)",
+            numbers::grouped(lives.rate_per_second),
+            lives.outage_seconds
+        )
+    });
     format!(
-        "Available in the fault, {}: {} requests/s each, {} × {} s; good: 2xx within {}; ! not as predicted",
+        "Available in the fault, {}: {} requests/s each, {} × {} s{}; good: 2xx within {}; ! not as predicted",
         of_form(form),
         numbers::grouped(coupling.rate_per_second),
         coupling.repetitions,
         numbers::significant(coupling.fault_ms as f64 / 1e3),
+        outlasting.unwrap_or_default(),
         numbers::duration_ms(coupling.deadline_ms),
     )
 }

@@ -158,7 +158,7 @@ fn notes(freshness: &Freshness) -> Vec<String> {
     let skipped: u32 = freshness.lags.iter().map(|lag| lag.skipped).sum();
     if skipped > 0 {
         notes.push(format!(
-            "{skipped} revocations told nothing: refused, or of a credential that had ended before."
+            "{skipped} revocations gave no figure: they were refused, or the credential had ended before."
         ));
     }
     if freshness.lags.iter().any(|lag| lag.unended > 0) {
