@@ -26,7 +26,8 @@ struct Ended {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     revocation: Option<Push>,
-    /// Until when a signed token is good where nobody follows revocations.
+    /// Until when a signed token is good where nobody follows revocations: its `exp`. A service may
+    /// allow for clocks that differ, and accept it some seconds longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     access_token_valid_until: Option<String>,
