@@ -30,7 +30,7 @@ use std::{
 use criterion::{Criterion, criterion_group};
 use shared::{
     session::{Creation, SessionId, SessionRecord, SessionStore},
-    token::{AccessTokenProfile, KeySet, RolesClaim, TokenTypes},
+    token::{AccessTokenProfile, KeySet, RolesClaim, TokenAlgorithms, TokenTypes},
 };
 use testkit::signer::{AUDIENCE, ISSUER, Signer, claims};
 use tokio::runtime::Builder;
@@ -70,6 +70,7 @@ fn profile() -> AccessTokenProfile {
         leeway: Duration::from_secs(30),
         max_lifetime: Duration::from_secs(86_400),
         types: TokenTypes::default(),
+        algorithms: TokenAlgorithms::default(),
         roles: RolesClaim::default(),
     }
 }

@@ -6,7 +6,9 @@ use shared::{
     clock::Clock,
     config::Secret,
     session::{SessionId, SessionRecord},
-    token::{AccessClaims, AccessTokenProfile, RolesClaim, TokenError, TokenTypes},
+    token::{
+        AccessClaims, AccessTokenProfile, RolesClaim, TokenAlgorithms, TokenError, TokenTypes,
+    },
 };
 
 use crate::{
@@ -263,6 +265,7 @@ impl Issuer {
             leeway: ISSUED_AHEAD,
             max_lifetime: self.tokens.access_ttl,
             types: TokenTypes::default(),
+            algorithms: TokenAlgorithms::default(),
             roles: RolesClaim::default(),
         };
         let now = self.clock.unix_seconds();

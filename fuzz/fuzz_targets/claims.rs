@@ -6,6 +6,7 @@
 mod signed;
 
 use libfuzzer_sys::fuzz_target;
+use shared::token::unverified_issuer;
 
 fuzz_target!(|text: &str| {
     let (header, payload) = text.split_once('\n').unwrap_or((signed::HEADER, text));
@@ -15,6 +16,8 @@ fuzz_target!(|text: &str| {
     let access = profile.verify(&token, keys, signed::NOW);
     if let Ok(claims) = access {
         assert_eq!(claims.iss, signed::ISSUER);
+        // By which its keys would have been chosen.
+        assert_eq!(unverified_issuer(&token).as_deref(), Ok(signed::ISSUER));
         assert!(claims.aud.iter().any(|one| one == signed::AUDIENCE));
         assert!(claims.exp > signed::NOW && claims.iat <= signed::NOW);
         // Written and read again it is the same.

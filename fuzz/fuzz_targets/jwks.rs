@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use shared::token::{AccessTokenProfile, KeySet, RolesClaim, TokenTypes};
+use shared::token::{AccessTokenProfile, KeySet, RolesClaim, TokenAlgorithms, TokenTypes};
 
 /// `{"alg":"EdDSA","typ":"at+jwt","kid":"k"}` and the same for the other two, `{}`, 64 bytes.
 const TOKENS: [&str; 3] = [
@@ -25,6 +25,7 @@ fuzz_target!(|data: &[u8]| {
         leeway: Duration::ZERO,
         max_lifetime: Duration::from_secs(60),
         types: TokenTypes::default(),
+        algorithms: TokenAlgorithms::default(),
         roles: RolesClaim::default(),
     };
     for header in TOKENS {

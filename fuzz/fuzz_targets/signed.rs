@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use shared::token::{AccessTokenProfile, KeySet, RolesClaim, TokenTypes};
+use shared::token::{AccessTokenProfile, KeySet, RolesClaim, TokenAlgorithms, TokenTypes};
 
 pub(crate) const NOW: u64 = 1_800_000_000;
 #[allow(dead_code, reason = "one of the targets needs it")]
@@ -31,6 +31,7 @@ pub(crate) fn profile() -> AccessTokenProfile {
         leeway: Duration::ZERO,
         max_lifetime: Duration::from_secs(86_400),
         types: TokenTypes::default(),
+        algorithms: TokenAlgorithms::default(),
         roles: RolesClaim::default(),
     }
 }

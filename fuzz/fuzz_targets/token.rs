@@ -6,11 +6,12 @@
 mod signed;
 
 use libfuzzer_sys::fuzz_target;
-use shared::token::unverified_kid;
+use shared::token::{unverified_issuer, unverified_kid};
 
 fuzz_target!(|text: &str| {
     let outcome = signed::profile().verify(text, signed::keys(), signed::NOW);
     let error = outcome.expect_err("a token that nobody signed was accepted");
     assert!(!error.to_string().is_empty());
     let _ = unverified_kid(text);
+    let _ = unverified_issuer(text);
 });

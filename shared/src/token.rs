@@ -6,12 +6,14 @@
 //!
 //! | step | module |
 //! | --- | --- |
-//! | three parts, strict base64url, the header with the `typ` of an access token | [`parts`] |
+//! | three parts, strict base64url, the header with the `typ` of an access token | [`parts`], [`kind`] |
+//! | an algorithm that the issuer may use | [`algorithms`] |
 //! | the key that `kid` names, with its one algorithm | [`keys`] |
 //! | JSON without a member that is there twice | [`object`] |
 //! | the claims | [`access`], [`roles`] |
 
 mod access;
+mod algorithms;
 mod keys;
 mod kind;
 mod object;
@@ -25,9 +27,10 @@ use std::time::Duration;
 
 pub use self::{
     access::{ACCESS_TOKEN_TYPE, AccessClaims},
+    algorithms::{TokenAlgorithms, TokenAlgorithmsError},
     keys::{KeySet, KeySetError},
     kind::{TokenTypes, TokenTypesError},
-    parts::{KEY_ID_LIMIT, TOKEN_LIMIT_BYTES, unverified_kid},
+    parts::{KEY_ID_LIMIT, TOKEN_LIMIT_BYTES, unverified_issuer, unverified_kid},
     roles::{RolesClaim, RolesClaimError},
 };
 
@@ -52,6 +55,8 @@ pub struct AccessTokenProfile {
     /// The `typ` that are accepted: RFC 9068 §4 and RFC 8725 §3.11 have one, [`ACCESS_TOKEN_TYPE`].
     /// Tokens of another may be without `client_id` and `jti`.
     pub types: TokenTypes,
+    /// The algorithms that are accepted, whatever keys the issuer publishes.
+    pub algorithms: TokenAlgorithms,
     /// Which claim becomes [`AccessClaims::roles`].
     pub roles: RolesClaim,
 }
@@ -74,8 +79,8 @@ pub enum TokenError {
         /// The id, as the caller wrote it: hostile input, at most [`KEY_ID_LIMIT`] bytes.
         kid: String,
     },
-    /// `alg` is not the one algorithm of the key (RFC 8725 §3.1).
-    #[error("the token names another algorithm than its key has")]
+    /// `alg` is not the one algorithm of the key (RFC 8725 §3.1), or none that the issuer may use.
+    #[error("the token names another algorithm than its key has, or its issuer may use")]
     Algorithm,
     /// The signature was not made by the key.
     #[error("the signature is wrong")]
@@ -142,6 +147,9 @@ impl AccessTokenProfile {
         let kind = header.kind();
         if !self.types.contain(kind) {
             return Err(TokenError::Header("typ is that of another kind"));
+        }
+        if !self.algorithms.contain(&header.alg) {
+            return Err(TokenError::Algorithm);
         }
         let payload = keys.open(&header.kid, &header.alg, &parts)?;
         let mut claims: AccessClaims = object::read(&payload).ok_or(TokenError::Claims)?;

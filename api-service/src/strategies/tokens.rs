@@ -10,7 +10,7 @@ use shared::{
     config::{Faults, Given, url},
     server::Missing,
     telemetry::trace::TraceHandle,
-    token::{AccessClaims, AccessTokenProfile, KeySet, TokenError},
+    token::{AccessClaims, AccessTokenProfile, KeySet, TokenAlgorithms, TokenError},
 };
 
 pub use self::jwks::JwksSettings;
@@ -96,6 +96,7 @@ impl TokenArguments {
                 leeway,
                 max_lifetime: max_lifetime?,
                 types: types?,
+                algorithms: TokenAlgorithms::default(),
                 roles,
             },
             jwks: JwksSettings {

@@ -19,7 +19,7 @@ use shared::{
     session::StoreSettings,
     shutdown::{CancellationToken, Drain},
     telemetry::{TelemetrySettings, logs::LogSettings},
-    token::{AccessTokenProfile, RolesClaim, TokenTypes},
+    token::{AccessTokenProfile, RolesClaim, TokenAlgorithms, TokenTypes},
 };
 
 use crate::{
@@ -83,6 +83,7 @@ pub(crate) fn tokens(issuer: &Issuer, refresh: Duration, cooldown: Duration) -> 
             leeway: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(86_400),
             types: TokenTypes::default(),
+            algorithms: TokenAlgorithms::default(),
             roles: RolesClaim::default(),
         },
         jwks: JwksSettings {

@@ -14,7 +14,7 @@ use shared::{
     clock::Clock,
     config::Faults,
     shutdown::CancellationToken,
-    token::{AccessClaims, AccessTokenProfile, KeySet, RolesClaim, TokenTypes},
+    token::{AccessClaims, AccessTokenProfile, KeySet, RolesClaim, TokenAlgorithms, TokenTypes},
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -335,6 +335,7 @@ impl Service {
             leeway: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(3600),
             types: TokenTypes::default(),
+            algorithms: TokenAlgorithms::default(),
             roles: RolesClaim::default(),
         };
         profile

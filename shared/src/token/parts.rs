@@ -20,6 +20,21 @@ pub fn unverified_kid(token: &str) -> Result<String, TokenError> {
     Ok(header.kid)
 }
 
+/// The issuer that a token names, unverified, to decide whose keys may verify it (RFC 8725 §3.8).
+///
+/// # Errors
+///
+/// The token or its payload is malformed, or names no issuer.
+pub fn unverified_issuer(token: &str) -> Result<String, TokenError> {
+    #[derive(Deserialize)]
+    struct Claims {
+        iss: String,
+    }
+    let payload = Parts::split(token)?.payload()?;
+    let claims: Claims = object::read(&payload).ok_or(TokenError::Claims)?;
+    Ok(claims.iss)
+}
+
 /// The three parts of a token, still encoded.
 pub(super) struct Parts<'a> {
     /// What was signed: header, dot, payload.
@@ -61,8 +76,8 @@ impl<'a> Parts<'a> {
         Ok(header)
     }
 
-    /// The payload; only [`KeySet::open`](super::KeySet) asks for it, after it has checked the
-    /// signature.
+    /// The payload. [`KeySet::open`](super::KeySet) asks for it after it has checked the signature,
+    /// [`unverified_issuer`] before.
     pub(super) fn payload(&self) -> Result<Vec<u8>, TokenError> {
         decode(self.payload)
     }

@@ -21,6 +21,7 @@ fn profile() -> AccessTokenProfile {
         leeway: Duration::from_secs(30),
         max_lifetime: Duration::from_secs(86_400),
         types: TokenTypes::default(),
+        algorithms: TokenAlgorithms::default(),
         roles: RolesClaim::default(),
     }
 }
@@ -275,6 +276,53 @@ fn a_token_that_is_any_jwt_is_accepted_only_where_it_is_asked_for() {
     let own = changed(untyped, json!({"typ": "at+jwt"}));
     let token = signed(own, bare);
     assert_eq!(any.verify(&token, &keys, NOW), Err(TokenError::Claims));
+}
+
+/// RFC 8725 §3.1: a key in the set is not yet leave to use it.
+#[test]
+fn an_algorithm_that_the_issuer_may_not_use_is_refused_whoever_signed() {
+    let signers = [Signer::rs256("k"), Signer::es256("k"), Signer::eddsa("k")];
+    let names = ["RS256", "ES256", "EdDSA"];
+    for (signer, own) in signers.iter().zip(names) {
+        let (keys, token) = (key_set(signer), signer.sign(&good_claims()));
+        for allowed in names {
+            let profile = AccessTokenProfile {
+                algorithms: allowed.parse().unwrap(),
+                ..profile()
+            };
+            let verdict = profile.verify(&token, &keys, NOW).map(drop);
+            let wanted = if own == allowed {
+                Ok(())
+            } else {
+                Err(TokenError::Algorithm)
+            };
+            assert_eq!(verdict, wanted, "{own} where {allowed} is allowed");
+        }
+    }
+}
+
+#[test]
+fn the_issuer_that_a_token_names_is_read_without_its_signature_and_strictly() {
+    let signer = Signer::eddsa("k1");
+    let named = |payload: &str| unverified_issuer(&signer.sign_as_written("{}", payload));
+    assert_eq!(
+        unverified_issuer(&signer.sign(&good_claims())).as_deref(),
+        Ok(ISSUER)
+    );
+    for payload in [
+        "{}",
+        r#"{"iss":7}"#,
+        r#"{"iss":["a"]}"#,
+        r#"{"iss":"a","iss":"b"}"#,
+        r#"{"iss":"a","\u0069ss":"a"}"#,
+        r#"["a"]"#,
+    ] {
+        assert_eq!(named(payload), Err(TokenError::Claims), "{payload}");
+    }
+    let long = "a".repeat(TOKEN_LIMIT_BYTES + 1);
+    for token in ["", "a.b", "a.%.c", "a.b.c.d", &long] {
+        assert!(unverified_issuer(token).is_err(), "{token:.20}");
+    }
 }
 
 #[test]

@@ -172,7 +172,7 @@ mod tests {
     use proptest::prelude::*;
     use shared::{
         telemetry::Identity,
-        token::{RolesClaim, TokenTypes},
+        token::{RolesClaim, TokenAlgorithms, TokenTypes},
     };
     use testkit::signer::{AUDIENCE, ISSUER, Signer, claims};
 
@@ -187,6 +187,7 @@ mod tests {
             leeway: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(86_400),
             types: TokenTypes::default(),
+            algorithms: TokenAlgorithms::default(),
             roles: RolesClaim::default(),
         }
     }
