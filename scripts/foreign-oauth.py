@@ -227,6 +227,17 @@ def wait_for_published_revocations(port, user):
     sys.exit("foreign: no revocation is published")
 
 
+def check_our_own_discovery(stack, programs, issuer, port, user):
+    """Our API finds the keys of our auth-service as it finds any other's."""
+    finding = api(stack, programs, "jwt", API_ISSUER=issuer, API_JWKS_URL="discover")
+    status, login = request(port, "POST", "/auth/login", {**user, "credential": "token"})
+    if status != 200:
+        sys.exit(f"foreign: login: {status} {login}")
+    status, body = request(finding, "GET", "/me", token=login["access_token"])
+    if status != 200:
+        sys.exit(f"foreign: discovered keys of our own: {status} {body}")
+
+
 def theirs_before_ours(programs, redis, modules):
     clients = {
         # As `openssl rand -base64 32` makes them, with every character that has to be encoded.
@@ -246,6 +257,7 @@ def theirs_before_ours(programs, redis, modules):
         if status != 201:
             sys.exit(f"foreign: register: {status} {body}")
         wait_for_published_revocations(port, user)
+        check_our_own_discovery(stack, programs, issuer, port, user)
         apis = [f"{gate}/{strategy}/me" for strategy in ("jwt", "introspection")]
         outcomes = run_node(modules, {"issuer": issuer, "apis": apis, "user": user, **clients})
         outcomes["authlib"] = run_authlib(issuer, apis, clients["web"], user)
@@ -267,15 +279,18 @@ def token_of(port, client, secret, resource):
 
 
 def ours_behind_theirs(programs, modules):
-    """What the APIs say to tokens of oidc-provider: (what, strategy) to a fault or none."""
-    port, secret = free_port(), "+/" + base64.b64encode(secrets.token_bytes(32)).decode()
+    """What the APIs say to tokens of two oidc-providers, whose keys are discovered, of which the second may sign in one
+    way only: (what, strategy) to a fault or none."""
+    port, other, secret = free_port(), free_port(), "+/" + base64.b64encode(secrets.token_bytes(32)).decode()
     issuer, resource = f"http://127.0.0.1:{port}", "https://api.example"
     outcomes = {}
-    command = ["node", os.path.join(modules, "provider.mjs"), str(port), secret]
     with contextlib.ExitStack() as stack:
-        stack.enter_context(process(command, lambda: request(port, "GET", "/jwks")[0] == 200))
+        for at in (port, other):
+            command = ["node", os.path.join(modules, "provider.mjs"), str(at), secret]
+            stack.enter_context(process(command, lambda at=at: request(at, "GET", "/jwks")[0] == 200))
         common = {"API_ISSUER": issuer, "API_AUDIENCE": resource, "API_ROLES_CLAIM": "scope"}
-        jwt = api(stack, programs, "jwt", API_JWKS_URL=f"{issuer}/jwks", **common)
+        others = [{"issuer": f"http://127.0.0.1:{other}", "algorithms": ["ES256"]}]
+        jwt = api(stack, programs, "jwt", API_JWKS_URL="discover", API_OTHER_ISSUERS=json.dumps(others), **common)
         introspection = api(
             stack,
             programs,
@@ -295,6 +310,9 @@ def ours_behind_theirs(programs, modules):
         for algorithm in ALGORITHMS:
             check(algorithm, "jwt", token_of(port, algorithm, secret, resource), 200)
             check("another audience", "jwt", token_of(port, algorithm, secret, ELSEWHERE), 401)
+        check("another issuer", "jwt", token_of(other, "ES256", secret, resource), 200)
+        check("another issuer, an algorithm it may not use", "jwt", token_of(other, "RS256", secret, resource), 401)
+        check("another issuer, another audience", "jwt", token_of(other, "ES256", secret, ELSEWHERE), 401)
         # Of so many forms that some begin or end with any character.
         for _ in range(40):
             check("opaque", "introspection", token_of(port, "opaque", secret, resource), 200)

@@ -40,8 +40,9 @@ pub use self::{
     config::Config,
     http::LoginSettings,
     strategies::{
-        AnswerProfile, Dpop, Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Required,
-        Session, SessionCached, StrategyConfig, TokenSettings,
+        AnswerProfile, Authorities, ClientError, Discovery, Dpop, Introspection, IssuerSettings,
+        JwksSettings, Jwt, JwtRevocable, KeySource, Phantom, Required, Session, SessionCached,
+        StrategyConfig, TokenSettings,
     },
 };
 
@@ -51,9 +52,9 @@ pub enum Error {
     /// Spans cannot be exported.
     #[error(transparent)]
     Exporter(#[from] ExporterError),
-    /// An HTTP client, for the key set or for introspection, could not be built.
-    #[error("the HTTP client for API_JWKS_URL or API_INTROSPECTION_URL: {0}")]
-    Client(#[from] reqwest::Error),
+    /// An issuer or an authorization server could not be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The admin address cannot be listened on.
     #[error("cannot listen on {address}: {source}; set API_ADMIN_LISTEN to a free address")]
     AdminBind {

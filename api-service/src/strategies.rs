@@ -2,9 +2,10 @@
 //!
 //! A strategy is a file below this one and a line in [`ALL`]. Its file holds its arguments, its
 //! settings and their check, its verifier, and what it says of itself. What several strategies use
-//! is below them: [`tokens`], [`session_store`], [`sources`].
+//! is below them: [`tokens`], [`session_store`], [`http_client`], [`sources`].
 
 mod dpop;
+mod http_client;
 mod introspection;
 mod jwt;
 mod jwt_revocable;
@@ -25,13 +26,14 @@ pub(crate) use self::sources::Process;
 use self::sources::Thread;
 pub use self::{
     dpop::Dpop,
+    http_client::{Authorities, ClientError},
     introspection::{AnswerProfile, Introspection, Required},
     jwt::Jwt,
     jwt_revocable::JwtRevocable,
     phantom::Phantom,
     session::Session,
     session_cached::SessionCached,
-    tokens::{JwksSettings, TokenSettings},
+    tokens::{Discovery, IssuerSettings, JwksSettings, KeySource, TokenSettings},
 };
 use crate::auth::{About, Gate, Gates, Verdicts, Verifier};
 
@@ -61,8 +63,8 @@ pub(crate) trait Strategy: Debug + PartialEq + Send + Sync + 'static + Sized {
     ///
     /// # Errors
     ///
-    /// An HTTP client could not be built.
-    fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error>;
+    /// Others would have to be asked, and no client for it can be made.
+    fn start(&self, process: &mut Process<'_>) -> Result<Open, ClientError>;
 }
 
 /// Opens a strategy on the calling worker thread, inside its runtime: connections made there are
@@ -100,7 +102,7 @@ impl PartialEq for StrategyConfig {
 trait Configured: Any + Debug + Send + Sync {
     fn about(&self) -> &'static About;
     fn equals(&self, other: &dyn Any) -> bool;
-    fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error>;
+    fn start(&self, process: &mut Process<'_>) -> Result<Open, ClientError>;
 }
 
 impl<S: Strategy> Configured for S {
@@ -112,7 +114,7 @@ impl<S: Strategy> Configured for S {
         other.downcast_ref() == Some(self)
     }
 
-    fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error> {
+    fn start(&self, process: &mut Process<'_>) -> Result<Open, ClientError> {
         Strategy::start(self, process)
     }
 }
@@ -241,7 +243,7 @@ impl Strategies {
         elsewhere: StrategyConfig,
         routes: BTreeMap<&'static str, StrategyConfig>,
         mut process: Process<'_>,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, ClientError> {
         let mut strategies = Self {
             started: Vec::new(),
             routes: BTreeMap::new(),
@@ -258,7 +260,7 @@ impl Strategies {
         &mut self,
         config: StrategyConfig,
         process: &mut Process<'_>,
-    ) -> Result<usize, reqwest::Error> {
+    ) -> Result<usize, ClientError> {
         let equal = self.started.iter().position(|(other, _)| *other == config);
         if let Some(index) = equal {
             return Ok(index);

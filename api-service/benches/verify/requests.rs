@@ -13,8 +13,9 @@ use std::{
 };
 
 use api_service::{
-    AnswerProfile, Config, Introspection, JwksSettings, Jwt, JwtRevocable, Phantom, Required,
-    Session, SessionCached, StrategyConfig, TokenSettings, run,
+    AnswerProfile, Authorities, Config, Introspection, IssuerSettings, JwksSettings, Jwt,
+    JwtRevocable, KeySource, Phantom, Required, Session, SessionCached, StrategyConfig,
+    TokenSettings, run,
 };
 use rustix::time::{ClockId, clock_gettime};
 use shared::{
@@ -134,13 +135,18 @@ fn print(arms: &mut [Arm]) {
 fn tokens(signer: &Signer, remembered: usize) -> TokenSettings {
     let keys = publish(signer.jwks());
     TokenSettings {
-        profile: profile(),
-        jwks: JwksSettings {
-            url: format!("http://{keys}/").parse().unwrap(),
-            refresh: NEVER,
-            cooldown: NEVER,
-            leeway: Duration::ZERO,
+        issuer: IssuerSettings {
+            profile: profile(),
+            jwks: JwksSettings {
+                issuer: ISSUER.to_owned(),
+                keys: KeySource::At(format!("http://{keys}/").parse().unwrap()),
+                authorities: Authorities::default(),
+                refresh: NEVER,
+                cooldown: NEVER,
+                leeway: Duration::ZERO,
+            },
         },
+        others: Vec::new(),
         remembered,
     }
 }
@@ -217,6 +223,7 @@ fn id_arms(redis: &Redis, authority: &Authority) -> Vec<Arm> {
                 required: Required::parse("active"),
             },
             url: authority.url(),
+            authorities: Authorities::default(),
             client_id: "statewise-api".to_owned(),
             client_secret: Secret::new("a-secret-of-more-than-32-characters".to_owned()),
             timeout: Duration::from_secs(1),

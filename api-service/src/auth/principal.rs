@@ -7,8 +7,12 @@ use super::refusal::Refusal;
 /// A caller who is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Principal {
-    /// The user's stable id.
+    /// The user's stable id, among those of one issuer.
     pub(crate) subject: String,
+    /// Who issued the token, where it is another than the service's own issuer: each names its
+    /// subjects without regard to those of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issuer: Option<String>,
     /// The name the user logged in with.
     pub(crate) username: String,
     /// Roles at login.

@@ -194,6 +194,7 @@ fn sealing<'a>(
     let login = owner.principal.sid.as_deref();
     let binding = Binding {
         purpose: PURPOSE,
+        issuer: owner.principal.issuer.as_deref(),
         subject: &owner.principal.subject,
         login: login.ok_or(CartError::NoLogin)?,
     };

@@ -5,8 +5,8 @@
 //! v1.KEY.BASE64URL(nonce · ciphertext · tag)        AES-256-GCM, a random nonce each time
 //! ```
 //!
-//! What is authenticated beside the text: the form, the purpose, the key's id, the subject and the
-//! login. So a state opens only for the login that it was sealed for, only as what it is, and only
+//! What is authenticated beside the text: the form, the purpose, the key's id, the subject, the login,
+//! and another issuer than the service's own. So a state opens only for the login that it was sealed for, only as what it is, and only
 //! with the key that it names. It does not show its age: an older state of the same login opens as
 //! well, which is what "kept by the client" means.
 
@@ -36,6 +36,8 @@ struct Key {
 pub(crate) struct Binding<'a> {
     /// What it is, such as `cart`.
     pub(crate) purpose: &'a str,
+    /// Whose subject, where it is not the service's own issuer's.
+    pub(crate) issuer: Option<&'a str>,
     /// The user's stable id.
     pub(crate) subject: &'a str,
     /// The login's public id.
@@ -178,7 +180,7 @@ impl Binding<'_> {
             self.login,
         ];
         let mut bytes = Vec::with_capacity(160);
-        for part in parts {
+        for part in parts.into_iter().chain(self.issuer) {
             bytes.extend((part.len() as u64).to_be_bytes());
             bytes.extend(part.as_bytes());
         }
@@ -202,6 +204,7 @@ mod tests {
 
     const OURS: Binding<'_> = Binding {
         purpose: "cart",
+        issuer: None,
         subject: "u-1",
         login: "s-1",
     };
@@ -231,6 +234,11 @@ mod tests {
             },
             Binding {
                 purpose: "wishes",
+                ..OURS
+            },
+            // The same user of somebody else.
+            Binding {
+                issuer: Some("https://other.example"),
                 ..OURS
             },
             // The same text in other places.

@@ -30,7 +30,7 @@ use shared::{
 };
 
 use super::{
-    Open, Strategy,
+    ClientError, Open, Strategy,
     sources::Process,
     tokens::{TokenArguments, TokenSettings, TokenVerifier, Tokens},
 };
@@ -101,7 +101,7 @@ impl Strategy for Dpop {
         })
     }
 
-    fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error> {
+    fn start(&self, process: &mut Process<'_>) -> Result<Open, ClientError> {
         let tokens = Tokens::start(&self.tokens, process)?;
         let rules = Arc::new(Rules {
             base: self.url.as_str().trim_end_matches('/').to_owned(),

@@ -45,7 +45,8 @@ use self::{
     reply::Reason,
 };
 use super::{
-    Open, Strategy,
+    ClientError, Open, Strategy,
+    http_client::{Authorities, AuthorityArguments},
     profile::{Profile, ProfileArguments},
     sources::Process,
 };
@@ -56,6 +57,9 @@ use crate::auth::{About, BEARER, Kind, Outcome, Pending, Principal, Refusal, Req
 pub(crate) struct Arguments {
     #[command(flatten)]
     profile: ProfileArguments,
+
+    #[command(flatten)]
+    authorities: AuthorityArguments,
 
     /// introspection: the endpoint of the authorization server.
     #[arg(
@@ -112,6 +116,8 @@ pub struct Introspection {
     pub profile: AnswerProfile,
     /// The endpoint of RFC 7662.
     pub url: url::Url,
+    /// Who is trusted besides the machine's authorities, where that is over https.
+    pub authorities: Authorities,
     /// This service as a client of the authorization server.
     pub client_id: String,
     /// What proves it.
@@ -136,6 +142,7 @@ impl Strategy for Introspection {
     fn check(arguments: &Arguments, faults: &mut Faults) -> Option<Self> {
         const REQUIRED: &str = "is required by introspection";
         let profile = arguments.profile.check(faults);
+        let authorities = arguments.authorities.check(faults);
         let required = arguments.introspection_required.value(faults);
         let url = arguments
             .introspection_url
@@ -161,6 +168,7 @@ impl Strategy for Introspection {
                 required: Required::parse(&required?),
             },
             url: url?,
+            authorities: authorities?,
             client_id: id?,
             client_secret: secret?,
             timeout: timeout?,
@@ -168,7 +176,7 @@ impl Strategy for Introspection {
         })
     }
 
-    fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error> {
+    fn start(&self, process: &mut Process<'_>) -> Result<Open, ClientError> {
         let settings = self.clone();
         let calls = Calls::register(process.metrics);
         let failing = Arc::<AtomicBool>::default();

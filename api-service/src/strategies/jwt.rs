@@ -1,13 +1,11 @@
 //! `jwt`: a signed access token, verified in the process. Nothing follows revocations here.
 
-use std::sync::Arc;
-
 use shared::config::Faults;
 
 use super::{
-    Open, Strategy,
+    ClientError, Open, Strategy,
     sources::Process,
-    tokens::{TokenArguments, TokenSettings, Tokens},
+    tokens::{TokenArguments, TokenSettings},
 };
 use crate::auth::{About, BEARER, Kind};
 
@@ -30,8 +28,7 @@ impl Strategy for Jwt {
         arguments.check(faults).map(Self)
     }
 
-    fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error> {
-        let tokens = Tokens::start(&self.0, process)?;
-        Ok(Arc::new(move |thread| tokens.open(thread)))
+    fn start(&self, process: &mut Process<'_>) -> Result<Open, ClientError> {
+        self.0.start(process)
     }
 }

@@ -13,7 +13,7 @@ use shared::{
 };
 
 use super::{
-    Open, Strategy,
+    ClientError, Open, Strategy,
     session_store::StoreArguments,
     sources::Process,
     tokens::{TokenArguments, TokenSettings, TokenVerifier, Tokens},
@@ -90,7 +90,7 @@ impl Strategy for JwtRevocable {
         })
     }
 
-    fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error> {
+    fn start(&self, process: &mut Process<'_>) -> Result<Open, ClientError> {
         let tokens = Tokens::start(&self.tokens, process)?;
         let settings = &self.revocations;
         let revocations = process.made.of(settings, || {
@@ -135,8 +135,12 @@ impl Verifier for RevocableTokens {
     }
 }
 
-/// A token without an id can be revoked by its login, its user or its time.
+/// A token without an id can be revoked by its login, its user or its time. What is published is about
+/// the service's own issuer; another's logins and users may have the same ids.
 fn judge(revocations: &Revocations, principal: &Principal) -> Result<(), Refusal> {
+    if principal.issuer.is_some() {
+        return Ok(());
+    }
     let claims = Claims {
         jti: principal.token_id.as_deref().unwrap_or_default(),
         sid: principal.sid.as_deref(),

@@ -4,14 +4,12 @@
 //! An id that arrives unexchanged is no token, and so no credential. Nothing follows revocations
 //! here: a token that outlives its session does so for no longer than it lives.
 
-use std::sync::Arc;
-
 use shared::config::Faults;
 
 use super::{
-    Open, Strategy,
+    ClientError, Open, Strategy,
     sources::Process,
-    tokens::{TokenArguments, TokenSettings, Tokens},
+    tokens::{TokenArguments, TokenSettings},
 };
 use crate::auth::{About, BEARER, Kind};
 
@@ -34,8 +32,7 @@ impl Strategy for Phantom {
         arguments.check(faults).map(Self)
     }
 
-    fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error> {
-        let tokens = Tokens::start(&self.0, process)?;
-        Ok(Arc::new(move |thread| tokens.open(thread)))
+    fn start(&self, process: &mut Process<'_>) -> Result<Open, ClientError> {
+        self.0.start(process)
     }
 }

@@ -14,7 +14,8 @@ const MOST_LEEWAY: Duration = Duration::from_secs(300);
 /// The variables.
 #[derive(clap::Args)]
 pub(super) struct ProfileArguments {
-    /// Tokens, introspection: the issuer that must be named, byte for byte.
+    /// Tokens, introspection: the issuer that must be named, byte for byte. Tokens may be of others, too
+    /// (API_OTHER_ISSUERS).
     #[arg(long, env = "API_ISSUER", default_value = "http://127.0.0.1:8080/auth")]
     issuer: Given<String>,
 
@@ -43,17 +44,8 @@ pub(super) struct Profile {
 impl ProfileArguments {
     /// Checks the variables, noting every fault.
     pub(super) fn check(&self, faults: &mut Faults) -> Option<Profile> {
-        // Claims are compared with the text, which is not changed.
-        let issuer = self
-            .issuer
-            .checked(faults, |text| url(&text, &["http", "https"]).map(|_| text));
-        let audience = self.audience.checked(faults, |text| {
-            if text.is_empty() {
-                Err("must not be empty")
-            } else {
-                Ok(text)
-            }
-        });
+        let issuer = self.issuer.checked(faults, issuer);
+        let audience = self.audience.checked(faults, audience);
         let leeway = self.leeway.checked(faults, |leeway| {
             if leeway > MOST_LEEWAY {
                 Err("must be at most 5m")
@@ -68,5 +60,19 @@ impl ProfileArguments {
             leeway: leeway?,
             roles: roles?,
         })
+    }
+}
+
+/// The name of an issuer, which is a URL. Claims are compared with the text, which is not changed.
+pub(super) fn issuer(text: String) -> Result<String, String> {
+    url(&text, &["http", "https"]).map(|_| text)
+}
+
+/// The name of an audience.
+pub(super) fn audience(text: String) -> Result<String, String> {
+    if text.is_empty() {
+        Err("the audience must not be empty".to_owned())
+    } else {
+        Ok(text)
     }
 }

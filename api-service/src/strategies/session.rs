@@ -10,7 +10,7 @@ use shared::{
 };
 
 use super::{
-    Open, Strategy,
+    ClientError, Open, Strategy,
     session_store::{StoreArguments, judge, missing},
     sources::Process,
 };
@@ -35,7 +35,7 @@ impl Strategy for Session {
         arguments.check(faults).map(Self)
     }
 
-    fn start(&self, _: &mut Process<'_>) -> Result<Open, reqwest::Error> {
+    fn start(&self, _: &mut Process<'_>) -> Result<Open, ClientError> {
         let settings = self.0.clone();
         Ok(Arc::new(move |thread| {
             Rc::new(Lookup {

@@ -10,7 +10,7 @@ use shared::{
 };
 
 use super::{
-    Open, Strategy,
+    ClientError, Open, Strategy,
     session_store::{StoreArguments, judge, missing},
     sources::Process,
 };
@@ -65,7 +65,7 @@ impl Strategy for SessionCached {
         })
     }
 
-    fn start(&self, process: &mut Process<'_>) -> Result<Open, reqwest::Error> {
+    fn start(&self, process: &mut Process<'_>) -> Result<Open, ClientError> {
         let Self { store, cache } = self.clone();
         let counters = CacheCounters::register(process.metrics);
         // The connection is not shared with other strategies: on it Redis reports changes.

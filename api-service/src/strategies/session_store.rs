@@ -45,6 +45,7 @@ pub(super) fn judge<S: Borrow<Session>>(
     Ok(Principal {
         subject: record.subject.clone(),
         username: record.username.clone(),
+        issuer: None,
         roles: record.roles.clone(),
         // A session from before there were such ids has none.
         sid: Some(record.sid.clone()).filter(|sid| !sid.is_empty()),

@@ -3,15 +3,14 @@
 
 mod forged;
 mod malformed;
-mod process;
 
 use std::{net::TcpListener, time::SystemTime};
 
 use serde_json::{Value, json};
 
-use self::process::{Process, Reply};
 use crate::{
     issuer::{Answer, Issuer},
+    process::{Process, Reply},
     redis::{Redis, Sessions as _},
     revocable,
     signer::{self, Signer},
@@ -92,9 +91,17 @@ async fn every_attack_on_a_token_is_one_more_bad_token() {
     let redis = Redis::start();
     let _feed = revocable::feed(&redis).await;
     let store = redis.settings().url;
+    let other = Issuer::start(Answer::Keys(Signer::rs256("rsa-1").jwks()));
+    let others =
+        json!([{"issuer": "https://other.example", "jwks_url": other.url().as_str()}]).to_string();
     for more in [
         &[("API_STRATEGY", "jwt")][..],
         &[("API_STRATEGY", "jwt"), ("API_REMEMBERED_TOKENS", "1000")],
+        &[
+            ("API_STRATEGY", "jwt"),
+            ("API_REMEMBERED_TOKENS", "1000"),
+            ("API_OTHER_ISSUERS", &others),
+        ],
         &[("API_STRATEGY", "phantom")],
         &[
             ("API_STRATEGY", "jwt-revocable"),

@@ -15,7 +15,7 @@ use std::{
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web,
 };
-use api_service::{AnswerProfile, Introspection, Required, StrategyConfig};
+use api_service::{AnswerProfile, Authorities, Introspection, Required, StrategyConfig};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustix::net::{self, AddressFamily, SocketType, sockopt};
 use serde_json::{Value, json};
@@ -28,8 +28,8 @@ use crate::{
     signer::{AUDIENCE, ISSUER},
 };
 
-const CLIENT: &str = "statewise-api";
-const SECRET: &str = "a+secret/of: more%than&32=characters==";
+pub(crate) const CLIENT: &str = "statewise-api";
+pub(crate) const SECRET: &str = "a+secret/of: more%than&32=characters==";
 /// The same in a form, RFC 6749 appendix B.
 const SECRET_ENCODED: &str = "a%2Bsecret%2Fof%3A+more%25than%2632%3Dcharacters%3D%3D";
 /// Deadline of each call in tests.
@@ -88,6 +88,10 @@ impl Authority {
             .unwrap()
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The introspection strategy with this server.
     pub(crate) fn strategy(&self, cache: Duration) -> StrategyConfig {
         self.settings(SECRET, cache).into()
@@ -106,6 +110,19 @@ impl Authority {
         })
     }
 
+    /// The same over https, with these authorities trusted.
+    pub(crate) fn strategy_over_https(
+        &self,
+        url: url::Url,
+        authorities: Authorities,
+    ) -> StrategyConfig {
+        StrategyConfig::from(Introspection {
+            url,
+            authorities,
+            ..self.settings(SECRET, Duration::ZERO)
+        })
+    }
+
     fn settings(&self, secret: &str, cache: Duration) -> Introspection {
         Introspection {
             profile: AnswerProfile {
@@ -116,6 +133,7 @@ impl Authority {
                 required: Required::parse("aud|token_type"),
             },
             url: self.url(),
+            authorities: Authorities::default(),
             client_id: CLIENT.to_owned(),
             client_secret: Secret::new(secret.to_owned()),
             timeout: TIMEOUT,

@@ -1,7 +1,8 @@
-//! A small issuer on a real socket: it publishes a key set, counts how often it is asked, and can
-//! answer anything, hang, or be gone.
+//! A small issuer on a real socket: it publishes a key set and metadata, counts how often it is asked,
+//! and can answer anything, hang, or be gone.
 
 use std::{
+    collections::HashMap,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     sync::{
@@ -11,7 +12,9 @@ use std::{
     time::SystemTime,
 };
 
-use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web,
+};
 use rustix::net::{self, AddressFamily, SocketType, sockopt};
 
 use crate::eventually;
@@ -31,6 +34,9 @@ struct State {
     /// What its clock says, when it says anything.
     clock: Mutex<Option<SystemTime>>,
     asked: AtomicUsize,
+    /// What it answers at other paths than that of its keys; without an entry, 404.
+    elsewhere: Mutex<HashMap<String, Answer>>,
+    asked_elsewhere: AtomicUsize,
 }
 
 pub(crate) struct Issuer {
@@ -60,20 +66,40 @@ impl Issuer {
                 answer: Mutex::new(answer),
                 clock: Mutex::default(),
                 asked: AtomicUsize::new(0),
+                elsewhere: Mutex::default(),
+                asked_elsewhere: AtomicUsize::new(0),
             }),
             server: None,
         }
     }
 
     pub(crate) fn url(&self) -> url::Url {
-        format!("http://{}/jwks.json", self.address)
-            .parse()
-            .unwrap()
+        format!("{}/jwks.json", self.base()).parse().unwrap()
+    }
+
+    /// Its address without a path.
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// How often the keys were asked for.
     pub(crate) fn asked(&self) -> usize {
         self.state.asked.load(Ordering::SeqCst)
+    }
+
+    /// How often it was asked for anything else.
+    pub(crate) fn asked_elsewhere(&self) -> usize {
+        self.state.asked_elsewhere.load(Ordering::SeqCst)
+    }
+
+    /// What it answers at another path than that of its keys.
+    pub(crate) fn answers_at(&self, path: &str, answer: Answer) {
+        let mut elsewhere = self.state.elsewhere.lock().unwrap();
+        elsewhere.insert(path.to_owned(), answer);
     }
 
     pub(crate) fn answers(&self, answer: Answer) {
@@ -102,6 +128,7 @@ impl Issuer {
             App::new()
                 .app_data(web::Data::from(Arc::clone(&state)))
                 .route("/jwks.json", web::get().to(jwks))
+                .default_service(web::get().to(elsewhere))
         })
         .workers(1)
         .disable_signals()
@@ -116,6 +143,17 @@ impl Issuer {
 async fn jwks(state: web::Data<State>) -> HttpResponse {
     state.asked.fetch_add(1, Ordering::SeqCst);
     let answer = state.answer.lock().unwrap().clone();
+    give(&state, answer).await
+}
+
+async fn elsewhere(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    state.asked_elsewhere.fetch_add(1, Ordering::SeqCst);
+    let answer = state.elsewhere.lock().unwrap().get(request.path()).cloned();
+    let none = Answer::Other(404, String::new());
+    give(&state, answer.unwrap_or(none)).await
+}
+
+async fn give(state: &State, answer: Answer) -> HttpResponse {
     let clock = *state.clock.lock().unwrap();
     match answer {
         Answer::Keys(document) => HttpResponse::Ok()

@@ -9,13 +9,23 @@ use crate::{
     eventually,
     issuer::{Answer, Issuer},
     service::{NEVER, NOW, Service, jwt, tokens},
-    signer::{Signer, claims},
+    signer::{ISSUER, Signer, claims},
 };
 
 const SOON: Duration = Duration::from_millis(20);
 
 fn good(signer: &Signer) -> String {
     signer.sign(&claims(NOW, &["user"]))
+}
+
+/// How a line of the metrics begins that is about one issuer.
+pub(crate) fn of_issuer(metric: &str, issuer: &str) -> String {
+    format!("{metric}{{issuer=\"{issuer}\"}}")
+}
+
+/// The same of fetches that ended so.
+fn fetches(outcome: &str) -> String {
+    format!("statewise_jwks_fetches_total{{issuer=\"{ISSUER}\",outcome=\"{outcome}\"}}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,8 +176,8 @@ async fn with_the_issuer_gone_known_keys_go_on_and_unknown_ones_cannot_be_decide
     let mut issuer = Issuer::start(Answer::Keys(signer.jwks()));
     let service = Service::ready(jwt(&issuer, SOON, SOON)).await;
     issuer.stop().await;
-    let failed = "statewise_jwks_fetches_total{outcome=\"unreachable\"}";
-    eventually(async || service.measures(failed).await).await;
+    let failed = fetches("unreachable");
+    eventually(async || service.measures(&failed).await).await;
     assert_eq!(service.me(&good(&signer)).await.status, 200);
     assert_eq!(service.get("/readyz", &[]).await.status, 200);
     for _ in 0..3 {
@@ -227,8 +237,7 @@ async fn no_bad_answer_of_the_issuer_takes_good_keys_away() {
     }
     assert_eq!(elsewhere.asked(), 0, "a redirection was followed");
     for outcome in ["unusable", "refused"] {
-        let line = format!("statewise_jwks_fetches_total{{outcome=\"{outcome}\"}}");
-        assert!(service.measures(&line).await, "{line}");
+        assert!(service.measures(&fetches(outcome)).await, "{outcome}");
     }
 }
 
@@ -244,11 +253,11 @@ async fn keys_are_renewed_ahead_of_need_and_measured() {
     assert_eq!(service.me(&good(&new)).await.status, 200);
     assert_eq!(service.me(&good(&old)).await.status, 401);
     for line in [
-        "statewise_jwks_fetches_total{outcome=\"success\"}",
-        "statewise_jwks_keys 1",
-        "statewise_jwks_age_seconds 0.",
+        fetches("success"),
+        of_issuer("statewise_jwks_keys", ISSUER) + " 1",
+        of_issuer("statewise_jwks_age_seconds", ISSUER) + " 0.",
     ] {
-        assert!(service.measures(line).await, "{line}");
+        assert!(service.measures(&line).await, "{line}");
     }
 }
 
@@ -293,8 +302,8 @@ async fn a_clock_that_is_off_is_noticed_and_refuses_nobody_by_time() {
     assert_eq!(service.me(&good(&Signer::eddsa("k1"))).await.status, 401);
     assert_eq!(service.me(&good(&signer)).await.status, 200);
     let metrics = service.get("/metrics", &[]).await.body;
-    let difference = "statewise_issuer_clock_difference_seconds -60";
-    assert!(metrics.contains(difference), "{metrics}");
+    let difference = of_issuer("statewise_issuer_clock_difference_seconds", ISSUER);
+    assert!(metrics.contains(&(difference + " -60")), "{metrics}");
 
     issuer.clock_says(at(NOW + 30));
     eventually(async || readiness().await.status == 200).await;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use api_service::{
-    Config, JwksSettings, Jwt, LoginSettings, Session, StateKeys, StrategyConfig, TokenSettings,
-    run,
+    Authorities, Config, IssuerSettings, JwksSettings, Jwt, KeySource, LoginSettings, Session,
+    StateKeys, StrategyConfig, TokenSettings, run,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Method, header::HeaderMap};
@@ -77,8 +77,22 @@ impl Answer {
 /// The profile of tokens with keys from this issuer, none remembered.
 pub(crate) fn tokens(issuer: &Issuer, refresh: Duration, cooldown: Duration) -> TokenSettings {
     TokenSettings {
+        issuer: trusted(ISSUER, KeySource::At(issuer.url()), refresh, cooldown),
+        others: Vec::new(),
+        remembered: 0,
+    }
+}
+
+/// An issuer of this name, with keys from there.
+pub(crate) fn trusted(
+    name: &str,
+    keys: KeySource,
+    refresh: Duration,
+    cooldown: Duration,
+) -> IssuerSettings {
+    IssuerSettings {
         profile: AccessTokenProfile {
-            issuer: ISSUER.to_owned(),
+            issuer: name.to_owned(),
             audience: AUDIENCE.to_owned(),
             leeway: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(86_400),
@@ -87,12 +101,13 @@ pub(crate) fn tokens(issuer: &Issuer, refresh: Duration, cooldown: Duration) -> 
             roles: RolesClaim::default(),
         },
         jwks: JwksSettings {
-            url: issuer.url(),
+            issuer: name.to_owned(),
+            keys,
+            authorities: Authorities::default(),
             refresh,
             cooldown,
             leeway: Duration::from_secs(30),
         },
-        remembered: 0,
     }
 }
 

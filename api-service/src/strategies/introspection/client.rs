@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use reqwest::{RequestBuilder, StatusCode, header, redirect};
+use reqwest::{RequestBuilder, StatusCode, header};
 use shared::{
     config::Secret,
     credential::form_encoded,
@@ -11,6 +11,7 @@ use shared::{
 };
 
 use super::{Introspection, reply::Reply};
+use crate::strategies::http_client::ClientError;
 
 /// Shorter than servers keep a connection that nobody uses, so that it is not closed while we write.
 const IDLE: Duration = Duration::from_secs(3);
@@ -87,13 +88,10 @@ impl From<reqwest::Error> for CallError {
 }
 
 impl Client {
-    pub(super) fn new(settings: &Introspection) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .timeout(settings.timeout)
-            .pool_idle_timeout(IDLE)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .build()?;
+    pub(super) fn new(settings: &Introspection) -> Result<Self, ClientError> {
+        let http = settings.authorities.client(&settings.url, |client| {
+            client.timeout(settings.timeout).pool_idle_timeout(IDLE)
+        })?;
         Ok(Self {
             http,
             timeout: settings.timeout,

@@ -72,6 +72,7 @@ mod tests {
         Rc::new(Principal {
             subject: "u".to_owned(),
             username: "ada".to_owned(),
+            issuer: None,
             roles: Vec::new(),
             sid: None,
             issued_at: 0,

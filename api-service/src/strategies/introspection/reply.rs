@@ -139,6 +139,7 @@ impl Reply {
         Ok(Principal {
             username: self.text("username")?.unwrap_or(subject).to_owned(),
             subject: subject.to_owned(),
+            issuer: None,
             roles: roles.read(&self.members),
             sid: self.text("sid")?.map(str::to_owned),
             issued_at: self.seconds("iat")?.unwrap_or_default(),
@@ -242,6 +243,7 @@ mod tests {
             Principal {
                 subject: "u".to_owned(),
                 username: "ada".to_owned(),
+                issuer: None,
                 roles: vec!["a".to_owned()],
                 sid: Some("s".to_owned()),
                 issued_at: NOW,

@@ -1,4 +1,4 @@
-//! The issuer's key set: fetched before ready, renewed ahead of need, kept while the issuer is gone.
+//! An issuer's key set: fetched before ready, renewed ahead of need, kept while the issuer is gone.
 //!
 //! One task fetches; requests read a snapshot without a lock. A request with an unknown key id asks
 //! the task for a newer set and waits for the outcome. However many ask, one fetch serves them all,
@@ -12,26 +12,26 @@
 //! Fetches on schedule begin no cool-down, so that a key announced just after one is still found.
 
 mod clocks;
+mod discovery;
 mod fetch;
 mod observe;
 
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use shared::{
-    background::supervised, clock::Clock, shutdown::CancellationToken, telemetry::metrics::Metrics,
-    token::KeySet,
-};
+use shared::{background::supervised, clock::Clock, shutdown::CancellationToken, token::KeySet};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
 
+pub use self::discovery::{Discovery, KeySource};
+pub(super) use self::observe::Observed;
 use self::{
     clocks::Clocks,
     fetch::{Fetched, Source},
-    observe::Observed,
 };
+use crate::strategies::http_client::{Authorities, ClientError};
 
 /// Pause after the first failed fetch in a row; each further one doubles it.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -42,11 +42,15 @@ const CLOCK_RETRY: Duration = Duration::from_secs(5);
 /// A request waits no longer for newer keys than one fetch under way and one of its own may take.
 const WAIT_LIMIT: Duration = fetch::TIMEOUT.saturating_mul(2);
 
-/// Where the issuer's keys come from.
+/// Where an issuer's keys come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwksSettings {
-    /// Where the issuer publishes them.
-    pub url: url::Url,
+    /// Whose they are, in metrics and logs.
+    pub issuer: String,
+    /// Where they are.
+    pub keys: KeySource,
+    /// Who is trusted besides the machine's authorities, where they are fetched over https.
+    pub authorities: Authorities,
     /// How often they are fetched ahead of need.
     pub refresh: Duration,
     /// How long after a fetch an unknown key id causes no other.
@@ -66,9 +70,10 @@ pub(super) struct Jwks {
 }
 
 /// How the last fetch ended.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Last {
-    succeeded: bool,
+    /// Why it gave no keys, when it gave none. `None`: none has ended yet.
+    ended: Option<Result<(), Arc<str>>>,
     /// When the last fetch that a request asked for ended.
     asked_for: Option<Instant>,
 }
@@ -79,10 +84,9 @@ impl Last {
     }
 
     fn outcome(&self) -> Renewal {
-        if self.succeeded {
-            Renewal::Fresh
-        } else {
-            Renewal::Failed
+        match self.ended {
+            Some(Ok(())) => Renewal::Fresh,
+            Some(Err(_)) | None => Renewal::Failed,
         }
     }
 }
@@ -101,25 +105,27 @@ impl Jwks {
     pub(super) fn start(
         settings: &JwksSettings,
         clock: &Clock,
-        metrics: &Metrics,
+        observed: &Observed,
         stop: &CancellationToken,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, ClientError> {
+        let source = Source::new(settings)?;
         let JwksSettings {
-            url,
+            issuer,
             refresh,
             cooldown,
             leeway,
+            ..
         } = settings.clone();
-        let source = Source::new(url)?;
         let (publish, last) = watch::channel(Last::default());
         let jwks = Self {
             keys: Arc::default(),
             wanted: Arc::default(),
             last,
             cooldown,
-            clocks: Arc::new(Clocks::new(leeway)),
+            clocks: Arc::new(Clocks::new(issuer.clone(), leeway)),
         };
         let fetcher = Fetcher {
+            issuer,
             source,
             refresh,
             cooldown,
@@ -128,7 +134,7 @@ impl Jwks {
             publish,
             clock: clock.clone(),
             clocks: Arc::clone(&jwks.clocks),
-            observed: Observed::register(metrics),
+            observed: observed.clone(),
             failures: 0,
         };
         let fetching = supervised("key fetching", move || fetcher.clone().run());
@@ -146,12 +152,22 @@ impl Jwks {
         self.clocks.fault()
     }
 
+    /// Whether it is not yet clear if there are keys: the first fetch is under way.
+    pub(super) fn begins(&self) -> bool {
+        self.last.borrow().ended.is_none()
+    }
+
+    /// Why the last fetch gave no keys, as far as one has ended and did not.
+    pub(super) fn fault(&self) -> Option<Arc<str>> {
+        self.last.borrow().ended.clone()?.err()
+    }
+
     /// Asks for a set that may hold an unknown key, and waits until one was fetched or it is clear
     /// that none will be.
     pub(super) async fn renew(&self) -> Renewal {
         let asked = Instant::now();
         let mut updates = self.last.clone();
-        let last = *updates.borrow();
+        let last = updates.borrow().clone();
         if last.cools_down(self.cooldown) {
             return last.outcome();
         }
@@ -168,6 +184,7 @@ impl Jwks {
 
 #[derive(Clone)]
 struct Fetcher {
+    issuer: String,
     source: Source,
     refresh: Duration,
     cooldown: Duration,
@@ -185,10 +202,10 @@ impl Fetcher {
     async fn run(mut self) {
         let mut asked_for = false;
         loop {
-            let succeeded = self.fetch().await;
+            let ended = Some(self.fetch().await);
             let previous = self.publish.borrow().asked_for;
             self.publish.send_replace(Last {
-                succeeded,
+                ended,
                 asked_for: if asked_for {
                     Some(Instant::now())
                 } else {
@@ -199,29 +216,31 @@ impl Fetcher {
         }
     }
 
-    /// Whether the issuer gave a usable set. One that is not usable changes nothing: a bad answer of
-    /// the issuer must not refuse callers whose keys are in the set.
-    async fn fetch(&mut self) -> bool {
+    /// Why the issuer gave no usable set, if it did not, which changes nothing: a bad answer of the
+    /// issuer must not refuse callers whose keys are in the set.
+    async fn fetch(&mut self) -> Result<(), Arc<str>> {
+        let issuer = self.issuer.as_str();
         let asked = self.clock.now();
         match self.source.fetch().await {
             Ok(Fetched { keys, date }) => {
                 self.clocks.compare(date, asked, self.clock.now());
                 if self.failures > 0 || self.keys.load().is_empty() {
-                    tracing::info!(keys = keys.len(), "the issuer's keys are fetched");
+                    tracing::info!(issuer, keys = keys.len(), "an issuer's keys are fetched");
                 }
                 self.failures = 0;
-                self.observed.succeeded(keys.len(), self.clocks.ahead());
+                self.observed
+                    .succeeded(issuer, keys.len(), self.clocks.ahead());
                 self.keys.store(Arc::new(keys));
-                true
+                Ok(())
             }
             Err(error) => {
                 // Once for an outage; the metrics count each attempt.
                 if self.failures == 0 {
-                    tracing::warn!(%error, "the issuer's keys (API_JWKS_URL) cannot be fetched");
+                    tracing::warn!(issuer, %error, "an issuer's keys (API_JWKS_URL, API_OTHER_ISSUERS) cannot be fetched");
                 }
                 self.failures = self.failures.saturating_add(1);
-                self.observed.failed(error.outcome());
-                false
+                self.observed.failed(issuer, error.outcome());
+                Err(error.to_string().into())
             }
         }
     }

@@ -13,6 +13,7 @@ const PRECISION: Duration = Duration::from_secs(1);
 
 /// What is known of the issuer's clock and ours.
 pub(super) struct Clocks {
+    issuer: String,
     /// How far they may differ.
     leeway: Duration,
     /// Seconds that ours is ahead, by the last answer that had a date.
@@ -20,8 +21,9 @@ pub(super) struct Clocks {
 }
 
 impl Clocks {
-    pub(super) fn new(leeway: Duration) -> Self {
+    pub(super) fn new(issuer: String, leeway: Duration) -> Self {
         Self {
+            issuer,
             leeway,
             ahead: AtomicI64::new(0),
         }
@@ -39,8 +41,15 @@ impl Clocks {
         let ahead = seconds(asked, date + PRECISION) - seconds(date, got);
         self.ahead.store(ahead, Ordering::Relaxed);
         match (known, self.fault()) {
-            (None, Some(fault)) => tracing::warn!("{fault}; set the clock that is wrong"),
-            (Some(_), None) => tracing::info!("the issuer's clock and ours agree again"),
+            (None, Some(fault)) => {
+                tracing::warn!(issuer = self.issuer, "{fault}; set the clock that is wrong");
+            }
+            (Some(_), None) => {
+                tracing::info!(
+                    issuer = self.issuer,
+                    "the issuer's clock and ours agree again"
+                );
+            }
             _ => {}
         }
     }
@@ -76,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_lies_between_question_and_answer_is_no_difference() {
-        let clocks = Clocks::new(Duration::ZERO);
+        let clocks = Clocks::new(String::new(), Duration::ZERO);
         for date in 99..=110 {
             clocks.compare(Some(at(date)), at(100), at(110));
             assert_eq!((clocks.ahead(), clocks.fault()), (0, None), "{date}");
@@ -85,7 +94,7 @@ mod tests {
 
     #[test]
     fn more_than_the_leeway_is_a_fault_until_an_answer_says_otherwise() {
-        let clocks = Clocks::new(Duration::from_secs(30));
+        let clocks = Clocks::new(String::new(), Duration::from_secs(30));
         clocks.compare(Some(at(1_000)), at(1_031), at(1_031));
         assert_eq!((clocks.ahead(), clocks.fault()), (30, None));
         clocks.compare(Some(at(1_000)), at(1_032), at(1_032));

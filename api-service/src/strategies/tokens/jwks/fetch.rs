@@ -1,21 +1,29 @@
-//! One fetch of the key set: bounded in time and size, and never sent elsewhere.
+//! One fetch of the key set, and of the metadata that name its place: bounded in time and size, and
+//! never sent elsewhere.
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::{Client, StatusCode, header, redirect};
+use reqwest::{Client, StatusCode, header};
 use shared::token::{KeySet, KeySetError};
+use url::Url;
 
-/// From the connection to the last byte.
+use super::{
+    JwksSettings,
+    discovery::{Discovery, KeySource, MetadataError},
+};
+use crate::strategies::http_client::{ClientError, causes};
+
+/// From the connection to the last byte of one answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Some hundred RSA keys; issuers have a handful.
+/// Some hundred RSA keys; issuers have a handful, and their metadata some kilobytes.
 const LIMIT_BYTES: usize = 256 * 1024;
 
 /// Where the keys come from.
 #[derive(Clone)]
 pub(super) struct Source {
     client: Client,
-    url: url::Url,
+    keys: KeySource,
 }
 
 /// What the issuer answered.
@@ -28,75 +36,118 @@ pub(super) struct Fetched {
 /// Why a fetch gave no keys.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    #[error("the issuer was not reached: {0}")]
+    #[error("its metadata: {0}")]
+    Metadata(Fault),
+    #[error("its key set: {0}")]
+    Keys(Fault),
+}
+
+/// What is wrong with a document.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("nobody was reached: {0}")]
     Unreachable(String),
-    #[error("the issuer answered {0}")]
+    #[error("the answer was {0}")]
     Status(StatusCode),
-    #[error("the issuer's document is larger than {LIMIT_BYTES} bytes")]
+    #[error("the document is larger than {LIMIT_BYTES} bytes")]
     TooLarge,
     #[error(transparent)]
-    Document(#[from] KeySetError),
+    Keys(#[from] KeySetError),
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
 }
 
 impl FetchError {
     /// `outcome` in the metrics.
     pub(super) fn outcome(&self) -> &'static str {
-        match self {
-            Self::Unreachable(_) => "unreachable",
-            Self::Status(_) => "refused",
-            Self::TooLarge | Self::Document(_) => "unusable",
+        let (Self::Metadata(fault) | Self::Keys(fault)) = self;
+        match fault {
+            Fault::Unreachable(_) => "unreachable",
+            Fault::Status(_) => "refused",
+            Fault::TooLarge | Fault::Keys(_) | Fault::Metadata(_) => "unusable",
         }
     }
 }
 
-impl From<reqwest::Error> for FetchError {
+impl From<reqwest::Error> for Fault {
     fn from(error: reqwest::Error) -> Self {
-        // The URL may hold a password; the causes say what the outermost text does not.
-        let error = error.without_url();
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            text.push_str(": ");
-            text.push_str(&inner.to_string());
-            cause = inner.source();
-        }
-        Self::Unreachable(text)
+        Self::Unreachable(causes(error))
     }
 }
 
 impl Source {
-    pub(super) fn new(url: url::Url) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .timeout(TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            // Keys come from the configured place only (ASVS 9.1.3), not from where it points to.
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .build()?;
-        Ok(Self { client, url })
+    /// What the settings say of where the keys are.
+    ///
+    /// # Errors
+    ///
+    /// They are reached over https, and there are no authorities.
+    pub(super) fn new(settings: &JwksSettings) -> Result<Self, ClientError> {
+        let first = match &settings.keys {
+            KeySource::At(url) => url,
+            KeySource::Discovered(discovery) => &discovery.places()[0],
+        };
+        let client = settings.authorities.client(first, |client| {
+            client.timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT)
+        })?;
+        Ok(Self {
+            client,
+            keys: settings.keys.clone(),
+        })
     }
 
     pub(super) async fn fetch(&self) -> Result<Fetched, FetchError> {
+        let url = match &self.keys {
+            KeySource::At(url) => url.clone(),
+            KeySource::Discovered(discovery) => {
+                let found = self.discover(discovery).await;
+                found.map_err(FetchError::Metadata)?
+            }
+        };
+        self.key_set(&url).await.map_err(FetchError::Keys)
+    }
+
+    /// Each time anew: an issuer may move its keys.
+    async fn discover(&self, discovery: &Discovery) -> Result<Url, Fault> {
+        let [first, second] = discovery.places();
+        let answer = match self.get(first).await {
+            Err(Fault::Status(status)) if !status.is_server_error() => self.get(second).await,
+            answer => answer,
+        };
+        Ok(discovery.read(&answer?.document)?)
+    }
+
+    async fn key_set(&self, url: &Url) -> Result<Fetched, Fault> {
+        let Answer { document, date } = self.get(url).await?;
+        let keys = KeySet::from_jwks(&document)?;
+        Ok(Fetched { keys, date })
+    }
+
+    async fn get(&self, url: &Url) -> Result<Answer, Fault> {
         let mut response = self
             .client
-            .get(self.url.clone())
+            .get(url.clone())
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
             .send()
             .await?;
         if response.status() != StatusCode::OK {
-            return Err(FetchError::Status(response.status()));
+            return Err(Fault::Status(response.status()));
         }
         let date = date(response.headers());
         let mut document = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if document.len() + chunk.len() > LIMIT_BYTES {
-                return Err(FetchError::TooLarge);
+                return Err(Fault::TooLarge);
             }
             document.extend_from_slice(&chunk);
         }
-        let keys = KeySet::from_jwks(&document)?;
-        Ok(Fetched { keys, date })
+        Ok(Answer { document, date })
     }
+}
+
+/// One answer of an issuer.
+struct Answer {
+    document: Vec<u8>,
+    date: Option<SystemTime>,
 }
 
 /// The time of who made the answer. With an `Age` (RFC 9111 §5.1) it comes out of a cache, and the

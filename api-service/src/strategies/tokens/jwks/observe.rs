@@ -1,6 +1,8 @@
-//! Metrics of the key set: fetches by outcome, how many keys, how old they are.
+//! Metrics of the key sets, by issuer: fetches by outcome, how many keys, how old they are. Only
+//! configured issuers have any, so that no stranger adds one.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -18,88 +20,107 @@ use prometheus_client::{
 };
 use shared::telemetry::metrics::Metrics;
 
-/// What the fetching task reports.
+/// What the fetching tasks report; clones count together.
 #[derive(Clone)]
-pub(super) struct Observed {
+pub(in crate::strategies::tokens) struct Observed {
     fetches: Family<Fetch, Counter>,
-    keys: Gauge,
-    clock: Gauge,
-    age: Age,
+    keys: Family<Issuer, Gauge>,
+    clock: Family<Issuer, Gauge>,
+    ages: Ages,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+struct Issuer {
+    issuer: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Fetch {
+    issuer: String,
     outcome: &'static str,
 }
 
 impl Observed {
-    pub(super) fn register(metrics: &Metrics) -> Self {
+    pub(in crate::strategies::tokens) fn register(metrics: &Metrics) -> Self {
         let observed = Self {
             fetches: Family::default(),
-            keys: Gauge::default(),
-            clock: Gauge::default(),
-            age: Age::default(),
+            keys: Family::default(),
+            clock: Family::default(),
+            ages: Ages::default(),
         };
         metrics.register(|registry| {
             registry.register(
                 "statewise_jwks_fetches",
-                "Fetches of the issuer's keys by outcome",
+                "Fetches of an issuer's keys by outcome",
                 observed.fetches.clone(),
             );
             registry.register(
                 "statewise_jwks_keys",
-                "Usable keys known",
+                "Usable keys of an issuer that are in use",
                 observed.keys.clone(),
             );
             registry.register_with_unit(
                 "statewise_issuer_clock_difference",
-                "How far this clock is ahead of the issuer's, by its last answer",
+                "How far this clock is ahead of an issuer's, by its last answer",
                 Unit::Seconds,
                 observed.clock.clone(),
             );
-            registry.register_collector(Box::new(observed.age.clone()));
+            registry.register_collector(Box::new(observed.ages.clone()));
         });
         observed
     }
 
     /// `ahead`: seconds that our clock is ahead.
-    pub(super) fn succeeded(&self, keys: usize, ahead: i64) {
-        self.count("success");
-        self.clock.set(ahead);
-        self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
-        *self.age.fetched() = Some(Instant::now());
+    pub(super) fn succeeded(&self, issuer: &str, keys: usize, ahead: i64) {
+        self.count(issuer, "success");
+        let issuer = Issuer {
+            issuer: issuer.to_owned(),
+        };
+        self.clock.get_or_create(&issuer).set(ahead);
+        let keys = i64::try_from(keys).unwrap_or(i64::MAX);
+        self.keys.get_or_create(&issuer).set(keys);
+        self.ages.all().insert(issuer, Instant::now());
     }
 
-    pub(super) fn failed(&self, outcome: &'static str) {
-        self.count(outcome);
+    pub(super) fn failed(&self, issuer: &str, outcome: &'static str) {
+        self.count(issuer, outcome);
     }
 
-    fn count(&self, outcome: &'static str) {
-        self.fetches.get_or_create(&Fetch { outcome }).inc();
+    fn count(&self, issuer: &str, outcome: &'static str) {
+        let fetch = Fetch {
+            issuer: issuer.to_owned(),
+            outcome,
+        };
+        self.fetches.get_or_create(&fetch).inc();
     }
 }
 
-/// The time since the keys were fetched, worked out when somebody looks.
+/// When the keys of each issuer were fetched; their age is worked out when somebody looks.
 #[derive(Clone, Debug, Default)]
-struct Age(Arc<Mutex<Option<Instant>>>);
+struct Ages(Arc<Mutex<BTreeMap<Issuer, Instant>>>);
 
-impl Age {
-    fn fetched(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+impl Ages {
+    fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<Issuer, Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Collector for Age {
+impl Collector for Ages {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let Some(at) = *self.fetched() else {
+        let fetched = self.all();
+        if fetched.is_empty() {
             return Ok(());
-        };
-        let encoder = encoder.encode_descriptor(
+        }
+        let mut family = encoder.encode_descriptor(
             "statewise_jwks_age",
-            "Time since the keys in use were fetched",
+            "Time since the keys of an issuer that are in use were fetched",
             Some(&Unit::Seconds),
             MetricType::Gauge,
         )?;
-        ConstGauge::new(at.elapsed().as_secs_f64()).encode(encoder)
+        for (issuer, at) in &*fetched {
+            let age = ConstGauge::new(at.elapsed().as_secs_f64());
+            age.encode(family.encode_family(issuer)?)?;
+        }
+        Ok(())
     }
 }

@@ -18,17 +18,17 @@ use crate::{
     signer::{AUDIENCE, ISSUER},
 };
 
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     address: String,
     folder: TempDir,
 }
 
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    pub(super) body: String,
+    pub(crate) body: String,
 }
 
 impl Reply {
@@ -49,7 +49,7 @@ impl Reply {
     }
 
     /// The values of a header, in order.
-    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(known, _)| known == name);
         named.map(|(_, value)| value.as_str()).collect()
     }
@@ -58,7 +58,7 @@ impl Reply {
 impl Process {
     /// Starts it with everything logged that our code and its libraries would log for debugging,
     /// and waits until it is ready.
-    pub(super) fn start(variables: &[(&str, &str)], issuer: &Issuer) -> Self {
+    pub(crate) fn start(variables: &[(&str, &str)], issuer: &Issuer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
@@ -93,19 +93,19 @@ impl Process {
     }
 
     /// What it has written so far.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     /// `GET /me` with a bearer of any bytes.
-    pub(super) fn me(&self, bearer: &[u8]) -> Reply {
+    pub(crate) fn me(&self, bearer: &[u8]) -> Reply {
         self.send(
             "/me",
             &[&b"authorization: Bearer "[..], bearer, b"\r\n"].concat(),
         )
     }
 
-    pub(super) fn get(&self, target: &str, headers: &[(&str, String)]) -> Reply {
+    pub(crate) fn get(&self, target: &str, headers: &[(&str, String)]) -> Reply {
         let lines = headers
             .iter()
             .map(|(name, value)| format!("{name}: {value}\r\n"));
