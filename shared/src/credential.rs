@@ -6,9 +6,6 @@
 /// Name of the session cookie. The prefix binds it to this host and to `/` (RFC 6265bis §4.1.3.2).
 pub const SESSION_COOKIE: &str = "__Host-sid";
 
-/// The longest credential that is sent on to whoever decides about it, in bytes.
-pub const CREDENTIAL_LIMIT_BYTES: usize = 8 * 1024;
-
 /// The request is not of a form that RFC 6750 §2 allows: which credential is meant cannot be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ambiguous;
@@ -68,13 +65,12 @@ pub fn cookie<'a>(
     Ok(found)
 }
 
-/// Whether a text is a `b64token` (RFC 6750 §2.1) of at most [`CREDENTIAL_LIMIT_BYTES`]: what a
-/// bearer token may be, whoever issued it.
+/// Whether a text is a `b64token` (RFC 6750 §2.1): what a bearer token may be, whoever issued it.
 #[must_use]
 pub fn is_b64token(text: &str) -> bool {
     let token = text.trim_end_matches('=');
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-    !token.is_empty() && text.len() <= CREDENTIAL_LIMIT_BYTES && token.bytes().all(allowed)
+    !token.is_empty() && token.bytes().all(allowed)
 }
 
 /// The id or the secret of an OAuth client as HTTP Basic has it: form-encoded, before both are
@@ -122,23 +118,11 @@ mod tests {
     /// RFC 6750 §2.1.
     #[test]
     fn a_token_of_any_issuer_is_a_b64token_and_nothing_else_is() {
-        let longest = "a".repeat(CREDENTIAL_LIMIT_BYTES);
-        for token in ["a", "a.b.c", "a-b_c~d+e/f==", "mF_9.B5f-4.1JqM", &longest] {
-            assert!(is_b64token(token), "{token:.40}");
+        for token in ["a", "a.b.c", "a-b_c~d+e/f==", "mF_9.B5f-4.1JqM"] {
+            assert!(is_b64token(token), "{token}");
         }
-        for other in [
-            "",
-            "=",
-            "==",
-            "a=b",
-            "a b",
-            "a,b",
-            "a\"",
-            "a%20",
-            "é",
-            &format!("{longest}a"),
-        ] {
-            assert!(!is_b64token(other), "{other:.40}");
+        for other in ["", "=", "==", "a=b", "a b", "a,b", "a\"", "a%20", "é"] {
+            assert!(!is_b64token(other), "{other}");
         }
     }
 

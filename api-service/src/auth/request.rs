@@ -12,6 +12,9 @@ use shared::{
 
 use super::refusal::Refusal;
 
+/// The longest credential that is sent on to whoever decides about it, in bytes.
+const OPAQUE_LIMIT_BYTES: usize = 8 * 1024;
+
 /// What may be looked at of a request to know its caller.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a>(&'a HttpRequest);
@@ -59,11 +62,11 @@ impl<'a> Request<'a> {
     /// header, or several session cookies that differ.
     pub(crate) fn opaque(self) -> Result<&'a str, Refusal> {
         let bearer = self.find_bearer()?;
-        if let Some(token) = bearer.filter(|text| credential::is_b64token(text)) {
+        if let Some(token) = bearer.filter(|text| is_opaque(text)) {
             return Ok(token);
         }
         match (self.cookie(SESSION_COOKIE)?, bearer) {
-            (Some(text), _) if credential::is_b64token(text) => Ok(text),
+            (Some(text), _) if is_opaque(text) => Ok(text),
             (None, None) => Err(Refusal::Missing),
             _ => Err(Refusal::Invalid("credential_malformed")),
         }
@@ -108,6 +111,11 @@ impl<'a> Request<'a> {
         let values = self.0.headers().get_all(name);
         values.map(HeaderValue::as_bytes)
     }
+}
+
+/// Whether a text may be a token, of whatever issuer.
+fn is_opaque(text: &str) -> bool {
+    text.len() <= OPAQUE_LIMIT_BYTES && credential::is_b64token(text)
 }
 
 impl<'a> From<&'a HttpRequest> for Request<'a> {
@@ -205,7 +213,7 @@ mod tests {
     #[test]
     fn an_opaque_credential_is_a_bearer_of_any_form_and_otherwise_the_cookie() {
         let malformed = Err(Refusal::Invalid("credential_malformed"));
-        let longest = "a".repeat(credential::CREDENTIAL_LIMIT_BYTES);
+        let longest = "a".repeat(OPAQUE_LIMIT_BYTES);
         for (headers, found) in [
             (
                 &[("authorization", "Bearer a.b~c+d/e==")][..],

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
+use shared::credential::is_b64token;
 
 /// The longest token that is passed on, in bytes; the API takes no longer head either.
 const TOKEN_LIMIT_BYTES: usize = 16 * 1024;
@@ -87,19 +88,14 @@ fn granted(granted: Granted) -> Option<Reply> {
         expires_in,
     } = granted;
     let fits = token_type.eq_ignore_ascii_case("bearer")
-        && (1..=TOKEN_LIMIT_BYTES).contains(&access_token.len())
-        && access_token.bytes().all(is_token68);
+        && access_token.len() <= TOKEN_LIMIT_BYTES
+        && is_b64token(&access_token);
     if !fits {
         return None;
     }
     let mut value = HeaderValue::try_from(format!("Bearer {access_token}")).ok()?;
     value.set_sensitive(true);
     Some(Reply::Token(value, Duration::from_secs(expires_in)))
-}
-
-/// RFC 6750 §2.1, `b64token`.
-fn is_token68(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 
 #[cfg(test)]
@@ -153,6 +149,7 @@ mod tests {
             r#"{"access_token":"a","token_type":"DPoP","expires_in":10}"#,
             r#"{"access_token":"","token_type":"Bearer","expires_in":10}"#,
             r#"{"access_token":"a b","token_type":"Bearer","expires_in":10}"#,
+            r#"{"access_token":"a=b","token_type":"Bearer","expires_in":10}"#,
             r#"{"access_token":"a\r\nx: y","token_type":"Bearer","expires_in":10}"#,
             r#"{"access_token":"a","token_type":"Bearer"}"#,
             r#"{"access_token":"a","token_type":"Bearer","expires_in":-1}"#,
