@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs docker-compose.yml as it is (all but Jaeger, which nothing needs) under a project name of its own: logs in both
 # ways, asks both strategies, scales both pools up and down under load, looks at how the containers run, asks each
-# strategy of the profile `all` with secrets made for this run, and puts two auth-services on one PostgreSQL.
+# strategy of the profile `all` with secrets made for this run, puts two auth-services on one PostgreSQL, and replaces
+# every container under load.
 # Leaves nothing behind but docker's build cache.
 #
 #   STATEWISE_TEST_PORT    where the gateway is published meanwhile, default 18080
@@ -24,7 +25,7 @@ fail() {
     exit 1
 }
 
-for tool in docker curl jq; do
+for tool in docker curl jq python3; do
     command -v "$tool" >/dev/null || fail "$tool is missing: scripts/install.sh $tool"
 done
 if docker compose version >/dev/null 2>&1; then
@@ -321,6 +322,13 @@ check "and logs in at both" within 60 all_log_in
 for id in $(containers postgres) $(containers auth-service); do
     check "$(docker inspect --format '{{.Name}}' "$id" | tr -d /) does not run as root" runs_as_number_above_zero "$id"
 done
+
+# A second gateway, for those who find the first one closed.
+second=127.0.0.1:$((STATEWISE_PORT + 1))
+compose run --detach --no-deps --publish "$second:8080" gateway >/dev/null
+check "a second gateway is ready" within 60 curl --silent --fail --output /dev/null "http://$second/auth/.well-known/jwks.json"
+check "no request fails while every container is replaced under load" \
+    python3 scripts/roll.py --compose "$PROJECT" "$GATEWAY" "http://$second" 1
 
 echo "compose-test: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

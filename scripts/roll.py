@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Replaces every process of a local system under load, one at a time, and counts what its clients notice.
+"""Replaces every process of a system under load, one at a time, and counts what its clients notice.
 
-A stack of two of each is started, the auth-services on a PostgreSQL. Clients keep connections to both gateways;
-each goes to the other gateway when one refuses or says that it closes. Then each member of each pool, each gateway and
-the auth-service in turn is sent SIGTERM and started again on its address.
-usage: roll.py FOLDER-OF-OUR-PROGRAMS [SECONDS-BETWEEN]; needs redis-server and PostgreSQL. Ends with 1 when a request failed.
+usage: roll.py FOLDER-OF-OUR-PROGRAMS [SECONDS-BETWEEN]
+       roll.py --compose PROJECT GATEWAY-URL GATEWAY-URL [SECONDS-BETWEEN]
+
+The first starts a system of two of each, the auth-services on a PostgreSQL; needs redis-server and PostgreSQL. The
+second takes the containers of a Compose project that runs. Clients keep connections to both gateways; each goes to the
+other gateway when one refuses or says that it closes. Then each member of each pool, each gateway and each auth-service
+in turn is sent SIGTERM, and started again when it has ended. Ends with 1 when a request failed.
 
 A request failed when it was answered with 4xx or 5xx, or when it was sent and its connection broke. Told apart is a
 kept connection that broke before a byte of an answer, as any client sends a GET again then.
@@ -105,6 +108,26 @@ class Process:
         until(f"{self.name} is ready", lambda: status_of(f"{self.url}/readyz") == 200)
 
 
+class Container:
+    """A container of a Compose project, which is stopped as Compose stops it."""
+
+    def __init__(self, identity):
+        self.identity = identity
+
+    def roll(self):
+        begun = time.monotonic()
+        docker("stop", self.identity)
+        took = time.monotonic() - begun
+        docker("start", self.identity)
+        health = ("inspect", "--format", "{{.State.Health.Status}}", self.identity)
+        until(f"{self.identity} is healthy", lambda: docker(*health) == "healthy")
+        return took
+
+
+def docker(*words):
+    return subprocess.run(("docker", *words), check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
 class Client(threading.Thread):
     """Sends one request after the other over a connection that it keeps."""
 
@@ -178,8 +201,8 @@ def measure(name, roll, gateways, requests):
     return failed
 
 
-def main():
-    folder, between = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 2.0
+def roll_stack(folder, between):
+    """Two of each, started for this alone."""
     with tempfile.TemporaryDirectory() as temporary:
         ready = pathlib.Path(temporary, "ready.json")
         words = "stack up --strategy jwt --strategy session --replicas 2 --gateways 2 --auth-replicas 2 --postgres"
@@ -189,10 +212,9 @@ def main():
         try:
             found = json.loads(until("the stack is ready", lambda: ready.exists() and ready.read_text()))
             ours = [one for one in found["processes"] if one["name"].startswith(("api", "auth", "gateway"))]
-            processes = {one["name"]: Process(one["name"], one["pid"], one["url"]) for one in ours}
-            started = list(processes.values())
+            started = [Process(one["name"], one["pid"], one["url"]) for one in ours]
             gateways = [one["url"] for one in found["gateways"]]
-            failed = roll_all(gateways, processes, between)
+            return roll_all(gateways, lambda part: [one for one in started if one.name.startswith(f"{part}-")], between)
         finally:
             for process in started:
                 if process.child and process.child.poll() is None:
@@ -200,25 +222,47 @@ def main():
                     process.child.wait(PATIENCE)
             stack.terminate()
             stack.wait(PATIENCE)
-    sys.exit(1 if failed else 0)
 
 
-def roll_all(urls, processes, between):
+def roll_project(project, gateways, between):
+    def members(part):
+        labels = (f"com.docker.compose.project={project}", f"com.docker.compose.service={part}")
+        found = docker("ps", "--quiet", *(f"--filter=label={label}" for label in labels)).split()
+        return [Container(identity) for identity in found]
+
+    return roll_all(gateways, members, between)
+
+
+def roll_all(urls, members_of, between):
+    """Each part in turn; returns how many requests failed."""
     pools, keys = requests_for(urls[0])
     gateways = [address_of(url) for url in urls]
 
-    def each(names):
+    def each(members):
         longest = 0.0
-        for name in names:
-            longest = max(longest, processes[name].roll())
+        for member in members:
+            longest = max(longest, member.roll())
             time.sleep(between)
         return longest
 
     failed = 0
-    for name in ("api-jwt", "api-session", "auth-service", "gateway"):
-        members = [one for one in processes if one.startswith(f"{name}-")]
-        failed += measure(name, lambda members=members: each(members), gateways, pools + keys)
+    for part in ("api-jwt", "api-session", "auth-service", "gateway"):
+        members = members_of(part)
+        if len(members) < 2:
+            sys.exit(f"{len(members)} of {part}: nobody serves while the only one is replaced")
+        failed += measure(f"{len(members)} × {part}", lambda members=members: each(members), gateways, pools + keys)
     return failed
+
+
+def main():
+    words = sys.argv[1:]
+    if words[:1] == ["--compose"] and len(words) in (4, 5):
+        failed = roll_project(words[1], words[2:4], float(words[4]) if words[4:] else 2.0)
+    elif len(words) in (1, 2) and not words[0].startswith("-"):
+        failed = roll_stack(words[0], float(words[1]) if words[1:] else 2.0)
+    else:
+        sys.exit(__doc__)
+    sys.exit(1 if failed else 0)
 
 
 main()
