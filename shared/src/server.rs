@@ -174,6 +174,8 @@ where
             .default_service(web::to(not_found))
     })
     .workers(settings.workers)
+    // The end of an answer that is written in pieces does not wait for the first to be acknowledged.
+    .tcp_nodelay(true)
     .max_connections(connections_each(settings.workers, memory, files))
     .shutdown_timeout(settings.drain.timeout.as_secs().max(1))
     .disable_signals()

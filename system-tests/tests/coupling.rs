@@ -50,10 +50,11 @@ fn a_fault_of_redis_reaches_who_asks_it_and_nobody_is_refused_for_it() {
         let jwt = cell(&found, fault, "jwt");
         assert!(jwt.availability.mean > 0.8, "{jwt:?}");
     }
-    // A lookup is later by the delay of a round trip at least.
+    // A lookup is later by one round trip: none waits for the answer to the one before it.
     let slow = cell(&found, "redis_slow", "session");
+    let trips = slow.round_trips.map(|trips| trips.mean);
     assert!(
-        slow.round_trips.is_some_and(|trips| trips.mean > 0.9),
+        trips.is_some_and(|trips| (0.9..1.3).contains(&trips)),
         "{slow:?}"
     );
 }

@@ -79,6 +79,7 @@ where
             .default_service(web::to(not_found))
     })
     .workers(1)
+    .tcp_nodelay(true)
     .disable_signals()
     .listen(listener)?
     .run();

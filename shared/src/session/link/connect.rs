@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError,
-    RedisResult, Value, aio::MultiplexedConnection,
+    RedisResult, Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 
 use super::{
@@ -119,7 +119,10 @@ fn of_command(name: &str, error: &RedisError) -> Fault {
 fn client(settings: &StoreSettings, protocol: ProtocolVersion) -> RedisResult<Client> {
     let info = settings.url.expose().as_str().into_connection_info()?;
     let redis = info.redis_settings().clone().set_protocol(protocol);
-    Client::open(info.set_redis_settings(redis))
+    // Many requests share a connection. With Nagle's algorithm, which the library leaves on, one that
+    // comes while another is under way waits for that one's answer before it is sent (decision 31).
+    let tcp = TcpSettings::default().set_nodelay(true);
+    Client::open(info.set_redis_settings(redis).set_tcp_settings(tcp))
 }
 
 async fn within<T>(
