@@ -320,7 +320,11 @@ impl Fault {
 
     /// Does nothing for a fault of processes: its links stay as they are, open and without a delay.
     fn set(&self, site: &Site<'_>, delay: Duration, passage: Passage) -> Result<(), FaultError> {
-        let condition = Condition { delay, passage };
+        let condition = Condition {
+            delay,
+            passage,
+            ..Condition::default()
+        };
         site.links
             .set(|link| self.hits(link, site.strategies), condition)?;
         Ok(())

@@ -1,23 +1,31 @@
-//! A proxy for bytes that can hold them back, stall, and refuse: what a network does to a connection.
+//! A proxy for bytes that can hold them back, throttle, stall, and refuse: what a network does to a
+//! connection.
 //!
 //! Each direction of a connection is a delay line: what arrives is passed on at its arrival plus the
-//! delay, in the order of arrival. Both sockets are without Nagle's algorithm, an end and a reset are
-//! passed on like data, and a direction holds a bounded number of bytes: a reader that is slow makes
-//! the writer wait, as without the proxy. While the target refuses connections the proxy does too, so
-//! that a process that is gone looks the same from both sides.
+//! delay, in the order of arrival. A link may have a rate, which its connections share: what is sent
+//! faster waits until it would have been sent. Both sockets are without Nagle's algorithm, an end and a
+//! reset are passed on like data, and a direction holds a bounded number of bytes: a reader that is
+//! slow makes the writer wait, as without the proxy. While the target refuses connections the proxy
+//! does too, so that a process that is gone looks the same from both sides.
 //!
 //! What it does not do: the handshake of a connection is not delayed, and what is acknowledged to the
-//! sender has only reached the proxy.
+//! sender has only reached the proxy. So neither slow start nor retransmission is in what it shows, and
+//! Nagle's algorithm at a sender waits for the proxy's kernel and not for the other end
+//! (`scripts/nagle.py` delays packets).
 //!
-//! One thread serves all links; at no delay a chunk is passed on in the loop that read it.
+//! One thread serves all links; at no delay a chunk is passed on in the loop that read it. Times are
+//! absolute, and what is nearer than a sleeper is woken on time is waited for awake. What the proxy
+//! itself adds is measured by [`check`], and taken off by a [`Calibration`].
 
 mod check;
+mod link;
 mod pair;
 mod switchboard;
 
 use std::{
     io,
     net::SocketAddr,
+    num::NonZeroU64,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::JoinHandle,
     time::Duration,
@@ -28,7 +36,7 @@ use rustix::{
     fd::OwnedFd,
 };
 
-pub use check::{DelayError, check};
+pub use check::{Calibration, DelayError, check};
 use switchboard::Switchboard;
 
 /// What a link does to what is sent over it.
@@ -36,6 +44,8 @@ use switchboard::Switchboard;
 pub struct Condition {
     /// Added to each direction.
     pub delay: Duration,
+    /// How fast each direction sends; `None`: as fast as it can.
+    pub bytes_per_second: Option<NonZeroU64>,
     /// Whether anything passes.
     pub passage: Passage,
 }

@@ -2,72 +2,194 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use super::{Condition, Passage, Proxies};
+use super::{Condition, Proxies};
 
 const MESSAGE: [u8; 64] = [b'.'; 64];
+/// Each direction of a [`Calibration`] is held back by so much: what is due later than at once is
+/// slept for, and that is part of what the proxy adds.
+const CALIBRATED: Duration = Duration::from_micros(500);
 
-/// By how much a round trip through a proxy was longer than the delays that were asked for. What two
-/// sockets and the proxy's thread take is in it.
+/// By how much a round trip through a proxy was longer than it should have been.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DelayError {
-    /// Median, in µs.
+    /// Median, in µs; below 0 when it was shorter.
     pub p50_us: f64,
     /// 99th percentile, in µs.
     pub p99_us: f64,
 }
 
 /// Sends `count` messages of 64 bytes there and back, one after the other, over a link of its own with
-/// `delay` in each direction.
+/// `delay` in each direction. What two sockets and the proxy's thread take is part of the error.
 ///
 /// # Errors
 ///
 /// The operating system refuses a socket, or the proxy has ended.
 pub fn check(proxies: &Proxies, delay: Duration, count: usize) -> io::Result<DelayError> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let proxy = proxies.link(listener.local_addr()?)?;
-    proxy.set(Condition {
+    let condition = Condition {
         delay,
-        passage: Passage::Open,
-    })?;
-    let mut client = TcpStream::connect(proxy.address)?;
-    client.set_nodelay(true)?;
-    let echo = std::thread::spawn(move || -> io::Result<()> {
-        // The first connection is the proxy's look whether somebody listens.
-        for _ in 0..2 {
-            let (mut stream, _) = listener.accept()?;
-            stream.set_nodelay(true)?;
-            let mut message = [0; MESSAGE.len()];
-            while stream.read_exact(&mut message).is_ok() {
-                stream.write_all(&message)?;
-            }
-        }
-        Ok(())
-    });
-    let mut errors = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut message = MESSAGE;
-        let sent = Instant::now();
-        client.write_all(&message)?;
-        client.read_exact(&mut message)?;
-        errors.push(sent.elapsed().saturating_sub(delay * 2).as_secs_f64() * 1e6);
+        ..Condition::default()
+    };
+    let (through, _) = round_trips(proxies, condition, count)?;
+    Ok(through.error(delay * 2))
+}
+
+/// What the proxy itself adds to a round trip, against the same without a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Calibration {
+    /// The median of it.
+    pub own: Duration,
+}
+
+impl Calibration {
+    /// Sends `count` messages there and back through a proxy, in turn with as many past it.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses a socket, or the proxy has ended.
+    pub fn measure(proxies: &Proxies, count: usize) -> io::Result<Self> {
+        let condition = Condition {
+            delay: CALIBRATED,
+            ..Condition::default()
+        };
+        let (through, direct) = round_trips(proxies, condition, count)?;
+        let expected = direct.quantile(0.5) + CALIBRATED * 2;
+        Ok(Self {
+            own: through.quantile(0.5).saturating_sub(expected),
+        })
     }
-    drop(client);
-    echo.join()
-        .map_err(|_| io::Error::other("the echo panicked"))??;
-    errors.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let index = (share * errors.len() as f64).ceil() as usize;
-        errors
-            .get(index.saturating_sub(1))
+
+    /// What makes a round trip longer by `round_trip` than it is without a proxy: what the proxy takes
+    /// itself is part of it. Where that alone is more, nothing is added.
+    #[must_use]
+    pub fn condition(&self, round_trip: Duration) -> Condition {
+        Condition {
+            delay: round_trip.saturating_sub(self.own) / 2,
+            ..Condition::default()
+        }
+    }
+
+    /// By how much a round trip that is to be longer by `round_trip` than without a proxy is longer
+    /// still.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses a socket, or the proxy has ended.
+    pub fn check(
+        &self,
+        proxies: &Proxies,
+        round_trip: Duration,
+        count: usize,
+    ) -> io::Result<DelayError> {
+        let (through, direct) = round_trips(proxies, self.condition(round_trip), count)?;
+        Ok(through.error(direct.quantile(0.5) + round_trip))
+    }
+}
+
+/// How long messages took there and back, ascending.
+struct RoundTrips(Vec<Duration>);
+
+impl RoundTrips {
+    fn of(mut took: Vec<Duration>) -> Self {
+        took.sort_unstable();
+        Self(took)
+    }
+
+    fn quantile(&self, share: f64) -> Duration {
+        let rank = (share * self.0.len() as f64).ceil() as usize;
+        self.0
+            .get(rank.saturating_sub(1))
             .copied()
             .unwrap_or_default()
-    };
-    Ok(DelayError {
-        p50_us: at(0.5),
-        p99_us: at(0.99),
-    })
+    }
+
+    fn error(&self, expected: Duration) -> DelayError {
+        let later = |share| (self.quantile(share).as_secs_f64() - expected.as_secs_f64()) * 1e6;
+        DelayError {
+            p50_us: later(0.5),
+            p99_us: later(0.99),
+        }
+    }
+}
+
+/// Through a link of its own in this condition, and past it, in turn.
+fn round_trips(
+    proxies: &Proxies,
+    condition: Condition,
+    count: usize,
+) -> io::Result<(RoundTrips, RoundTrips)> {
+    let echo = Echo::start()?;
+    let proxy = proxies.link(echo.address)?;
+    proxy.set(condition)?;
+    let mut ways = [
+        (connect(proxy.address)?, Vec::with_capacity(count)),
+        (connect(echo.address)?, Vec::with_capacity(count)),
+    ];
+    for _ in 0..count {
+        for (stream, took) in &mut ways {
+            let mut message = MESSAGE;
+            let sent = Instant::now();
+            stream.write_all(&message)?;
+            stream.read_exact(&mut message)?;
+            took.push(sent.elapsed());
+        }
+    }
+    let [(_, through), (_, direct)] = ways;
+    Ok((RoundTrips::of(through), RoundTrips::of(direct)))
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Sends back what it gets, until it is dropped; a thread for each connection.
+struct Echo {
+    address: SocketAddr,
+    ending: Arc<AtomicBool>,
+}
+
+impl Echo {
+    fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let ending = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&ending);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if told.load(Ordering::Relaxed) {
+                    break;
+                }
+                std::thread::spawn(move || send_back(stream));
+            }
+        });
+        Ok(Self { address, ending })
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
+        // Wakes the thread out of accept. If that fails it sleeps on, and does no harm.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// Ends when the peer closes the connection.
+fn send_back(mut stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let mut message = [0; MESSAGE.len()];
+    while stream.read_exact(&mut message).is_ok() {
+        if stream.write_all(&message).is_err() {
+            return;
+        }
+    }
 }

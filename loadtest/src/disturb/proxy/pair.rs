@@ -9,9 +9,28 @@ use std::{
 
 use socket2::Socket;
 
+use super::Condition;
+
 /// So many bytes are held in one direction; then its reader's pace is its writer's. The kernel's own
 /// buffers come on top, as on any connection.
 pub(super) const HELD_BYTES: usize = 256 * 1024;
+/// Of a link that is throttled, what is passed on at once takes this long to send.
+const PIECE: Duration = Duration::from_millis(5);
+/// And is no smaller than a packet of a usual network carries.
+const SMALLEST_PIECE: usize = 1_460;
+
+/// One direction of a link, which all of its connections share.
+#[derive(Default)]
+pub(super) struct Wire {
+    /// When everything that was sent over it so far has been sent, at the rate that it has.
+    free_at: Option<Instant>,
+}
+
+/// What a link does to what is sent over it: its condition, and its wires there and back.
+pub(super) struct Way<'a> {
+    pub(super) condition: Condition,
+    pub(super) wires: &'a mut [Wire; 2],
+}
 
 /// Two connected sockets.
 pub(super) struct Pair {
@@ -21,6 +40,8 @@ pub(super) struct Pair {
     sides: [Side; 2],
     /// From the client to the target, then back.
     lanes: [Lane; 2],
+    /// Under which moment the pair is listed among those that have something to pass on.
+    pub(super) listed: Option<Instant>,
 }
 
 struct Side {
@@ -78,6 +99,7 @@ impl Pair {
             link,
             sides: [side(client, false), side(target, true)],
             lanes: Default::default(),
+            listed: None,
         }
     }
 
@@ -104,7 +126,7 @@ impl Pair {
     }
 
     /// Reads what is there and passes on what is due.
-    pub(super) fn serve(&mut self, delay: Duration, buffer: &mut [u8]) -> Left {
+    pub(super) fn serve(&mut self, way: &mut Way<'_>, buffer: &mut [u8]) -> Left {
         if self.sides[1].connecting && self.sides[1].writable {
             // Tells why a connection did not come about, once.
             if !matches!(self.sides[1].socket.take_error(), Ok(None)) {
@@ -114,13 +136,13 @@ impl Pair {
             self.sides[1].connecting = false;
         }
         for index in 0..2 {
-            self.read(index, delay, buffer);
-            if !self.write(index, delay) {
+            self.read(index, way, buffer);
+            if !self.write(index, way) {
                 self.reset();
                 return Left::Reset;
             }
             // What was full may have room again.
-            self.read(index, delay, buffer);
+            self.read(index, way, buffer);
         }
         if self.lanes.iter().all(|lane| lane.done) {
             return Left::Closed;
@@ -128,25 +150,30 @@ impl Pair {
         Left::Open
     }
 
-    fn read(&mut self, index: usize, delay: Duration, buffer: &mut [u8]) {
+    fn read(&mut self, index: usize, way: &mut Way<'_>, buffer: &mut [u8]) {
         let (side, lane) = (&mut self.sides[index], &mut self.lanes[index]);
         while side.readable && !side.connecting && !lane.ended && lane.held < HELD_BYTES {
-            let room = buffer.len().min(HELD_BYTES - lane.held);
-            match (&side.socket).read(&mut buffer[..room]) {
-                Ok(0) => lane.push(What::End, delay),
-                Ok(length) => {
-                    let bytes = buffer[..length].to_vec();
-                    lane.push(What::Bytes { bytes, written: 0 }, delay);
+            let room = way.piece(buffer.len()).min(HELD_BYTES - lane.held);
+            let what = match (&side.socket).read(&mut buffer[..room]) {
+                Ok(0) => What::End,
+                Ok(length) => What::Bytes {
+                    bytes: buffer[..length].to_vec(),
+                    written: 0,
+                },
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    side.readable = false;
+                    continue;
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => side.readable = false,
-                Err(_) => lane.push(What::Reset, delay),
-            }
+                Err(_) => What::Reset,
+            };
+            let due = way.arrival(index, what.bytes());
+            lane.push(what, due);
         }
     }
 
     /// Whether the pair goes on.
-    fn write(&mut self, index: usize, delay: Duration) -> bool {
+    fn write(&mut self, index: usize, way: &mut Way<'_>) -> bool {
         let sink = &mut self.sides[1 - index];
         while sink.writable {
             let lane = &mut self.lanes[index];
@@ -183,7 +210,7 @@ impl Pair {
                             lane.queue.clear();
                             let back = &mut self.lanes[1 - index];
                             back.ended = false;
-                            back.push(What::Reset, delay);
+                            back.push(What::Reset, way.arrival(1 - index, 0));
                             return true;
                         }
                     }
@@ -202,14 +229,45 @@ impl Pair {
     }
 }
 
+impl Way<'_> {
+    /// When the last of so many bytes that came just now arrives at the other end.
+    fn arrival(&mut self, direction: usize, bytes: usize) -> Instant {
+        let now = Instant::now();
+        let Some(rate) = self.condition.bytes_per_second else {
+            return now + self.condition.delay;
+        };
+        let wire = &mut self.wires[direction];
+        let begins = wire.free_at.map_or(now, |free| free.max(now));
+        let sent = begins + Duration::from_secs_f64(bytes as f64 / rate.get() as f64);
+        wire.free_at = Some(sent);
+        sent + self.condition.delay
+    }
+
+    /// How many of `most` bytes are passed on as one.
+    fn piece(&self, most: usize) -> usize {
+        self.condition.bytes_per_second.map_or(most, |rate| {
+            let piece = (rate.get() as f64 * PIECE.as_secs_f64()) as usize;
+            piece.max(SMALLEST_PIECE).min(most)
+        })
+    }
+}
+
+impl What {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Bytes { bytes, .. } => bytes.len(),
+            Self::End | Self::Reset => 0,
+        }
+    }
+}
+
 impl Lane {
-    fn push(&mut self, what: What, delay: Duration) {
+    fn push(&mut self, what: What, due: Instant) {
         match &what {
             What::Bytes { bytes, .. } => self.held += bytes.len(),
             What::End | What::Reset => self.ended = true,
         }
         // A delay that was shortened makes nothing overtake.
-        let due = Instant::now() + delay;
         let due = self.last_due.map_or(due, |last| last.max(due));
         self.last_due = Some(due);
         self.queue.push_back(Chunk { due, what });

@@ -1,9 +1,9 @@
 //! The loop of the proxy's thread: every link, every connection, one epoll.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     num::NonZeroU64,
     os::fd::{AsFd, OwnedFd},
     sync::mpsc,
@@ -21,17 +21,15 @@ use socket2::{Domain, Socket, Type};
 
 use super::{
     Command, Condition, Passage,
+    link::Link,
     pair::{Left, Pair},
 };
-use crate::subject::stack::Reservation;
 
-/// How often a target that refuses is tried again.
-const PROBE: Duration = Duration::from_millis(5);
-/// A target on this machine answers a handshake at once, or its queue is full.
-const PROBE_PATIENCE: Duration = Duration::from_millis(10);
+/// A sleep ends so long before something is due, and the rest is waited for awake: a sleeper is woken
+/// some ten microseconds late, and by more the deeper the processor sleeps.
+const AWAKE: Duration = Duration::from_micros(60);
 /// Upper bound of a sleep when nothing is due.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-const BACKLOG: i32 = 1_024;
 const EVENTS: usize = 64;
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -67,22 +65,14 @@ impl Token {
     }
 }
 
-struct Link {
-    port: Reservation,
-    target: SocketAddr,
-    condition: Condition,
-    /// Closed while the target refuses, or this link does.
-    listener: Option<Socket>,
-    /// When the target is tried next, to see whether it listens.
-    probe_at: Option<Instant>,
-}
-
 pub(super) struct Switchboard {
     epoll: OwnedFd,
     wake: OwnedFd,
     commands: mpsc::Receiver<Command>,
     links: Vec<Link>,
     pairs: BTreeMap<u64, Pair>,
+    /// Pairs that have something to pass on, by the moment when it is due.
+    dues: BTreeSet<(Instant, u64)>,
     next_pair: u64,
     buffer: Vec<u8>,
 }
@@ -97,6 +87,7 @@ impl Switchboard {
             commands,
             links: Vec::new(),
             pairs: BTreeMap::new(),
+            dues: BTreeSet::new(),
             next_pair: 0,
             buffer: vec![0; BUFFER_BYTES],
         })
@@ -137,17 +128,17 @@ impl Switchboard {
         }
     }
 
+    /// Until shortly before the next moment that counts. Both kinds are absolute: a sleep that ended
+    /// late makes nothing after it late.
     fn sleep(&self) -> Duration {
-        let due = self
-            .pairs
-            .values()
-            .filter(|pair| self.links[pair.link].condition.passage != Passage::Stalled)
-            .filter_map(Pair::due)
-            .chain(self.links.iter().filter_map(|link| link.probe_at))
-            .min();
-        due.map_or(LONGEST_SLEEP, |due| {
-            due.saturating_duration_since(Instant::now())
-        })
+        let now = Instant::now();
+        let until = |moment: Instant| moment.saturating_duration_since(now);
+        let due = self.dues.first();
+        let due = due.map(|(due, _)| until(*due).saturating_sub(AWAKE));
+        let probes = self.links.iter().filter_map(|link| link.probe_at);
+        due.into_iter()
+            .chain(probes.map(until))
+            .fold(LONGEST_SLEEP, Duration::min)
     }
 
     /// Does what it was told; whether it goes on.
@@ -169,87 +160,50 @@ impl Switchboard {
     }
 
     fn link(&mut self, target: SocketAddr) -> io::Result<(usize, SocketAddr)> {
-        let port = Reservation::loopback()?;
-        let address = port.address;
+        let link = Link::to(target)?;
+        let address = link.address();
         let index = self.links.len();
-        self.links.push(Link {
-            port,
-            target,
-            condition: Condition::default(),
-            listener: None,
-            probe_at: None,
-        });
+        self.links.push(link);
         self.look_at_target(index);
         Ok((index, address))
     }
 
+    fn look_at_target(&mut self, index: usize) {
+        let token = Token::Listener(index).data();
+        self.links[index].look_at_target(&self.epoll, token);
+    }
+
     fn set(&mut self, index: usize, condition: Condition) {
-        self.links[index].condition = condition;
+        let connected: Vec<u64> = self
+            .pairs
+            .iter()
+            .filter(|(_, pair)| pair.link == index)
+            .map(|(number, _)| *number)
+            .collect();
+        self.links[index].set(condition);
         match condition.passage {
             Passage::Refused => {
-                self.links[index].listener = None;
-                self.links[index].probe_at = None;
-                self.pairs.retain(|_, pair| {
-                    if pair.link == index {
+                for number in connected {
+                    if let Some(mut pair) = self.remove(number) {
                         pair.reset();
                     }
-                    pair.link != index
-                });
+                }
             }
-            Passage::Stalled => {}
+            Passage::Stalled => connected.into_iter().for_each(|number| self.list(number)),
             Passage::Open => {
                 if self.links[index].listener.is_none() {
                     self.look_at_target(index);
                 }
                 self.accept(index);
-                let held: Vec<u64> = self.numbers(|pair| pair.link == index);
-                for number in held {
-                    self.serve(number);
-                }
+                connected.into_iter().for_each(|number| self.serve(number));
             }
         }
-    }
-
-    /// Listens if the target does, and does not if it does not.
-    fn look_at_target(&mut self, index: usize) {
-        let link = &mut self.links[index];
-        link.probe_at = None;
-        if link.condition.passage == Passage::Refused {
-            return;
-        }
-        match TcpStream::connect_timeout(&link.target, PROBE_PATIENCE) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                link.listener = None;
-                link.probe_at = Some(Instant::now() + PROBE);
-            }
-            // A target that is too busy to answer is there.
-            _ if link.listener.is_some() => {}
-            _ => match self.listen(index) {
-                Ok(listener) => self.links[index].listener = Some(listener),
-                Err(_) => self.links[index].probe_at = Some(Instant::now() + PROBE),
-            },
-        }
-    }
-
-    fn listen(&self, index: usize) -> io::Result<Socket> {
-        let listener = Socket::new(Domain::IPV4, Type::STREAM.nonblocking().cloexec(), None)?;
-        listener.set_reuse_address(true)?;
-        listener.bind(&self.links[index].port.address.into())?;
-        listener.listen(BACKLOG)?;
-        let token = Token::Listener(index).data();
-        epoll::add(
-            &self.epoll,
-            &listener,
-            token,
-            EventFlags::IN | EventFlags::ET,
-        )?;
-        Ok(listener)
     }
 
     fn accept(&mut self, index: usize) {
         loop {
             let link = &self.links[index];
-            if link.condition.passage == Passage::Stalled {
+            if link.passage() == Passage::Stalled {
                 return;
             }
             let Some(listener) = &link.listener else {
@@ -317,30 +271,57 @@ impl Switchboard {
             return;
         };
         let link = &mut self.links[pair.link];
-        if link.condition.passage == Passage::Stalled {
+        if link.passage() == Passage::Stalled {
             return;
         }
         let ended_before = pair.target_ended();
-        let left = pair.serve(link.condition.delay, &mut self.buffer);
+        let left = pair.serve(&mut link.way(), &mut self.buffer);
         // A target that ends a connection may be one that ends.
         if left == Left::Refused || (pair.target_ended() && !ended_before) {
             link.probe_at = Some(Instant::now());
         }
-        if left != Left::Open {
-            self.pairs.remove(&number);
+        if left == Left::Open {
+            self.list(number);
+        } else {
+            self.remove(number);
         }
     }
 
-    fn numbers(&self, wanted: impl Fn(&Pair) -> bool) -> Vec<u64> {
-        let pairs = self.pairs.iter().filter(|(_, pair)| wanted(pair));
-        pairs.map(|(number, _)| *number).collect()
+    /// Lists a pair under the moment when it has something to pass on.
+    fn list(&mut self, number: u64) {
+        let Some(pair) = self.pairs.get_mut(&number) else {
+            return;
+        };
+        let stalled = self.links[pair.link].passage() == Passage::Stalled;
+        let due = pair.due().filter(|_| !stalled);
+        if due == pair.listed {
+            return;
+        }
+        if let Some(listed) = pair.listed {
+            self.dues.remove(&(listed, number));
+        }
+        self.dues.extend(due.map(|due| (due, number)));
+        pair.listed = due;
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Pair> {
+        let pair = self.pairs.remove(&number)?;
+        if let Some(listed) = pair.listed {
+            self.dues.remove(&(listed, number));
+        }
+        Some(pair)
     }
 
     fn pass_on_what_is_due(&mut self) {
         let now = Instant::now();
-        for number in self.numbers(|pair| pair.due().is_some_and(|due| due <= now)) {
-            self.serve(number);
-        }
+        // Once each: what is read meanwhile waits for its turn.
+        let due: Vec<u64> = self
+            .dues
+            .iter()
+            .take_while(|(due, _)| *due <= now)
+            .map(|(_, number)| *number)
+            .collect();
+        due.into_iter().for_each(|number| self.serve(number));
     }
 
     fn probe(&mut self) {

@@ -43,7 +43,7 @@ fn wire() -> Wire {
 fn delayed(delay: Duration) -> Condition {
     Condition {
         delay,
-        passage: Passage::Open,
+        ..Condition::default()
     }
 }
 
@@ -154,6 +154,55 @@ fn a_reader_that_does_not_read_makes_the_writer_wait() {
 }
 
 #[test]
+fn a_link_with_a_rate_sends_no_faster_in_either_direction() {
+    const BYTES: usize = 200_000;
+    const RATE: u64 = 1_000_000;
+    let wire = wire();
+    let rate = Condition {
+        bytes_per_second: NonZeroU64::new(RATE),
+        ..Condition::default()
+    };
+    wire.proxy.set(rate).unwrap();
+    for (from, to) in [(&wire.client, &wire.server), (&wire.server, &wire.client)] {
+        let from = from.try_clone().unwrap();
+        let sent = Instant::now();
+        let sending = std::thread::spawn(move || (&from).write_all(&vec![3; BYTES]).unwrap());
+        let mut came = vec![0; BYTES];
+        (&*to).read_exact(&mut came).unwrap();
+        sending.join().unwrap();
+        let least = Duration::from_secs_f64(BYTES as f64 / RATE as f64);
+        assert!(sent.elapsed() >= least, "{:?}", sent.elapsed());
+        assert!(came.iter().all(|byte| *byte == 3));
+    }
+}
+
+#[test]
+fn the_connections_of_a_link_share_its_rate() {
+    const BYTES: usize = 100_000;
+    let wire = wire();
+    let rate = Condition {
+        bytes_per_second: NonZeroU64::new(1_000_000),
+        ..Condition::default()
+    };
+    wire.proxy.set(rate).unwrap();
+    let other = TcpStream::connect(wire.proxy.address).unwrap();
+    let other_server = wire.listener.accept().unwrap().0;
+    let sent = Instant::now();
+    let ways = [(wire.client, wire.server), (other, other_server)].map(|(from, to)| {
+        std::thread::spawn(move || {
+            (&from).write_all(&vec![3; BYTES]).unwrap();
+            (&to).read_exact(&mut vec![0; BYTES]).unwrap();
+        })
+    });
+    ways.into_iter().for_each(|way| way.join().unwrap());
+    assert!(
+        sent.elapsed() >= Duration::from_millis(200),
+        "{:?}",
+        sent.elapsed()
+    );
+}
+
+#[test]
 fn a_stalled_link_delivers_when_it_is_open_again() {
     let mut wire = wire();
     wire.proxy.set(passage(Passage::Stalled)).unwrap();
@@ -201,6 +250,43 @@ fn a_link_refuses_while_its_target_does() {
     while refused() {
         assert!(Instant::now() < patience, "it still refuses");
     }
+}
+
+#[test]
+fn what_is_due_at_once_on_one_connection_makes_no_other_late() {
+    let mut wire = wire();
+    wire.proxy.set(delayed(Duration::from_millis(40))).unwrap();
+    let mut late = TcpStream::connect(wire.proxy.address).unwrap();
+    let late_server = wire.listener.accept().unwrap().0;
+    late.write_all(b"late").unwrap();
+    // Until the proxy has it.
+    wire.proxy.set(delayed(Duration::from_millis(40))).unwrap();
+    wire.proxy.set(delayed(Duration::ZERO)).unwrap();
+    let sent = Instant::now();
+    wire.client.write_all(b"soon").unwrap();
+    let mut came = [0; 4];
+    wire.server.read_exact(&mut came).unwrap();
+    assert!(sent.elapsed() < Duration::from_millis(40));
+    (&late_server).read_exact(&mut came).unwrap();
+    assert_eq!(&came, b"late");
+}
+
+#[test]
+fn what_the_proxy_takes_itself_counts_as_delay() {
+    let proxies = Proxies::start().unwrap();
+    let calibration = Calibration::measure(&proxies, 50).unwrap();
+    let round_trip = Duration::from_millis(10);
+    let condition = calibration.condition(round_trip);
+    assert!(condition.delay * 2 < round_trip, "{calibration:?}");
+    assert!(condition.delay * 2 > round_trip / 2, "{calibration:?}");
+    let error = calibration.check(&proxies, round_trip, 50).unwrap();
+    // It is no sooner than it is to be, but for what the loopback itself varies.
+    assert!(
+        error.p50_us > -1_000.0 && error.p50_us < 5_000.0,
+        "{error:?}"
+    );
+    assert!(error.p50_us <= error.p99_us, "{error:?}");
+    assert_eq!(calibration.condition(Duration::ZERO).delay, Duration::ZERO);
 }
 
 #[test]
