@@ -4,6 +4,7 @@ mod arguments;
 mod compare;
 mod coupling;
 mod diff;
+mod distance;
 mod freshness;
 mod metrics;
 mod run;
@@ -54,6 +55,7 @@ impl Cli {
             Command::Run(args) => args.run(),
             Command::Coupling(args) => args.run(),
             Command::Freshness(args) => args.run(),
+            Command::Distance(args) => args.run(),
             Command::LoginStorm(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Diff(args) => args.run(),

@@ -4,6 +4,7 @@ pub mod across;
 pub mod capacity;
 pub mod compare;
 pub mod coupling;
+pub mod distance;
 pub mod error;
 pub mod freshness;
 pub mod run;

@@ -9,6 +9,7 @@ mod charts;
 mod compared;
 mod conditions;
 mod cost;
+mod distance;
 mod drift;
 mod environment;
 mod faults;
@@ -56,6 +57,7 @@ const SECTIONS: &[Section] = &[
     latency::SECTION,
     axes::SECTION,
     capacity::SECTION,
+    distance::SECTION,
     freshness::SECTION,
     faults::SECTION,
     memory::SECTION,

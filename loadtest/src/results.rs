@@ -7,20 +7,24 @@
 
 mod comparison;
 pub mod coupling;
+mod distance;
 mod freshness;
 mod gate;
 mod plan;
 pub mod v2;
 mod window;
 
-use std::path::Path;
+use std::{path::Path, time::SystemTime};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use comparison::is_unclear;
-pub use comparison::{Capacity, Change, Comparison, Drift, Search, Step, StepEnd, Trend, Verdict};
+pub use comparison::{
+    Capacity, Change, Comparison, Drift, Order, Search, Step, StepEnd, Trend, Verdict,
+};
 pub use coupling::{Coupling, Slice};
+pub use distance::{BreakEven, DelayErrorAt, DelayProxy, Distance, DistancePoint, Hop, Slope};
 pub use freshness::{Freshness, RevocationKind, RevocationLag};
 pub use gate::{Bound, Culprit, Gate, Threshold, ThresholdOutcome, Validity};
 pub use plan::{ArmInfo, Better, Environment, MetricInfo, Origin, Plan, SelfCheck, Tool};
@@ -70,6 +74,8 @@ pub struct Results {
     pub coupling: Option<Coupling>,
     /// How long what was revoked goes on being accepted.
     pub freshness: Option<Freshness>,
+    /// What each strategy costs at a distance from its store.
+    pub distance: Option<Distance>,
     /// What must hold for the figures to mean anything.
     pub gates: Vec<Gate>,
     /// Whether the figures may be used.
@@ -111,6 +117,36 @@ pub enum ResultsError {
 }
 
 impl Results {
+    /// Results of a run that began then, with nothing in them yet but where it was and what was asked
+    /// for.
+    #[must_use]
+    pub fn of(started_at: SystemTime, environment: Environment, plan: Plan) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::this(),
+            started_at: humantime::format_rfc3339_seconds(started_at).to_string(),
+            duration_seconds: 0.0,
+            environment,
+            plan,
+            self_check: None,
+            metrics: Vec::new(),
+            windows: Vec::new(),
+            points: Vec::new(),
+            comparisons: Vec::new(),
+            trends: Vec::new(),
+            capacities: Vec::new(),
+            drifts: Vec::new(),
+            memory: Vec::new(),
+            coupling: None,
+            freshness: None,
+            distance: None,
+            gates: Vec::new(),
+            validity: Validity::Valid,
+            thresholds: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
     /// Reads a `results.json`. Versions 1 and 2 had one rate, no A/A arm, no histograms and no
     /// intervals of values: what they lack is empty. Whether the figures of version 3 may be used follows
     /// from its gates and rows anew.

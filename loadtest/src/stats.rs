@@ -7,6 +7,7 @@ pub mod family;
 pub mod fit;
 pub mod histogram;
 pub mod interval;
+pub mod line;
 pub mod random;
 pub mod stopping;
 mod student;

@@ -1,5 +1,7 @@
 //! Every command with its arguments, as `--help` shows them.
 
+mod distance;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
@@ -15,6 +17,8 @@ use crate::{
         strategy::{KNOWN_STRATEGIES, Strategy},
     },
 };
+
+pub(super) use distance::DistanceArgs;
 
 /// Starts or finds a system, drives it, breaks it, compares, reports.
 ///
@@ -41,6 +45,8 @@ pub(super) enum Command {
     Coupling(CouplingArgs),
     /// Measures how long a revoked credential is still accepted
     Freshness(FreshnessArgs),
+    /// Measures what each strategy costs at a distance from its store, and where two cost the same
+    Distance(DistanceArgs),
     /// Measures what many logins at the same time do to everybody else
     LoginStorm(StormArgs),
     /// Renders a results.json again
@@ -433,6 +439,7 @@ mod tests {
             "loadtest coupling --quick",
             "loadtest coupling --strategy jwt --fault redis_slow --fault auth_outlasting --repetitions 5 \
              --form alone --rate 200 --out f",
+            "loadtest distance --rtt 0,0.25,20 --strategy jwt --strategy session --rate 500 --quick --out dir",
             "loadtest report results.json",
             "loadtest metrics",
             "loadtest target --delay 500us,2ms",
@@ -461,6 +468,8 @@ mod tests {
             "loadtest compare --rounds 1",
             "loadtest compare --detect 0",
             "loadtest compare --working-set 0",
+            "loadtest distance --rtt -1",
+            "loadtest distance --rtt 0,1000",
             "loadtest coupling --fault rain",
             "loadtest coupling --repetitions 0",
         ] {

@@ -30,7 +30,7 @@ use crate::{
     metrics,
     progress::Progress,
     report,
-    results::{Conditions, Gate, Origin, Results, SCHEMA_VERSION, SelfCheck, Validity, is_unclear},
+    results::{Conditions, Gate, Origin, Results, SelfCheck, Validity, is_unclear},
     subject::mix::Mix,
     thresholds::Measurable,
 };
@@ -40,7 +40,7 @@ use blocks::{Blocks, Measured};
 use evaluate::Evaluation;
 pub use options::{CompareError, CompareOptions, Rounds};
 use pace::Pace;
-use plan::{expected, memory, tool};
+use plan::{expected, memory};
 use systems::Systems;
 
 /// A later answer counts as failed.
@@ -197,12 +197,6 @@ impl<'a> Comparison<'a> {
         };
         plan.left_out.extend(besides.left_out);
         let mut results = Results {
-            schema_version: SCHEMA_VERSION,
-            tool: tool(),
-            started_at: humantime::format_rfc3339_seconds(self.started_at).to_string(),
-            duration_seconds: 0.0,
-            environment: self.environment,
-            plan,
             self_check: Some(self_check),
             metrics: metrics::infos(),
             windows,
@@ -216,8 +210,7 @@ impl<'a> Comparison<'a> {
             freshness: besides.freshness,
             validity: Validity::of(&gates, unclear),
             gates,
-            thresholds: Vec::new(),
-            findings: Vec::new(),
+            ..Results::of(self.started_at, self.environment, plan)
         };
         results.duration_seconds = self.started.elapsed().as_secs_f64();
         let thresholds = self.options.thresholds.iter();

@@ -1,9 +1,9 @@
 //! Why an experiment in a system of its own could not be done.
 
 use crate::{
-    instrument::machine::MachineError,
+    instrument::{machine::MachineError, selfcheck::SelfCheckError},
     load::EngineError,
-    subject::{login::LoginError, stack::StackError},
+    subject::{found::SubjectError, login::LoginError, stack::StackError, usage::UsageError},
 };
 
 /// It could not be done. How the system answers is never this.
@@ -21,6 +21,15 @@ pub enum ExperimentError {
     /// The generator failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The system did not start, or its counters cannot be read.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// The counters could not be read.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// The generator could not be checked.
+    #[error(transparent)]
+    SelfCheck(#[from] SelfCheckError),
     /// The state of the machine cannot be read.
     #[error(transparent)]
     Machine(#[from] MachineError),

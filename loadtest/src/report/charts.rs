@@ -2,7 +2,7 @@
 
 mod lines;
 
-pub(super) use lines::{Axis, Line, Mark, Plot};
+pub(super) use lines::{Axis, Crossing, Line, Mark, Plot};
 
 use crate::results::Estimate;
 

@@ -126,6 +126,10 @@ fn is_pair(results: &Results) -> bool {
 }
 
 fn rendered_text(results: &Results) -> String {
+    // Of an experiment that compares in its own way.
+    if results.points.is_empty() {
+        return String::new();
+    }
     let table = |load: &&Conditions| {
         if is_pair(results) {
             pair_text(results, load)

@@ -38,7 +38,9 @@ fn rendered_html(results: &Results) -> Markup {
                 (numbers::duration_us(check.measured_p99_us)) " (p99)."
             }
         }
-        @for conditions in loads(results) { (table(results, conditions)) }
+        @if !results.points.is_empty() {
+            @for conditions in loads(results) { (table(results, conditions)) }
+        }
     }
 }
 

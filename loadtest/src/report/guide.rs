@@ -41,8 +41,10 @@ fn rendered_html(results: &Results) -> Markup {
         p {
             "Generator, gateway, services and Redis share this machine's processors unless the \
              circumstances below say otherwise. The ratio between arms is then worth more than any \
-             absolute figure, and network distance, which a session lookup pays and a signature check \
-             does not, is not in these figures."
+             absolute figure. Network distance, which a session lookup pays and a signature check does \
+             not, is in the section "
+            i { "Distance" }
+            " alone, where there is one."
         }
     }
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     Section,
-    charts::{Axis, Line, Mark, Plot, ends, ratio_ticks},
+    charts::{Axis, Crossing, Line, Mark, Plot, ends, ratio_ticks},
     compared,
     conditions::{self, arms, baseline, candidates, comparison, loads, metrics},
     numbers,
@@ -157,8 +157,12 @@ fn ratios(results: &Results, metric: &MetricInfo, loads: &[&Conditions]) -> Mark
     let crossings: Vec<_> = trends(results, metric)
         .filter(|trend| trend.change == Change::Sign)
         .filter_map(|trend| {
-            let index = conditions::place(results, &trend.candidate);
-            Some((index, trend.crossing?))
+            let at = trend.crossing?;
+            Some(Crossing {
+                index: conditions::place(results, &trend.candidate),
+                words: format!("sign changes at {:.2}", at.value),
+                at,
+            })
         })
         .collect();
     let plot = Plot {

@@ -175,3 +175,19 @@ pub(crate) fn is_unclear(comparisons: &[Comparison]) -> bool {
     let mut rows = comparisons.iter();
     rows.any(|one| one.headline && one.verdict == Verdict::Inconclusive)
 }
+
+/// Which of two strategies costs less, along an axis on which they may break even.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The first below the break-even, the other beyond it.
+    AThenB,
+    /// The other below the break-even, the first beyond it.
+    BThenA,
+    /// The first everywhere.
+    A,
+    /// The other everywhere.
+    B,
+    /// It cannot be told.
+    Unclear,
+}

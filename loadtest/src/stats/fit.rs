@@ -14,25 +14,23 @@ const RESAMPLES: usize = 1_999;
 pub struct Place {
     /// Where it is, such as 0.6 of the highest rate.
     pub at: f64,
-    /// Logarithm of candidate ÷ baseline by block, in the same order of blocks at every place. See
-    /// [`super::effect::Paired::log_ratios`].
-    pub log_ratios: Vec<f64>,
+    /// How far the candidate is above the baseline, by block in the same order at every place: the
+    /// difference, or the logarithm of the ratio ([`super::effect::Paired::log_ratios`]), whichever is
+    /// straight between two places.
+    pub above: Vec<f64>,
 }
 
-/// Where the ratio of two arms crosses 1, with the 95 % interval of that place. `None` where no change
+/// Where two arms are equal, with the 95 % interval of that place. `None` where no change
 /// of sign can be told: the ends are not decided on opposite sides, and the interval reaches beyond
 /// them. Places are in ascending order; `None` as well with fewer than two of them, or two blocks each.
 ///
-/// Between two places the logarithm of the ratio is taken for a straight line. Blocks are drawn with
+/// Between two places the line is taken for straight. Blocks are drawn with
 /// replacement, the same ones at every place, since what a restart did is in all places of its block;
 /// what is drawn is spread out as far as Student's quantile exceeds the normal one, because draws from
 /// a handful of blocks vary too little.
 #[must_use]
 pub fn crossing(places: &[Place], seed: u64) -> Option<Interval> {
-    let means: Option<Vec<Mean>> = places
-        .iter()
-        .map(|place| Mean::of(&place.log_ratios))
-        .collect();
+    let means: Option<Vec<Mean>> = places.iter().map(|place| Mean::of(&place.above)).collect();
     let means = means?;
     let ([first, .., last], [lowest, .., highest]) = (means.as_slice(), places) else {
         return None;
@@ -68,7 +66,7 @@ fn interval(places: &[Place], means: &[Mean], direction: f64, seed: u64) -> (f64
         student * ((mean.freedom + 1.0) / mean.freedom).sqrt()
     };
     let wider: Vec<f64> = means.iter().map(wider).collect();
-    let most = places.iter().map(|place| place.log_ratios.len()).max();
+    let most = places.iter().map(|place| place.above.len()).max();
     let (mut lows, mut highs) = (Vec::new(), Vec::new());
     for _ in 0..RESAMPLES {
         let drawn: Vec<f64> = (0..most.unwrap_or(0)).map(|_| random.unit()).collect();
@@ -76,7 +74,7 @@ fn interval(places: &[Place], means: &[Mean], direction: f64, seed: u64) -> (f64
             .iter()
             .zip(means.iter().zip(&wider))
             .map(|(place, (mean, wider))| {
-                let blocks = &place.log_ratios;
+                let blocks = &place.above;
                 let sum: f64 = drawn[..blocks.len()]
                     .iter()
                     .map(|unit| blocks[(unit * blocks.len() as f64) as usize])
@@ -144,7 +142,7 @@ mod tests {
         LOADS
             .map(|at| Place {
                 at,
-                log_ratios: common
+                above: common
                     .iter()
                     .map(|common| at_first + slope * (at - 0.2) + common + 0.02 * normal(random))
                     .collect(),
@@ -190,7 +188,7 @@ mod tests {
     fn one_place_or_one_block_says_nothing() {
         let place = |at, logs: &[f64]| Place {
             at,
-            log_ratios: logs.to_vec(),
+            above: logs.to_vec(),
         };
         assert_eq!(crossing(&[place(0.2, &[0.1, 0.1])], 1), None);
         assert_eq!(

@@ -1,6 +1,7 @@
 //! What is written for readers: the file, its schema, the text and the page.
 
 mod across;
+mod distance;
 mod older;
 mod page;
 mod sample;

@@ -23,6 +23,7 @@ fn the_page_is_whole_loads_nothing_and_runs_nothing() {
         sample::four(),
         sample::nine(),
         sample::bare(),
+        sample::distant(),
     ] {
         let page = report::html(&results);
         for forbidden in [
@@ -130,4 +131,20 @@ fn text_from_outside_stays_text() {
     let page = Document::parse(&page);
     assert_eq!(page.all("img", "").len(), 0);
     assert!(page.texts("li", "").contains(&hostile));
+}
+
+#[test]
+fn the_page_draws_each_strategy_over_the_round_trip_time() {
+    let page = Document::parse(&report::html(&sample::distant()));
+    let plots = page.all("svg", "");
+    let drawn = plots
+        .iter()
+        .filter(|one| one.label.ends_with("over the round-trip time"));
+    assert_eq!(drawn.count(), 4);
+    let labels = page.texts("text", "label");
+    assert!(labels.contains(&"jwt") && labels.contains(&"session"));
+    assert!(page.texts("text", "tick").contains(&"0.25"));
+    // The break-even in the median; in CPU time there is none.
+    assert!(labels.contains(&"as much as jwt at 0.08 ms"), "{labels:?}");
+    assert_eq!(page.all("line", "crossing").len(), 1);
 }

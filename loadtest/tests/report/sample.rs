@@ -1,5 +1,6 @@
 //! Results with every part filled, of invented figures.
 
+mod distance;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use loadtest::{
         Validity, Verdict, Window,
     },
 };
+
+pub(crate) use distance::distant;
 
 /// The baseline once more.
 pub(crate) const FLOOR_ARM: &str = "jwt twice";
@@ -100,6 +103,7 @@ fn of(names: &[&str]) -> Results {
         .to_vec(),
         coupling: Some(parts::coupling(names)),
         freshness: Some(parts::freshness(names)),
+        distance: None,
         gates: vec![
             Gate::new(
                 Culprit::Instrument,

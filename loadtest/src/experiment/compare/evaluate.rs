@@ -237,12 +237,12 @@ impl Evaluation<'_> {
         let place = |(at, which): &(f64, usize)| {
             Some(Place {
                 at: *at,
-                log_ratios: self.paired(metric, arm, *which)?.log_ratios()?,
+                above: self.paired(metric, arm, *which)?.log_ratios()?,
             })
         };
         let places: Vec<Place> = axis.places.iter().map(place).collect::<Option<_>>()?;
         let (first, last) = (places.first()?, places.last()?);
-        let changes = first.log_ratios.iter().zip(&last.log_ratios);
+        let changes = first.above.iter().zip(&last.above);
         let changes: Vec<f64> = changes.map(|(first, last)| (last - first).exp()).collect();
         let last_to_first = interval::mean(&changes, CONFIDENCE)?;
         let crossing = fit::crossing(&places, self.seed);
@@ -253,7 +253,7 @@ impl Evaluation<'_> {
             None => Change::Unclear,
         };
         let ratio = |place: &Place| {
-            let mean = place.log_ratios.iter().sum::<f64>() / place.log_ratios.len() as f64;
+            let mean = place.above.iter().sum::<f64>() / place.above.len() as f64;
             mean.exp()
         };
         let (baseline, candidate) = (&self.arms[0], &self.arms[arm]);

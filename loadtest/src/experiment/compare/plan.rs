@@ -7,7 +7,7 @@ use super::{
     pace::{self, Pace},
 };
 use crate::{
-    results::{ArmInfo, Capacity, Conditions, Plan, ProcessMemory, Tool},
+    results::{ArmInfo, Capacity, Conditions, Plan, ProcessMemory},
     subject::login,
 };
 
@@ -106,19 +106,6 @@ pub(super) fn memory(
             highest_rate_bytes: peak.get(process).copied(),
         })
         .collect()
-}
-
-pub(super) fn tool() -> Tool {
-    Tool {
-        name: env!("CARGO_PKG_NAME").to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        build: if cfg!(debug_assertions) {
-            "debug"
-        } else {
-            "release"
-        }
-        .to_owned(),
-    }
 }
 
 /// For the progress bar.

@@ -30,8 +30,17 @@ pub(in crate::report) struct Plot {
     pub(in crate::report) lines: Vec<Line>,
     /// Where nothing is called a difference: x, low, high.
     pub(in crate::report) floor: Vec<(f64, f64, f64)>,
-    /// Where a ratio crosses 1, with the number of its arm.
-    pub(in crate::report) crossings: Vec<(usize, Estimate)>,
+    /// Where two arms are equal.
+    pub(in crate::report) crossings: Vec<Crossing>,
+}
+
+/// A place on the axis where two arms are equal.
+pub(in crate::report) struct Crossing {
+    /// Number of the arm whose colour it has.
+    pub(in crate::report) index: usize,
+    pub(in crate::report) at: Estimate,
+    /// What stands beside its stroke.
+    pub(in crate::report) words: String,
 }
 
 /// An axis.
@@ -184,18 +193,18 @@ impl Plot {
         }
     }
 
-    /// A stroke where the sign changes, its interval as a band, and the place in words above them.
+    /// A stroke where two are equal, its interval as a band, and the place in words above them.
     fn crossings(&self, picture: &mut Picture, x: &Scale, y: &Scale) {
         let (bottom, top) = y.pixels;
-        for (place, (index, crossing)) in self.crossings.iter().enumerate() {
-            let at = x.at(crossing.value);
-            if let Some((low, high)) = super::ends(crossing) {
+        for (place, crossing) in self.crossings.iter().enumerate() {
+            let at = x.at(crossing.at.value);
+            if let Some((low, high)) = super::ends(&crossing.at) {
                 let (from, to) = (x.at(low), x.at(high));
                 let size = (to - from, bottom - top);
-                picture.bar(&colour("band fill", *index), (from, top), size, "");
+                picture.bar(&colour("band fill", crossing.index), (from, top), size, "");
             }
             let base = 26.0 + (place as f64 + 1.0) * NAME - 3.0;
-            let class = colour("crossing line", *index);
+            let class = colour("crossing line", crossing.index);
             picture.line(&class, (at, base - 9.0), (at, bottom));
             // Beside the stroke, on the side with more room.
             let (from, anchor) = if at > f64::midpoint(x.pixels.0, x.pixels.1) {
@@ -203,8 +212,8 @@ impl Plot {
             } else {
                 (at + 5.0, "start")
             };
-            let text = format!("sign changes at {:.2}", crossing.value);
-            picture.text(&colour("label", *index), (from, base), anchor, &text);
+            let class = colour("label", crossing.index);
+            picture.text(&class, (from, base), anchor, &crossing.words);
         }
     }
 

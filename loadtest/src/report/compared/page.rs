@@ -13,6 +13,9 @@ use crate::{
 
 /// The tables; at one load, the ratios below each other before them.
 pub(super) fn render(results: &Results) -> Markup {
+    if results.points.is_empty() {
+        return html! {};
+    }
     let groups = groups(results);
     html! {
         @for (place, loads) in groups.iter().enumerate() {

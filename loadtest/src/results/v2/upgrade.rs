@@ -84,6 +84,7 @@ impl From<Results> for v3::Results {
             memory: old.memory,
             coupling: None,
             freshness: old.freshness,
+            distance: None,
             gates: gates.into_iter().map(gate).collect(),
             validity: match old.validity {
                 super::Validity::Valid => v3::Validity::Valid,
