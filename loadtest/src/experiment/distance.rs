@@ -147,6 +147,9 @@ fn measure(options: &DistanceOptions, progress: &Progress) -> Result<Results, Ex
     let (began, started_at) = (Instant::now(), SystemTime::now());
     progress.step("looking whether the machine is quiet");
     let at_rest = machine::at_rest()?;
+    if let Some(warning) = crate::instrument::gates::busy(&at_rest) {
+        progress.warn(&warning);
+    }
     let mut environment = environment::read(Origin::Started);
     progress.step("checking the load generator against a target of known latency");
     let self_check = selfcheck::run(options.self_check, options.seed, &options.stack.interrupt)?;
