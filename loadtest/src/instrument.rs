@@ -1,7 +1,6 @@
 //! Whether the figures may be believed: the generator checked against a known target, the machine,
 //! and the conditions that must hold.
 
-mod cgroup;
 pub mod environment;
 pub mod gates;
 pub mod machine;

@@ -7,10 +7,9 @@ use procfs::{CpuInfo, Current as _, LoadAverage, Meminfo};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::cgroup;
 use crate::{
     results::{Environment, Origin},
-    subject::{client::client, stack::Stack},
+    subject::{cgroup, client::client, stack::Stack},
 };
 
 /// Parts of the names of variables whose values are not told.

@@ -8,7 +8,7 @@ use procfs::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use super::cgroup;
+use crate::subject::cgroup;
 
 /// `PF_KTHREAD`: what the kernel does for processes, the network's traffic among it.
 const KERNEL_THREAD: u32 = 0x0020_0000;

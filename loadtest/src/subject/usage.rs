@@ -4,6 +4,7 @@
 //! auth service, Redis, or all replicas of one strategy together.
 
 mod metrics_text;
+mod process_clock;
 mod redis_info;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -17,6 +18,7 @@ use crate::subject::{
     stack::Stack,
     strategy::{KNOWN_STRATEGIES, Strategy},
 };
+pub use process_clock::cpu_time;
 pub use redis_info::UNCOUNTED_COMMANDS;
 use redis_info::{RedisMeter, RedisReading};
 
