@@ -8,6 +8,7 @@ mod distance;
 mod freshness;
 mod metrics;
 mod run;
+mod scale;
 mod storm;
 mod target;
 
@@ -56,6 +57,7 @@ impl Cli {
             Command::Coupling(args) => args.run(),
             Command::Freshness(args) => args.run(),
             Command::Distance(args) => args.run(),
+            Command::Scale(args) => args.run(),
             Command::LoginStorm(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Diff(args) => args.run(),

@@ -8,4 +8,5 @@ pub mod distance;
 pub mod error;
 pub mod freshness;
 pub mod run;
+pub mod scale;
 pub mod storm;

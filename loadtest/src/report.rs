@@ -23,6 +23,7 @@ mod load;
 mod memory;
 pub(crate) mod numbers;
 mod page;
+mod scale;
 mod svg;
 mod text;
 mod thresholds;
@@ -58,6 +59,7 @@ const SECTIONS: &[Section] = &[
     axes::SECTION,
     capacity::SECTION,
     distance::SECTION,
+    scale::SECTION,
     freshness::SECTION,
     faults::SECTION,
     memory::SECTION,

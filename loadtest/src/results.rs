@@ -11,6 +11,7 @@ mod distance;
 mod freshness;
 mod gate;
 mod plan;
+pub mod scale;
 pub mod v2;
 mod window;
 
@@ -28,6 +29,7 @@ pub use distance::{BreakEven, DelayErrorAt, DelayProxy, Distance, DistancePoint,
 pub use freshness::{Freshness, RevocationKind, RevocationLag};
 pub use gate::{Bound, Culprit, Gate, Threshold, ThresholdOutcome, Validity};
 pub use plan::{ArmInfo, Better, Environment, MetricInfo, Origin, Plan, SelfCheck, Tool};
+pub use scale::Scale;
 pub use window::{
     Conditions, ErrorCount, Estimate, Latency, PercentilePoint, Point, ProcessMemory, StatusCount,
     Window,
@@ -76,6 +78,9 @@ pub struct Results {
     pub freshness: Option<Freshness>,
     /// What each strategy costs at a distance from its store.
     pub distance: Option<Distance>,
+    /// Throughput over replicas, predicted and observed; absent where it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<Scale>,
     /// What must hold for the figures to mean anything.
     pub gates: Vec<Gate>,
     /// Whether the figures may be used.
@@ -140,6 +145,7 @@ impl Results {
             coupling: None,
             freshness: None,
             distance: None,
+            scale: None,
             gates: Vec::new(),
             validity: Validity::Valid,
             thresholds: Vec::new(),

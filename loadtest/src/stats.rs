@@ -9,5 +9,6 @@ pub mod histogram;
 pub mod interval;
 pub mod line;
 pub mod random;
+pub mod scalability;
 pub mod stopping;
 mod student;

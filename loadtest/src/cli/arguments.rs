@@ -1,6 +1,7 @@
 //! Every command with its arguments, as `--help` shows them.
 
 mod distance;
+mod scale;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -19,6 +20,7 @@ use crate::{
 };
 
 pub(super) use distance::DistanceArgs;
+pub(super) use scale::ScaleArgs;
 
 /// Starts or finds a system, drives it, breaks it, compares, reports.
 ///
@@ -47,6 +49,8 @@ pub(super) enum Command {
     Freshness(FreshnessArgs),
     /// Measures what each strategy costs at a distance from its store, and where two cost the same
     Distance(DistanceArgs),
+    /// Measures what the next replica buys, predicted and observed, each process in a slice of a processor
+    Scale(ScaleArgs),
     /// Measures what many logins at the same time do to everybody else
     LoginStorm(StormArgs),
     /// Renders a results.json again
@@ -440,6 +444,8 @@ mod tests {
             "loadtest coupling --strategy jwt --fault redis_slow --fault auth_outlasting --repetitions 5 \
              --form alone --rate 200 --out f",
             "loadtest distance --rtt 0,0.25,20 --strategy jwt --strategy session --rate 500 --quick --out dir",
+            "loadtest scale --quick --strategy jwt --replicas 1,2,3,4,5,6,8 --replica-cpu 0.05 --redis-cpu 0.05 \
+             --redis-shards 1 --auth-replicas 1,2,4 --up-and-down 20 --gateway-threads 1 --whole-machine --out dir --seed 7",
             "loadtest report results.json",
             "loadtest metrics",
             "loadtest target --delay 500us,2ms",
@@ -470,6 +476,10 @@ mod tests {
             "loadtest compare --working-set 0",
             "loadtest distance --rtt -1",
             "loadtest distance --rtt 0,1000",
+            "loadtest scale --replicas 0",
+            "loadtest scale --replicas 1,x",
+            "loadtest scale --replica-cpu 0",
+            "loadtest scale --redis-shards 3",
             "loadtest coupling --fault rain",
             "loadtest coupling --repetitions 0",
         ] {

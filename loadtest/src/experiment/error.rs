@@ -3,7 +3,10 @@
 use crate::{
     instrument::{machine::MachineError, selfcheck::SelfCheckError},
     load::EngineError,
-    subject::{found::SubjectError, login::LoginError, stack::StackError, usage::UsageError},
+    subject::{
+        found::SubjectError, login::LoginError, slices::SliceError, stack::StackError,
+        usage::UsageError,
+    },
 };
 
 /// It could not be done. How the system answers is never this.
@@ -30,6 +33,28 @@ pub enum ExperimentError {
     /// The generator could not be checked.
     #[error(transparent)]
     SelfCheck(#[from] SelfCheckError),
+    /// A process cannot be given its CPU limit.
+    #[error(transparent)]
+    Slice(#[from] SliceError),
+    /// Nothing was answered at all.
+    #[error("{what} answered no request with 2xx; what came was: {came}")]
+    NoAnswer {
+        /// What was asked.
+        what: String,
+        /// Outcomes by kind.
+        came: String,
+    },
+    /// A process ended while it was measured.
+    #[error("{0} ended while it was measured")]
+    Ended(String),
+    /// A process that was asked to end did not.
+    #[error("{name} was asked to end and did not within {waited:.0?}")]
+    NoEnd {
+        /// Which process.
+        name: String,
+        /// How long was waited.
+        waited: std::time::Duration,
+    },
     /// The state of the machine cannot be read.
     #[error(transparent)]
     Machine(#[from] MachineError),

@@ -44,6 +44,9 @@ pub(super) fn heading(results: &Results) -> String {
 /// Loads, windows and repetitions in a line.
 pub(super) fn design(results: &Results) -> String {
     let plan = &results.plan;
+    if plan.conditions.is_empty() {
+        return format!("{} repetitions · seed {}", plan.blocks, plan.seed);
+    }
     let loads = loads(results);
     let rate = match loads.as_slice() {
         [] => "no load".to_owned(),

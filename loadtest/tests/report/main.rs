@@ -131,3 +131,30 @@ fn a_mix_that_changes_the_sign_is_said_to() {
     assert!(report::html(&results).contains("Ratios by mix"));
     assert!(report::terminal(&results).contains("Ratios by mix"));
 }
+
+#[test]
+fn what_the_next_replica_buys_is_said_beside_what_was_predicted() {
+    let mut results = sample::two();
+    let sentences = report::findings(&results).join("\n");
+    for part in [
+        "session: observed ÷ predicted within 10 % at 5 of 5 numbers of replicas that the calibration did not see",
+        "session: the store is predicted to end it at 5.50 [5.28, 5.72] replicas, and is observed to from 6 on.",
+        "jwt over replicas is in proportion: no contention can be told.",
+        "session over replicas is Amdahl's law: contention = 0.004",
+        "4 replicas of 0.10 processors do 0.97 [0.94, 1.00] × what one of 0.40 does",
+        "0 of 720,000 requests failed",
+        "jwt was not measured with 12 replicas",
+    ] {
+        assert!(
+            sentences.contains(part),
+            "{part} is missing in\n{sentences}"
+        );
+    }
+    let scale = results.scale.as_mut().unwrap();
+    scale.points[6].bottleneck = loadtest::results::scale::Component::Gateway;
+    scale.limits_set_by = None;
+    for text in [report::terminal(&results), report::html(&results)] {
+        assert!(text.contains("gateway, not api"), "{text}");
+        assert!(text.contains("WHOLE MACHINE"), "{text}");
+    }
+}

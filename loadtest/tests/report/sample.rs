@@ -2,6 +2,7 @@
 
 mod distance;
 mod parts;
+mod scale;
 
 use std::collections::BTreeMap;
 
@@ -104,6 +105,7 @@ fn of(names: &[&str]) -> Results {
         coupling: Some(parts::coupling(names)),
         freshness: Some(parts::freshness(names)),
         distance: None,
+        scale: Some(scale::scale(names)),
         gates: vec![
             Gate::new(
                 Culprit::Instrument,

@@ -201,6 +201,7 @@ fn one_given_rate_and_one_arm_are_told_too() {
     results.plan.arms.truncate(1);
     results.plan.floor_arm = None;
     results.comparisons.clear();
+    results.scale = None;
     for point in &mut results.points {
         if point.conditions == before {
             point.conditions = after.clone();

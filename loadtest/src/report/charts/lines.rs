@@ -98,6 +98,31 @@ impl Axis {
             (false, true) => (0.0, high * 1.1),
             (false, false) => (0.0, 1.0),
         };
+        if logarithmic {
+            Self::of(format!("{title}, logarithmic"), values, true, text)
+        } else {
+            Self::of(title.to_owned(), values, false, text)
+        }
+    }
+
+    /// A linear axis from 0 to the largest of `values`, however small the smallest is: what is in
+    /// proportion must look so.
+    pub(in crate::report) fn from_zero(
+        title: &str,
+        values: impl Iterator<Item = f64>,
+        text: impl Fn(f64) -> String,
+    ) -> Self {
+        let high = values.filter(|value| value.is_finite()).fold(0.0, f64::max);
+        let high = if high > 0.0 { high * 1.08 } else { 1.0 };
+        Self::of(title.to_owned(), (0.0, high), false, text)
+    }
+
+    fn of(
+        title: String,
+        values: (f64, f64),
+        logarithmic: bool,
+        text: impl Fn(f64) -> String,
+    ) -> Self {
         let scale = Scale {
             values,
             pixels: (0.0, 1.0),
@@ -105,11 +130,7 @@ impl Axis {
         };
         let ticks = scale.ticks().into_iter().map(|tick| (tick, text(tick)));
         Self {
-            title: if logarithmic {
-                format!("{title}, logarithmic")
-            } else {
-                title.to_owned()
-            },
+            title,
             values,
             logarithmic,
             around_one: false,

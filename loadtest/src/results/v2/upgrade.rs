@@ -85,6 +85,7 @@ impl From<Results> for v3::Results {
             coupling: None,
             freshness: old.freshness,
             distance: None,
+            scale: None,
             gates: gates.into_iter().map(gate).collect(),
             validity: match old.validity {
                 super::Validity::Valid => v3::Validity::Valid,
