@@ -19,6 +19,7 @@ fn everybody_is_logged_in_or_told_to_come_back_while_the_others_are_answered() {
         logins: 8,
         blocks: 1,
         window: Duration::from_secs(1),
+        auth_cpu: None,
         seed: 1,
     };
     let progress = Progress::start(Duration::from_secs(30));

@@ -236,6 +236,9 @@ pub(super) struct StormArgs {
     /// Requests for /me per second and strategy
     #[arg(long, value_name = "R", default_value_t = 500.0, value_parser = rate)]
     pub(super) rate: f64,
+    /// Gives the auth-service a slice of so many processors, such as 0.5
+    #[arg(long, value_name = "CORES", value_parser = scale::cores)]
+    pub(super) auth_cpu: Option<f64>,
     /// Fails (exit 1) when a p99 of /me is more than so many times what it is without the logins, or a request fails
     #[arg(long, value_name = "RATIO", value_parser = rate)]
     pub(super) max_ratio: Option<f64>,

@@ -39,6 +39,7 @@ impl StormArgs {
             logins: self.logins as usize,
             blocks,
             window: Duration::from_secs(window),
+            auth_cpu: self.auth_cpu,
             seed: self.seed,
         }
     }

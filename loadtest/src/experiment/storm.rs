@@ -26,8 +26,12 @@ use crate::{
         family::{Row, Settings, family},
         histogram::LatencyHistogram,
     },
-    subject::stack::{Stack, StackOptions},
-    subject::{login::Users, strategy::Credential},
+    subject::{
+        login::Users,
+        slices::{CpuLimit, Slices},
+        stack::{Stack, StackOptions},
+        strategy::Credential,
+    },
 };
 use logins::{Logins, Storm};
 use memory::Memory;
@@ -55,6 +59,8 @@ pub struct StormOptions {
     pub blocks: u32,
     /// Measured length of one window.
     pub window: Duration,
+    /// Processors of each auth-service; `None`: it takes what it gets.
+    pub auth_cpu: Option<f64>,
     /// Where all randomness begins.
     pub seed: u64,
 }
@@ -99,6 +105,8 @@ fn measure(options: &StormOptions, progress: &Progress) -> Result<StormResult, E
     progress.step(&format!("registering {} users", options.logins));
     let bodies = bodies(&gateway, options.logins)?;
     let arms = arms(&gateway, options)?;
+    // When all users are registered: that costs as much as their logins.
+    let slices = limited(&stack, options.auth_cpu)?;
 
     let memory = || -> Result<Memory, ExperimentError> { Ok(Memory::of(stack.pid(AUTH)?)) };
     let before = memory()?;
@@ -128,6 +136,7 @@ fn measure(options: &StormOptions, progress: &Progress) -> Result<StormResult, E
         }
     }
     let after = memory()?;
+    drop(slices);
     let _ended = stack.stop(Duration::from_secs(3));
     let strategies = options.stack.strategies.iter();
     let points = strategies.clone().zip(&windows);
@@ -146,6 +155,7 @@ fn measure(options: &StormOptions, progress: &Progress) -> Result<StormResult, E
         concurrent_logins: options.logins,
         rate_per_second: options.rate,
         window_seconds: options.window.as_secs_f64(),
+        auth_cpu: options.auth_cpu,
         strategies: strategies
             .map(|(name, windows)| windows.effect(name, options.seed))
             .collect(),
@@ -163,6 +173,19 @@ fn measure(options: &StormOptions, progress: &Progress) -> Result<StormResult, E
         validity: Validity::of(&gates, false),
         gates,
     })
+}
+
+/// Limits the auth-services; the limits last as long as what is returned.
+fn limited(stack: &Stack, auth_cpu: Option<f64>) -> Result<Option<Slices>, ExperimentError> {
+    let Some(cores) = auth_cpu else {
+        return Ok(None);
+    };
+    let (limit, mut slices) = (CpuLimit::of(cores)?, Slices::prepare()?);
+    let processes = stack.processes_info().into_iter();
+    for process in processes.filter(|process| process.name.starts_with(AUTH)) {
+        slices.limit(&process.name, process.pid, limit)?;
+    }
+    Ok(Some(slices))
 }
 
 fn bodies(gateway: &Url, count: usize) -> Result<Vec<String>, ExperimentError> {

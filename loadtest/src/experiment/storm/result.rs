@@ -13,6 +13,9 @@ pub struct StormResult {
     pub rate_per_second: f64,
     /// Length of a window.
     pub window_seconds: f64,
+    /// Processors of each auth-service; absent where it takes what it gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_cpu: Option<f64>,
     /// What became of `/me`.
     pub strategies: Vec<StormEffect>,
     /// Answers to the logins, by status; 0 stands for none.
@@ -103,6 +106,9 @@ impl std::fmt::Display for StormResult {
             "{} users log in at the same time, again and again; /me is asked {:.0} times a second",
             self.concurrent_logins, self.rate_per_second
         )?;
+        if let Some(cores) = self.auth_cpu {
+            writeln!(out, "the auth-service has a slice of {cores} processors")?;
+        }
         writeln!(
             out,
             "{:26}{:>12}{:>12}  {:24}{:>8}{:>12}",
@@ -172,6 +178,7 @@ mod tests {
             concurrent_logins: 200,
             rate_per_second: 500.0,
             window_seconds: 5.0,
+            auth_cpu: None,
             strategies: vec![effect],
             login_answers: Vec::new(),
             logins_per_second: 20.0,
