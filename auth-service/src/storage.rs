@@ -6,12 +6,14 @@
 //! | `transaction` | a transaction that writes, and what becomes of its connection |
 //! | `condition` | whether the database takes writes |
 //! | `target` | which database, and how to connect to it |
+//! | `migrations` | what brings the tables up to date |
 //! | `time` | points in time as the tables have them |
 
 mod condition;
 mod database;
 mod target;
 mod time;
+mod migrations;
 mod transaction;
 
 pub use self::{

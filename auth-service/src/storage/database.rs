@@ -15,21 +15,16 @@ use std::{
 };
 
 use shared::telemetry::trace::{SpanKind, TraceHandle};
-use sqlx::{
-    AnyConnection, AnyPool, Connection,
-    any::AnyPoolOptions,
-    migrate::{MigrateError, Migrator},
-};
+use sqlx::{AnyConnection, AnyPool, Connection, any::AnyPoolOptions, migrate::MigrateError};
 use tokio::sync::Mutex;
 
 use super::{
     condition::{Condition, Refusal},
+    migrations::migrate,
     target::Target,
     time::UnixSeconds,
     transaction::Transaction,
 };
-
-static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Connections at a time. A login needs one for well under a millisecond.
 const CONNECTIONS: u32 = 8;
@@ -193,7 +188,7 @@ impl Database {
         // Another process may be making the tables of the same file of SQLite; that is waited for,
         // whereas a request must not go on waiting for the file when its answer was given long ago.
         let first = pool(1, patience);
-        MIGRATIONS.run(&first).await?;
+        migrate(&first).await?;
         first.close().await;
         let one_writer = matches!(*target, Target::Sqlite(_));
         Ok(Self {

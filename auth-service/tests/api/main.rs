@@ -28,6 +28,7 @@ mod revocations;
 mod rotation;
 mod service;
 mod sessions;
+mod versions;
 mod writes;
 
 /// Makes of each function over a [`service::Backend`] one test for each user store.
