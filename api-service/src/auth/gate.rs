@@ -99,14 +99,13 @@ impl Gates {
     pub(crate) async fn missing(&self) -> Vec<Missing> {
         let mut missing: Vec<Missing> = Vec::new();
         for gate in &self.all {
-            let Some(one) = gate.verifier.missing().await else {
-                continue;
-            };
-            match missing.iter_mut().find(|other| other.name == one.name) {
-                None => missing.push(one),
-                // The worse of both.
-                Some(other) if other.ready => *other = one,
-                Some(_) => {}
+            for one in gate.verifier.missing().await {
+                match missing.iter_mut().find(|other| other.name == one.name) {
+                    None => missing.push(one),
+                    // The worse of both.
+                    Some(other) if other.ready => *other = one,
+                    Some(_) => {}
+                }
             }
         }
         missing

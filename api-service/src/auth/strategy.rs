@@ -54,6 +54,6 @@ pub(crate) trait Verifier {
         None
     }
 
-    /// What is missing to decide anything now.
-    fn missing(&self) -> Pending<'_, Option<Missing>>;
+    /// Everything that is missing to decide now.
+    fn missing(&self) -> Pending<'_, Vec<Missing>>;
 }

@@ -146,7 +146,7 @@ impl Verifier for BoundTokens {
         })
     }
 
-    fn missing(&self) -> Pending<'_, Option<Missing>> {
+    fn missing(&self) -> Pending<'_, Vec<Missing>> {
         Box::pin(std::future::ready(self.tokens.missing_to_verify()))
     }
 }

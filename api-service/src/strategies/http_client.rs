@@ -5,13 +5,15 @@
 //! of one of the operator's own.
 
 use std::{
-    error::Error,
     fs,
     path::{Path, PathBuf},
 };
 
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
-use shared::config::{Faults, Given};
+use shared::{
+    config::{Faults, Given},
+    telemetry::outage::with_causes,
+};
 
 /// The variables.
 #[derive(clap::Args)]
@@ -123,15 +125,7 @@ fn bare() -> ClientBuilder {
 /// An error with its causes, which say what the outermost text does not, and without its URL, which
 /// may hold a password.
 pub(super) fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
+    with_causes(&error.without_url())
 }
 
 #[cfg(test)]

@@ -17,22 +17,16 @@ mod kept;
 mod observe;
 mod reply;
 
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc, time::Duration};
 
 use shared::{
     config::{Faults, Given, Secret, url},
     server::Missing,
     session::SessionId,
-    telemetry::trace::TraceHandle,
+    telemetry::{
+        outage::{Observer, Outage},
+        trace::TraceHandle,
+    },
 };
 use tokio::{sync::watch, task::spawn_local};
 
@@ -179,7 +173,8 @@ impl Strategy for Introspection {
     fn start(&self, process: &mut Process<'_>) -> Result<Open, ClientError> {
         let settings = self.clone();
         let calls = Calls::register(process.metrics);
-        let failing = Arc::<AtomicBool>::default();
+        let outage = Outage::of("introspection (API_INTROSPECTION_URL)");
+        let observer = Arc::new(outage.observer());
         // What cannot be built ends the start. Each thread then has connections of its own, which
         // its runtime drives.
         let client = Client::new(&settings)?;
@@ -191,7 +186,7 @@ impl Strategy for Introspection {
                 kept: KeptAnswers::new(settings.cache),
                 under_way: RefCell::default(),
                 calls: calls.clone(),
-                failing: Arc::clone(&failing),
+                observer: Arc::clone(&observer),
             })))
         }))
     }
@@ -211,8 +206,8 @@ struct Inner {
     /// The calls under way, by credential.
     under_way: RefCell<HashMap<String, watch::Receiver<Option<Answer>>>>,
     calls: Calls,
-    /// Whether all threads get no answers of use, which is logged when it begins and when it ends.
-    failing: Arc<AtomicBool>,
+    /// One for all threads: what one of them is answered, another would be too.
+    observer: Arc<Observer>,
 }
 
 impl Verifier for Asking {
@@ -238,10 +233,11 @@ impl Verifier for Asking {
         })
     }
 
-    fn missing(&self) -> Pending<'_, Option<Missing>> {
+    fn missing(&self) -> Pending<'_, Vec<Missing>> {
         Box::pin(async move {
-            let reason = self.0.probe().await.err()?;
-            Some(Missing::needed("introspection", &*reason))
+            let reason = self.0.probe().await.err();
+            let missing = reason.map(|reason| Missing::needed("introspection", &*reason));
+            missing.into_iter().collect()
         })
     }
 }
@@ -272,8 +268,11 @@ impl Inner {
             Ok(answer) => answer
                 .clone()
                 .unwrap_or_else(|| Err("there is no answer".into())),
-            // The worker is about to end.
-            Err(_) => Err("the call was given up".into()),
+            // The worker is about to end, or the call panicked; the next request makes another.
+            Err(_) => {
+                self.under_way.borrow_mut().remove(credential);
+                Err("the call was given up".into())
+            }
         }
     }
 
@@ -309,11 +308,7 @@ impl Inner {
         match outcome {
             Ok(reply) => {
                 self.breaker.succeeded();
-                if self.failing.load(Ordering::Relaxed)
-                    && self.failing.swap(false, Ordering::Relaxed)
-                {
-                    tracing::info!("introspection (API_INTROSPECTION_URL) is answered again");
-                }
+                self.observer.recovered();
                 Ok(reply.judge(&self.profile, now))
             }
             Err(error) => {
@@ -329,12 +324,9 @@ impl Inner {
             self.breaker.succeeded();
         } else if self.breaker.failed() {
             self.calls.opened.inc();
-        } else {
-            return;
         }
-        let ours = error.is_outage() || matches!(error, CallError::Unauthorized);
-        if ours && !self.failing.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "introspection (API_INTROSPECTION_URL) fails");
+        if self.breaker.is_open() || matches!(error, CallError::Unauthorized) {
+            self.observer.failed(error);
         }
     }
 

@@ -126,11 +126,10 @@ impl Verifier for RevocableTokens {
         })
     }
 
-    fn missing(&self) -> Pending<'_, Option<Missing>> {
-        let missing = self.tokens.missing_to_verify().or_else(|| {
-            let reason = self.revocations.missing()?;
-            Some(Missing::needed("revocations", reason))
-        });
+    fn missing(&self) -> Pending<'_, Vec<Missing>> {
+        let mut missing = self.tokens.missing_to_verify();
+        let reason = self.revocations.missing();
+        missing.extend(reason.map(|reason| Missing::needed("revocations", reason)));
         Box::pin(std::future::ready(missing))
     }
 }

@@ -67,7 +67,7 @@ impl Verifier for Lookup {
         Some(&self.store)
     }
 
-    fn missing(&self) -> Pending<'_, Option<Missing>> {
+    fn missing(&self) -> Pending<'_, Vec<Missing>> {
         Box::pin(missing(&self.store))
     }
 }

@@ -99,7 +99,7 @@ impl Verifier for CachedLookup {
         Some(self.sessions.store())
     }
 
-    fn missing(&self) -> Pending<'_, Option<Missing>> {
+    fn missing(&self) -> Pending<'_, Vec<Missing>> {
         Box::pin(missing(self.sessions.store()))
     }
 }

@@ -57,11 +57,13 @@ pub(super) fn judge<S: Borrow<Session>>(
 }
 
 /// Without the store nothing can be decided.
-pub(super) async fn missing(store: &SessionStore) -> Option<Missing> {
-    match store.usable().await {
-        Err(error) => Some(Missing::needed("redis", error.to_string())),
-        Ok(Some(fault)) if fault.is_lasting() => Some(Missing::needed("redis", fault.to_string())),
+pub(super) async fn missing(store: &SessionStore) -> Vec<Missing> {
+    let missing = match store.usable().await {
+        Ok(None) => return Vec::new(),
+        Err(error) => Missing::needed("redis", error.to_string()),
+        Ok(Some(fault)) if fault.is_lasting() => Missing::needed("redis", fault.to_string()),
         // Sessions are looked up all the same.
-        Ok(fault) => Some(Missing::degrading("redis", fault?.to_string())),
-    }
+        Ok(Some(fault)) => Missing::degrading("redis", fault.to_string()),
+    };
+    vec![missing]
 }

@@ -118,7 +118,7 @@ impl Verifier for TokenVerifier {
         Box::pin(self.verify_bearer(request, now))
     }
 
-    fn missing(&self) -> Pending<'_, Option<Missing>> {
+    fn missing(&self) -> Pending<'_, Vec<Missing>> {
         Box::pin(std::future::ready(self.missing_to_verify()))
     }
 }
@@ -145,18 +145,22 @@ impl TokenVerifier {
         found.ok_or(Refusal::Invalid(TokenError::Issuer.kind()))
     }
 
-    /// Which issuers' tokens cannot be decided about. The replica is ready for those of the others,
-    /// but not before it has tried to fetch the keys of each.
-    pub(super) fn missing_to_verify(&self) -> Option<Missing> {
+    /// Which issuers' tokens cannot be decided about, or not those of a newer key. The replica is ready
+    /// for those of the others, but not before it has tried to fetch the keys of each.
+    pub(super) fn missing_to_verify(&self) -> Vec<Missing> {
         let missing = self.issuers.iter().filter_map(IssuerVerifier::missing);
         let missing: Vec<MissingOfIssuer> = missing.collect();
-        let name = missing.first()?.name;
         let begins = missing.iter().any(|one| one.begins);
-        let reasons: Vec<_> = missing.iter().map(|one| one.reason.as_str()).collect();
-        Some(Missing {
-            name,
-            reason: reasons.join("; "),
-            ready: !begins && missing.len() < self.issuers.len(),
-        })
+        let undecided = missing.iter().filter(|one| !one.decides).count();
+        let named = |name: &'static str| {
+            let own = missing.iter().filter(|one| one.name == name);
+            let reasons: Vec<_> = own.map(|one| one.reason.as_str()).collect();
+            (!reasons.is_empty()).then(|| Missing {
+                name,
+                reason: reasons.join("; "),
+                ready: !begins && undecided < self.issuers.len(),
+            })
+        };
+        ["jwks", "clock"].into_iter().filter_map(named).collect()
     }
 }

@@ -106,7 +106,15 @@ async fn a_server_that_is_gone_is_left_alone_and_is_asked_again_when_it_is_back(
     for _ in 0..50 {
         service.me(&id).await.is_undecidable();
     }
-    assert_eq!(service.get("/readyz", &[]).await.status, 503);
+    let readiness = service.get("/readyz", &[]).await;
+    assert_eq!(readiness.status, 503);
+    let why = "was not reached: error sending request";
+    assert!(readiness.body.contains(why), "{}", readiness.body);
+    assert!(
+        readiness.body.contains("Connection refused"),
+        "{}",
+        readiness.body
+    );
     for line in [
         "statewise_introspection_calls_total{outcome=\"unreachable\"}",
         "statewise_introspection_events_total{event=\"breaker_opened\"} ",

@@ -36,6 +36,11 @@ async fn without_keys_the_service_is_not_ready_and_decides_nothing_until_the_iss
     let readiness = service.get("/readyz", &[]).await;
     assert_eq!(readiness.status, 503);
     assert!(readiness.body.contains("jwks"), "{}", readiness.body);
+    let says_why = async || {
+        let body = service.get("/readyz", &[]).await.body;
+        body.contains("nobody was reached") && body.contains("Connection refused")
+    };
+    eventually(says_why).await;
     assert_eq!(service.get("/healthz", &[]).await.status, 200);
     service.me(&good(&signer)).await.is_undecidable();
     assert_eq!(service.get("/me", &[]).await.status, 401);
@@ -179,7 +184,13 @@ async fn with_the_issuer_gone_known_keys_go_on_and_unknown_ones_cannot_be_decide
     let failed = fetches("unreachable");
     eventually(async || service.measures(&failed).await).await;
     assert_eq!(service.me(&good(&signer)).await.status, 200);
-    assert_eq!(service.get("/readyz", &[]).await.status, 200);
+    let readiness = service.get("/readyz", &[]).await;
+    assert_eq!(readiness.status, 200);
+    let degraded = readiness.json()["degraded"].to_string();
+    assert!(
+        degraded.contains("its keys are not fetched anew"),
+        "{degraded}"
+    );
     for _ in 0..3 {
         service.me(&good(&other)).await.is_undecidable();
     }
@@ -187,6 +198,8 @@ async fn with_the_issuer_gone_known_keys_go_on_and_unknown_ones_cannot_be_decide
     issuer.answers(Answer::Keys(other.jwks()));
     issuer.resume();
     eventually(async || service.me(&good(&other)).await.status == 200).await;
+    let readiness = service.get("/readyz", &[]).await;
+    assert_eq!(readiness.body, r#"{"status":"ready"}"#);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use shared::{clock::Clock, token::KeySet};
+use shared::{clock::Clock, telemetry::outage::Outage, token::KeySet};
 use tokio::time::MissedTickBehavior;
 
 use super::{
@@ -230,19 +230,14 @@ impl KeyRing {
         };
         let mut interval = tokio::time::interval(FOLLOW_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut failing = false;
+        // The keys of the last reading go on signing.
+        let observer = Outage::of("the store of the signing keys").observer();
         loop {
             interval.tick().await;
-            let outcome = self.step(rotation, UnixSeconds::now(&clock)).await;
-            // Once for an outage: the keys of the last reading go on signing.
-            match &outcome {
-                Err(error) if !failing => {
-                    tracing::warn!(%error, "the signing keys cannot be followed");
-                }
-                Ok(()) if failing => tracing::info!("the signing keys are followed again"),
-                _ => {}
+            match self.step(rotation, UnixSeconds::now(&clock)).await {
+                Ok(()) => observer.recovered(),
+                Err(error) => observer.failed(&error),
             }
-            failing = outcome.is_err();
         }
     }
 

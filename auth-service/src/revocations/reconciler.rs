@@ -4,14 +4,17 @@
 //! Each round that ends tells the followers of the feed that they know all that the database held
 //! when it began. No round ends while something that was revoked is not in the feed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use shared::{
     clock::Clock,
     revocation::{Feed, Mark, Publication, State},
     session::{SessionStore, StoreSettings},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::Metrics,
+        outage::{Observer, Outage},
+    },
 };
 
 use super::{Revocations, publish::PublishError, rows::Page};
@@ -31,7 +34,7 @@ pub struct Reconciler {
     mark: Option<Mark>,
     pending: Gauge,
     rebuilds: Counter,
-    failing: bool,
+    observer: Arc<Observer>,
 }
 
 impl Reconciler {
@@ -57,7 +60,7 @@ impl Reconciler {
             mark: None,
             pending,
             rebuilds,
-            failing: false,
+            observer: Arc::new(Outage::of("the feed of revocations").observer()),
         }
     }
 
@@ -77,16 +80,13 @@ impl Reconciler {
     async fn keep_feed(mut self, feed: &Feed) {
         for round in 0_u32.. {
             if let Err(error) = self.round(feed, round).await {
-                // Once for an outage; the metrics show how much waits.
-                if !self.failing {
-                    tracing::warn!(%error, "the feed of revocations is not kept, trying again");
-                }
-                self.failing = true;
+                self.observer.failed(&error);
+                // The metrics show how much waits.
                 if let Ok(count) = self.revocations.count_pending().await {
                     self.pending.set(count);
                 }
             } else {
-                self.failing = false;
+                self.observer.recovered();
             }
             tokio::time::sleep(INTERVAL).await;
         }

@@ -1,6 +1,9 @@
 //! Active health checks: `GET /readyz` (or another path) on each upstream at an interval.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use reqwest::{Response, StatusCode};
+use shared::telemetry::outage::with_causes;
 
 use super::pool::{Endpoint, Pool};
 
@@ -20,6 +23,16 @@ pub struct HealthSettings {
     /// Successes in a row that bring it back.
     pub rise: usize,
 }
+
+impl HealthSettings {
+    /// Where an upstream is asked how it is, by where it takes requests.
+    pub(crate) fn asked(&self, upstream: SocketAddr) -> SocketAddr {
+        SocketAddr::new(upstream.ip(), self.port.unwrap_or(upstream.port()))
+    }
+}
+
+/// The most of an answer that is read for its reason, in bytes.
+const REASON_LIMIT_BYTES: usize = 4 * 1024;
 
 /// Held by whoever has not yet looked at its part of the pools for the first time.
 pub(crate) type FirstLook = tokio::sync::mpsc::Sender<()>;
@@ -51,8 +64,7 @@ pub(crate) async fn watch(
     client: reqwest::Client,
     mut first: Option<FirstLook>,
 ) {
-    let mut asked = endpoint.address;
-    asked.set_port(settings.port.unwrap_or(asked.port()));
+    let asked = settings.asked(endpoint.address);
     let url = format!("http://{asked}{}", settings.path);
     let mut count = Consecutive::default();
     let mut interval = tokio::time::interval(settings.interval);
@@ -64,13 +76,14 @@ pub(crate) async fn watch(
             () = endpoint.left.cancelled() => return,
         }
         let report = ask(&client, &url).await;
-        if let Some(ready) = count.add(report, &settings)
+        if let Some(ready) = count.add(&report, &settings)
             && endpoint.health.checked(ready)
         {
             if ready {
                 tracing::info!(pool = pool.name, upstream = %endpoint.address, "an upstream is ready");
             } else {
-                tracing::warn!(pool = pool.name, upstream = %endpoint.address, ?report, "an upstream is not ready");
+                let reason = report.reason();
+                tracing::warn!(pool = pool.name, upstream = %endpoint.address, reason, "an upstream is not ready");
             }
         }
         drop(first.take());
@@ -78,22 +91,47 @@ pub(crate) async fn watch(
 }
 
 /// What one check brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Report {
     Ready,
-    /// It says so itself, which needs no second opinion.
-    NotReady,
+    /// It says so itself, which needs no second opinion, and why.
+    NotReady(String),
     /// Another status, or no answer.
-    Failed,
+    Failed(String),
+}
+
+impl Report {
+    fn reason(&self) -> &str {
+        match self {
+            Self::Ready => "",
+            Self::NotReady(reason) | Self::Failed(reason) => reason,
+        }
+    }
 }
 
 async fn ask(client: &reqwest::Client, url: &str) -> Report {
     match client.get(url).send().await {
         Ok(response) if response.status().is_success() => Report::Ready,
-        Ok(response) if response.status() == reqwest::StatusCode::SERVICE_UNAVAILABLE => {
-            Report::NotReady
+        Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
+            Report::NotReady(reason(response).await)
         }
-        _ => Report::Failed,
+        Ok(response) => Report::Failed(format!("it answered {}", response.status())),
+        Err(error) => Report::Failed(with_causes(&error.without_url())),
+    }
+}
+
+/// What an upstream says that it lacks: the detail of its problem (RFC 9457).
+async fn reason(mut response: Response) -> String {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await
+        && body.len() < REASON_LIMIT_BYTES
+    {
+        body.extend_from_slice(&chunk);
+    }
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    match problem["detail"].as_str() {
+        Some(detail) => detail.to_owned(),
+        None => "it does not say why".to_owned(),
     }
 }
 
@@ -106,18 +144,18 @@ struct Consecutive {
 
 impl Consecutive {
     /// The verdict, once enough results in a row agree.
-    fn add(&mut self, report: Report, settings: &HealthSettings) -> Option<bool> {
+    fn add(&mut self, report: &Report, settings: &HealthSettings) -> Option<bool> {
         match report {
             Report::Ready => {
                 self.failed = 0;
                 self.passed = self.passed.saturating_add(1);
                 (self.passed >= settings.rise).then_some(true)
             }
-            Report::NotReady => {
+            Report::NotReady(_) => {
                 self.passed = 0;
                 Some(false)
             }
-            Report::Failed => {
+            Report::Failed(_) => {
                 self.passed = 0;
                 self.failed = self.failed.saturating_add(1);
                 (self.failed >= settings.fall).then_some(false)
@@ -141,13 +179,15 @@ mod tests {
             rise: 2,
         };
         let mut count = Consecutive::default();
-        let mut add = |report| count.add(report, &settings);
+        let mut add = |report| count.add(&report, &settings);
+        let failed = || Report::Failed(String::new());
+        let not_ready = || Report::NotReady(String::new());
         assert_eq!(add(Report::Ready), None);
         assert_eq!(add(Report::Ready), Some(true));
-        assert_eq!(add(Report::Failed), None);
+        assert_eq!(add(failed()), None);
         assert_eq!(add(Report::Ready), None);
-        assert_eq!(add(Report::Failed), None);
-        assert_eq!(add(Report::Failed), Some(false));
-        assert_eq!(add(Report::NotReady), Some(false));
+        assert_eq!(add(failed()), None);
+        assert_eq!(add(failed()), Some(false));
+        assert_eq!(add(not_ready()), Some(false));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
+use shared::telemetry::outage::Outage;
+
 use super::{
     check::{self, FirstLook, HealthSettings},
     pool::Pool,
@@ -63,23 +65,19 @@ impl Discovery {
 
     async fn follow(self: Arc<Self>, pool: Arc<Pool>, host: String, port: u16, first: FirstLook) {
         let mut first = Some(first);
-        let mut failing = false;
+        let observer = Outage::of(format!("the name {host} of the pool {}", pool.name)).observer();
         let mut interval = tokio::time::interval(self.refresh);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
             match self.lookup(&host, port).await {
                 Ok(addresses) => {
-                    failing = false;
+                    observer.recovered();
                     self.admit(&pool, &addresses, first.take());
                 }
                 // Names come and go with their containers and name servers restart: the last
-                // addresses are a better guess than none. Said once, not every second.
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::warn!(pool = pool.name, name = host, %error, "a pool's name does not resolve; its members stay");
-                }
-                Err(_) => {}
+                // addresses are a better guess than none.
+                Err(error) => observer.failed(&error),
             }
             first = None;
         }

@@ -5,8 +5,12 @@
 
 use std::{
     collections::BTreeSet,
+    error::Error,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -17,6 +21,8 @@ pub struct Outage(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     what: String,
+    /// Whether an observer cannot use it, so that those who can look at no more than this.
+    failing: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -45,6 +51,7 @@ impl Outage {
     pub fn of(what: impl Into<String>) -> Self {
         Self(Arc::new(Shared {
             what: what.into(),
+            failing: AtomicBool::new(false),
             state: Mutex::default(),
         }))
     }
@@ -69,6 +76,16 @@ impl Outage {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// One observer has nothing to complain of; when the outage began, if that ends it.
+    fn end(&self, observer: u64) -> Option<Instant> {
+        let mut state = self.state();
+        let began = state.end(observer);
+        self.0
+            .failing
+            .store(!state.failing.is_empty(), Ordering::Relaxed);
+        began
+    }
 }
 
 impl Observer {
@@ -78,6 +95,7 @@ impl Observer {
         let reason = reason.to_string();
         let mut state = self.outage.state();
         state.failing.insert(self.id);
+        self.outage.0.failing.store(true, Ordering::Relaxed);
         state.began.get_or_insert_with(Instant::now);
         if state.told.insert(reason.clone()) {
             tracing::warn!(%reason, "{} cannot be used", self.outage.0.what);
@@ -87,7 +105,10 @@ impl Observer {
 
     /// It can be used.
     pub fn recovered(&self) {
-        if let Some(began) = self.outage.state().end(self.id) {
+        if !self.outage.0.failing.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(began) = self.outage.end(self.id) {
             let seconds = began.elapsed().as_secs_f64();
             tracing::info!(seconds, "{} can be used again", self.outage.0.what);
         }
@@ -102,7 +123,7 @@ impl Observer {
 
 impl Drop for Observer {
     fn drop(&mut self) {
-        self.outage.state().end(self.id);
+        self.outage.end(self.id);
     }
 }
 
@@ -117,6 +138,19 @@ impl State {
         self.reason = None;
         self.began.take()
     }
+}
+
+/// An error with its causes, as a reason: the outermost text often says only what was tried.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -37,6 +37,11 @@ impl Breaker {
         }
     }
 
+    /// Whether the server failed too often, and was not heard since.
+    pub(super) fn is_open(&self) -> bool {
+        self.until.get().is_some()
+    }
+
     /// A call was answered.
     pub(super) fn succeeded(&self) {
         self.failures.set(0);

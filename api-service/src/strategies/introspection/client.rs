@@ -11,7 +11,7 @@ use shared::{
 };
 
 use super::{Introspection, reply::Reply};
-use crate::strategies::http_client::ClientError;
+use crate::strategies::http_client::{ClientError, causes};
 
 /// Shorter than servers keep a connection that nobody uses, so that it is not closed while we write.
 const IDLE: Duration = Duration::from_secs(3);
@@ -34,8 +34,8 @@ pub(super) struct Client {
 pub(super) enum CallError {
     #[error("the authorization server did not answer in time")]
     Timeout,
-    #[error("the authorization server was not reached")]
-    Unreachable,
+    #[error("the authorization server was not reached: {0}")]
+    Unreachable(String),
     #[error("the connection to the authorization server broke")]
     Broken,
     #[error(
@@ -54,7 +54,7 @@ impl CallError {
     /// others from being answered.
     pub(super) fn is_outage(&self) -> bool {
         match self {
-            Self::Timeout | Self::Unreachable | Self::Broken => true,
+            Self::Timeout | Self::Unreachable(_) | Self::Broken => true,
             Self::Status(status) => {
                 status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
             }
@@ -66,7 +66,7 @@ impl CallError {
     pub(super) fn outcome(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
-            Self::Unreachable => "unreachable",
+            Self::Unreachable(_) => "unreachable",
             Self::Broken => "broken",
             Self::Unauthorized => "unauthorized",
             Self::Status(_) => "refused",
@@ -80,7 +80,7 @@ impl From<reqwest::Error> for CallError {
         if error.is_timeout() {
             Self::Timeout
         } else if error.is_connect() {
-            Self::Unreachable
+            Self::Unreachable(causes(error))
         } else {
             Self::Broken
         }
@@ -186,7 +186,6 @@ mod tests {
         let status = |code| CallError::Status(StatusCode::from_u16(code).unwrap());
         for outage in [
             CallError::Timeout,
-            CallError::Unreachable,
             CallError::Broken,
             status(500),
             status(503),

@@ -25,7 +25,7 @@ pub(super) struct IssuerVerifier {
     remembered: Option<Remembered>,
 }
 
-/// What is missing to decide about any token of one issuer.
+/// What is missing to decide about tokens of one issuer.
 pub(super) struct MissingOfIssuer {
     /// `jwks` or `clock`.
     pub(super) name: &'static str,
@@ -33,6 +33,8 @@ pub(super) struct MissingOfIssuer {
     pub(super) reason: String,
     /// Whether that may change at any moment: nobody has heard of the issuer yet.
     pub(super) begins: bool,
+    /// Whether all tokens are decided about but those of a key that is newer than what is known.
+    pub(super) decides: bool,
 }
 
 impl IssuerVerifier {
@@ -124,20 +126,30 @@ impl IssuerVerifier {
         }
     }
 
-    /// Without keys nothing can be decided, and with a clock that is off not everything.
+    /// Without keys nothing can be decided, and with a clock that is off not everything; with keys
+    /// that cannot be fetched anew, everything but tokens of a newer one.
     pub(super) fn missing(&self) -> Option<MissingOfIssuer> {
         let Issuer { profile, jwks, .. } = &self.issuer;
-        let (name, reason) = if jwks.current().is_empty() {
+        let is_empty = jwks.current().is_empty();
+        let clock = jwks.clock_fault();
+        let decides = !is_empty && clock.is_none();
+        let (name, reason) = if is_empty {
             let fault = jwks.fault().map(|fault| format!(": {fault}"));
             let fault = fault.unwrap_or_default();
             ("jwks", format!("its keys were not fetched yet{fault}"))
+        } else if let Some(fault) = clock {
+            ("clock", fault)
         } else {
-            ("clock", jwks.clock_fault()?)
+            (
+                "jwks",
+                format!("its keys are not fetched anew: {}", jwks.fault()?),
+            )
         };
         Some(MissingOfIssuer {
             name,
             reason: format!("{}: {reason}", profile.issuer),
             begins: jwks.begins(),
+            decides,
         })
     }
 }

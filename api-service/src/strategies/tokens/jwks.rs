@@ -19,7 +19,13 @@ mod observe;
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use shared::{background::supervised, clock::Clock, shutdown::CancellationToken, token::KeySet};
+use shared::{
+    background::supervised,
+    clock::Clock,
+    shutdown::CancellationToken,
+    telemetry::outage::{Observer, Outage},
+    token::KeySet,
+};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -124,9 +130,11 @@ impl Jwks {
             cooldown,
             clocks: Arc::new(Clocks::new(issuer.clone(), leeway)),
         };
+        let outage = Outage::of(format!("the key set of {issuer}"));
         let fetcher = Fetcher {
             issuer,
             source,
+            observer: Arc::new(outage.observer()),
             refresh,
             cooldown,
             keys: Arc::clone(&jwks.keys),
@@ -186,6 +194,7 @@ impl Jwks {
 struct Fetcher {
     issuer: String,
     source: Source,
+    observer: Arc<Observer>,
     refresh: Duration,
     cooldown: Duration,
     keys: Arc<ArcSwap<KeySet>>,
@@ -224,7 +233,8 @@ impl Fetcher {
         match self.source.fetch().await {
             Ok(Fetched { keys, date }) => {
                 self.clocks.compare(date, asked, self.clock.now());
-                if self.failures > 0 || self.keys.load().is_empty() {
+                self.observer.recovered();
+                if self.keys.load().is_empty() {
                     tracing::info!(issuer, keys = keys.len(), "an issuer's keys are fetched");
                 }
                 self.failures = 0;
@@ -234,10 +244,7 @@ impl Fetcher {
                 Ok(())
             }
             Err(error) => {
-                // Once for an outage; the metrics count each attempt.
-                if self.failures == 0 {
-                    tracing::warn!(issuer, %error, "an issuer's keys (API_JWKS_URL, API_OTHER_ISSUERS) cannot be fetched");
-                }
+                self.observer.failed(&error);
                 self.failures = self.failures.saturating_add(1);
                 self.observed.failed(issuer, error.outcome());
                 Err(error.to_string().into())
