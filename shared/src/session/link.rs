@@ -33,7 +33,6 @@ use std::{
 };
 
 use redis::{Cmd, Value};
-use tokio::sync::mpsc;
 
 pub use self::fault::Fault;
 pub(super) use self::watched::Watcher;
@@ -46,7 +45,10 @@ use self::{
     inner::{Connected, Inner},
 };
 use super::StoreSettings;
-use crate::telemetry::trace::{Span, TraceHandle};
+use crate::{
+    background::supervised,
+    telemetry::trace::{Span, TraceHandle},
+};
 
 /// Redis gave no usable answer. Always means "cannot be decided".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +88,7 @@ impl StoreError {
 pub(crate) struct Link(Arc<Inner>);
 
 /// A handle that does not keep the connection.
+#[derive(Clone)]
 pub(super) struct WeakLink(Weak<Inner>);
 
 impl WeakLink {
@@ -116,10 +119,11 @@ impl Link {
     }
 
     fn start(settings: StoreSettings, purpose: Purpose, watcher: Option<Arc<dyn Watcher>>) -> Self {
-        let (wake, woken) = mpsc::channel(1);
-        let link = Self(Arc::new(Inner::new(&settings, wake, watcher)));
-        let connector = Connector::new(Arc::downgrade(&link.0), settings, purpose, woken);
-        tokio::spawn(connector.run());
+        let link = Self(Arc::new(Inner::new(&settings, watcher)));
+        let connector = Connector::new(&link.0, settings, purpose);
+        tokio::spawn(supervised("connection to redis", move || {
+            connector.clone().run()
+        }));
         link
     }
 
@@ -209,5 +213,43 @@ impl Link {
             span.fail(error.kind());
         }
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use testkit::{eventually, redis::Redis};
+
+    use super::*;
+    use crate::config::Secret;
+
+    /// Panics, once, in the task that connects.
+    #[derive(Default)]
+    struct PanicsOnce(AtomicBool);
+
+    impl Watcher for PanicsOnce {
+        fn connected(&self, _: u64) {
+            assert!(self.0.swap(true, Ordering::Relaxed), "on purpose");
+        }
+
+        fn invalidated(&self, _: Option<&[u8]>) {}
+
+        fn lost(&self, _: u64) {}
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_while_it_connects_connects_again() {
+        let redis = Redis::start();
+        let settings = StoreSettings {
+            url: Secret::new(redis.url()),
+            timeout: Duration::from_millis(500),
+        };
+        let watcher = Arc::new(PanicsOnce::default());
+        let link = Link::open_watched(settings, Arc::clone(&watcher) as _);
+        let ping = redis::cmd("PING");
+        eventually(async || link.lookup("PING", &ping, None).await.is_ok()).await;
+        assert!(watcher.0.load(Ordering::Relaxed), "it did panic");
     }
 }

@@ -19,15 +19,20 @@
 mod memory;
 mod observe;
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use self::memory::{Look, Memory};
 pub use self::observe::CacheCounters;
 use super::{
     Session, SessionId, SessionStore, StoreError, StoreSettings,
+    link::WeakLink,
     store::{decode, lookup},
 };
-use crate::telemetry::trace::TraceHandle;
+use crate::{background::supervised, telemetry::trace::TraceHandle};
 
 /// How many deadlines of a call long the connection is believed to be whole without proof.
 const TRUST_TIMEOUTS: u32 = 3;
@@ -59,7 +64,11 @@ impl CachedSessions {
             store: SessionStore::open_watched(settings, Arc::clone(&memory) as _),
             memory,
         };
-        cached.keep_asking(every);
+        let memory = Arc::downgrade(&cached.memory);
+        let link = cached.store.link.downgrade();
+        tokio::spawn(supervised("proof of tracking", move || {
+            keep_asking(memory.clone(), link.clone(), every)
+        }));
         cached
     }
 
@@ -115,22 +124,18 @@ impl CachedSessions {
             memory.settle(&digest, mark, session.ok().flatten());
         });
     }
+}
 
-    /// Proves again and again that the connection is whole.
-    fn keep_asking(&self, every: Duration) {
-        let memory = Arc::downgrade(&self.memory);
-        let link = self.store.link.downgrade();
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(every).await;
-                let (Some(memory), Some(link)) = (memory.upgrade(), link.upgrade()) else {
-                    return;
-                };
-                let asked = memory.instant();
-                if SessionStore::over(link).ping().await.is_ok() {
-                    memory.confirm(asked);
-                }
-            }
-        });
+/// Proves again and again that the connection is whole, until nobody uses it any more.
+async fn keep_asking(memory: Weak<Memory>, link: WeakLink, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let (Some(memory), Some(link)) = (memory.upgrade(), link.upgrade()) else {
+            return;
+        };
+        let asked = memory.instant();
+        if SessionStore::over(link).ping().await.is_ok() {
+            memory.confirm(asked);
+        }
     }
 }

@@ -2,12 +2,12 @@
 //! can be used, and makes another when it cannot.
 
 use std::{
-    sync::Weak,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use redis::{Cmd, PushInfo, PushKind};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{sync::Notify, time::timeout};
 
 use super::{
     connect::connect,
@@ -30,7 +30,8 @@ const LONG_PAUSE: Duration = Duration::from_secs(1);
 /// How often another connection is made in place of one whose server may have lost its place.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
-/// The task.
+/// The task. Begun again it goes on with what it shares with the handles.
+#[derive(Clone)]
 pub(super) struct Connector {
     inner: Weak<Inner>,
     settings: StoreSettings,
@@ -39,46 +40,38 @@ pub(super) struct Connector {
     all: Cmd,
     /// Tries one that writes.
     write: Cmd,
-    /// Says that the connection was closed. It ends when the last handle is gone.
-    woken: mpsc::Receiver<()>,
-    generation: u64,
+    /// Says that the connection was closed, or that the last handle is gone.
+    woken: Arc<Notify>,
 }
 
 impl Connector {
-    pub(super) fn new(
-        inner: Weak<Inner>,
-        settings: StoreSettings,
-        purpose: Purpose,
-        woken: mpsc::Receiver<()>,
-    ) -> Self {
+    pub(super) fn new(inner: &Arc<Inner>, settings: StoreSettings, purpose: Purpose) -> Self {
         Self {
-            inner,
+            inner: Arc::downgrade(inner),
+            woken: inner.wake(),
             settings,
             purpose,
             all: probe::all(purpose),
             write: probe::write(),
-            woken,
-            generation: 0,
         }
     }
 
     /// Keeps the link connected until nobody uses it any more.
-    pub(super) async fn run(mut self) {
-        while let Some(tracking) = self.inner.upgrade().map(|inner| inner.is_watched()) {
-            self.generation += 1;
-            let push = push_to(self.inner.clone(), self.generation);
+    pub(super) async fn run(self) {
+        while let Some(inner) = self.inner.upgrade() {
+            let (tracking, generation) = (inner.is_watched(), inner.next_generation());
+            drop(inner);
+            let push = push_to(self.inner.clone(), generation);
             let made = connect(&self.settings, self.purpose, tracking, push).await;
             let Some(inner) = self.inner.upgrade() else {
                 return;
             };
             match made {
                 Ok(made) => {
-                    inner.install(self.generation, made);
-                    // What was reported before is about an older one.
-                    while self.woken.try_recv().is_ok() {}
+                    inner.install(generation, made);
                     drop(inner);
-                    tracing::debug!(generation = self.generation, "connected to redis");
-                    self.stand().await;
+                    tracing::debug!(generation, "connected to redis");
+                    self.stand(generation).await;
                 }
                 Err(fault) => {
                     let pause = if fault.is_lasting() {
@@ -95,7 +88,7 @@ impl Connector {
     }
 
     /// Returns when another connection is to be made.
-    async fn stand(&mut self) {
+    async fn stand(&self, generation: u64) {
         let began = Instant::now();
         let mut asked = 0_u32;
         loop {
@@ -107,9 +100,8 @@ impl Connector {
             } else {
                 ASK_EVERY
             };
-            if let Ok(None) = timeout(pause, self.woken.recv()).await {
-                return;
-            }
+            // What wakes it may be about an older connection, and is then one question too many.
+            drop(timeout(pause, self.woken.notified()).await);
             let Some(inner) = self.inner.upgrade() else {
                 return;
             };
@@ -125,7 +117,7 @@ impl Connector {
                 match probe::fault(&answer) {
                     None => inner.works(),
                     Some(fault) => {
-                        inner.meets(self.generation, &fault);
+                        inner.meets(generation, &fault);
                         if fault.is_of_isolated() && began.elapsed() > RENEW_EVERY {
                             return;
                         }

@@ -3,13 +3,13 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use redis::{Cmd, RedisError, RedisResult, Value, aio::MultiplexedConnection};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::{
     StoreError,
@@ -39,8 +39,10 @@ pub(super) struct Inner {
     /// What does not work although there is a connection.
     lacking: Mutex<Option<Lacking>>,
     silent_calls: AtomicU32,
-    /// Wakes the task that keeps the connection. It ends when the last handle is gone.
-    wake: mpsc::Sender<()>,
+    /// Of the connection that was begun last.
+    generation: AtomicU64,
+    /// Wakes the task that keeps the connection: it was closed, or the last handle is gone.
+    wake: Arc<Notify>,
     timeout: Duration,
     peer: Peer,
     observer: Observer,
@@ -98,18 +100,15 @@ impl Failure {
 }
 
 impl Inner {
-    pub(super) fn new(
-        settings: &StoreSettings,
-        wake: mpsc::Sender<()>,
-        watcher: Option<Arc<dyn Watcher>>,
-    ) -> Self {
+    pub(super) fn new(settings: &StoreSettings, watcher: Option<Arc<dyn Watcher>>) -> Self {
         let peer = Peer::of(settings.url.expose());
         Self {
             state: Mutex::new(State::Connecting),
             changed: Notify::new(),
             lacking: Mutex::default(),
             silent_calls: AtomicU32::new(0),
-            wake,
+            generation: AtomicU64::new(0),
+            wake: Arc::default(),
             timeout: settings.timeout,
             observer: peer::outage(&peer).observer(),
             peer,
@@ -123,6 +122,16 @@ impl Inner {
 
     fn what_is_lacking(&self) -> MutexGuard<'_, Option<Lacking>> {
         self.lacking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What wakes the task that keeps the connection.
+    pub(super) fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
+    /// The place of the next connection in their sequence.
+    pub(super) fn next_generation(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// What does not work although there is a connection.
@@ -325,8 +334,13 @@ impl Inner {
         if let Some(watcher) = &self.watcher {
             watcher.lost(generation);
         }
-        // A full channel already holds the same message.
-        let _ = self.wake.try_send(());
+        self.wake.notify_one();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.wake.notify_one();
     }
 }
 
