@@ -102,7 +102,8 @@ impl Config {
         let keys = keys::source(&args, tokens.as_ref(), faults);
         let clients = clients(&args, faults);
         let sessions = sessions(&args, faults);
-        let session_store = StoreSettings::check(&args.redis_url, &args.redis_timeout, faults);
+        let session_store =
+            StoreSettings::check(&args.redis_url, &args.redis_ca, &args.redis_timeout, faults);
         let hashing = hashing(&args, faults);
         let login_limits = login_limits(&args, faults);
         let trusted_proxies = trusted_proxies(&args, faults);

@@ -31,6 +31,7 @@ use login::record::{NOW, record};
 fn settings(url: &str) -> StoreSettings {
     StoreSettings {
         url: Secret::new(url.to_owned()),
+        tls: None,
         timeout: Duration::from_millis(500),
     }
 }

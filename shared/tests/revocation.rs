@@ -23,6 +23,7 @@ use testkit::{PATIENCE, eventually, redis::Redis};
 fn settings(redis: &Redis) -> StoreSettings {
     StoreSettings {
         url: Secret::new(redis.url()),
+        tls: None,
         timeout: Duration::from_millis(500),
     }
 }

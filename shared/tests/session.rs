@@ -30,6 +30,7 @@ use login::record::{NOW, record};
 async fn open(redis: &Redis) -> SessionStore {
     let store = SessionStore::open(StoreSettings {
         url: Secret::new(redis.url()),
+        tls: None,
         timeout: Duration::from_millis(200),
     });
     eventually(async || store.ping().await.is_ok()).await;
@@ -479,6 +480,7 @@ async fn redis_remembers_who_read_a_session_that_exists_and_nothing_of_what_stra
     });
     let settings = StoreSettings {
         url: Secret::new(redis.url()),
+        tls: None,
         timeout: Duration::from_secs(5),
     };
     let cache = CacheSettings {

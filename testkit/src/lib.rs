@@ -3,11 +3,13 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | [`certificates`] | an authority, and the certificate that it gave to a server |
 //! | [`redis`] | a redis-server of one test, which can be killed, stopped and started again |
 //! | [`signer`] | an issuer's private key, and tokens made with it |
 //!
 //! [`eventually`] waits on a condition.
 
+pub mod certificates;
 pub mod redis;
 pub mod signer;
 

@@ -1,7 +1,10 @@
-//! A redis-server of one test, on a Unix socket in a temporary folder. It persists nothing.
+//! A redis-server of one test, on a Unix socket in a temporary folder, and if asked for over TLS on a
+//! port of this machine. It persists nothing.
 
 use std::{
+    ffi::OsString,
     io::{BufRead, BufReader, Write},
+    net::{Ipv4Addr, TcpListener},
     os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, Stdio},
@@ -10,10 +13,14 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::certificates::Certificates;
+
 /// The server; it ends with this value.
 pub struct Redis {
     process: Child,
     folder: TempDir,
+    /// Of the program, for TLS.
+    arguments: Vec<OsString>,
 }
 
 #[expect(
@@ -28,9 +35,44 @@ impl Redis {
     /// There is no `redis-server` on `PATH`, or no temporary folder.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(Vec::new())
+    }
+
+    /// Starts a server with these certificates, which asks its clients for none, and gives the port
+    /// on which it speaks TLS.
+    ///
+    /// # Panics
+    ///
+    /// As [`Redis::start`].
+    #[must_use]
+    pub fn start_over_tls(certificates: &Certificates) -> (Self, u16) {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .expect("a port is free")
+            .port();
+        let redis = Self::start_with(vec![
+            "--tls-port".into(),
+            port.to_string().into(),
+            "--tls-cert-file".into(),
+            certificates.certificate().into(),
+            "--tls-key-file".into(),
+            certificates.key().into(),
+            "--tls-ca-cert-file".into(),
+            certificates.authority().into(),
+            "--tls-auth-clients".into(),
+            "no".into(),
+        ]);
+        (redis, port)
+    }
+
+    fn start_with(arguments: Vec<OsString>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let process = spawn(folder.path());
-        Self { process, folder }
+        let process = spawn(folder.path(), &arguments);
+        Self {
+            process,
+            folder,
+            arguments,
+        }
     }
 
     /// Where it listens: `redis+unix://PATH`.
@@ -56,7 +98,7 @@ impl Redis {
     ///
     /// There is no `redis-server` on `PATH` any more.
     pub fn restart(&mut self) {
-        self.process = spawn(self.folder.path());
+        self.process = spawn(self.folder.path(), &self.arguments);
     }
 
     /// Stops the process: it lives, its socket is open, and it answers nothing.
@@ -114,11 +156,12 @@ impl Drop for Redis {
     clippy::expect_used,
     reason = "without the server that a test asked for it has failed"
 )]
-fn spawn(folder: &Path) -> Child {
+fn spawn(folder: &Path, arguments: &[OsString]) -> Child {
     Command::new("redis-server")
         .args(["--port", "0", "--save", "", "--appendonly", "no"])
         .arg("--unixsocket")
         .arg(folder.join("redis.sock"))
+        .args(arguments)
         .stdout(Stdio::null())
         .spawn()
         .expect(

@@ -1,6 +1,6 @@
 //! Sessions in Redis, for every strategy that reads them or follows their revocation.
 
-use std::{borrow::Borrow, time::Duration};
+use std::{borrow::Borrow, path::PathBuf, time::Duration};
 
 use shared::{
     config::{Faults, Given, Secret},
@@ -22,6 +22,16 @@ pub(crate) struct StoreArguments {
     )]
     redis_url: Given<Secret<String>>,
 
+    /// Sessions: for a URL that begins with rediss://, which is Redis over TLS: a file (PEM) with the
+    /// authorities that its certificate may be from. Default: those that the system trusts.
+    #[arg(
+        long,
+        env = "API_REDIS_CA_FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    redis_ca: Given<Option<PathBuf>>,
+
     /// Sessions: deadline of each call to Redis.
     #[arg(long, env = "API_REDIS_TIMEOUT", default_value = "250ms")]
     redis_timeout: Given<Duration>,
@@ -30,7 +40,7 @@ pub(crate) struct StoreArguments {
 impl StoreArguments {
     /// Checks the variables, noting every fault.
     pub(super) fn check(&self, faults: &mut Faults) -> Option<StoreSettings> {
-        StoreSettings::check(&self.redis_url, &self.redis_timeout, faults)
+        StoreSettings::check(&self.redis_url, &self.redis_ca, &self.redis_timeout, faults)
     }
 }
 

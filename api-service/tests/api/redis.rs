@@ -23,6 +23,7 @@ impl Sessions for Redis {
     fn settings(&self) -> StoreSettings {
         StoreSettings {
             url: Secret::new(self.url()),
+            tls: None,
             timeout: TIMEOUT,
         }
     }

@@ -194,6 +194,16 @@ pub struct Args {
     )]
     pub(super) redis_url: Given<Secret<String>>,
 
+    /// For a URL that begins with rediss://, which is Redis over TLS: a file (PEM) with the authorities
+    /// that its certificate may be from. Default: those that the system trusts.
+    #[arg(
+        long,
+        env = "AUTH_REDIS_CA_FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) redis_ca: Given<Option<PathBuf>>,
+
     /// How long one call to Redis may take.
     #[arg(long, env = "AUTH_REDIS_TIMEOUT", default_value = "250ms")]
     pub(super) redis_timeout: Given<Duration>,

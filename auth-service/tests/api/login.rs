@@ -158,6 +158,7 @@ pub(crate) async fn stored(service: &Service, id: &str) -> Option<shared::sessio
     let redis = service.redis.as_ref().expect("a Redis");
     let store = SessionStore::open(StoreSettings {
         url: Secret::new(redis.url()),
+        tls: None,
         timeout: std::time::Duration::from_secs(5),
     });
     crate::service::eventually("Redis answers", async || store.ping().await.is_ok()).await;

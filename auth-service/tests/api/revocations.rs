@@ -53,6 +53,7 @@ impl Replica {
         let settings = FollowerSettings {
             store: StoreSettings {
                 url: Secret::new(redis.url()),
+                tls: None,
                 timeout: Duration::from_millis(500),
             },
             max_age: Duration::from_secs(3_600),

@@ -244,6 +244,7 @@ mod tests {
         let redis = Redis::start();
         let settings = StoreSettings {
             url: Secret::new(redis.url()),
+            tls: None,
             timeout: Duration::from_millis(500),
         };
         let watcher = Arc::new(PanicsOnce::default());

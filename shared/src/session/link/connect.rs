@@ -1,11 +1,16 @@
 //! Making a connection, and asking whether it can be used.
 
-use std::time::Duration;
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError,
-    RedisResult, Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, Cmd, ProtocolVersion, PushInfo, RedisError, Value,
+    aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     fault::Fault,
@@ -13,9 +18,31 @@ use super::{
 };
 use crate::session::StoreSettings;
 
+/// A connection; clones share it.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    commands: MultiplexedConnection,
+    /// The task that drives it, where the library does not see to that. It ends with the last clone.
+    _driver: Option<Arc<AbortOnDropHandle<()>>>,
+}
+
+impl Deref for Connection {
+    type Target = MultiplexedConnection;
+
+    fn deref(&self) -> &MultiplexedConnection {
+        &self.commands
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut MultiplexedConnection {
+        &mut self.commands
+    }
+}
+
 /// A connection that can be used.
 pub(super) struct Made {
-    pub(super) connection: MultiplexedConnection,
+    pub(super) connection: Connection,
     /// What does not work over it all the same.
     pub(super) lacking: Option<Fault>,
 }
@@ -33,12 +60,7 @@ pub(super) async fn connect(
             .set_connection_timeout(Some(settings.timeout))
             .set_response_timeout(Some(settings.timeout))
             .set_push_sender(push);
-        let client =
-            client(settings, ProtocolVersion::RESP3).map_err(|error| Fault::of_attempt(&error))?;
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(|error| Fault::of_attempt(&error))?;
+        let mut connection = open(settings, ProtocolVersion::RESP3, config).await?;
         let lacking = match ask(&mut connection, purpose).await {
             Err(fault) if fault.is_of_connection() => return Err(fault),
             outcome => outcome.err(),
@@ -75,17 +97,12 @@ pub(super) async fn ask(
 pub(crate) async fn connect_to_read(
     settings: &StoreSettings,
     deadline: Duration,
-) -> Result<MultiplexedConnection, Fault> {
+) -> Result<Connection, Fault> {
     let attempt = async {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(settings.timeout))
             .set_response_timeout(Some(deadline));
-        let client = client(settings, ProtocolVersion::RESP2);
-        let client = client.map_err(|error| Fault::of_attempt(&error))?;
-        let connection = client.get_multiplexed_async_connection_with_config(&config);
-        let mut connection = connection
-            .await
-            .map_err(|error| Fault::of_attempt(&error))?;
+        let mut connection = open(settings, ProtocolVersion::RESP2, config).await?;
         expect_primary(&mut connection).await?;
         Ok(connection)
     };
@@ -116,13 +133,37 @@ fn of_command(name: &str, error: &RedisError) -> Fault {
     Fault::of_error(name, error).unwrap_or_else(|| Fault::of_attempt(error))
 }
 
-fn client(settings: &StoreSettings, protocol: ProtocolVersion) -> RedisResult<Client> {
-    let info = settings.url.expose().as_str().into_connection_info()?;
+/// Connects and logs in, over TLS by a stream of our own.
+async fn open(
+    settings: &StoreSettings,
+    protocol: ProtocolVersion,
+    config: AsyncConnectionConfig,
+) -> Result<Connection, Fault> {
+    let failed = |error: RedisError| Fault::of_attempt(&error);
+    let info = settings.connection_info().map_err(failed)?;
     let redis = info.redis_settings().clone().set_protocol(protocol);
-    // Many requests share a connection. With Nagle's algorithm, which the library leaves on, one that
-    // comes while another is under way waits for that one's answer before it is sent (decision 31).
-    let tcp = TcpSettings::default().set_nodelay(true);
-    Client::open(info.set_redis_settings(redis).set_tcp_settings(tcp))
+    let Some(tls) = &settings.tls else {
+        // Many requests share a connection. With Nagle's algorithm, which the library leaves on, one
+        // that comes while another is under way waits for that one's answer before it is sent
+        // (decision 31).
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = info.set_redis_settings(redis).set_tcp_settings(tcp);
+        let client = Client::open(info).map_err(failed)?;
+        let commands = client.get_multiplexed_async_connection_with_config(&config);
+        return Ok(Connection {
+            commands: commands.await.map_err(failed)?,
+            _driver: None,
+        });
+    };
+    let stream = tokio::time::timeout(settings.timeout, tls.connect(info.addr())).await;
+    let stream = stream.map_err(|_| Fault::NO_TLS)?;
+    let stream = stream.map_err(|error| Fault::of_io(&error))?;
+    let made = MultiplexedConnection::new_with_config(&redis, stream, config).await;
+    let (commands, driver) = made.map_err(failed)?;
+    Ok(Connection {
+        commands,
+        _driver: Some(Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)))),
+    })
 }
 
 async fn within<T>(

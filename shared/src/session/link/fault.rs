@@ -3,6 +3,7 @@
 use std::{borrow::Cow, error::Error, fmt, io, sync::Arc};
 
 use redis::{ErrorKind, RedisError};
+use rustls::{AlertDescription, CertificateError};
 
 /// Why Redis cannot be used, or not for everything. The text holds no address and no credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,8 +92,12 @@ const PASSWORD: &str = "it refuses the user or the password of the URL (WRONGPAS
 
 impl Fault {
     pub(super) const NOT_YET: Self = Self::passing("no connection was made yet");
+    const NOBODY: &str = "nothing listens at its address";
     const REPLICA: &str = "it is a replica and takes no writes (READONLY)";
     pub(crate) const SILENT: Self = Self::passing("it does not answer in time");
+    /// A Redis that speaks no TLS waits for the end of what it takes for a command.
+    pub(super) const NO_TLS: Self =
+        Self::passing("it does not answer over TLS in time: if it speaks none, write redis://");
 
     const fn passing(reason: &'static str) -> Self {
         Self {
@@ -197,19 +202,23 @@ impl Fault {
             return Self::SILENT;
         }
         if error.is_connection_refusal() {
-            return Self::passing("nothing listens at its address");
+            return Self::passing(Self::NOBODY);
         }
         match error.kind() {
             ErrorKind::AuthenticationFailed => return Self::lasting(PASSWORD),
             ErrorKind::Parse => {
                 return Self::lasting(
-                    "what listens at its address does not speak the protocol of Redis without TLS",
+                    "what listens at its address does not speak the protocol of Redis, \
+                     or wants TLS (rediss://)",
                 );
             }
             ErrorKind::RESP3NotSupported => {
                 return Self::lasting("it is older than Redis 6");
             }
-            ErrorKind::Io => return Self::of_io(error),
+            ErrorKind::Io => {
+                let reached = io_error(error).map(Self::of_io);
+                return reached.unwrap_or(Self::passing("it cannot be reached"));
+            }
             _ => {}
         }
         let text = text_of(error);
@@ -229,10 +238,12 @@ impl Fault {
         }
     }
 
-    fn of_io(error: &RedisError) -> Self {
-        let Some(source) = io_error(error) else {
-            return Self::passing("it cannot be reached");
-        };
+    /// Why its address could not be reached, or TLS not be spoken with who is there.
+    pub(super) fn of_io(source: &io::Error) -> Self {
+        let inner = source.get_ref();
+        if let Some(error) = inner.and_then(|inner| inner.downcast_ref()) {
+            return Self::of_tls(error);
+        }
         let text = source.to_string();
         if text.contains("lookup address") {
             return Self::passing("its name has no address");
@@ -243,18 +254,47 @@ impl Fault {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted => Self::passing(
                 "it closes new connections at once: \
-                 it is about to end, or speaks another protocol",
+                 it is about to end, or speaks another protocol, such as TLS (rediss://)",
             ),
-            // What TLS found wrong; its text names no secret.
-            io::ErrorKind::InvalidData => Self {
-                reason: format!("TLS cannot be agreed on: {text}").into(),
-                ..Self::lasting("")
-            },
+            io::ErrorKind::ConnectionRefused => Self::passing(Self::NOBODY),
+            io::ErrorKind::TimedOut => Self::SILENT,
             kind => Self {
                 reason: format!("it cannot be reached: {kind}").into(),
                 ..Self::NOT_YET
             },
         }
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
+        let reason = match error {
+            rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            ) => {
+                "its certificate is from an authority that is not trusted here: \
+                 name that (AUTH_REDIS_CA_FILE, API_REDIS_CA_FILE)"
+            }
+            rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            ) => "its certificate is of another name than the one in the URL",
+            rustls::Error::InvalidCertificate(
+                CertificateError::Expired | CertificateError::ExpiredContext { .. },
+            ) => "its certificate is out of date",
+            rustls::Error::InvalidMessage(_) => {
+                "what listens at its address does not speak TLS: without it, write redis://"
+            }
+            rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+                "it asks for a certificate of its clients, and there is none: \
+                 set its tls-auth-clients to no"
+            }
+            // Of what else TLS finds wrong the text names no secret.
+            error => {
+                return Self {
+                    reason: format!("TLS cannot be agreed on: {error}").into(),
+                    ..Self::lasting("")
+                };
+            }
+        };
+        Self::lasting(reason)
     }
 }
 

@@ -8,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Cmd, RedisError, RedisResult, Value, aio::MultiplexedConnection};
+use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::sync::Notify;
 
 use super::{
     StoreError,
-    connect::Made,
+    connect::{Connection, Made},
     fault::Fault,
     peer::{self, Peer},
     watched::Watcher,
@@ -62,7 +62,7 @@ enum State {
 #[derive(Clone)]
 pub(super) struct Connected {
     pub(super) generation: u64,
-    pub(super) connection: MultiplexedConnection,
+    pub(super) connection: Connection,
 }
 
 /// What does not work over a connection that stands.
@@ -101,7 +101,7 @@ impl Failure {
 
 impl Inner {
     pub(super) fn new(settings: &StoreSettings, watcher: Option<Arc<dyn Watcher>>) -> Self {
-        let peer = Peer::of(settings.url.expose());
+        let peer = Peer::of(settings);
         Self {
             state: Mutex::new(State::Connecting),
             changed: Notify::new(),

@@ -6,11 +6,14 @@ use std::{
 };
 
 use opentelemetry::KeyValue;
-use redis::{ConnectionAddr, IntoConnectionInfo};
+use redis::ConnectionAddr;
 
-use crate::telemetry::{
-    outage::Outage,
-    trace::{Span, SpanKind, TraceHandle},
+use crate::{
+    session::StoreSettings,
+    telemetry::{
+        outage::Outage,
+        trace::{Span, SpanKind, TraceHandle},
+    },
 };
 
 /// The outages of each address. All connections of a process to one tell them together.
@@ -25,8 +28,8 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn of(url: &str) -> Self {
-        let Ok(info) = url.into_connection_info() else {
+    pub(super) fn of(settings: &StoreSettings) -> Self {
+        let Ok(info) = settings.connection_info() else {
             return Self::default();
         };
         let (address, port) = match info.addr() {
