@@ -40,7 +40,8 @@ const FIND: &str = concat!(
 /// Of two that redeem a code at the same time one succeeds.
 const SPEND: &str = "UPDATE authorization_codes SET family_id = $2 \
      WHERE code_hash = $1 AND family_id IS NULL";
-const REMOVE_EXPIRED: &str = "DELETE FROM authorization_codes WHERE expires_at <= $1";
+const REMOVE_EXPIRED: &str = "DELETE FROM authorization_codes WHERE code_hash IN \
+     (SELECT code_hash FROM authorization_codes WHERE expires_at <= $1 LIMIT $2)";
 
 /// A code for its client: 256 random bits.
 pub type Code = Secret<String>;
@@ -160,11 +161,10 @@ impl AuthorizationCodes {
     ///
     /// The database did not confirm it.
     pub async fn remove_expired(&self, now: UnixSeconds) -> Result<u64, DatabaseError> {
-        let statement = sqlx::query(REMOVE_EXPIRED)
-            .bind(now - REMEMBERED)
-            .execute(self.0.pool());
-        let removed = self.0.call("DELETE", TABLE, None, statement).await?;
-        Ok(removed.rows_affected())
+        let over = [now - REMEMBERED];
+        self.0
+            .in_batches("DELETE", TABLE, REMOVE_EXPIRED, &over)
+            .await
     }
 }
 

@@ -247,7 +247,11 @@ impl Parts {
             users,
             passwords,
             issuer: Issuer::new(keys, config.tokens.clone(), config.sessions, clock.clone()),
-            refresh_tokens: RefreshTokens::new(database.clone(), config.refresh_grace),
+            refresh_tokens: RefreshTokens::new(
+                database.clone(),
+                config.refresh_grace,
+                revocations::remembered_for(config.longest_token()),
+            ),
             codes: AuthorizationCodes::new(database.clone()),
             revocations: Revocations::new(database.clone(), config.longest_token()),
             limits: LoginLimits::new(database.clone(), config.login_limits),

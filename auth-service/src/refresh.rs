@@ -60,9 +60,14 @@ const LIST: &str = "SELECT f.id AS family, f.client_id, f.created_at, f.expires_
 const EXCESS: &str = "SELECT id FROM refresh_families \
      WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND id <> $3 \
      ORDER BY created_at DESC LIMIT $4 OFFSET $5";
-const UNSEAL_OLD: &str =
-    "UPDATE refresh_tokens SET sealed = NULL WHERE sealed IS NOT NULL AND issued_at <= $1";
-const REMOVE_EXPIRED: &str = "DELETE FROM refresh_families WHERE expires_at <= $1";
+const UNSEAL_OLD: &str = "UPDATE refresh_tokens SET sealed = NULL WHERE token_hash IN \
+     (SELECT token_hash FROM refresh_tokens WHERE sealed IS NOT NULL AND issued_at <= $1 LIMIT $2)";
+/// Before their families: of those one may have any number.
+const REMOVE_TOKENS: &str = "DELETE FROM refresh_tokens WHERE token_hash IN \
+     (SELECT t.token_hash FROM refresh_families f JOIN refresh_tokens t ON t.family_id = f.id \
+     WHERE f.expires_at <= $1 OR f.revoked_at <= $2 LIMIT $3)";
+const REMOVE_FAMILIES: &str = "DELETE FROM refresh_families WHERE id IN \
+     (SELECT id FROM refresh_families WHERE expires_at <= $1 OR revoked_at <= $2 LIMIT $3)";
 
 /// Logins beyond the limit that end when one begins: more than one only after the limit was lowered.
 const EXCESS_STEP: i64 = 20;
@@ -138,13 +143,19 @@ pub struct Listed {
 pub struct RefreshTokens {
     database: Database,
     grace: Duration,
+    remembered: Duration,
 }
 
 impl RefreshTokens {
-    /// Refresh tokens of this database; a spent one gives its successor again for `grace`.
+    /// Refresh tokens of this database; a spent one gives its successor again for `grace`. A login
+    /// that was ended is remembered for as long as an access token of it may be presented.
     #[must_use]
-    pub fn new(database: Database, grace: Duration) -> Self {
-        Self { database, grace }
+    pub fn new(database: Database, grace: Duration, remembered: Duration) -> Self {
+        Self {
+            database,
+            grace,
+            remembered,
+        }
     }
 
     /// Begins a family for a login and gives its id and first token.
@@ -312,17 +323,18 @@ impl RefreshTokens {
     ///
     /// The database did not confirm it.
     pub async fn remove_expired(&self, now: UnixSeconds) -> Result<u64, DatabaseError> {
-        let pool = self.database.pool();
-        let statement = async {
-            let unseal = sqlx::query(UNSEAL_OLD).bind(now - self.grace);
-            unseal.execute(pool).await?;
-            sqlx::query(REMOVE_EXPIRED).bind(now).execute(pool).await
-        };
-        let removed = self
-            .database
-            .call("DELETE", FAMILIES, None, statement)
+        let database = &self.database;
+        let unsealed = [now - self.grace];
+        database
+            .in_batches("UPDATE", TOKENS, UNSEAL_OLD, &unsealed)
             .await?;
-        Ok(removed.rows_affected())
+        let over = [now, now - self.remembered];
+        database
+            .in_batches("DELETE", TOKENS, REMOVE_TOKENS, &over)
+            .await?;
+        database
+            .in_batches("DELETE", FAMILIES, REMOVE_FAMILIES, &over)
+            .await
     }
 }
 

@@ -3,17 +3,19 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `database` | the pool; each call with its deadline and its span |
+//! | `batches` | statements that change any number of rows |
 //! | `transaction` | a transaction that writes, and what becomes of its connection |
 //! | `condition` | whether the database takes writes |
-//! | `target` | which database, and how to connect to it |
 //! | `migrations` | what brings the tables up to date |
+//! | `target` | which database, and how to connect to it |
 //! | `time` | points in time as the tables have them |
 
+mod batches;
 mod condition;
 mod database;
+mod migrations;
 mod target;
 mod time;
-mod migrations;
 mod transaction;
 
 pub use self::{

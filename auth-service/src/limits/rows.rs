@@ -24,7 +24,8 @@ const TAKE: &str = "INSERT INTO login_limits (bucket, until) \
 const REMEMBER: &str = "INSERT INTO login_limits (bucket, until) VALUES ($1, $2) \
      ON CONFLICT (bucket) DO UPDATE SET until = excluded.until";
 const REMOVE: &str = "DELETE FROM login_limits WHERE bucket = $1";
-const REMOVE_EXPIRED: &str = "DELETE FROM login_limits WHERE until <= $1";
+const REMOVE_EXPIRED: &str = "DELETE FROM login_limits WHERE bucket IN \
+     (SELECT bucket FROM login_limits WHERE until <= $1 LIMIT $2)";
 
 /// Until when, by row.
 pub(super) type Found = HashMap<String, UnixMillis>;
@@ -114,8 +115,8 @@ impl Rows {
     }
 
     pub(super) async fn remove_expired(&self, now: UnixMillis) -> Result<u64, DatabaseError> {
-        let statement = sqlx::query(REMOVE_EXPIRED).bind(now).execute(self.0.pool());
-        let removed = self.0.call("DELETE", TABLE, None, statement).await?;
-        Ok(removed.rows_affected())
+        self.0
+            .in_batches("DELETE", TABLE, REMOVE_EXPIRED, &[now])
+            .await
     }
 }

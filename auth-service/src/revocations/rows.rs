@@ -282,16 +282,11 @@ impl Revocations {
 
     /// Removes what names only tokens that are over.
     pub(super) async fn remove_expired(&self, now: UnixSeconds) -> Result<(), DatabaseError> {
-        loop {
-            let statement = sqlx::query(REMOVE_EXPIRED)
-                .bind(now)
-                .bind(BATCH)
-                .execute(self.database.pool());
-            let removed = self.database.call("DELETE", TABLE, None, statement).await?;
-            if i64::try_from(removed.rows_affected()).is_ok_and(|removed| removed < BATCH) {
-                return Ok(());
-            }
-        }
+        let database = &self.database;
+        database
+            .in_batches("DELETE", TABLE, REMOVE_EXPIRED, &[now])
+            .await
+            .map(drop)
     }
 
     /// Whether a login is one for tokens.

@@ -7,9 +7,10 @@ use auth_service::{
     storage::{Database, UnixSeconds},
 };
 use serde_json::Value;
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use sqlx::{AnyConnection, Connection};
 
 use crate::{
+    logout::logout,
     oauth::with_clients,
     on_both_databases,
     service::{Backend, Builder, Service, header},
@@ -17,6 +18,8 @@ use crate::{
 
 /// The default of `AUTH_REFRESH_GRACE`.
 const GRACE: Duration = Duration::from_secs(30);
+/// The life of an access token, and the largest leeway of a resource server.
+const REMEMBERED: Duration = Duration::from_secs(900 + 300);
 
 on_both_databases!(
     rfc9700_2_2_2_a_refresh_token_is_good_once_and_gives_its_successor,
@@ -27,6 +30,7 @@ on_both_databases!(
     no_sealed_successor_stays_longer_than_it_is_needed,
     a_login_ends_however_often_it_was_renewed,
     logins_that_are_over_are_removed_and_no_others,
+    a_login_that_was_ended_is_removed_when_its_last_token_is_over,
 );
 
 /// RFC 9700 §2.2.2: rotation, for a public client.
@@ -146,7 +150,7 @@ async fn no_sealed_successor_stays_longer_than_it_is_needed(backend: Backend) {
     assert_eq!(sealed().await, 1);
     renewed(&service, &second).await;
     assert_eq!(sealed().await, 1, "the newest only");
-    let tokens = RefreshTokens::new(database, GRACE);
+    let tokens = RefreshTokens::new(database, GRACE, REMEMBERED);
     let now = UnixSeconds::now(&service.clock);
     tokens
         .remove_expired(now + GRACE - Duration::from_secs(1))
@@ -160,21 +164,20 @@ async fn no_sealed_successor_stays_longer_than_it_is_needed(backend: Backend) {
 
 async fn sealed_successors(service: &Service) -> i64 {
     const COUNT: &str = "SELECT COUNT(*) FROM refresh_tokens WHERE sealed IS NOT NULL";
-    if let Some(url) = &service.database_url {
-        let mut connection = PgConnection::connect(url).await.unwrap();
-        let (count,) = sqlx::query_as(COUNT)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-        return count;
-    }
-    let url = format!("sqlite:{}", service.data().join("users.sqlite").display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
-    let (count,) = sqlx::query_as(COUNT)
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-    count
+    count(service, COUNT).await
+}
+
+async fn count(service: &Service, statement: &'static str) -> i64 {
+    let mut connection = connection(service).await;
+    let count = sqlx::query_scalar(statement).fetch_one(&mut connection);
+    count.await.unwrap()
+}
+
+/// To the tables, beside the service.
+async fn connection(service: &Service) -> AnyConnection {
+    let file = format!("sqlite:{}", service.data().join("users.sqlite").display());
+    let url = service.database_url.as_ref().unwrap_or(&file);
+    AnyConnection::connect(url).await.unwrap()
 }
 
 /// ASVS 5.0, 10.4.8: an absolute limit, however often it is renewed.
@@ -208,7 +211,7 @@ async fn logins_that_are_over_are_removed_and_no_others(backend: Backend) {
     let database = Database::open(&service.database_settings()).await.unwrap();
     let limit = Duration::from_secs(30 * 24 * 3600 - 1);
     let end_of_the_first = UnixSeconds::now(&service.clock) + limit;
-    let tokens = RefreshTokens::new(database, GRACE);
+    let tokens = RefreshTokens::new(database, GRACE, REMEMBERED);
     assert_eq!(
         tokens
             .remove_expired(end_of_the_first - Duration::from_secs(1))
@@ -219,6 +222,44 @@ async fn logins_that_are_over_are_removed_and_no_others(backend: Backend) {
     assert_eq!(tokens.remove_expired(end_of_the_first).await.unwrap(), 1);
     let response = service.refresh(refresh_token(&later)).await;
     assert_eq!(response.status(), 200);
+    service.stop().await;
+}
+
+async fn a_login_that_was_ended_is_removed_when_its_last_token_is_over(backend: Backend) {
+    // More tokens than are removed at a time.
+    const MORE: &str = "WITH RECURSIVE numbers (n) AS \
+         (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1200) \
+         INSERT INTO refresh_tokens (token_hash, family_id, issued_at) \
+         SELECT 'spent-' || n, f.id, 0 FROM numbers, refresh_families f \
+         WHERE f.revoked_at IS NOT NULL";
+    const ALL: &str = "SELECT COUNT(*) FROM refresh_tokens";
+    let service = Builder::new(backend).start().await;
+    service.register("ada").await;
+    let login = service.logged_in("ada", "token").await;
+    let other = service.logged_in("ada", "token").await;
+    let renewal = renewed(&service, &login).await;
+    let bearer = format!("Bearer {}", renewal["access_token"].as_str().unwrap());
+    assert_eq!(
+        logout(&service, "authorization", &bearer).await.status(),
+        202
+    );
+    let more = sqlx::query(MORE)
+        .execute(&mut connection(&service).await)
+        .await;
+    assert_eq!(more.unwrap().rows_affected(), 1_200);
+
+    let database = Database::open(&service.database_settings()).await.unwrap();
+    let tokens = RefreshTokens::new(database, GRACE, REMEMBERED);
+    let over = UnixSeconds::now(&service.clock) + REMEMBERED;
+    let before = tokens.remove_expired(over - Duration::from_secs(1)).await;
+    assert_eq!(before.unwrap(), 0);
+    assert_eq!(count(&service, ALL).await, 1_203);
+    refused(&service, refresh_token(&renewal)).await;
+
+    assert_eq!(tokens.remove_expired(over).await.unwrap(), 1);
+    assert_eq!(count(&service, ALL).await, 1);
+    refused(&service, refresh_token(&renewal)).await;
+    renewed(&service, &other).await;
     service.stop().await;
 }
 

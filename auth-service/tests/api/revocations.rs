@@ -397,7 +397,7 @@ async fn a_login_that_was_under_way_when_everything_ended_is_over(backend: Backe
     service.register("ada").await;
     let database = Database::open(&service.database_settings()).await.unwrap();
     let users = Users::new(database.clone());
-    let refresh_tokens = RefreshTokens::new(database.clone(), Duration::ZERO);
+    let refresh_tokens = RefreshTokens::new(database.clone(), Duration::ZERO, Duration::ZERO);
     let revocations = Revocations::new(database, Duration::from_secs(900));
     let now = UnixSeconds::now(&service.clock);
     let at = At::untraced(now);
