@@ -85,6 +85,12 @@ impl Problem {
         Self::new(405, "method-not-allowed", "This path takes other methods").header("allow", allow)
     }
 
+    /// 408: the body took too long to come.
+    #[must_use]
+    pub fn request_timeout() -> Self {
+        Self::new(408, "request-timeout", "The body did not come in time")
+    }
+
     /// 413: the body is larger than `limit` bytes.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {

@@ -31,6 +31,7 @@ use actix_web::{
     web,
 };
 
+pub use self::body::is_late;
 use self::operations::Operations;
 use crate::{
     openapi,
@@ -349,9 +350,7 @@ fn json_config() -> web::JsonConfig {
             let problem = match &error {
                 JsonPayloadError::Overflow { limit }
                 | JsonPayloadError::OverflowKnownLength { limit, .. } => Problem::too_large(*limit),
-                JsonPayloadError::Payload(error) if body::is_late(error) => {
-                    Problem::new(408, "request-timeout", "The body did not come in time")
-                }
+                JsonPayloadError::Payload(error) if is_late(error) => Problem::request_timeout(),
                 JsonPayloadError::ContentType => {
                     Problem::unsupported_media_type("application/json")
                 }

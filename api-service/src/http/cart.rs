@@ -9,7 +9,10 @@ use actix_web::{
     http::header::{self, HeaderValue},
     web,
 };
-use shared::{problem::Problem, server::trace_of};
+use shared::{
+    problem::Problem,
+    server::{is_late, trace_of},
+};
 
 use super::{authenticated::Authenticated, state::State, state_cookie};
 use crate::{
@@ -197,7 +200,10 @@ async fn body_of(request: &HttpRequest, body: web::Payload) -> Result<Cart, Prob
         .to_bytes_limited(CART_LIMIT_BYTES)
         .await
         .map_err(|_| refused(Problem::too_large(CART_LIMIT_BYTES)))?
-        .map_err(|_| refused(Problem::bad_request("The body could not be read")))?;
+        .map_err(|error| match error.as_error() {
+            Some(error) if is_late(error) => refused(Problem::request_timeout()),
+            _ => refused(Problem::bad_request("The body could not be read")),
+        })?;
     Ok(Cart::parse(&bytes).map_err(CartError::Faulty)?)
 }
 

@@ -1,6 +1,10 @@
 //! Requests that nobody should send.
 
 use reqwest::StatusCode;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::service::{Backend, Builder, answered, eventually, header, problem};
 
@@ -49,6 +53,33 @@ async fn a_body_of_a_mebibyte_is_refused() {
     }
     let form = format!("grant_type={}", "a".repeat(1024 * 1024));
     assert_eq!(service.form(&form).await.status(), 413);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_form_that_does_not_come_is_late_and_not_wrong() {
+    let service = Builder::new(Backend::Sqlite).start().await;
+    let address = service.at("");
+    let address = address.trim_start_matches("http://");
+    let answer = async |path: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: t\r\nsec-fetch-site: same-origin\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: 99\r\n\r\na="
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let answers = tokio::join!(
+        answer("/oauth/token"),
+        answer("/oauth/introspect"),
+        answer("/oauth/authorize")
+    );
+    for answer in [answers.0, answers.1, answers.2] {
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
     service.stop().await;
 }
 

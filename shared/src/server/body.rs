@@ -39,8 +39,10 @@ pub(super) fn limit_time(request: &mut ServiceRequest) {
     });
 }
 
-/// Whether a body failed because it took too long.
-pub(super) fn is_late(error: &PayloadError) -> bool {
+/// Whether a body failed because it took too long: then the answer is 408, after which the connection
+/// is closed.
+#[must_use]
+pub fn is_late(error: &PayloadError) -> bool {
     matches!(error, PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 

@@ -13,7 +13,10 @@ use actix_web::{
     http::{StatusCode, header},
     web,
 };
-use shared::{config::Secret, server::JSON_LIMIT_BYTES};
+use shared::{
+    config::Secret,
+    server::{JSON_LIMIT_BYTES, is_late},
+};
 use url::Url;
 use utoipa::{IntoParams, ToSchema};
 
@@ -181,6 +184,7 @@ pub(crate) fn form_config() -> web::FormConfig {
         .error_handler(|error, _| {
             let status = match &error {
                 UrlencodedError::Overflow { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                UrlencodedError::Payload(error) if is_late(error) => StatusCode::REQUEST_TIMEOUT,
                 _ => StatusCode::BAD_REQUEST,
             };
             let response = form::refused(status, "The form could not be read.");

@@ -7,7 +7,10 @@ use actix_web::{
     error::{InternalError, UrlencodedError},
     web,
 };
-use shared::{problem::Problem, server::JSON_LIMIT_BYTES};
+use shared::{
+    problem::Problem,
+    server::{JSON_LIMIT_BYTES, is_late},
+};
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::http::error::{Error, OAuthError, OAuthRefusal};
@@ -125,6 +128,9 @@ pub(crate) fn form_config() -> web::FormConfig {
             let response = match &error {
                 UrlencodedError::Overflow { .. } => {
                     Problem::too_large(JSON_LIMIT_BYTES).error_response()
+                }
+                UrlencodedError::Payload(error) if is_late(error) => {
+                    Problem::request_timeout().error_response()
                 }
                 UrlencodedError::ContentType => {
                     invalid("send parameters as application/x-www-form-urlencoded")
