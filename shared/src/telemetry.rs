@@ -14,7 +14,7 @@ pub mod trace;
 
 use clap::Args;
 
-use crate::config::{Faults, Given, url};
+use crate::config::{Faults, Given, Secret, url};
 
 /// Who is speaking: becomes the OpenTelemetry resource and the `target_info` of the metrics.
 #[derive(Clone, Debug)]
@@ -29,8 +29,8 @@ pub struct Identity {
 
 /// The variables of every service that concern telemetry; flatten it into the service's own.
 ///
-/// The OpenTelemetry SDK reads the remaining standard variables itself: `OTEL_EXPORTER_OTLP_HEADERS`,
-/// `_TIMEOUT`, `_COMPRESSION`, `OTEL_BSP_*`, `OTEL_RESOURCE_ATTRIBUTES`.
+/// The OpenTelemetry SDK reads the remaining standard variables itself: `OTEL_EXPORTER_OTLP_TIMEOUT`,
+/// `_COMPRESSION`, `OTEL_BSP_*`, `OTEL_RESOURCE_ATTRIBUTES`.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Telemetry")]
 pub struct TelemetryArgs {
@@ -59,6 +59,27 @@ pub struct TelemetryArgs {
         hide_default_value = true
     )]
     otlp_traces_endpoint: Given<Option<String>>,
+
+    /// Headers of each export, such as a key of the collector: name=value, separated by commas; values
+    /// may be URL-encoded.
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_HEADERS",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true
+    )]
+    otlp_headers: Given<Option<Secret<String>>>,
+
+    /// The same for spans alone, in place of those.
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true
+    )]
+    otlp_traces_headers: Given<Option<Secret<String>>>,
 
     /// OTLP transport; http/protobuf is the one that is built in.
     #[arg(
@@ -126,6 +147,16 @@ impl TelemetryArgs {
                 "http/protobuf" => Ok(()),
                 _ => Err(format!("{protocol:?} is not built in; use http/protobuf")),
             });
+        // The library takes an empty variable of spans for one that is set.
+        let headers = [&self.otlp_traces_headers, &self.otlp_headers].map(|headers| {
+            headers.checked(faults, |text| {
+                let pairs = text
+                    .as_ref()
+                    .map(|text| trace::headers::pairs(text.expose()));
+                pairs.transpose().map(|_| text)
+            })
+        });
+        let headers = headers.into_iter().flatten().flatten().next();
         let service_name = self.service_name.value(faults).flatten();
         TelemetrySettings {
             logs: logs::LogSettings {
@@ -142,6 +173,7 @@ impl TelemetryArgs {
                 trace::TraceSettings {
                     sampling,
                     service_name,
+                    headers,
                 }
             }),
         }

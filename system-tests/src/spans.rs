@@ -33,6 +33,8 @@ pub struct Span {
     pub attributes: BTreeMap<String, String>,
     /// Whether its status is an error.
     pub failed: bool,
+    /// `Authorization` of the request that it was exported with; empty without one.
+    pub authorization: String,
 }
 
 /// Collects what is exported to [`Receiver::endpoint`].
@@ -88,11 +90,12 @@ impl Receiver {
 fn receive(stream: &TcpStream, collected: &Mutex<Vec<Span>>) {
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
-    while let Some(body) = request(&mut reader) {
+    while let Some((authorization, body)) = request(&mut reader) {
         let Ok(exported) = ExportTraceServiceRequest::decode(body.as_slice()) else {
             return;
         };
-        let spans = exported.resource_spans.iter().flat_map(of_resource);
+        let spans = exported.resource_spans.iter();
+        let spans = spans.flat_map(|resource| of_resource(resource, &authorization));
         collected
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -105,29 +108,38 @@ fn receive(stream: &TcpStream, collected: &Mutex<Vec<Span>>) {
     }
 }
 
-/// The body of the next request.
-fn request(reader: &mut impl BufRead) -> Option<Vec<u8>> {
+/// `Authorization` and the body of the next request.
+fn request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
     let mut length = 0;
+    let mut authorization = String::new();
     let mut line = String::new();
     loop {
         line.clear();
         if reader.read_line(&mut line).ok()? == 0 {
             return None;
         }
-        let line = line.trim().to_ascii_lowercase();
-        if line.is_empty() {
-            break;
-        }
-        if let Some(text) = line.strip_prefix("content-length:") {
-            length = text.trim().parse().ok()?;
+        let Some((name, value)) = line.trim().split_once(':') else {
+            // The request line has none before its path.
+            if line.trim().is_empty() {
+                break;
+            }
+            continue;
+        };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().ok()?,
+            "authorization" => value.trim().clone_into(&mut authorization),
+            _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(body)
+    Some((authorization, body))
 }
 
-fn of_resource(resource: &ResourceSpans) -> impl Iterator<Item = Span> {
+fn of_resource<'a>(
+    resource: &'a ResourceSpans,
+    authorization: &'a str,
+) -> impl Iterator<Item = Span> + 'a {
     let attributes = resource.resource.as_ref().map(|one| texts(&one.attributes));
     let service = attributes
         .and_then(|attributes| attributes.get("service.name").cloned())
@@ -142,6 +154,7 @@ fn of_resource(resource: &ResourceSpans) -> impl Iterator<Item = Span> {
         parent: hexadecimal(&span.parent_span_id),
         attributes: texts(&span.attributes),
         failed: span.status.as_ref().is_some_and(|status| status.code == 2),
+        authorization: authorization.to_owned(),
     })
 }
 

@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeSet, process::Stdio};
 
-use system_tests::{Service, command, ends, eventually, spans::Receiver};
+use system_tests::{
+    Service, command, ends, eventually,
+    spans::{Receiver, Span},
+};
 
 const SERVICES: [(&str, &str); 3] = [
     ("api-service", "API_LISTEN"),
@@ -24,12 +27,10 @@ fn variables(program: &str) -> BTreeSet<String> {
 }
 
 /// The standard variables that the OpenTelemetry SDK reads itself.
-const OF_THE_SDK: [&str; 9] = [
+const OF_THE_SDK: [&str; 7] = [
     "OTEL_BSP_SCHEDULE_DELAY",
     "OTEL_BSP_MAX_QUEUE_SIZE",
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-    "OTEL_EXPORTER_OTLP_HEADERS",
-    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
     "OTEL_EXPORTER_OTLP_TIMEOUT",
     "OTEL_EXPORTER_OTLP_COMPRESSION",
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
@@ -73,8 +74,8 @@ fn what_is_required_is_asked_for_when_it_is_empty() {
     assert!(said.contains("API_STRATEGY"), "{said}");
 }
 
-/// The `service.name` of the spans that a service exports with these variables.
-fn service_name(variables: &[(&str, &str)]) -> String {
+/// A span that a service exports with these variables.
+fn exported(variables: &[(&str, &str)]) -> Span {
     let receiver = Receiver::start();
     let mut command = command("api-service");
     command
@@ -86,9 +87,7 @@ fn service_name(variables: &[(&str, &str)]) -> String {
         .stderr(Stdio::null());
     let service = Service::start(command, "API_LISTEN");
     eventually("it answers", || service.status("/public"));
-    eventually("a span is exported", || {
-        receiver.all().first().map(|span| span.service.clone())
-    })
+    eventually("a span is exported", || receiver.all().first().cloned())
 }
 
 #[test]
@@ -102,6 +101,24 @@ fn the_environment_names_the_service_and_the_program_does_when_it_says_nothing()
         (&[(name, ""), (attributes, edge)], "edge"),
         (&[(name, ""), (attributes, "service.name=")], "api-service"),
     ] {
-        assert_eq!(service_name(variables), wanted, "{variables:?}");
+        assert_eq!(exported(variables).service, wanted, "{variables:?}");
+    }
+}
+
+#[test]
+fn headers_of_spans_take_the_place_of_those_of_all_exports_unless_they_are_empty() {
+    let (all, spans) = (
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    );
+    let key = "authorization=Basic%20all";
+    for (variables, wanted) in [
+        (&[][..], ""),
+        (&[(all, key)], "Basic all"),
+        (&[(all, key), (spans, "")], "Basic all"),
+        (&[(all, key), (spans, "authorization=spans")], "spans"),
+        (&[(all, ""), (spans, "authorization=spans")], "spans"),
+    ] {
+        assert_eq!(exported(variables).authorization, wanted, "{variables:?}");
     }
 }

@@ -3,6 +3,7 @@
 //! Spans are made with the OpenTelemetry API and handed on explicitly, so none can be orphaned by a
 //! spawned task, and a request that is not sampled builds no attributes at all (`docs/adr/0005`).
 
+pub(super) mod headers;
 mod parent;
 mod redacted;
 mod resource;
@@ -24,10 +25,12 @@ use opentelemetry::{
         Span as _, SpanBuilder, SpanContext, TraceContextExt, Tracer as _, TracerProvider as _,
     },
 };
+use opentelemetry_otlp::WithHttpConfig as _;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 pub use self::{redacted::redacted, sampling::Sampling};
 use super::Identity;
+use crate::config::Secret;
 
 /// Name of the header that carries the trace, W3C Trace Context §3.2.
 pub const TRACEPARENT: &str = "traceparent";
@@ -45,6 +48,8 @@ pub struct TraceSettings {
     pub sampling: Sampling,
     /// `service.name`, if not the one that is built in or in `OTEL_RESOURCE_ATTRIBUTES`.
     pub service_name: Option<String>,
+    /// Headers of each export, as `name=value` pairs.
+    pub headers: Option<Secret<String>>,
 }
 
 /// Makes spans, or does nothing when tracing is off. Cheap to clone.
@@ -87,8 +92,11 @@ impl Tracing {
         let Some(settings) = settings else {
             return Ok(Self::off());
         };
+        let headers = settings.headers.as_ref();
+        let headers = headers.and_then(|text| headers::pairs(text.expose()).ok());
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
+            .with_headers(headers.unwrap_or_default())
             .build()?;
         let provider = SdkTracerProvider::builder()
             .with_sampler(settings.sampling.sampler())
