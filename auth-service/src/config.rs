@@ -4,10 +4,10 @@
 mod args;
 mod keys;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use shared::{
-    config::{Faults, Given, load, url},
+    config::{Faults, Given, url},
     server::ServerSettings,
     session::{MOST_SESSIONS, StoreSettings},
     shutdown::Drain,
@@ -73,15 +73,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads arguments and environment.
-    ///
-    /// # Errors
-    ///
-    /// The exit code to end with, after everything that is wrong was said on standard error.
-    pub fn from_process() -> Result<Self, ExitCode> {
-        load(Self::check)
-    }
-
     /// The longest that a token lives.
     pub(crate) fn longest_token(&self) -> Duration {
         self.tokens.access_ttl.max(self.tokens.exchange_ttl)

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use auth_service::{Config, config::Task, restore_administrator, run};
-use shared::{clock::Clock, healthcheck, listen, shutdown, telemetry::logs};
+use shared::{clock::Clock, config, healthcheck, listen, shutdown, telemetry::logs};
 use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
@@ -14,11 +14,12 @@ fn main() -> ExitCode {
 }
 
 async fn serve() -> ExitCode {
-    let config = match Config::from_process() {
-        Ok(config) => config,
+    let (config, strays) = match config::load(Config::check) {
+        Ok(loaded) => loaded,
         Err(code) => return code,
     };
     logs::init(&config.telemetry.logs);
+    strays.tell();
     let outcome = match config.task {
         None => start(config).await,
         Some(Task::RestoreAdministrator) => restore_administrator(config, &Clock::system())

@@ -14,11 +14,12 @@ fn main() -> ExitCode {
 }
 
 async fn serve() -> ExitCode {
-    let config = match config::load(gateway::config::check) {
-        Ok(config) => config,
+    let (config, strays) = match config::load(gateway::config::check) {
+        Ok(loaded) => loaded,
         Err(code) => return code,
     };
     logs::init(&config.telemetry.logs);
+    strays.tell();
     match start(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {

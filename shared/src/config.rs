@@ -6,8 +6,10 @@
 //! environment.
 
 mod given;
+mod strays;
 
 use std::{
+    env,
     fmt::{self, Display},
     io::{self, Write},
     process::ExitCode,
@@ -17,7 +19,10 @@ use std::{
 use clap::Parser;
 use secrecy::{ExposeSecret, SecretBox, zeroize::Zeroize};
 
-pub use self::given::{Given, GivenParser, Setting, Threads};
+pub use self::{
+    given::{Given, GivenParser, Setting, Threads},
+    strays::Strays,
+};
 
 /// `EX_USAGE` of `sysexits.h`: the command was used incorrectly. Every Statewise service ends with
 /// it when its configuration is wrong.
@@ -132,7 +137,8 @@ pub fn url(text: &str, schemes: &[&str]) -> Result<url::Url, String> {
     }
 }
 
-/// Parses arguments and environment into `Raw` and checks them into a configuration.
+/// Parses arguments and environment into `Raw` and checks them into a configuration. Beside it are
+/// the variables that are for nothing, to be told when there is a log.
 ///
 /// # Errors
 ///
@@ -140,7 +146,7 @@ pub fn url(text: &str, schemes: &[&str]) -> Result<url::Url, String> {
 /// at once, or clap's own message. `--help` and `--version` end with success.
 pub fn load<Raw: Parser, Config>(
     check: impl FnOnce(Raw, &mut Faults) -> Option<Config>,
-) -> Result<Config, ExitCode> {
+) -> Result<(Config, Strays), ExitCode> {
     let raw = Raw::try_parse().map_err(|error| {
         // A closed standard error leaves nobody to tell.
         let _ = error.print();
@@ -152,7 +158,10 @@ pub fn load<Raw: Parser, Config>(
     })?;
     let mut faults = Faults::default();
     match check(raw, &mut faults) {
-        Some(config) if faults.is_empty() => Ok(config),
+        Some(config) if faults.is_empty() => {
+            let names = env::vars_os().map(|(name, _)| name);
+            Ok((config, Strays::of(&Raw::command(), names)))
+        }
         _ => {
             let name = Raw::command().get_name().to_owned();
             let told = format!("{name}: the configuration is wrong:\n{faults}See {name} --help.");

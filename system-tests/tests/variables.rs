@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
-use std::{collections::BTreeSet, process::Stdio};
+use std::{collections::BTreeSet, fs::File, process::Stdio};
 
 use system_tests::{
     Service, command, ends, eventually,
@@ -63,6 +63,39 @@ fn a_service_starts_with_every_variable_empty_as_with_none() {
             (service.status("/healthz") == Some(200)).then_some(())
         });
         service.ends_on_sigterm();
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_told_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    for ((program, listen), stray) in SERVICES.into_iter().zip([
+        "API_STRATEGIE",
+        "AUTH_REDIS",
+        // That of an earlier version.
+        "GATEWAY_TRUST_FORWARDED",
+    ]) {
+        let log = folder.path().join(program);
+        let mut command = command(program);
+        command
+            .current_dir(folder.path())
+            .env("API_STRATEGY", "jwt")
+            .env("RUST_LOG", "warn")
+            .env(stray, "true")
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap());
+        let service = Service::start(command, listen);
+        let told = format!("{stray} is set and is no setting");
+        eventually("it says so", || {
+            let text = std::fs::read_to_string(&log).unwrap();
+            text.contains(&told).then_some(())
+        });
+        eventually("it lives all the same", || {
+            (service.status("/healthz") == Some(200)).then_some(())
+        });
+        service.ends_on_sigterm();
+        let text = std::fs::read_to_string(&log).unwrap();
+        assert_eq!(text.matches("is no setting").count(), 1, "{text}");
     }
 }
 
