@@ -322,3 +322,21 @@ async fn a_clock_that_is_off_is_noticed_and_refuses_nobody_by_time() {
     eventually(async || readiness().await.status == 200).await;
     assert_eq!(service.me(&signer.sign(&ahead)).await.status, 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_is_compared_before_keys_are_due() {
+    let signer = Signer::eddsa("k1");
+    let issuer = Issuer::start(Answer::Keys(signer.jwks()));
+    let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(seconds);
+    issuer.clock_says(at(NOW));
+    let service = Service::ready(jwt(&issuer, NEVER, NEVER)).await;
+    let token = good(&signer);
+    assert_eq!(service.me(&token).await.status, 200);
+    // Beyond the end of the token, and back.
+    service.clock.set_wall(at(NOW + 86_400));
+    eventually(async || service.get("/readyz", &[]).await.body.contains("clock: ")).await;
+    service.me(&token).await.is_undecidable();
+    service.clock.set_wall(at(NOW));
+    eventually(async || service.get("/readyz", &[]).await.status == 200).await;
+    assert_eq!(service.me(&token).await.status, 200);
+}

@@ -34,7 +34,7 @@ use tokio::{
 pub use self::discovery::{Discovery, KeySource};
 pub(super) use self::observe::Observed;
 use self::{
-    clocks::Clocks,
+    clocks::{Clocks, Moment},
     fetch::{Fetched, Source},
 };
 use crate::strategies::http_client::{Authorities, ClientError};
@@ -45,6 +45,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 /// The longest until the issuer's clock is looked at again when it and ours differ.
 const CLOCK_RETRY: Duration = Duration::from_secs(5);
+/// How often our own clock is looked at: when it was set, the issuer's is asked for at once, and not
+/// when keys are due.
+const CLOCK_LOOK: Duration = Duration::from_secs(1);
 /// A request waits no longer for newer keys than one fetch under way and one of its own may take.
 const WAIT_LIMIT: Duration = fetch::TIMEOUT.saturating_mul(2);
 
@@ -252,14 +255,21 @@ impl Fetcher {
         }
     }
 
-    /// Until the next fetch is due, or a request asks for one outside the cool-down; whether that
-    /// was it.
+    /// Until the next fetch is due, our clock was set, or a request asks for a fetch outside the
+    /// cool-down; whether that was it.
     async fn wait(&self) -> bool {
         let due = tokio::time::sleep(self.pause());
         tokio::pin!(due);
+        let began = Moment::now(&self.clock);
+        let mut look = tokio::time::interval(CLOCK_LOOK);
         loop {
             tokio::select! {
                 () = &mut due => return false,
+                _ = look.tick() => {
+                    if self.clocks.was_set(began, Moment::now(&self.clock)) {
+                        return false;
+                    }
+                }
                 () = self.wanted.notified() => {
                     // Who asked before the last fetch ended was served by it.
                     if !self.publish.borrow().cools_down(self.cooldown) {

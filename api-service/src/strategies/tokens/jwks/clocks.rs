@@ -8,6 +8,31 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use shared::clock::Clock;
+
+/// A moment by both clocks of this machine: the one that is set, and the one that only passes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    wall: SystemTime,
+    passed: Duration,
+}
+
+impl Moment {
+    pub(super) fn now(clock: &Clock) -> Self {
+        Self {
+            wall: clock.now(),
+            passed: clock.monotonic(),
+        }
+    }
+
+    /// How far the clock was set since an earlier moment, in either direction.
+    fn set_since(self, earlier: Self) -> Duration {
+        let expected = earlier.wall + self.passed.saturating_sub(earlier.passed);
+        let set = self.wall.duration_since(expected);
+        set.unwrap_or_else(|error| error.duration())
+    }
+}
+
 /// A `Date` has whole seconds: the time that it means may be as much later.
 const PRECISION: Duration = Duration::from_secs(1);
 
@@ -54,6 +79,12 @@ impl Clocks {
         }
     }
 
+    /// Whether ours was set since then by more than it may differ: what was known is not known any
+    /// more.
+    pub(super) fn was_set(&self, since: Moment, now: Moment) -> bool {
+        now.set_since(since) > self.leeway
+    }
+
     /// Seconds that our clock is ahead of the issuer's.
     pub(super) fn ahead(&self) -> i64 {
         self.ahead.load(Ordering::Relaxed)
@@ -89,6 +120,19 @@ mod tests {
         for date in 99..=110 {
             clocks.compare(Some(at(date)), at(100), at(110));
             assert_eq!((clocks.ahead(), clocks.fault()), (0, None), "{date}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_noticed_and_one_that_goes_is_not() {
+        let clock = Clock::manual(at(1_000));
+        let clocks = Clocks::new(String::new(), Duration::from_secs(30));
+        let began = Moment::now(&clock);
+        clock.advance(Duration::from_secs(3_600));
+        assert!(!clocks.was_set(began, Moment::now(&clock)));
+        for (seconds, set) in [(4_630, false), (4_570, false), (4_631, true), (4_569, true)] {
+            clock.set_wall(at(seconds));
+            assert_eq!(clocks.was_set(began, Moment::now(&clock)), set, "{seconds}");
         }
     }
 
