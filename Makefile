@@ -63,9 +63,10 @@ foreign: toolchain ## Has libraries of others verify our tokens, log in, renew a
 	scripts/run-python.sh foreign-oauth
 
 .PHONY: browser
-browser: toolchain ## Logs in with a real browser at the page of the auth-service, by a code with PKCE
+browser: toolchain ## Logs in with a real browser at the page of the auth-service, and asks the capacity model of the report's page
 	scripts/install.sh redis python3-venv chromium chromedriver
 	scripts/run-python.sh browser $(SCREENSHOT)
+	scripts/run-python.sh browser-report
 
 .PHONY: bench
 bench: toolchain ## Measures the gateway against nginx and HAProxy, the load generator against its peers, then the crates

@@ -117,4 +117,6 @@ measure report $EXAMPLE/results.json --out "$work" | sed '$d' >$EXAMPLE/compare.
 first_and_last_load $EXAMPLE/compare.txt | put table
 costs $EXAMPLE/strategies.txt | put strategies
 sed -n '/^Revocation lag:/,$p' $EXAMPLE/freshness.txt | put freshness
+measure capacity $EXAMPLE/results.json --rate 100k --active-users 5M --logout-within 1m |
+    sed '/^What it rests on/,$d' | sed '$d' | put capacity
 picture

@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and the exit code of each answer.
 
 mod arguments;
+mod capacity;
 mod compare;
 mod coupling;
 mod diff;
@@ -60,6 +61,7 @@ impl Cli {
             Command::Scale(args) => args.run(),
             Command::LoginStorm(args) => args.run(),
             Command::Report(args) => args.run(),
+            Command::Capacity(args) => args.run(),
             Command::Diff(args) => args.run(),
             Command::Metrics => {
                 print(&metrics::table())?;
@@ -122,20 +124,31 @@ impl UpArgs {
     }
 }
 
-/// Precedence 3, 1, 4: a fault of the instrument or the machine excuses every threshold, and a
-/// threshold that failed is more than one that is unclear.
-fn exit_code(results: &Results) -> ExitCode {
+/// Of one run or several. Precedence 3, 1, 4: a fault of the instrument or the machine excuses every
+/// threshold, and a threshold that failed is more than one that is unclear.
+fn exit_code(runs: &[&Results]) -> ExitCode {
+    let valid = |wanted: &[Validity]| runs.iter().any(|run| wanted.contains(&run.validity));
     let any = |outcome| {
-        let mut thresholds = results.thresholds.iter();
+        let mut thresholds = runs.iter().flat_map(|run| &run.thresholds);
         thresholds.any(|one| one.outcome == outcome)
     };
-    match results.validity {
-        Validity::Invalid | Validity::Disturbed => ExitCode::from(EXIT_INVALID),
-        _ if any(ThresholdOutcome::Fails) => ExitCode::from(EXIT_THRESHOLD),
-        Validity::Overloaded | Validity::Inconclusive => ExitCode::from(EXIT_INCONCLUSIVE),
-        Validity::Valid if any(ThresholdOutcome::Unclear) => ExitCode::from(EXIT_INCONCLUSIVE),
-        Validity::Valid => ExitCode::SUCCESS,
+    if valid(&[Validity::Invalid, Validity::Disturbed]) {
+        ExitCode::from(EXIT_INVALID)
+    } else if any(ThresholdOutcome::Fails) {
+        ExitCode::from(EXIT_THRESHOLD)
+    } else if valid(&[Validity::Overloaded, Validity::Inconclusive])
+        || any(ThresholdOutcome::Unclear)
+    {
+        ExitCode::from(EXIT_INCONCLUSIVE)
+    } else {
+        ExitCode::SUCCESS
     }
+}
+
+/// Reads one or several results.
+fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Results>> {
+    let read = paths.iter().map(|path| Results::read(path));
+    Ok(read.collect::<Result<_, _>>()?)
 }
 
 /// The file that a result will be written to. It is made before anything is measured, so that one
@@ -163,15 +176,16 @@ impl ResultFile {
 
 impl ReportArgs {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let results = Results::read(&self.results)?;
-        let folder = self
-            .out
-            .or_else(|| self.results.parent().map(PathBuf::from))
-            .unwrap_or_default();
-        let page = report::write_page(&results, &folder)?;
-        print(&report::terminal(&results))?;
+        let runs = read_all(&self.results)?;
+        let runs: Vec<&Results> = runs.iter().collect();
+        let beside = self.results.first().and_then(|first| first.parent());
+        let folder = self.out.or_else(|| beside.map(PathBuf::from));
+        let page = report::write_page(&runs, &folder.unwrap_or_default())?;
+        for results in &runs {
+            print(&report::terminal(results))?;
+        }
         print(&format!("{}\n", page.display()))?;
-        Ok(exit_code(&results))
+        Ok(exit_code(&runs))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Imports run one way, from the bottom of this list to its top:
 //! [`results`] (what is written) · [`stats`] (what a number means) · [`load`] (what is sent, when) ·
 //! [`subject`] (what is measured) · [`metrics`] (how a number follows from a window) · [`instrument`]
-//! (may it be believed) · [`disturb`] (what is done to the system) · [`report`] (for a reader) ·
+//! (may it be believed) · [`disturb`] (what is done to the system) · [`model`] (what a rate takes) · [`report`] (for a reader) ·
 //! [`experiment`] (a plan becomes windows) · [`cli`]. [`console`], [`progress`] and [`interrupt`] are
 //! used anywhere.
 
@@ -15,6 +15,7 @@ pub mod instrument;
 pub mod interrupt;
 pub mod load;
 pub mod metrics;
+pub mod model;
 pub mod progress;
 pub mod report;
 pub mod results;

@@ -138,6 +138,15 @@ pub const METRICS: &[Metric] = &[
         |of| of.redis_commands(),
     ),
     other(
+        "redis_bytes_per_request",
+        "redis_bytes",
+        "Redis bytes",
+        "bytes to and from Redis per request",
+        "bytes",
+        Better::Lower,
+        |of| of.redis_bytes(),
+    ),
+    other(
         "memory_hits",
         "memory_hits",
         "memory hits",

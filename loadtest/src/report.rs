@@ -21,6 +21,7 @@ pub mod junit;
 mod latency;
 mod load;
 mod memory;
+mod model;
 pub(crate) mod numbers;
 mod page;
 mod scale;
@@ -33,7 +34,10 @@ use std::path::{Path, PathBuf};
 
 use maud::Markup;
 
-use crate::results::{Coupling, Freshness, Results, ResultsError, write_whole};
+use crate::{
+    model::{Asked, Model},
+    results::{Coupling, Freshness, Results, ResultsError, write_whole},
+};
 
 /// One part of the report. What it has nothing to say of, it leaves empty.
 struct Section {
@@ -60,6 +64,7 @@ const SECTIONS: &[Section] = &[
     capacity::SECTION,
     distance::SECTION,
     scale::SECTION,
+    model::SECTION,
     freshness::SECTION,
     faults::SECTION,
     memory::SECTION,
@@ -100,10 +105,17 @@ pub fn faults(coupling: &Coupling) -> String {
     faults::terminal(coupling)
 }
 
-/// The page: styles and plots are inside, nothing is loaded, no script runs.
+/// What a capacity model says of each thing that is asked, for a terminal, at most 100 columns wide.
 #[must_use]
-pub fn html(results: &Results) -> String {
-    page::render(results).into_string()
+pub fn capacity(model: &Model, asked: &[Asked]) -> String {
+    model::terminal(model, asked)
+}
+
+/// The page of one run, or of several: styles, plots and the script of the capacity model are inside, and
+/// nothing is loaded.
+#[must_use]
+pub fn html(runs: &[&Results]) -> String {
+    page::render(runs).into_string()
 }
 
 /// Writes `results.json`, `report.html` and `junit.xml` into `folder`, which is made if needed, and
@@ -118,18 +130,18 @@ pub fn write(results: &Results, folder: &Path) -> Result<(PathBuf, PathBuf), Res
     results.write(&json)?;
     let list = folder.join("junit.xml");
     write_whole(&list, &junit::render(results)).map_err(refused(&list))?;
-    Ok((json, write_page(results, folder)?))
+    Ok((json, write_page(&[results], folder)?))
 }
 
-/// Writes `report.html` into `folder`, which is made if needed, and returns its path.
+/// Writes `report.html`, of one run or several, into `folder`, which is made if needed, and returns its path.
 ///
 /// # Errors
 ///
 /// The folder or the file cannot be written.
-pub fn write_page(results: &Results, folder: &Path) -> Result<PathBuf, ResultsError> {
+pub fn write_page(runs: &[&Results], folder: &Path) -> Result<PathBuf, ResultsError> {
     make(folder)?;
     let page = folder.join("report.html");
-    write_whole(&page, &html(results)).map_err(refused(&page))?;
+    write_whole(&page, &html(runs)).map_err(refused(&page))?;
     Ok(page)
 }
 

@@ -12,6 +12,7 @@ mod freshness;
 mod gate;
 mod plan;
 pub mod scale;
+mod unit_costs;
 pub mod v2;
 mod window;
 
@@ -30,6 +31,7 @@ pub use freshness::{Freshness, RevocationKind, RevocationLag};
 pub use gate::{Bound, Culprit, Gate, Threshold, ThresholdOutcome, Validity};
 pub use plan::{ArmInfo, Better, Environment, MetricInfo, Origin, Plan, SelfCheck, Tool};
 pub use scale::Scale;
+pub use unit_costs::UnitCosts;
 pub use window::{
     Conditions, ErrorCount, Estimate, Latency, PercentilePoint, Point, ProcessMemory, StatusCount,
     Window,
@@ -81,6 +83,9 @@ pub struct Results {
     /// Throughput over replicas, predicted and observed; absent where it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<Scale>,
+    /// What one login, one renewal and one session take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_costs: Option<UnitCosts>,
     /// What must hold for the figures to mean anything.
     pub gates: Vec<Gate>,
     /// Whether the figures may be used.
@@ -146,6 +151,7 @@ impl Results {
             freshness: None,
             distance: None,
             scale: None,
+            unit_costs: None,
             gates: Vec::new(),
             validity: Validity::Valid,
             thresholds: Vec::new(),

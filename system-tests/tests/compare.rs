@@ -12,7 +12,8 @@ use std::{
 
 use html5ever::{parse_document, tendril::TendrilSink};
 use loadtest::{
-    results::{Capacity, Point, Results, RevocationKind, Validity, Verdict, Window},
+    model::{Asked, Model, Source},
+    results::{Capacity, Estimate, Point, Results, RevocationKind, Validity, Verdict, Window},
     stats::histogram::LatencyHistogram,
     subject::stack::StackOptions,
 };
@@ -84,7 +85,51 @@ fn a_short_comparison_with_all_experiments_makes_sense() {
     assert_the_verdict_follows(&results, code);
     assert_coupling_is_complete(&results);
     assert_freshness_is_complete(&results);
+    assert_the_capacity_model_rests_on_what_was_measured(&results);
     assert_files_are_sound(folder.path());
+}
+
+/// What a login, a renewal and a session take is measured beside the load, and so is what a request takes of
+/// the way to Redis.
+#[track_caller]
+fn assert_the_capacity_model_rests_on_what_was_measured(results: &Results) {
+    let costs = results
+        .unit_costs
+        .as_ref()
+        .expect("unit costs are measured");
+    let value = |estimate: Option<Estimate>| estimate.expect("it is measured").value;
+    let session = value(costs.session_bytes);
+    assert!(
+        (400.0..4_000.0).contains(&session),
+        "{session} bytes a session"
+    );
+    let login = value(costs.login_cpu_us);
+    for cheaper in [costs.renewal_cpu_us, costs.exchange_cpu_us].map(value) {
+        assert!(
+            cheaper > 50.0 && login > 3.0 * cheaper,
+            "{login} µs, {cheaper} µs"
+        );
+    }
+
+    let model = Model::of(&[results]);
+    let measured = |id: &str, of: Option<&str>| {
+        let all = model.assumptions(&Asked::default());
+        let mut found = all
+            .into_iter()
+            .filter(|(name, one)| one.id == id && *name == of);
+        let (_, figure) = found.next().expect("the figure is there");
+        assert!(matches!(figure.source, Source::Measured(_)), "{figure:?}");
+        figure.value
+    };
+    for id in ["session_bytes", "login_us", "renewal_us", "key_set_bytes"] {
+        measured(id, None);
+    }
+    // The command has a key of 82 bytes, and the answer holds the record.
+    let bytes = measured("redis_bytes", Some("session"));
+    assert!((200.0..3_000.0).contains(&bytes), "{bytes} bytes a request");
+    let answer = model.answer(&Asked::default());
+    let names = answer.strategies.iter().map(|one| one.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["jwt", "session"]);
 }
 
 #[test]

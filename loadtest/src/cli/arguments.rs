@@ -1,6 +1,8 @@
 //! Every command with its arguments, as `--help` shows them.
 
+mod capacity;
 mod distance;
+mod run;
 mod scale;
 
 use std::{path::PathBuf, time::Duration};
@@ -11,7 +13,6 @@ use url::Url;
 use crate::{
     disturb::fault::{FAULTS, Fault},
     experiment::compare::ArmSpec,
-    load::Arrivals,
     results::{RevocationKind, coupling::Form},
     subject::{
         mix::Mix,
@@ -19,7 +20,9 @@ use crate::{
     },
 };
 
+pub(super) use capacity::CapacityArgs;
 pub(super) use distance::DistanceArgs;
+pub(super) use run::RunArgs;
 pub(super) use scale::ScaleArgs;
 
 /// Starts or finds a system, drives it, breaks it, compares, reports.
@@ -53,8 +56,10 @@ pub(super) enum Command {
     Scale(ScaleArgs),
     /// Measures what many logins at the same time do to everybody else
     LoginStorm(StormArgs),
-    /// Renders a results.json again
+    /// Renders one results.json again, or several on one page
     Report(ReportArgs),
+    /// What a rate of requests takes of each part, by a model of what was measured
+    Capacity(CapacityArgs),
     /// Compares two results.json of the same machine
     Diff(DiffArgs),
     /// Lists what can be measured: ids for --fail-if and results.json, units, meaning
@@ -251,77 +256,11 @@ pub(super) struct StormArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct RunArgs {
-    /// What is requested; credentials in it are sent as HTTP Basic
-    #[arg(long)]
-    pub(super) url: Url,
-    /// With which method
-    #[arg(long, value_name = "M", default_value = "GET")]
-    pub(super) method: String,
-    /// With which body: the text itself, or @FILE
-    #[arg(long, value_name = "TEXT|@FILE")]
-    pub(super) body: Option<String>,
-    /// Open loop: requests per second
-    #[arg(long, value_name = "R", value_parser = rate, required_unless_present = "connections")]
-    pub(super) rate: Option<f64>,
-    /// Connections, each busy at all times without --rate; with it, requests wait for a free one [default: 32]
-    #[arg(long, value_name = "C")]
-    pub(super) connections: Option<usize>,
-    /// Open loop: one more connection for each request that waits, up to so many [default: no more than --connections]
-    #[arg(long, value_name = "M", requires = "rate")]
-    pub(super) max_connections: Option<usize>,
-    /// Threads that send [default: 1 below four cores, else 2]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(super) generator_threads: Option<u16>,
-    /// Polls for so long before each request is due, in place of sleeping: more punctual, more CPU time
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
-    pub(super) busy_poll: Duration,
-    /// Certificates of the authorities that an https server is trusted by, as PEM [default: the system's]
-    #[arg(long, value_name = "FILE")]
-    pub(super) ca: Option<PathBuf>,
-    /// Open loop: how requests arrive
-    #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
-    pub(super) arrivals: Arrivals,
-    /// Measured time
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
-    pub(super) duration: Duration,
-    /// Not measured, before
-    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
-    pub(super) warmup: Duration,
-    /// A later answer counts as failed
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
-    pub(super) deadline: Duration,
-    /// A header field as "Name: value"; can be given several times
-    #[arg(long = "header", value_name = "FIELD", value_parser = header)]
-    pub(super) headers: Vec<(String, String)>,
-    /// Registers users at /auth of the same server and logs them in for this strategy
-    #[arg(long, value_name = "S", value_parser = strategy)]
-    pub(super) login: Option<String>,
-    /// How many users
-    #[arg(long, default_value_t = 8, requires = "login")]
-    pub(super) users: usize,
-    /// Share of requests whose trace is kept; 0 sends no traceparent
-    #[arg(long, default_value_t = 0.0, value_parser = ratio)]
-    pub(super) trace_ratio: f64,
-    /// The same seed gives the same schedule
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) seed: u64,
-    /// Fails (exit 1) when the 99th percentile of the response time is above
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub(super) max_p99: Option<Duration>,
-    /// Fails (exit 1) when a larger share of requests fails
-    #[arg(long, value_name = "RATIO", value_parser = ratio)]
-    pub(super) max_error_ratio: Option<f64>,
-    /// Where the result goes as JSON as well
-    #[arg(long, value_name = "PATH")]
-    pub(super) out: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// A results.json
-    pub(super) results: PathBuf,
-    /// Where report.html goes [default: beside the results]
+    /// One results.json, or several for one page
+    #[arg(required = true)]
+    pub(super) results: Vec<PathBuf>,
+    /// Where report.html goes [default: beside the first]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
 }
@@ -413,11 +352,6 @@ fn replicas(text: &str) -> Result<usize, String> {
     }
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("\"Name: value\" is needed")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -450,6 +384,9 @@ mod tests {
             "loadtest scale --quick --strategy jwt --replicas 1,2,3,4,5,6,8 --replica-cpu 0.05 --redis-cpu 0.05 \
              --redis-shards 1 --auth-replicas 1,2,4 --up-and-down 20 --gateway-threads 1 --whole-machine --out dir --seed 7",
             "loadtest report results.json",
+            "loadtest report a.json b.json --out dir",
+            "loadtest capacity a.json b.json --rate 100k,1M --rtt 0.5 --active-users 5M --token-life 5m \
+             --logout-within 1s --replicas 40 --without-redis --assume session_bytes=1200 --json",
             "loadtest metrics",
             "loadtest target --delay 500us,2ms",
         ] {
@@ -484,6 +421,9 @@ mod tests {
             "loadtest scale --replica-cpu 0",
             "loadtest scale --redis-shards 3",
             "loadtest coupling --fault rain",
+            "loadtest report",
+            "loadtest capacity",
+            "loadtest capacity a.json --rate none",
             "loadtest coupling --repetitions 0",
         ] {
             assert!(

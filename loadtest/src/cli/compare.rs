@@ -78,7 +78,7 @@ impl CompareArgs {
         for path in [json, page, junit] {
             print(&format!("{}\n", path.display()))?;
         }
-        Ok(exit_code(&results))
+        Ok(exit_code(&[&results]))
     }
 }
 

@@ -46,7 +46,7 @@ impl DistanceArgs {
         for path in [json, page, out.join("junit.xml")] {
             print(&format!("{}\n", path.display()))?;
         }
-        Ok(exit_code(&results))
+        Ok(exit_code(&[&results]))
     }
 
     fn options(self, interrupt: CancellationToken) -> Result<DistanceOptions, Usage> {

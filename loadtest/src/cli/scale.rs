@@ -42,7 +42,7 @@ impl ScaleArgs {
         for path in [prediction, json, page] {
             print(&format!("{}\n", path.display()))?;
         }
-        Ok(exit_code(&results))
+        Ok(exit_code(&[&results]))
     }
 
     fn options(self, interrupt: CancellationToken) -> ScaleOptions {

@@ -13,6 +13,7 @@ mod options;
 mod pace;
 mod plan;
 mod systems;
+mod unit_costs;
 mod window;
 
 use std::{
@@ -162,6 +163,12 @@ impl<'a> Comparison<'a> {
             .step("checking the load generator against a target of known latency");
         let self_check = selfcheck::run(self.pace.self_check, seed, &interrupt)?;
         let idle_memory = self.systems.memory()?;
+        self.progress
+            .step("what a login, a renewal and a session take");
+        let unit_costs = match self.systems.first_started() {
+            Some(subject) => Some(unit_costs::measure(subject, self.options.hashes_cheaply())?),
+            None => None,
+        };
 
         let capacities = match self.options.rate {
             Some(_) => Vec::new(),
@@ -208,6 +215,7 @@ impl<'a> Comparison<'a> {
             memory: memory(&idle_memory, &peak_memory),
             coupling: besides.coupling,
             freshness: besides.freshness,
+            unit_costs,
             validity: Validity::of(&gates, unclear),
             gates,
             ..Results::of(self.started_at, self.environment, plan)

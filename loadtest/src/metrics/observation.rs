@@ -44,6 +44,7 @@ pub struct Observation {
     /// CPU seconds of the components that serve this arm, its replicas as `api`.
     cpu_seconds: BTreeMap<String, f64>,
     redis_commands: Option<u64>,
+    redis_bytes: Option<u64>,
     lookups: Lookups,
 }
 
@@ -78,6 +79,7 @@ impl Observation {
         if let Some(usage) = usage {
             seen.cpu_seconds = usage.cpu_seconds_of(pool);
             seen.redis_commands = usage.redis_commands;
+            seen.redis_bytes = usage.redis_bytes;
             seen.lookups = usage.lookups_of(pool);
         }
         seen
@@ -110,6 +112,9 @@ impl Observation {
         }
         if let Some(commands) = other.redis_commands {
             *self.redis_commands.get_or_insert(0) += commands;
+        }
+        if let Some(bytes) = other.redis_bytes {
+            *self.redis_bytes.get_or_insert(0) += bytes;
         }
         self.lookups.hits += other.lookups.hits;
         self.lookups.all += other.lookups.all;
@@ -147,6 +152,10 @@ impl Observation {
 
     pub(super) fn redis_commands(&self) -> Option<f64> {
         self.per_request(self.redis_commands? as f64)
+    }
+
+    pub(super) fn redis_bytes(&self) -> Option<f64> {
+        self.per_request(self.redis_bytes? as f64)
     }
 
     /// Of the look-ups in memory, how many hit; `None` where nothing is kept in memory.

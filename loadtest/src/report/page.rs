@@ -1,20 +1,22 @@
-//! The page: its head, the figures that most readers came for, and every section.
+//! The page: its head, the figures that most readers came for, and every section. Several runs stand below
+//! each other, and what can be said of them together above them.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    SECTIONS, conditions,
+    SECTIONS, Section, conditions,
     conditions::{arms, headlines, loads},
-    numbers, text, verdict,
+    model, numbers, text, verdict,
 };
 use crate::results::{Conditions, MetricInfo, Results};
 
 const STYLE: &str = include_str!("style.css");
+/// Of the controls and pictures of the capacity model.
+const MODEL_STYLE: &str = include_str!("model/style.css");
 
-/// Renders the whole page.
-pub(super) fn render(results: &Results) -> Markup {
-    let names: Vec<String> = arms(results).iter().map(|arm| arm.name.clone()).collect();
-    let title = format!("{}, measured", numbers::listed(&names));
+/// Renders the whole page, of one run or several.
+pub(super) fn render(runs: &[&Results]) -> Markup {
+    let title = title(runs);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -22,32 +24,75 @@ pub(super) fn render(results: &Results) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(STYLE)) (PreEscaped(MODEL_STYLE)) }
             }
             body { main {
-                (head(results, &title))
-                @for section in SECTIONS {
-                    @let body = (section.html)(results);
-                    @if !body.0.is_empty() {
-                        section { h2 { (section.title) } (body) }
+                @if let [results] = runs {
+                    (head(results, html! { h1 { (title) } }))
+                    @for section in SECTIONS { (whole(section, (section.html)(results))) }
+                } @else {
+                    h1 { (title) }
+                    (contents(runs))
+                    (whole(&model::SECTION, model::html(runs)))
+                    @for (number, results) in (1..).zip(runs) {
+                        article id={ "run-" (number) } {
+                            (head(results, html! { h1 { (number) ". " (measured(results)) } }))
+                            @for section in SECTIONS {
+                                @if section.title != model::SECTION.title {
+                                    (whole(section, (section.html)(results)))
+                                }
+                            }
+                        }
                     }
                 }
-                footer {
+                footer { @for results in runs { p {
                     (results.tool.name) " " (results.tool.version) " · results.json version "
                     (results.schema_version) " · " (results.started_at)
-                }
+                } } }
             } }
         }
     }
 }
 
-fn head(results: &Results, title: &str) -> Markup {
+fn title(runs: &[&Results]) -> String {
+    match runs {
+        [results] => measured(results),
+        several => format!("{} runs", several.len()),
+    }
+}
+
+fn measured(results: &Results) -> String {
+    let names: Vec<String> = arms(results).iter().map(|arm| arm.name.clone()).collect();
+    format!("{}, measured", numbers::listed(&names))
+}
+
+/// The runs of a page that has several.
+fn contents(runs: &[&Results]) -> Markup {
+    html! {
+        ol { @for (number, results) in (1..).zip(runs) {
+            li {
+                a href={ "#run-" (number) } { (measured(results)) } ", " (results.started_at) ": "
+                (verdict::words(results.validity).0)
+            }
+        } }
+    }
+}
+
+fn whole(section: &Section, body: Markup) -> Markup {
+    html! {
+        @if !body.0.is_empty() {
+            section { h2 { (section.title) } (body) }
+        }
+    }
+}
+
+fn head(results: &Results, title: Markup) -> Markup {
     let (word, meaning, class) = verdict::words(results.validity);
     let place = &results.environment;
     html! {
         header {
             span class={ "badge " (class) } { (word) ": " (meaning) }
-            h1 { (title) }
+            (title)
             p {
                 (text::design(results)) ". " (place.cpu_model) ", " (place.cpus) " CPUs, "
                 (place.system) "."

@@ -1,12 +1,17 @@
 //! Real users: registered and logged in through the gateway, with real password hashing.
 
+mod tokens;
+
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
 
-use reqwest::{StatusCode, blocking::Client};
+use reqwest::{
+    StatusCode,
+    blocking::{Client, RequestBuilder, Response},
+};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -224,25 +229,7 @@ impl Users {
             credential,
         };
         let response = self.post(WHAT, "/login", &login, StatusCode::OK)?;
-        let url = response.url().to_string();
-        let granted: Granted = response.json().map_err(|source| LoginError::Unreachable {
-            what: WHAT,
-            url: url.clone(),
-            source,
-        })?;
-        let given = match credential {
-            Credential::Token => granted.access_token,
-            Credential::Session => granted.session_id,
-        };
-        let given = given.ok_or(LoginError::Refused {
-            what: "logging in, without a credential in the answer,",
-            url,
-            status: StatusCode::OK,
-        })?;
-        Ok(LoggedIn {
-            credential: given,
-            refresh_token: granted.refresh_token,
-        })
+        granted(WHAT, response, credential)
     }
 
     fn post(
@@ -251,21 +238,60 @@ impl Users {
         path: &str,
         body: &impl Serialize,
         wanted: StatusCode,
-    ) -> Result<reqwest::blocking::Response, LoginError> {
+    ) -> Result<Response, LoginError> {
         let url = format!("{}{path}", self.auth);
-        match self.client.post(&url).json(body).send() {
-            Ok(response) if response.status() == wanted => Ok(response),
-            Ok(response) => Err(LoginError::Refused {
-                what,
-                url,
-                status: response.status(),
-            }),
-            Err(source) => Err(LoginError::Unreachable {
-                what,
-                url,
-                source: source.without_url(),
-            }),
-        }
+        let request = self.client.post(&url).json(body);
+        answered(what, url, request, wanted)
+    }
+}
+
+/// The answer to a request, which must have the status `wanted`.
+fn answered(
+    what: &'static str,
+    url: String,
+    request: RequestBuilder,
+    wanted: StatusCode,
+) -> Result<Response, LoginError> {
+    match request.send() {
+        Ok(response) if response.status() == wanted => Ok(response),
+        Ok(response) => Err(LoginError::Refused {
+            what,
+            url,
+            status: response.status(),
+        }),
+        Err(source) => Err(unreachable(what, url)(source)),
+    }
+}
+
+/// What a login, or a renewal, gave.
+fn granted(
+    what: &'static str,
+    response: Response,
+    credential: Credential,
+) -> Result<LoggedIn, LoginError> {
+    let url = response.url().to_string();
+    let granted: Granted = response.json().map_err(unreachable(what, url.clone()))?;
+    let given = match credential {
+        Credential::Token => granted.access_token,
+        Credential::Session => granted.session_id,
+    };
+    let given = given.ok_or(LoginError::Refused {
+        what: "logging in, without a credential in the answer,",
+        url,
+        status: StatusCode::OK,
+    })?;
+    Ok(LoggedIn {
+        credential: given,
+        refresh_token: granted.refresh_token,
+    })
+}
+
+fn unreachable(what: &'static str, url: String) -> impl FnOnce(reqwest::Error) -> LoginError {
+    move |source| LoginError::Unreachable {
+        what,
+        url,
+        // It would be told twice.
+        source: source.without_url(),
     }
 }
 

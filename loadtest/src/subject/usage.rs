@@ -7,7 +7,10 @@ mod metrics_text;
 mod process_clock;
 mod redis_info;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use reqwest::blocking::Client;
 use serde::Deserialize;
@@ -99,6 +102,8 @@ pub struct Usage {
     pub cpu_seconds: BTreeMap<String, f64>,
     /// Commands that Redis executed for requests; `None` when it cannot be asked.
     pub redis_commands: Option<u64>,
+    /// Bytes that Redis read and wrote meanwhile; `None` when it cannot be asked.
+    pub redis_bytes: Option<u64>,
     /// Look-ups in memory by component.
     pub lookups: BTreeMap<String, Lookups>,
 }
@@ -192,6 +197,33 @@ impl Meter {
     #[must_use]
     pub fn redis_version(&self) -> Option<String> {
         self.redis.as_ref().and_then(|redis| redis.version.clone())
+    }
+
+    /// The names of all keys in Redis; `None` where it cannot be asked, or has too many.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer.
+    pub fn redis_keys(&mut self) -> Result<Option<BTreeSet<Vec<u8>>>, UsageError> {
+        Ok(self
+            .redis
+            .as_mut()
+            .map(RedisMeter::keys)
+            .transpose()?
+            .flatten())
+    }
+
+    /// Memory in Redis that these keys take with what they hold, in bytes; 0 where it cannot be asked.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer.
+    pub fn redis_memory_of<'a>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'a Vec<u8>>,
+    ) -> Result<u64, UsageError> {
+        let redis = self.redis.as_mut();
+        Ok(redis.map_or(Ok(0), |redis| redis.memory_of(keys))?)
     }
 
     /// Reads all counters.
@@ -319,6 +351,9 @@ impl Reading {
             let used = (now.cpu_seconds - before.cpu_seconds).max(0.0);
             usage.cpu_seconds.insert("redis".to_owned(), used);
             usage.redis_commands = Some(now.commands.saturating_sub(before.commands));
+            // The earlier answer was written after it was made.
+            let before = before.network_bytes + before.answer_bytes;
+            usage.redis_bytes = Some(now.network_bytes.saturating_sub(before));
         }
         usage
     }
@@ -425,6 +460,8 @@ mod tests {
             redis: Some(RedisReading {
                 cpu_seconds: redis.0,
                 commands: redis.1,
+                network_bytes: redis.1 * 100,
+                answer_bytes: 1_000,
                 resident_bytes: 2,
             }),
         }
@@ -452,6 +489,7 @@ mod tests {
         );
         let usage = after.since(&before);
         assert_eq!(usage.redis_commands, Some(250));
+        assert_eq!(usage.redis_bytes, Some(24_000));
         let expected = [("gateway", 0.5), ("api", 0.5), ("redis", 0.25)];
         let expected = expected.map(|(name, seconds)| (name.to_owned(), seconds));
         assert_eq!(usage.cpu_seconds_of("jwt"), expected.into());

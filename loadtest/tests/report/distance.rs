@@ -72,7 +72,7 @@ fn a_proxy_that_was_the_limit_is_told_of_in_place_of_figures() {
     let told = "The delay proxy was the limit";
     assert!(report::findings(&results)[0].starts_with(told));
     assert!(report::terminal(&results).contains(told));
-    assert!(report::html(&results).contains(told));
+    assert!(report::html(&[&results]).contains(told));
 }
 
 #[test]

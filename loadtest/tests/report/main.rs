@@ -1,6 +1,7 @@
 //! What is written for readers: the file, its schema, the text and the page.
 
 mod across;
+mod capacity;
 mod distance;
 mod older;
 mod page;
@@ -104,7 +105,7 @@ fn a_highest_rate_of_one_search_is_no_finding() {
         capacity.indicative = true;
     }
     assert!(!found(&results));
-    for text in [report::terminal(&results), report::html(&results)] {
+    for text in [report::terminal(&results), report::html(&[&results])] {
         assert!(text.contains("ndicative"), "{text}");
     }
 }
@@ -128,7 +129,7 @@ fn a_mix_that_changes_the_sign_is_said_to() {
                   0.70 × with shop [0.68, 0.72]; the sign changes.";
     let sentences = report::findings(&results);
     assert!(sentences.iter().any(|one| one == wanted), "{sentences:#?}");
-    assert!(report::html(&results).contains("Ratios by mix"));
+    assert!(report::html(&[&results]).contains("Ratios by mix"));
     assert!(report::terminal(&results).contains("Ratios by mix"));
 }
 
@@ -153,7 +154,7 @@ fn what_the_next_replica_buys_is_said_beside_what_was_predicted() {
     let scale = results.scale.as_mut().unwrap();
     scale.points[6].bottleneck = loadtest::results::scale::Component::Gateway;
     scale.limits_set_by = None;
-    for text in [report::terminal(&results), report::html(&results)] {
+    for text in [report::terminal(&results), report::html(&[&results])] {
         assert!(text.contains("gateway, not api"), "{text}");
         assert!(text.contains("WHOLE MACHINE"), "{text}");
     }

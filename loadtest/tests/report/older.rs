@@ -73,7 +73,7 @@ fn older_files_have_a_report_of_today() {
             text.lines().all(|line| line.chars().count() <= 100),
             "{text}"
         );
-        assert!(report::html(&results).contains("session ÷ jwt"));
+        assert!(report::html(&[&results]).contains("session ÷ jwt"));
     }
 }
 

@@ -12,7 +12,7 @@ use loadtest::{
         ArmInfo, Bound, Capacity, Change, Comparison, Conditions, Culprit, Drift, Environment,
         Estimate, Gate, Latency, Origin, PercentilePoint, Plan, Point, ProcessMemory, Results,
         SCHEMA_VERSION, Search, SelfCheck, Step, StepEnd, Threshold, ThresholdOutcome, Tool, Trend,
-        Validity, Verdict, Window,
+        UnitCosts, Validity, Verdict, Window,
     },
 };
 
@@ -106,6 +106,7 @@ fn of(names: &[&str]) -> Results {
         freshness: Some(parts::freshness(names)),
         distance: None,
         scale: Some(scale::scale(names)),
+        unit_costs: Some(unit_costs()),
         gates: vec![
             Gate::new(
                 Culprit::Instrument,
@@ -127,6 +128,24 @@ fn of(names: &[&str]) -> Results {
         validity: Validity::Valid,
         thresholds: vec![threshold("p99(session) > 5ms", ThresholdOutcome::Holds)],
         findings: Vec::new(),
+    }
+}
+
+fn unit_costs() -> UnitCosts {
+    let estimate = |value: f64| Estimate {
+        value,
+        low: Some(value * 0.98),
+        high: Some(value * 1.02),
+        supported: true,
+    };
+    UnitCosts {
+        logins: 40,
+        renewals: 400,
+        session_bytes: Some(estimate(730.0)),
+        login_cpu_us: Some(estimate(26_000.0)),
+        renewal_cpu_us: Some(estimate(1_000.0)),
+        exchange_cpu_us: Some(estimate(900.0)),
+        key_set_bytes: Some(estimate(462.0)),
     }
 }
 
@@ -450,6 +469,7 @@ pub(crate) fn bare() -> Results {
     results.memory.clear();
     results.coupling = None;
     results.freshness = None;
+    results.unit_costs = None;
     results.gates.clear();
     results.thresholds.clear();
     results

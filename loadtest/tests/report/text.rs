@@ -135,7 +135,7 @@ fn every_culprit_is_named_with_what_to_do() {
         let last = text.lines().last().unwrap();
         assert!(last.starts_with(word), "{last}");
         assert!(last.ends_with("2 of 3 conditions held."), "{last}");
-        let page = report::html(&results);
+        let page = report::html(&[&results]);
         assert_has(&page, &[word, "It was late.", "Give it more."]);
     }
 }
@@ -182,7 +182,7 @@ fn each_outcome_of_a_threshold_is_told() {
     ]
     .map(|outcome| sample::threshold("ratio(cpu, session, jwt) > 1.3", outcome))
     .to_vec();
-    for text in [text(&results), report::html(&results)] {
+    for text in [text(&results), report::html(&[&results])] {
         assert_has(
             &text,
             &["holds", "FAILS", "unclear", "p99 of session is 1.02 ms"],
@@ -216,5 +216,5 @@ fn one_given_rate_and_one_arm_are_told_too() {
 fn results_without_the_optional_parts_are_told_too() {
     let results = sample::bare();
     assert_has(&text(&results), &["jwt and session"]);
-    assert!(report::html(&results).ends_with("</html>"));
+    assert!(report::html(&[&results]).ends_with("</html>"));
 }

@@ -165,6 +165,12 @@ impl Systems {
         Ok(now.zip(before).map(|(now, before)| now.since(before)))
     }
 
+    /// The first system that was started here.
+    pub(super) fn first_started(&mut self) -> Option<&mut Subject> {
+        let mut subjects = self.systems.iter_mut().map(|system| &mut system.subject);
+        subjects.find(|subject| subject.stack.is_some())
+    }
+
     /// The first system, which is the baseline's, if it is one of ours or was found.
     pub(super) fn first(&mut self) -> Option<&mut Subject> {
         self.systems.first_mut().map(|system| &mut system.subject)

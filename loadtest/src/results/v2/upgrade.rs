@@ -86,6 +86,7 @@ impl From<Results> for v3::Results {
             freshness: old.freshness,
             distance: None,
             scale: None,
+            unit_costs: None,
             gates: gates.into_iter().map(gate).collect(),
             validity: match old.validity {
                 super::Validity::Valid => v3::Validity::Valid,

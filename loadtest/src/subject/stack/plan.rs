@@ -296,7 +296,7 @@ const GATEWAY: &str = "gateway";
 /// The audience of the access tokens of logins.
 const AUDIENCE: &str = "statewise-api";
 /// The audience of those that the gateway exchanges: whoever takes them takes no token of a login.
-const EXCHANGED_AUDIENCE: &str = "statewise-exchanged";
+pub const EXCHANGED_AUDIENCE: &str = "statewise-exchanged";
 
 fn audience(strategy: Strategy) -> &'static str {
     if strategy.is_exchanged() {

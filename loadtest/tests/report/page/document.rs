@@ -4,24 +4,24 @@ use html5ever::{parse_document, tendril::TendrilSink};
 use markup5ever_rcdom::{Handle, NodeData, RcDom};
 
 /// Every element, in order.
-pub(super) struct Document(Vec<Element>);
+pub(crate) struct Document(Vec<Element>);
 
-pub(super) struct Element {
-    pub(super) name: String,
+pub(crate) struct Element {
+    pub(crate) name: String,
     /// Attribute `class`.
     classes: String,
     /// Attribute `aria-label`.
-    pub(super) label: String,
+    pub(crate) label: String,
     /// Attribute `class` of the element around it.
-    pub(super) around: String,
+    pub(crate) around: String,
     /// All text within.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Document {
     /// Parses a page. What is not closed, or closed twice, is an error of the parser.
     #[track_caller]
-    pub(super) fn parse(page: &str) -> Self {
+    pub(crate) fn parse(page: &str) -> Self {
         let parsed = parse_document(RcDom::default(), Default::default()).one(page);
         let errors = parsed.errors.borrow();
         assert!(errors.is_empty(), "{errors:?}");
@@ -31,7 +31,7 @@ impl Document {
     }
 
     /// Every element of this name with this class; without a class, whatever theirs.
-    pub(super) fn all(&self, name: &str, class: &str) -> Vec<&Element> {
+    pub(crate) fn all(&self, name: &str, class: &str) -> Vec<&Element> {
         let wanted = |one: &&Element| {
             one.name == name && (class.is_empty() || one.classes.split(' ').any(|one| one == class))
         };
@@ -39,7 +39,7 @@ impl Document {
     }
 
     /// The text of each of them.
-    pub(super) fn texts(&self, name: &str, class: &str) -> Vec<&str> {
+    pub(crate) fn texts(&self, name: &str, class: &str) -> Vec<&str> {
         let all = self.all(name, class).into_iter();
         all.map(|one| one.text.as_str()).collect()
     }

@@ -1,0 +1,81 @@
+//! The arguments of `loadtest run`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use url::Url;
+
+use super::{rate, ratio, strategy};
+use crate::load::Arrivals;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RunArgs {
+    /// What is requested; credentials in it are sent as HTTP Basic
+    #[arg(long)]
+    pub(in crate::cli) url: Url,
+    /// With which method
+    #[arg(long, value_name = "M", default_value = "GET")]
+    pub(in crate::cli) method: String,
+    /// With which body: the text itself, or @FILE
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(in crate::cli) body: Option<String>,
+    /// Open loop: requests per second
+    #[arg(long, value_name = "R", value_parser = rate, required_unless_present = "connections")]
+    pub(in crate::cli) rate: Option<f64>,
+    /// Connections, each busy at all times without --rate; with it, requests wait for a free one [default: 32]
+    #[arg(long, value_name = "C")]
+    pub(in crate::cli) connections: Option<usize>,
+    /// Open loop: one more connection for each request that waits, up to so many [default: no more than --connections]
+    #[arg(long, value_name = "M", requires = "rate")]
+    pub(in crate::cli) max_connections: Option<usize>,
+    /// Threads that send [default: 1 below four cores, else 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(in crate::cli) generator_threads: Option<u16>,
+    /// Polls for so long before each request is due, in place of sleeping: more punctual, more CPU time
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(in crate::cli) busy_poll: Duration,
+    /// Certificates of the authorities that an https server is trusted by, as PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) ca: Option<PathBuf>,
+    /// Open loop: how requests arrive
+    #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
+    pub(in crate::cli) arrivals: Arrivals,
+    /// Measured time
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(in crate::cli) duration: Duration,
+    /// Not measured, before
+    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
+    pub(in crate::cli) warmup: Duration,
+    /// A later answer counts as failed
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    pub(in crate::cli) deadline: Duration,
+    /// A header field as "Name: value"; can be given several times
+    #[arg(long = "header", value_name = "FIELD", value_parser = header)]
+    pub(in crate::cli) headers: Vec<(String, String)>,
+    /// Registers users at /auth of the same server and logs them in for this strategy
+    #[arg(long, value_name = "S", value_parser = strategy)]
+    pub(in crate::cli) login: Option<String>,
+    /// How many users
+    #[arg(long, default_value_t = 8, requires = "login")]
+    pub(in crate::cli) users: usize,
+    /// Share of requests whose trace is kept; 0 sends no traceparent
+    #[arg(long, default_value_t = 0.0, value_parser = ratio)]
+    pub(in crate::cli) trace_ratio: f64,
+    /// The same seed gives the same schedule
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(in crate::cli) seed: u64,
+    /// Fails (exit 1) when the 99th percentile of the response time is above
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(in crate::cli) max_p99: Option<Duration>,
+    /// Fails (exit 1) when a larger share of requests fails
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    pub(in crate::cli) max_error_ratio: Option<f64>,
+    /// Where the result goes as JSON as well
+    #[arg(long, value_name = "PATH")]
+    pub(in crate::cli) out: Option<PathBuf>,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("\"Name: value\" is needed")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
