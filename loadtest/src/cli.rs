@@ -7,6 +7,7 @@ mod coupling;
 mod diff;
 mod distance;
 mod freshness;
+mod merge;
 mod metrics;
 mod run;
 mod scale;
@@ -55,6 +56,7 @@ impl Cli {
             Command::Stack(StackCommand::Up(args)) => args.run(),
             Command::Compare(args) => args.run(),
             Command::Run(args) => args.run(),
+            Command::Merge(args) => args.run(),
             Command::Coupling(args) => args.run(),
             Command::Freshness(args) => args.run(),
             Command::Distance(args) => args.run(),

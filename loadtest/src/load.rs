@@ -23,9 +23,13 @@ mod request;
 mod response;
 mod running;
 mod schedule;
+mod start;
 mod target;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -34,6 +38,7 @@ pub use outcome::{ArmOutcome, EngineOutcome, Outcome, Slice};
 pub use request::{Variant, take_credentials};
 pub use running::{Running, run, start};
 pub use schedule::{Arrivals, Schedule, Share};
+pub use start::Punctuality;
 
 /// One stream of requests. All arms of a run are driven at the same time.
 #[derive(Clone, Debug)]
@@ -97,6 +102,11 @@ pub struct Options {
     pub seed: u64,
     /// Share of requests whose trace is to be kept; with 0, requests carry no `traceparent`.
     pub trace_ratio: f64,
+    /// Which requests of the schedule, and which of the connections, are this generator's, where several
+    /// share them.
+    pub share: Share,
+    /// When the schedule begins; without it, as soon as the connections are open.
+    pub start_at: Option<SystemTime>,
     /// Ends the run early.
     pub interrupt: CancellationToken,
 }
@@ -116,6 +126,8 @@ impl Default for Options {
             slice: Duration::from_millis(100),
             seed: 1,
             trace_ratio: 0.0,
+            share: Share::WHOLE,
+            start_at: None,
             interrupt: CancellationToken::new(),
         }
     }

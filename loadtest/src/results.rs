@@ -238,7 +238,7 @@ pub fn schema() -> serde_json::Value {
 
 /// The file may be somebody else's: what would move a terminal's cursor, begin a line or turn the direction
 /// of writing is replaced.
-fn without_controls(value: &mut serde_json::Value) {
+pub(crate) fn without_controls(value: &mut serde_json::Value) {
     use serde_json::Value;
 
     match value {

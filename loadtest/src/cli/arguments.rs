@@ -22,7 +22,7 @@ use crate::{
 
 pub(super) use capacity::CapacityArgs;
 pub(super) use distance::DistanceArgs;
-pub(super) use run::RunArgs;
+pub(super) use run::{MergeArgs, RunArgs};
 pub(super) use scale::ScaleArgs;
 
 /// Starts or finds a system, drives it, breaks it, compares, reports.
@@ -46,6 +46,8 @@ pub(super) enum Command {
     Compare(CompareArgs),
     /// Drives one URL
     Run(RunArgs),
+    /// Adds the results of the shards of one run
+    Merge(MergeArgs),
     /// Takes parts of a system away under load
     Coupling(CouplingArgs),
     /// Measures how long a revoked credential is still accepted
@@ -376,6 +378,9 @@ mod tests {
             "loadtest compare --strategy jwt --strategy jwt --rounds 12 --connections 8",
             "loadtest run --url https://h/ --rate 9 --connections 4 --max-connections 8 --ca f --busy-poll 20us \
              --generator-threads 2 --method POST --body @f --header A:b --header C:d",
+            "loadtest run --url http://h/ --rate 9 --shard 2/3 --start-at 2026-01-02T03:04:05.5Z --out f",
+            "loadtest run --url http://h/ --rate 9 --start-at 1767323045.5",
+            "loadtest merge a b c --max-p99 5ms --max-error-ratio 0 --out f",
             "loadtest compare --fail-if p99(jwt)>5ms --fail-if cpu(jwt)>100us",
             "loadtest coupling --quick",
             "loadtest coupling --strategy jwt --fault redis_slow --fault auth_outlasting --repetitions 5 \
@@ -406,6 +411,12 @@ mod tests {
             "loadtest run --url http://h/ --rate 1 --generator-threads 0",
             "loadtest run --url http://h/ --rate 1 --max-error-ratio 2",
             "loadtest run --url nonsense --rate 1",
+            "loadtest run --url http://h/ --rate 1 --shard 1/3",
+            "loadtest run --url http://h/ --rate 1 --shard 0/3 --start-at 1767323045",
+            "loadtest run --url http://h/ --rate 1 --shard 4/3 --start-at 1767323045",
+            "loadtest run --url http://h/ --rate 1 --start-at tomorrow",
+            "loadtest run --url http://h/ --connections 1 --shard 1/3 --start-at 1767323045",
+            "loadtest merge",
             "loadtest compare --replicas 0",
             "loadtest compare --strategy cookies",
             "loadtest run --url http://h/ --rate 1 --login cookies",

@@ -9,9 +9,9 @@ use super::{
     deliver, growth,
 };
 use crate::{
-    experiment::run::{self, RunOptions},
+    experiment::run::{self, Limits, RunOptions, RunResult},
     interrupt,
-    load::{Load, Options},
+    load::{Load, Options, Share},
 };
 
 impl RunArgs {
@@ -21,17 +21,7 @@ impl RunArgs {
         self.one_authorization()?;
         let result = run::run(&self.options()?, &interrupt)?;
         deliver(out, &result, &result.to_string())?;
-        Ok(if result.interrupted {
-            interrupt::exit_code()
-        } else if !result.instrument_faults.is_empty() {
-            ExitCode::from(EXIT_INVALID)
-        } else if !result.failed_answers.is_empty() || !result.failed_thresholds.is_empty() {
-            ExitCode::from(EXIT_THRESHOLD)
-        } else if !result.overload.is_empty() {
-            ExitCode::from(EXIT_INCONCLUSIVE)
-        } else {
-            ExitCode::SUCCESS
-        })
+        Ok(exit_code(&result))
     }
 
     /// Servers that see two credentials differ in which one they believe.
@@ -61,6 +51,13 @@ impl RunArgs {
         let defaults = Options::default();
         growth(self.connections, self.max_connections)?;
         let connections = self.connections.unwrap_or(defaults.connections);
+        if let Some(share) = self.shard.filter(|share| share.of > connections as u64) {
+            return Err(Usage(format!(
+                "{connections} connections cannot be shared by {} shards",
+                share.of
+            ))
+            .into());
+        }
         let body = match self.body {
             None => None,
             Some(text) => Some(match text.strip_prefix('@') {
@@ -93,10 +90,28 @@ impl RunArgs {
                 ca_file: self.ca,
                 seed: self.seed,
                 trace_ratio: self.trace_ratio,
+                share: self.shard.unwrap_or(Share::WHOLE),
+                start_at: self.start_at,
                 ..defaults
             },
-            max_p99: self.max_p99,
-            max_error_ratio: self.max_error_ratio,
+            limits: Limits {
+                max_p99: self.max_p99,
+                max_error_ratio: self.max_error_ratio,
+            },
         })
+    }
+}
+
+pub(super) fn exit_code(result: &RunResult) -> ExitCode {
+    if result.interrupted {
+        interrupt::exit_code()
+    } else if !result.instrument_faults.is_empty() {
+        ExitCode::from(EXIT_INVALID)
+    } else if !result.failed_answers.is_empty() || !result.failed_thresholds.is_empty() {
+        ExitCode::from(EXIT_THRESHOLD)
+    } else if !result.overload.is_empty() {
+        ExitCode::from(EXIT_INCONCLUSIVE)
+    } else {
+        ExitCode::SUCCESS
     }
 }

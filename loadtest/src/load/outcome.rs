@@ -8,6 +8,7 @@ use std::{
 
 use hdrhistogram::Histogram;
 
+use super::start::Punctuality;
 use crate::stats::histogram::{HIGHEST_US, LatencyHistogram, micros};
 
 /// How one request ended.
@@ -64,6 +65,8 @@ pub struct EngineOutcome {
     pub threads: usize,
     /// The run was ended early.
     pub interrupted: bool,
+    /// How it kept to the moment at which it should begin.
+    pub punctuality: Punctuality,
 }
 
 impl EngineOutcome {

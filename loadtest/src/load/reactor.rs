@@ -18,7 +18,7 @@ use rustix::{
 
 use super::{
     Arm, EngineError, EngineOutcome, Options, arm::RunningArm, inbox::Inbox, pool::parse_token,
-    schedule::Share, target::Target,
+    schedule::Share, start::Punctuality, target::Target,
 };
 
 /// How soon an interrupt is noticed.
@@ -191,6 +191,7 @@ impl Reactor {
             cpu,
             threads: 1,
             interrupted,
+            punctuality: Punctuality::default(),
             arms: self.arms.into_iter().map(ended).collect(),
         }
     }

@@ -5,7 +5,9 @@ use std::{sync::mpsc, thread::JoinHandle, time::Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
-    Arm, EngineError, EngineOutcome, Load, Options, reactor::Reactor, schedule::Share,
+    Arm, EngineError, EngineOutcome, Load, Options,
+    reactor::Reactor,
+    start::{self, Start},
     target::Target,
 };
 
@@ -14,6 +16,7 @@ pub struct Running {
     /// Moment 0 of the timeline: the end of the warm-up.
     pub measured_from: Instant,
     threads: Vec<EngineThread>,
+    start: Start,
 }
 
 type EngineThread = JoinHandle<Result<EngineOutcome, EngineError>>;
@@ -25,7 +28,9 @@ impl Running {
     ///
     /// The operating system refused something that the run needs.
     pub fn join(self) -> Result<EngineOutcome, EngineError> {
-        join(self.threads)
+        let mut outcome = join(self.threads)?;
+        outcome.punctuality = self.start.punctuality();
+        Ok(outcome)
     }
 }
 
@@ -44,7 +49,7 @@ fn join(threads: Vec<EngineThread>) -> Result<EngineOutcome, EngineError> {
 }
 
 /// Starts a run on its own threads. Returns when the first connections are open, or a second has
-/// passed, and the schedule begins.
+/// passed, and the schedule begins: at once, or at the moment that was asked for.
 ///
 /// # Errors
 ///
@@ -60,7 +65,7 @@ pub fn start(options: Options, arms: Vec<Arm>) -> Result<Running, EngineError> {
     let mut threads = Vec::new();
     let mut begin = Vec::new();
     for index in 0..count {
-        let share = Share::WHOLE.split(index as u64, count as u64);
+        let share = options.share.split(index as u64, count as u64);
         let (options, arms, targets) = (options.clone(), arms.clone(), targets.clone());
         let ready = ready.clone();
         let (send, began) = mpsc::channel();
@@ -72,7 +77,10 @@ pub fn start(options: Options, arms: Vec<Arm>) -> Result<Running, EngineError> {
             let _ = ready.send(());
             drop(ready);
             match began.recv() {
-                Ok(began) => reactor.run(began),
+                Ok(began) => {
+                    start::sleep_until(began);
+                    reactor.run(began)
+                }
                 // Another thread could not start; its error is the one to tell.
                 Err(_) => Ok(reactor.finish(Instant::now())),
             }
@@ -89,14 +97,15 @@ pub fn start(options: Options, arms: Vec<Arm>) -> Result<Running, EngineError> {
         join(threads)?;
         return Err(EngineError::Panicked);
     }
-    let began = Instant::now();
+    let start = Start::at(options.start_at, &options.interrupt);
     for begin in begin {
         // A thread that has ended since says why when it is joined.
-        let _ = begin.send(began);
+        let _ = begin.send(start.began);
     }
     Ok(Running {
-        measured_from: began + options.warmup,
+        measured_from: start.began + options.warmup,
         threads,
+        start,
     })
 }
 
@@ -104,7 +113,7 @@ pub fn start(options: Options, arms: Vec<Arm>) -> Result<Running, EngineError> {
 ///
 /// # Errors
 ///
-/// As [`start`] and [`Running::join`].
+/// As [`start()`] and [`Running::join`].
 pub fn run(options: Options, arms: Vec<Arm>) -> Result<EngineOutcome, EngineError> {
     start(options, arms)?.join()
 }
@@ -138,5 +147,6 @@ fn thread_count(options: &Options, arms: &[Arm]) -> usize {
         Load::Closed { connections } => connections,
     });
     let fewest = connections.min().unwrap_or(1);
+    let fewest = options.share.part_of(fewest);
     options.threads.min(fewest).max(1)
 }

@@ -1,12 +1,15 @@
-//! The arguments of `loadtest run`.
+//! The arguments of `loadtest run`, and of `loadtest merge`, which adds what its shards found.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use clap::Args;
 use url::Url;
 
 use super::{rate, ratio, strategy};
-use crate::load::Arrivals;
+use crate::load::{Arrivals, Share};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RunArgs {
@@ -64,6 +67,13 @@ pub(in crate::cli) struct RunArgs {
     /// The same seed gives the same schedule
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(in crate::cli) seed: u64,
+    /// One of several generators, from 1: of the schedule it sends the requests I, I+N, I+2N, …, and it has
+    /// its part of the connections. All else is given to each alike; `loadtest merge` adds what they found
+    #[arg(long, value_name = "I/N", value_parser = shard, requires = "rate", requires = "start_at")]
+    pub(in crate::cli) shard: Option<Share>,
+    /// When the schedule begins: RFC 3339, or seconds since 1970. The clocks of all machines must agree
+    #[arg(long, value_name = "TIME", value_parser = moment, requires = "rate")]
+    pub(in crate::cli) start_at: Option<SystemTime>,
     /// Fails (exit 1) when the 99th percentile of the response time is above
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(in crate::cli) max_p99: Option<Duration>,
@@ -73,6 +83,46 @@ pub(in crate::cli) struct RunArgs {
     /// Where the result goes as JSON as well
     #[arg(long, value_name = "PATH")]
     pub(in crate::cli) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct MergeArgs {
+    /// What each shard wrote with --out
+    #[arg(required = true)]
+    pub(in crate::cli) results: Vec<PathBuf>,
+    /// Fails (exit 1) when the 99th percentile of the response time is above
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(in crate::cli) max_p99: Option<Duration>,
+    /// Fails (exit 1) when a larger share of requests fails
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    pub(in crate::cli) max_error_ratio: Option<f64>,
+    /// Where the result goes as JSON as well
+    #[arg(long, value_name = "PATH")]
+    pub(in crate::cli) out: Option<PathBuf>,
+}
+
+/// `2/3`: the second of three.
+fn shard(text: &str) -> Result<Share, String> {
+    let parts = text.split_once('/');
+    let parts = parts.and_then(|(one, of)| Some((one.parse().ok()?, of.parse().ok()?)));
+    match parts {
+        Some((one, of)) if (1..=of).contains(&one) && of <= 1_024 => {
+            Ok(Share { index: one - 1, of })
+        }
+        _ => Err("I/N is needed, such as 2/3 for the second of three".to_owned()),
+    }
+}
+
+/// `2026-01-02T03:04:05Z` or `1767323045`, each with decimals.
+fn moment(text: &str) -> Result<SystemTime, String> {
+    if let Ok(moment) = humantime::parse_rfc3339_weak(text) {
+        return Ok(moment);
+    }
+    match text.parse::<f64>().map(Duration::try_from_secs_f64) {
+        Ok(Ok(since)) => SystemTime::UNIX_EPOCH.checked_add(since),
+        _ => None,
+    }
+    .ok_or_else(|| "2026-01-02T03:04:05Z, or seconds since 1970, is needed".to_owned())
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
