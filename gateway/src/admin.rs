@@ -28,7 +28,7 @@ use crate::{
     memory::{Level, Memory},
     problem::{Refusal, document, respond},
     tasks::Tasks,
-    upstream::{health::State, pool::Pool},
+    upstream::{check::HealthSettings, health::State, pool::Pool},
 };
 
 /// Every pool by its name.
@@ -44,7 +44,10 @@ struct PoolState {
 
 #[derive(Serialize, ToSchema)]
 struct UpstreamState {
+    /// Where it takes requests.
     address: String,
+    /// Where it is asked how it is: what else it has for operators is there too.
+    health_address: String,
     healthy: bool,
     ejected: bool,
     in_flight: u32,
@@ -55,6 +58,7 @@ pub(crate) struct Admin {
     pools: Vec<Arc<Pool>>,
     metrics: Metrics,
     memory: Arc<Memory>,
+    health: HealthSettings,
     /// `/metrics` and `/pools` are on the admin listener only.
     apart: bool,
     accepting: AtomicBool,
@@ -66,12 +70,14 @@ impl Admin {
         pools: Vec<Arc<Pool>>,
         metrics: Metrics,
         memory: Arc<Memory>,
+        health: HealthSettings,
         apart: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
             pools,
             metrics,
             memory,
+            health,
             apart,
             accepting: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -157,6 +163,7 @@ fn pools(admin: &Admin) -> Response<Bytes> {
             .iter()
             .map(|member| UpstreamState {
                 address: member.address.to_string(),
+                health_address: admin.health.asked(member.address).to_string(),
                 healthy: member.health.is_ready(),
                 ejected: member.health.state(&pool.clock) == State::Ejected,
                 in_flight: member.in_flight(),

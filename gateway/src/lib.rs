@@ -164,7 +164,13 @@ pub async fn run_with(
     let collector = Box::new(PoolCollector(pools.clone()));
     metrics.register(|registry| registry.register_collector(collector));
     let (memory, apart) = (Memory::new(&metrics), admin_listener.is_some());
-    let admin = Admin::new(pools.clone(), metrics.clone(), Arc::clone(&memory), apart);
+    let admin = Admin::new(
+        pools.clone(),
+        metrics.clone(),
+        Arc::clone(&memory),
+        config.health.clone(),
+        apart,
+    );
     if let Some(listener) = admin_listener {
         tasks.spawn(admin::serve(listener, Arc::clone(&admin), tasks.clone()));
     }

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use loadtest::subject::usage::Meter;
 use system_tests::{Service, command, ends, eventually, service::free_port};
 
 /// A service of this program, and the same as its operators see it.
@@ -60,6 +61,30 @@ fn with_a_listener_of_their_own_operators_find_everything_there_and_callers_noth
             "{program}: the port is closed"
         );
     }
+}
+
+#[test]
+fn the_load_test_finds_the_metrics_of_a_running_system_at_the_port_of_its_operators() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let port = free_port();
+    let (auth, operators) = start("auth-service", "AUTH", data, port);
+    operators.wait("it is ready", true);
+    assert_eq!(auth.status("/metrics"), Some(404));
+    let mut gateway = quiet("gateway");
+    gateway
+        .env("GATEWAY_ROUTES", "/auth=auth")
+        .env(
+            "GATEWAY_POOLS",
+            format!("auth={}", auth.url.trim_start_matches("http://")),
+        )
+        .env("GATEWAY_HEALTH_PORT", port.to_string());
+    let gateway = Service::start(gateway, "GATEWAY_LISTEN");
+    gateway.wait("it is ready", true);
+    let mut meter = Meter::of_found(Some(&gateway.url.parse().unwrap()), None).unwrap();
+    let memory = meter.read().unwrap().memory();
+    let names: Vec<&str> = memory.keys().map(String::as_str).collect();
+    assert_eq!(names, ["auth-service-1", "gateway"]);
 }
 
 #[test]

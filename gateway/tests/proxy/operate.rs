@@ -43,6 +43,7 @@ async fn pools_are_shown_in_the_form_that_load_tests_read() {
         gateway.pools().await,
         serde_json::json!({"pools": {"p": {"upstreams": [{
             "address": upstream.address.to_string(),
+            "health_address": upstream.address.to_string(),
             "healthy": true,
             "ejected": false,
             "in_flight": 0,

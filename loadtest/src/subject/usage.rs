@@ -121,6 +121,8 @@ struct Pool {
 #[derive(Deserialize)]
 struct Upstream {
     address: String,
+    /// Where it has `/metrics`. Gateways of earlier versions do not tell.
+    health_address: Option<String>,
 }
 
 /// The component of all replicas of a strategy.
@@ -170,7 +172,8 @@ impl Meter {
             };
             for (number, upstream) in members.upstreams.iter().enumerate() {
                 let name = format!("{base}-{}", number + 1);
-                let url = format!("http://{}", upstream.address);
+                let operators = upstream.health_address.as_ref();
+                let url = format!("http://{}", operators.unwrap_or(&upstream.address));
                 meter.processes.push(Metered::new(&name, &component, &url));
             }
         }
