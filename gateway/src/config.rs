@@ -121,8 +121,8 @@ pub struct Raw {
     #[arg(long, env = "GATEWAY_BODY_TIMEOUT", default_value = "30s")]
     body_timeout: Given<Duration>,
 
-    /// Bytes a second that a request's body must have on average, beyond GATEWAY_BODY_TIMEOUT for
-    /// its beginning. What the upstream takes to read it does not count.
+    /// Bytes a second that a client must send of a request's body, and take of an answer, on average
+    /// and beyond GATEWAY_BODY_TIMEOUT for its beginning. The upstream's time does not count.
     #[arg(long, env = "GATEWAY_BODY_MIN_RATE", default_value = "500")]
     body_min_rate: Given<NonZeroUsize>,
 

@@ -41,7 +41,8 @@ pub struct Timeouts {
     pub response: Duration,
     /// For a body that stands still.
     pub body: Duration,
-    /// Bytes a second that a request's body must have beyond that time.
+    /// Bytes a second that a client must send of a request's body, or take of an answer, beyond that
+    /// time.
     pub body_rate: NonZeroUsize,
     /// For a client to send a head.
     pub header: Duration,
@@ -123,6 +124,11 @@ pub(crate) struct Progress {
     moved: Cell<u64>,
     /// Something was not read because memory is short.
     stalled: Cell<bool>,
+    /// Bytes of the answer that the client's socket took.
+    taken: Cell<usize>,
+    /// Ticks for which it took nothing, and since when it does so now.
+    waited: Cell<u64>,
+    full_since: Cell<Option<u64>>,
     task: RefCell<Waker>,
 }
 
@@ -141,6 +147,9 @@ impl Progress {
             began: Cell::new(0),
             moved: Cell::new(0),
             stalled: Cell::new(false),
+            taken: Cell::new(0),
+            waited: Cell::new(0),
+            full_since: Cell::new(None),
             task: RefCell::new(Waker::noop().clone()),
         };
         progress.until(timeouts.header);
@@ -186,9 +195,13 @@ impl Progress {
     /// The tick by which the next part of the request's body must come, whatever came before: a
     /// body that only drips would keep its connection for ever.
     fn body_due(&self) -> u64 {
-        let paid = (self.uploaded.get() as u64).saturating_mul(1000 / TICK_MS);
-        let rate = self.timeouts.body_rate.get() as u64;
-        self.began.get() + ticks(self.timeouts.body) + paid / rate
+        self.began.get() + self.worth(self.uploaded.get())
+    }
+
+    /// The ticks that a client has for so many bytes.
+    fn worth(&self, bytes: usize) -> u64 {
+        let bytes = (bytes as u64).saturating_mul(1000 / TICK_MS);
+        ticks(self.timeouts.body) + bytes / self.timeouts.body_rate.get() as u64
     }
 
     /// So many bytes of the request's body passed.
@@ -218,6 +231,9 @@ impl Progress {
     /// The answer's head is on its way.
     pub(crate) fn answer_began(&self) {
         self.phase.set(Phase::Answer);
+        self.taken.set(0);
+        self.waited.set(0);
+        self.full_since.set(None);
         self.until(self.timeouts.body);
     }
 
@@ -240,13 +256,33 @@ impl Progress {
         }
     }
 
-    /// The client's socket took something.
-    pub(crate) fn sent(&self) {
+    /// The client's socket took so many bytes.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.taken.set(self.taken.get().saturating_add(bytes));
+        if let Some(since) = self.full_since.get() {
+            self.full_since.set(None);
+            self.waited
+                .set(self.waited.get() + self.ticks.now() - since);
+        }
         match self.phase.get() {
             Phase::Answer => self.until(self.timeouts.body),
             Phase::Idle => self.until(self.timeouts.keep_alive),
             Phase::Head | Phase::Exchange | Phase::Linger => {}
         }
+    }
+
+    /// The client's socket takes nothing now: its client does not read. However little it reads at a
+    /// time, it has the time that its bytes are worth; that in which the upstream sends nothing does
+    /// not count.
+    pub(crate) fn full(&self) {
+        if !matches!(self.phase.get(), Phase::Answer | Phase::Idle) {
+            return;
+        }
+        let since = self.full_since.get().unwrap_or(self.ticks.now());
+        self.full_since.set(Some(since));
+        let due = since + self.worth(self.taken.get());
+        let due = due.saturating_sub(self.waited.get());
+        self.deadline.set(self.deadline.get().min(due));
     }
 
     /// All answers were sent. Returns whether the client may still send: that is read for a while.
@@ -343,10 +379,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const HALF_A_SECOND: u64 = 500 / TICK_MS;
 
-    /// Half a second after the other, parts of a body of so many bytes, which the upstream takes so
-    /// many ticks to read. The number of the first that was late.
-    fn first_late(bytes: usize, reading: u64) -> Option<u64> {
-        let ticks = Ticks::start();
+    /// A connection with a deadline of a second for a body, and of a thousand bytes a second.
+    fn connection(ticks: &Rc<Ticks>) -> Rc<Progress> {
         let timeouts = Timeouts {
             connect: SECOND,
             response: SECOND,
@@ -360,7 +394,14 @@ mod tests {
             version: "0",
             instance: String::new(),
         });
-        let progress = Progress::new(Rc::clone(&ticks), timeouts, Memory::new(&metrics));
+        Progress::new(Rc::clone(ticks), timeouts, Memory::new(&metrics))
+    }
+
+    /// Half a second after the other, parts of a body of so many bytes, which the upstream takes so
+    /// many ticks to read. The number of the first that was late.
+    fn first_late(bytes: usize, reading: u64) -> Option<u64> {
+        let ticks = Ticks::start();
+        let progress = connection(&ticks);
         let pass = |passed: u64| ticks.now.set(ticks.now() + passed);
         progress.request_began(true);
         (1..100).find(|_| {
@@ -374,6 +415,49 @@ mod tests {
             pass(reading);
             progress.is_late()
         })
+    }
+
+    /// Half a second after the other, a client takes so many bytes of an answer. The number of the
+    /// first part that came too late.
+    fn first_left(bytes: usize) -> Option<u64> {
+        let ticks = Ticks::start();
+        let progress = connection(&ticks);
+        progress.request_began(false);
+        progress.answer_began();
+        (1..100).find(|_| {
+            progress.answer_moved();
+            progress.full();
+            ticks.now.set(ticks.now() + HALF_A_SECOND);
+            // More of the answer changes nothing, and neither does another try.
+            progress.answer_moved();
+            progress.full();
+            if progress.is_overdue() {
+                return true;
+            }
+            progress.sent(bytes);
+            false
+        })
+    }
+
+    #[test]
+    fn an_answer_has_the_time_that_the_bytes_are_worth_that_its_client_takes() {
+        assert_eq!(first_left(1), Some(3), "it is read in drips");
+        assert_eq!(first_left(400), Some(7), "a little too slowly");
+        assert_eq!(first_left(500), None);
+    }
+
+    #[test]
+    fn a_client_that_takes_what_there_is_has_all_the_time_of_the_upstream() {
+        let ticks = Ticks::start();
+        let progress = connection(&ticks);
+        progress.request_began(false);
+        progress.answer_began();
+        for _ in 0..100 {
+            ticks.now.set(ticks.now() + HALF_A_SECOND);
+            assert!(!progress.is_overdue());
+            progress.answer_moved();
+            progress.sent(1);
+        }
     }
 
     #[test]

@@ -105,8 +105,10 @@ impl Write for ClientIo {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if matches!(polled, Poll::Ready(Ok(_))) {
-            self.progress.sent();
+        match polled {
+            Poll::Ready(Ok(count)) => self.progress.sent(count),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.progress.full(),
         }
         polled
     }
