@@ -321,6 +321,9 @@ async fn without_the_keys_of_any_issuer_a_replica_is_not_ready_and_names_all() {
     for party in &parties {
         service.me(&party.token()).await.is_undecidable();
     }
+    // Whose a token of nobody is needs no key.
+    let nobodys = foreign("https://x.example", 1);
+    assert_eq!(service.me(&nobodys).await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
