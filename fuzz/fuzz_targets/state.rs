@@ -18,6 +18,7 @@ static KEYS: LazyLock<StateKeys> = LazyLock::new(|| {
 
 const BINDING: Binding<'static> = Binding {
     purpose: "cart",
+    issuer: None,
     subject: "u-1",
     login: "s-1",
 };
