@@ -5,6 +5,10 @@ use std::sync::Arc;
 use reqwest::Method;
 use serde_json::json;
 use shared::session::SessionId;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     eventually,
@@ -210,6 +214,23 @@ async fn a_body_that_is_no_cart_is_refused_with_every_fault_and_changes_nothing(
         is_problem(&text, 415, "unsupported-media-type");
         assert_eq!(client.read(service).await.header("etag"), Some("\"0\""));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cart_that_does_not_come_is_late_and_not_wrong() {
+    let arm = tokens().await;
+    let address = arm.replicas[0].url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "PUT /cart HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {}\r\nif-match: \"0\"\r\n\
+         content-type: application/json\r\ncontent-length: 99\r\n\r\n{{",
+        arm.ours
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("cache-control: no-store"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
