@@ -12,7 +12,8 @@ use loadtest::{
 };
 use system_tests::{command, ends};
 
-const ROUND_TRIPS_MS: [u64; 3] = [0, 5, 25];
+/// So long that the proxy keeps them on a busy machine too.
+const ROUND_TRIPS_MS: [u64; 3] = [0, 20, 60];
 
 #[test]
 fn a_lookup_waits_for_one_round_trip_and_a_signature_for_none() {
@@ -25,7 +26,7 @@ fn a_lookup_waits_for_one_round_trip_and_a_signature_for_none() {
         users: 4,
         blocks: 3,
         window: Duration::from_millis(500),
-        hop: Some(Duration::from_millis(60)),
+        hop: Some(Duration::from_millis(120)),
         restarts: true,
         ..DistanceOptions::quick(stack, round_trips, 200.0, 1)
     };
@@ -56,10 +57,10 @@ fn a_lookup_waits_for_one_round_trip_and_a_signature_for_none() {
         assert!(point.cpu_us.is_some_and(|us| us > 0.0), "{point:?}");
     }
     // A request cannot be answered sooner than what it waits for.
-    assert!(at("session", 25.0).p50_us > 24_500.0, "{found:?}");
-    assert!(at("session", 25.0).in_flight > 4.5, "{found:?}");
-    assert!(at("jwt", 25.0).p50_us < 24_500.0, "{found:?}");
-    assert!(at("session", 0.0).p50_us < 24_500.0, "{found:?}");
+    assert!(at("session", 60.0).p50_us > 59_000.0, "{found:?}");
+    assert!(at("session", 60.0).in_flight > 11.0, "{found:?}");
+    assert!(at("jwt", 60.0).p50_us < 59_000.0, "{found:?}");
+    assert!(at("session", 0.0).p50_us < 59_000.0, "{found:?}");
 
     let slope = |strategy: &str| {
         let mut slopes = found.slopes.iter();
@@ -84,7 +85,7 @@ fn a_lookup_waits_for_one_round_trip_and_a_signature_for_none() {
         found.break_even
     );
     let far = found.hop.iter().find(|one| one.point.strategy == "session");
-    assert!(far.unwrap().point.p50_us > 59_000.0, "{:?}", found.hop);
+    assert!(far.unwrap().point.p50_us > 119_000.0, "{:?}", found.hop);
 }
 
 #[test]

@@ -85,19 +85,17 @@ impl Pair<'_> {
     fn sentence(&self) -> Option<String> {
         let part = |metric: &str, what: &str| {
             let one = self.of(metric)?;
-            let lower = match one.order {
-                Order::A => format!("{} at every distance measured", one.a),
-                Order::B => format!("{} at every distance measured", one.b),
-                Order::AThenB => format!("{} below {} and {} beyond it", one.a, place(one), one.b),
-                Order::BThenA => format!("{} below {} and {} beyond it", one.b, place(one), one.a),
-                Order::Unclear => return Some(format!("which has {what} cannot be told")),
+            let (a, b) = (&one.a, &one.b);
+            let with = match one.order {
+                Order::A => format!("{a} at every distance measured"),
+                Order::B => format!("{b} at every distance measured"),
+                Order::AThenB => format!("{a} below {} and with {b} beyond it", place(one)),
+                Order::BThenA => format!("{b} below {} and with {a} beyond it", place(one)),
+                Order::Unclear => return Some(format!("with which {what} is lower cannot be told")),
             };
-            Some(format!("{what} has {lower}"))
+            Some(format!("{what} is lower with {with}"))
         };
-        let parts = [
-            part("p50", "the lower median"),
-            part("cpu", "the lower CPU time"),
-        ];
+        let parts = [part("p50", "the median"), part("cpu", "the CPU time")];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         let (a, b) = (self.a, self.b);
         (!parts.is_empty()).then(|| format!("{a} and {b}: {}.", parts.join("; ")))

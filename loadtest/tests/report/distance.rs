@@ -13,8 +13,8 @@ fn the_sentences_say_what_a_request_waits_for_and_where_two_cost_the_same() {
     for wanted in [
         "Round trips that the median request waits for: jwt 0.000 [-0.002, 0.003] and session 1.000 \
          [0.998, 1.003].",
-        "jwt and session: the lower median has session below 0.08 ms [0.07, 0.09] and jwt beyond it; the \
-         lower CPU time has session at every distance measured.",
+        "jwt and session: the median is lower with session below 0.08 ms [0.07, 0.09] and with jwt beyond \
+         it; the CPU time is lower with session at every distance measured.",
         "Over a round trip of 120 ms the median is: jwt 240 µs with 0.26 under way and session 120 ms with \
          132 under way.",
     ] {
@@ -35,7 +35,7 @@ fn what_cannot_be_told_is_said_to() {
     }
     let sentences = report::findings(&results).join("\n");
     assert!(
-        sentences.contains("which has the lower median cannot be told"),
+        sentences.contains("with which the median is lower cannot be told"),
         "{sentences}"
     );
     assert!(report::terminal(&results).contains("cannot be told"));

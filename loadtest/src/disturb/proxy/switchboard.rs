@@ -20,7 +20,7 @@ use rustix::{
 use socket2::{Domain, Socket, Type};
 
 use super::{
-    Command, Condition, Passage,
+    Command, Condition, Passage, go_first,
     link::Link,
     pair::{Left, Pair},
 };
@@ -95,6 +95,7 @@ impl Switchboard {
 
     /// Until it is told to stop.
     pub(super) fn run(mut self) {
+        go_first();
         // Without this the kernel rounds sleeps up by 50 µs.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let mut events: Vec<Event> = Vec::with_capacity(EVENTS);

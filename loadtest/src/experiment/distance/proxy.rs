@@ -13,7 +13,7 @@ use crate::{
 const CALIBRATED_WITH: usize = 400;
 /// Time for the round trips of one distance; there are no fewer than [`FEWEST`] and no more than
 /// [`MOST`] of them.
-const TIME: Duration = Duration::from_millis(500);
+const TIME: Duration = Duration::from_secs(2);
 const FEWEST: usize = 30;
 const MOST: usize = 500;
 /// How often it is measured while it is worse than it may be: other work on the machine passes.
