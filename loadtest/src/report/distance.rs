@@ -91,7 +91,9 @@ impl Pair<'_> {
                 Order::B => format!("{b} at every distance measured"),
                 Order::AThenB => format!("{a} below {} and with {b} beyond it", place(one)),
                 Order::BThenA => format!("{b} below {} and with {a} beyond it", place(one)),
-                Order::Unclear => return Some(format!("with which {what} is lower cannot be told")),
+                Order::Unclear => {
+                    return Some(format!("with which {what} is lower cannot be told"));
+                }
             };
             Some(format!("{what} is lower with {with}"))
         };
