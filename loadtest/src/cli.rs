@@ -9,8 +9,10 @@ mod distance;
 mod freshness;
 mod merge;
 mod metrics;
+mod race;
 mod run;
 mod scale;
+mod sizes;
 mod storm;
 mod target;
 
@@ -62,6 +64,8 @@ impl Cli {
             Command::Distance(args) => args.run(),
             Command::Scale(args) => args.run(),
             Command::LoginStorm(args) => args.run(),
+            Command::Sizes(args) => args.run(),
+            Command::RefreshRace(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Capacity(args) => args.run(),
             Command::Diff(args) => args.run(),
@@ -197,6 +201,19 @@ fn deliver(out: Option<ResultFile>, result: &impl Serialize, text: &str) -> anyh
     let written = out.map(|out| out.write(result)).transpose();
     print(text)?;
     written.map(drop)
+}
+
+/// Writes the results into a folder, and says what they are and where.
+fn written(results: &Results, folder: &Path) -> anyhow::Result<()> {
+    // A terminal that is gone loses no file, and a disk that is full no text.
+    let written = report::write(results, folder);
+    print(&report::terminal(results))?;
+    let (json, page) = written?;
+    let junit = folder.join("junit.xml");
+    for path in [json, page, junit] {
+        print(&format!("{}\n", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Writes a result to standard output.

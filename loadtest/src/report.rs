@@ -24,7 +24,9 @@ mod memory;
 mod model;
 pub(crate) mod numbers;
 mod page;
+mod race;
 mod scale;
+mod size;
 mod svg;
 mod text;
 mod thresholds;
@@ -65,7 +67,9 @@ const SECTIONS: &[Section] = &[
     distance::SECTION,
     scale::SECTION,
     model::SECTION,
+    size::SECTION,
     freshness::SECTION,
+    race::SECTION,
     faults::SECTION,
     memory::SECTION,
     drift::SECTION,

@@ -11,7 +11,9 @@ mod distance;
 mod freshness;
 mod gate;
 mod plan;
+mod race;
 pub mod scale;
+mod sizes;
 mod unit_costs;
 pub mod v2;
 mod window;
@@ -30,7 +32,9 @@ pub use distance::{BreakEven, DelayErrorAt, DelayProxy, Distance, DistancePoint,
 pub use freshness::{Freshness, RevocationKind, RevocationLag};
 pub use gate::{Bound, Culprit, Gate, Threshold, ThresholdOutcome, Validity};
 pub use plan::{ArmInfo, Better, Environment, MetricInfo, Origin, Plan, SelfCheck, Tool};
+pub use race::{Holders, Race, RefreshRace};
 pub use scale::Scale;
+pub use sizes::{Carried, HeaderLimit, SizeBreakEven, SizePoint, SizeRefused, Sizes};
 pub use unit_costs::UnitCosts;
 pub use window::{
     Conditions, ErrorCount, Estimate, Latency, PercentilePoint, Point, ProcessMemory, StatusCount,
@@ -86,6 +90,10 @@ pub struct Results {
     /// What one login, one renewal and one session take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_costs: Option<UnitCosts>,
+    /// What the size of what is carried costs.
+    pub sizes: Option<Sizes>,
+    /// What many requests do at the moment when their token runs out.
+    pub refresh_race: Option<RefreshRace>,
     /// What must hold for the figures to mean anything.
     pub gates: Vec<Gate>,
     /// Whether the figures may be used.
@@ -152,6 +160,8 @@ impl Results {
             distance: None,
             scale: None,
             unit_costs: None,
+            sizes: None,
+            refresh_race: None,
             gates: Vec::new(),
             validity: Validity::Valid,
             thresholds: Vec::new(),

@@ -2,8 +2,10 @@
 
 mod capacity;
 mod distance;
+mod race;
 mod run;
 mod scale;
+mod sizes;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -22,8 +24,10 @@ use crate::{
 
 pub(super) use capacity::CapacityArgs;
 pub(super) use distance::DistanceArgs;
+pub(super) use race::RaceArgs;
 pub(super) use run::{MergeArgs, RunArgs};
 pub(super) use scale::ScaleArgs;
+pub(super) use sizes::SizesArgs;
 
 /// Starts or finds a system, drives it, breaks it, compares, reports.
 ///
@@ -58,6 +62,10 @@ pub(super) enum Command {
     Scale(ScaleArgs),
     /// Measures what many logins at the same time do to everybody else
     LoginStorm(StormArgs),
+    /// Measures what the size of what is carried costs, and where a token and a session cost the same
+    Sizes(SizesArgs),
+    /// Sends many requests at the moment when the token that they carry runs out
+    RefreshRace(RaceArgs),
     /// Renders one results.json again, or several on one page
     Report(ReportArgs),
     /// What a rate of requests takes of each part, by a model of what was measured
@@ -388,6 +396,9 @@ mod tests {
             "loadtest distance --rtt 0,0.25,20 --strategy jwt --strategy session --rate 500 --quick --out dir",
             "loadtest scale --quick --strategy jwt --replicas 1,2,3,4,5,6,8 --replica-cpu 0.05 --redis-cpu 0.05 \
              --redis-shards 1 --auth-replicas 1,2,4 --up-and-down 20 --gateway-threads 1 --whole-machine --out dir --seed 7",
+            "loadtest sizes --roles 10,100,1000 --record 0.3k,3k,30k --strategy jwt --strategy session --quick \
+             --rate 500 --out dir",
+            "loadtest refresh-race --requests 50 --logins 4 --quick --out dir",
             "loadtest report results.json",
             "loadtest report a.json b.json --out dir",
             "loadtest capacity a.json b.json --rate 100k,1M --rtt 0.5 --active-users 5M --token-life 5m \
@@ -431,6 +442,10 @@ mod tests {
             "loadtest scale --replicas 1,x",
             "loadtest scale --replica-cpu 0",
             "loadtest scale --redis-shards 3",
+            "loadtest sizes --roles 0",
+            "loadtest sizes --record many",
+            "loadtest sizes --record 0",
+            "loadtest refresh-race --requests 0",
             "loadtest coupling --fault rain",
             "loadtest report",
             "loadtest capacity",

@@ -8,7 +8,7 @@ use url::Url;
 use super::{
     EXIT_USAGE, Usage,
     arguments::{Blocks, CompareArgs},
-    exit_code, growth, print,
+    exit_code, growth, written,
 };
 use crate::{
     console::tell,
@@ -70,14 +70,7 @@ impl CompareArgs {
             }
         }
         let results = compare::run(&options)?;
-        // A terminal that is gone loses no file, and a disk that is full no text.
-        let written = report::write(&results, &self.out);
-        print(&report::terminal(&results))?;
-        let (json, page) = written?;
-        let junit = self.out.join("junit.xml");
-        for path in [json, page, junit] {
-            print(&format!("{}\n", path.display()))?;
-        }
+        written(&results, &self.out)?;
         Ok(exit_code(&[&results]))
     }
 }

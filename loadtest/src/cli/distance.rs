@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::{Usage, arguments::DistanceArgs, exit_code, print};
+use super::{Usage, arguments::DistanceArgs, exit_code, written};
 use crate::{
     experiment::distance::{self, DistanceOptions},
     interrupt,
@@ -39,13 +39,7 @@ impl DistanceArgs {
         let results = distance::run(&options, &progress);
         progress.finish();
         let results = results?;
-        // A terminal that is gone loses no file, and a disk that is full no text.
-        let written = report::write(&results, &out);
-        print(&report::terminal(&results))?;
-        let (json, page) = written?;
-        for path in [json, page, out.join("junit.xml")] {
-            print(&format!("{}\n", path.display()))?;
-        }
+        written(&results, &out)?;
         Ok(exit_code(&[&results]))
     }
 

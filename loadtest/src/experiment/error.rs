@@ -72,6 +72,14 @@ pub enum ExperimentError {
         /// The answer.
         status: u16,
     },
+    /// What was answered before is refused now.
+    #[error("{request} was answered before, and is answered with {status} now")]
+    Refused {
+        /// Method and path.
+        request: String,
+        /// The answer.
+        status: u16,
+    },
     /// It was ended early.
     #[error("interrupted")]
     Interrupted,

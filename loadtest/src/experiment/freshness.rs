@@ -9,7 +9,6 @@
 //!
 //! Where only time ends a credential, that is waited for: the stack has tokens that live for seconds.
 
-mod call;
 mod groups;
 mod lag;
 mod victims;
@@ -22,21 +21,21 @@ use std::{
 use url::Url;
 
 use crate::{
-    experiment::error::ExperimentError,
+    experiment::{
+        administrator::{Account, Administrator},
+        call::Call,
+        error::ExperimentError,
+    },
     load::{self, Arm, Arrivals, Load, Options, Variant},
     progress::Progress,
     results::{Freshness, RevocationKind, RevocationLag},
     stats::random::Random,
     subject::stack::{Role, Stack, StackOptions},
     subject::strategy::Strategy,
-    subject::{
-        login::{LoginError, Users},
-        strategy::Credential,
-    },
+    subject::{login::Users, strategy::Credential},
 };
 use groups::{Group, LEAD, LEEWAY, Lives, SPREAD, groups, streams, until};
 use lag::{Lags, Seen};
-use victims::Administrator;
 
 /// Revocations of each kind and strategy, in the thorough form.
 pub const REVOCATIONS: u32 = 200;
@@ -58,8 +57,6 @@ pub struct FreshnessOptions {
     /// Where all randomness begins.
     pub seed: u64,
 }
-
-const ADMINISTRATOR: &str = "freshness-admin";
 
 /// Batches that bring less than hoped for are repeated, up to this multiple of what is needed.
 const PATIENCE: usize = 2;
@@ -164,12 +161,9 @@ fn begin(
     groups: &[Group],
 ) -> Result<(Stack, Administrator, Users), ExperimentError> {
     let seconds = |life: Duration| format!("{}s", life.as_secs());
-    let password = password()?;
-    let stack = options
-        .stack
-        .clone()
-        .variable(Role::Auth, "AUTH_ADMIN_USERNAME", ADMINISTRATOR)
-        .variable(Role::Auth, "AUTH_ADMIN_PASSWORD", &password)
+    let account = Account::new("freshness-admin")?;
+    let stack = account
+        .in_stack(options.stack.clone())
         .variable(
             Role::Auth,
             "AUTH_ACCESS_TOKEN_TTL",
@@ -179,7 +173,7 @@ fn begin(
         .variable(Role::Api, "API_LEEWAY", &seconds(LEEWAY));
     let stack = Stack::start(stack)?;
     let gateway = base(&stack);
-    let administrator = Administrator::log_in(&gateway, ADMINISTRATOR, &password)?;
+    let administrator = Administrator::log_in(&gateway, &account)?;
     let most = groups
         .iter()
         .map(|group| group.victims * group.strategies.len());
@@ -189,11 +183,6 @@ fn begin(
 
 fn base(stack: &Stack) -> Url {
     Url::parse(&stack.gateway_url).expect("the stack's own URL is one")
-}
-
-fn password() -> Result<String, ExperimentError> {
-    let random = || getrandom::u64().map_err(LoginError::Random);
-    Ok(format!("{:016x}{:016x}", random()?, random()?))
 }
 
 struct Measurement<'a> {
@@ -370,11 +359,11 @@ impl Measurement<'_> {
 fn revoke(
     origin: Instant,
     victims: &[Victim],
-    calls: Vec<call::Call>,
+    calls: Vec<Call>,
 ) -> Vec<(Duration, Option<Duration>)> {
-    let mut due: Vec<(usize, call::Call)> = calls.into_iter().enumerate().collect();
+    let mut due: Vec<(usize, Call)> = calls.into_iter().enumerate().collect();
     due.sort_by_key(|(index, _)| victims[*index].moment);
-    let mut shares: Vec<Vec<(usize, call::Call)>> = (0..THREADS).map(|_| Vec::new()).collect();
+    let mut shares: Vec<Vec<(usize, Call)>> = (0..THREADS).map(|_| Vec::new()).collect();
     for (place, call) in due.into_iter().enumerate() {
         shares[place % THREADS].push(call);
     }
@@ -403,7 +392,7 @@ fn revoke(
     answers
 }
 
-fn made(origin: Instant, call: call::Call) -> (Duration, Option<Duration>) {
+fn made(origin: Instant, call: Call) -> (Duration, Option<Duration>) {
     let asked = origin.elapsed();
     let answered = call.make().ok();
     let accepted = answered.filter(|answered| (200..300).contains(&answered.status));

@@ -48,6 +48,10 @@ pub(super) fn design(results: &Results) -> String {
         return format!("{} repetitions · seed {}", plan.blocks, plan.seed);
     }
     let loads = loads(results);
+    if plan.blocks == 0 {
+        // Nothing was measured in windows.
+        return format!("{} · seed {}", plan.replicas_in_words(), plan.seed);
+    }
     let rate = match loads.as_slice() {
         [] => "no load".to_owned(),
         [only] => conditions::title(only),

@@ -6,6 +6,7 @@ use super::{
     random::Random,
     student::{self, Mean},
 };
+use crate::results::Order;
 
 const RESAMPLES: usize = 1_999;
 
@@ -54,6 +55,31 @@ pub fn crossing(places: &[Place], seed: u64) -> Option<Interval> {
         low: low.max(lowest.at),
         high: high.min(highest.at),
     })
+}
+
+/// Which of two arms has the lower value where: the first, of which the second is so far above, or the
+/// second. `crossing` is that of the places.
+#[must_use]
+pub fn cheaper(places: &[Place], crossing: Option<Interval>) -> Order {
+    let means: Option<Vec<Mean>> = places.iter().map(|place| Mean::of(&place.above)).collect();
+    let means = means.unwrap_or_default();
+    let [first, .., last] = means.as_slice() else {
+        return Order::Unclear;
+    };
+    if crossing.is_some() {
+        return match first.value > 0.0 {
+            true => Order::AThenB,
+            false => Order::BThenA,
+        };
+    }
+    let alpha = 1.0 - CONFIDENCE;
+    let decided = |mean: &Mean| mean.value.abs() > mean.half_width(alpha);
+    let all = |holds: fn(&Mean) -> bool| means.iter().all(holds);
+    match decided(first) && decided(last) {
+        true if all(|mean| mean.value > 0.0) => Order::A,
+        true if all(|mean| mean.value < 0.0) => Order::B,
+        _ => Order::Unclear,
+    }
 }
 
 fn interval(places: &[Place], means: &[Mean], direction: f64, seed: u64) -> (f64, f64) {
@@ -198,5 +224,27 @@ mod tests {
         let sure = [place(0.2, &[0.1, 0.1]), place(0.8, &[-0.1, -0.1])];
         let found = crossing(&sure, 1).unwrap();
         assert!((found.value - 0.5).abs() < 1e-9 && found.low == found.high);
+    }
+
+    #[test]
+    fn who_costs_less_is_said_when_it_is_beyond_doubt_and_otherwise_not() {
+        let (dearer, cheaper_one) = ([0.3, 0.31, 0.29], [-0.3, -0.31, -0.29]);
+        let doubtful = [0.3, -0.4, 0.2];
+        for (ends, wanted) in [
+            ([dearer, dearer], Order::A),
+            ([cheaper_one, cheaper_one], Order::B),
+            ([dearer, cheaper_one], Order::AThenB),
+            ([cheaper_one, dearer], Order::BThenA),
+            ([dearer, doubtful], Order::Unclear),
+        ] {
+            let place = |at, above: [f64; 3]| Place {
+                at,
+                above: above.to_vec(),
+            };
+            let places = [place(1.0, ends[0]), place(2.0, ends[1])];
+            let crossing = crossing(&places, 1);
+            assert_eq!(cheaper(&places, crossing), wanted, "{ends:?}");
+        }
+        assert_eq!(cheaper(&[], None), Order::Unclear);
     }
 }

@@ -50,6 +50,26 @@ pub fn cheap_hashing(stack: StackOptions) -> StackOptions {
         })
 }
 
+/// The body of a request for a new access token (RFC 6749 §6), and its media type.
+#[must_use]
+pub fn refreshing(refresh_token: &str) -> (&'static str, String) {
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("grant_type", "refresh_token")
+        .append_pair("refresh_token", refresh_token)
+        .finish();
+    ("application/x-www-form-urlencoded", form)
+}
+
+/// A password that nobody else has.
+///
+/// # Errors
+///
+/// The operating system gives no random numbers.
+pub fn password() -> Result<String, LoginError> {
+    let random = || getrandom::u64().map_err(LoginError::Random);
+    Ok(format!("{:016x}{:016x}", random()?, random()?))
+}
+
 /// Users could not be registered or logged in.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
@@ -222,7 +242,12 @@ impl Users {
         Ok(self.log_in_once(user, credential)?.credential)
     }
 
-    fn log_in_once(&self, user: usize, credential: Credential) -> Result<LoggedIn, LoginError> {
+    /// Logs one user in.
+    ///
+    /// # Errors
+    ///
+    /// The auth service cannot be reached or refuses.
+    pub fn log_in_once(&self, user: usize, credential: Credential) -> Result<LoggedIn, LoginError> {
         const WHAT: &str = "logging in";
         let login = Login {
             account: &self.accounts[user],
@@ -335,10 +360,10 @@ pub(super) fn in_parallel<T: Send, E: Send>(
 
 impl Account {
     fn new() -> Result<Self, LoginError> {
-        let random = || getrandom::u64().map_err(LoginError::Random);
+        let name = getrandom::u64().map_err(LoginError::Random)?;
         Ok(Self {
-            username: format!("load-{:016x}", random()?),
-            password: format!("{:016x}{:016x}", random()?, random()?),
+            username: format!("load-{name:016x}"),
+            password: password()?,
         })
     }
 }

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::{
     client::client,
-    login::{LoggedIn, LoginError, Users, in_parallel},
+    login::{LoggedIn, LoginError, Users, in_parallel, refreshing},
     strategy::Credential,
 };
 use crate::{load::Variant, stats::random::Random};
@@ -39,7 +39,6 @@ const APP: [(Kind, f64); 6] = [
 /// Where the API gives a client what it is to carry, and reads it again.
 const STATE: &str = "statewise-state";
 const JSON: &str = "application/json";
-const FORM: &str = "application/x-www-form-urlencoded";
 /// Changes of one cart in a window. When one fails, those after it name a version that never came to
 /// be: a client would look, but what the generator sends is fixed.
 const CHANGES_OF_ONE: usize = 8;
@@ -258,11 +257,8 @@ impl MixContext<'_> {
         }
         let logins = self.users.log_in_times(count, self.credential)?;
         let request = |token: String| {
-            let form = url::form_urlencoded::Serializer::new(String::new())
-                .append_pair("grant_type", "refresh_token")
-                .append_pair("refresh_token", &token)
-                .finish();
-            self.post("/auth/oauth/token").body(FORM, form)
+            let (form, body) = refreshing(&token);
+            self.post("/auth/oauth/token").body(form, body)
         };
         let tokens = logins.into_iter().filter_map(|login| login.refresh_token);
         Ok(tokens.map(request).collect())

@@ -3,7 +3,7 @@
 //! Services are read from their `/metrics`, Redis through `INFO`. A component is the gateway, the
 //! auth service, Redis, or all replicas of one strategy together.
 
-mod metrics_text;
+pub mod metrics_text;
 mod process_clock;
 mod redis_info;
 

@@ -57,6 +57,24 @@ fn the_page_is_whole_loads_nothing_and_runs_nothing_but_its_own_script() {
 }
 
 #[test]
+fn sizes_have_three_plots_for_each_kind_with_the_limits_of_servers_across() {
+    let page = Document::parse(&report::html(&[&sample::two()]));
+    assert_eq!(labelled(&page, "over size"), 6);
+    let names = page.texts("text", "label");
+    for name in ["limit 8 KB", "our gateway"] {
+        let count = names.iter().filter(|label| **label == name).count();
+        assert_eq!(count, 2, "{name} in {names:?}");
+    }
+    assert_eq!(
+        labelled(
+            &Document::parse(&report::html(&[&sample::bare()])),
+            "over size"
+        ),
+        0
+    );
+}
+
+#[test]
 fn the_change_of_sign_is_marked_in_the_plot_and_said_below_it() {
     let page = Document::parse(&report::html(&[&sample::four()]));
     let marks = page.texts("text", "label");

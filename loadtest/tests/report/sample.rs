@@ -3,6 +3,7 @@
 mod distance;
 mod parts;
 mod scale;
+mod sizes;
 
 use std::collections::BTreeMap;
 
@@ -107,6 +108,8 @@ fn of(names: &[&str]) -> Results {
         distance: None,
         scale: Some(scale::scale(names)),
         unit_costs: Some(unit_costs()),
+        sizes: Some(sizes::sizes(names)),
+        refresh_race: Some(sizes::race()),
         gates: vec![
             Gate::new(
                 Culprit::Instrument,
@@ -470,6 +473,8 @@ pub(crate) fn bare() -> Results {
     results.coupling = None;
     results.freshness = None;
     results.unit_costs = None;
+    results.sizes = None;
+    results.refresh_race = None;
     results.gates.clear();
     results.thresholds.clear();
     results

@@ -218,3 +218,66 @@ fn results_without_the_optional_parts_are_told_too() {
     assert_has(&text(&results), &["jwt and session"]);
     assert!(report::html(&[&results]).ends_with("</html>"));
 }
+
+#[test]
+fn sizes_have_a_row_each_and_a_sentence_for_each_break_even() {
+    let results = sample::two();
+    assert_has(
+        &text(&results),
+        &[
+            "Size: roles",
+            "Size: data of the login, read",
+            "3,000 B",
+            "our gateway",
+            "measured here",
+            "large_client_header_buffers 4 8k",
+        ],
+    );
+    let sentences = report::findings(&results);
+    for wanted in [
+        "Break-even in CPU time of the system per request by roles, 10 roles to 100 roles: jwt and session: \
+         40 roles [32 roles, 50 roles], jwt costs less below.",
+        "Break-even in size of a request by roles, 10 roles to 100 roles: jwt and session: none, session \
+         costs less at every size.",
+        "Break-even in CPU time of the system per request by data of the login, read, 300 B to 30.0 KB: \
+         jwt and session: none can be told.",
+        "Too large to be carried: 30.0 KB: PUT /jwt/cart is answered with 413.",
+    ] {
+        assert!(
+            sentences.iter().any(|one| one == wanted),
+            "{wanted}\n{sentences:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_holds_of_all_pairs_is_said_once() {
+    let mut results = sample::two();
+    let sizes = results.sizes.as_mut().unwrap();
+    let mut other = sizes.break_even[1].clone();
+    other.b = "session-cached".to_owned();
+    sizes.break_even.push(other);
+    let wanted =
+        "10 roles to 100 roles: none, session and session-cached cost less than jwt at every size.";
+    let sentences = report::findings(&results);
+    assert!(
+        sentences.iter().any(|one| one.ends_with(wanted)),
+        "{sentences:#?}"
+    );
+}
+
+#[test]
+fn a_race_says_how_many_logins_it_cost() {
+    let results = sample::two();
+    assert_has(
+        &text(&results),
+        &["each renews, grace 30 s", "one renews, grace 0 s", "2,000"],
+    );
+    let sentences = report::findings(&results);
+    let said = |wanted: &str| sentences.iter().any(|one| one.contains(wanted));
+    assert!(
+        said("(each renews, grace 30 s): 2,000 refreshes for 2,000 requests, 0 of them refused"),
+        "{sentences:#?}"
+    );
+    assert!(said("(each renews, grace 0 s)") && said("logins lost: 20 of 20."));
+}

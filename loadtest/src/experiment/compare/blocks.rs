@@ -128,16 +128,8 @@ fn window(
 /// are compared are neighbours.
 fn shuffled(conditions: usize, arms: usize, random: &mut Random) -> Vec<(usize, usize)> {
     let mut order = Vec::new();
-    for which in shuffle(conditions, random) {
-        order.extend(shuffle(arms, random).into_iter().map(|arm| (which, arm)));
-    }
-    order
-}
-
-fn shuffle(count: usize, random: &mut Random) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    for index in (1..count).rev() {
-        order.swap(index, random.below(index + 1));
+    for which in random.order(conditions) {
+        order.extend(random.order(arms).into_iter().map(|arm| (which, arm)));
     }
     order
 }

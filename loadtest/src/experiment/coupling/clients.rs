@@ -19,7 +19,10 @@ use url::Url;
 use crate::{
     load::{Outcome, Slice},
     stats::{histogram::micros, random::Random},
-    subject::{login::Users, strategy::Credential},
+    subject::{
+        login::{Users, refreshing},
+        strategy::Credential,
+    },
 };
 
 /// Share of its life after which a client renews its token.
@@ -322,15 +325,13 @@ impl Client {
 
     async fn refresh(self, refresh_token: String) {
         let asked = Instant::now();
+        let (form, body) = refreshing(&refresh_token);
         let request = self
             .http
             .post(self.token.clone())
-            .header("content-type", "application/x-www-form-urlencoded")
+            .header("content-type", form)
             .timeout(PATIENCE)
-            // The alphabet of refresh tokens needs no encoding in a form.
-            .body(format!(
-                "grant_type=refresh_token&refresh_token={refresh_token}"
-            ));
+            .body(body);
         let granted = match request.send().await {
             Ok(answer) if answer.status() == StatusCode::BAD_REQUEST => Err(true),
             Ok(answer) if answer.status().is_success() => {

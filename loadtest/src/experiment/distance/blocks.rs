@@ -85,22 +85,14 @@ fn shuffled(bench: &Bench<'_>, random: &mut Random) -> Vec<(Place, usize)> {
     let places = options.round_trips.iter().chain(&options.hop);
     let places: Vec<Place> = places.map(|one| Place::at(*one)).collect();
     let mut order = Vec::new();
-    for which in shuffle(places.len() + 1, random) {
+    for which in random.order(places.len() + 1) {
         match places.get(which) {
             Some(place) => {
-                let strategies = shuffle(options.stack.strategies.len(), random);
+                let strategies = random.order(options.stack.strategies.len());
                 order.extend(strategies.into_iter().map(|strategy| (*place, strategy)));
             }
             None => order.push((Place::CONTROL, bench.asking)),
         }
-    }
-    order
-}
-
-fn shuffle(count: usize, random: &mut Random) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    for last in (1..count).rev() {
-        order.swap(last, random.below(last + 1));
     }
     order
 }

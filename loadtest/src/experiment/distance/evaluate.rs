@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     metrics::{self, Observation},
-    results::{BreakEven, DelayErrorAt, DelayProxy, DistancePoint, Estimate, Hop, Order, Slope},
+    results::{BreakEven, DelayErrorAt, DelayProxy, DistancePoint, Estimate, Hop, Slope},
     stats::{
         effect::CONFIDENCE,
         fit::{self, Place as At},
-        interval::{self, Interval},
+        interval,
         line::Line,
     },
 };
@@ -196,7 +196,7 @@ impl Evaluation<'_> {
             rtt_ms: crossing.map(|one| one.value),
             low: crossing.map(|one| one.low),
             high: crossing.map(|one| one.high),
-            order: order(&places, crossing),
+            order: fit::cheaper(&places, crossing),
         })
     }
 
@@ -247,35 +247,6 @@ impl Evaluation<'_> {
             highest_through_per_second: highest.through_per_second,
             highest_direct_per_second: highest.direct_per_second,
         }
-    }
-}
-
-/// Which costs less where: what is told is how far the other one is above the first.
-fn order(places: &[At], crossing: Option<Interval>) -> Order {
-    let means: Option<Vec<Interval>> = places
-        .iter()
-        .map(|place| interval::arithmetic_mean(&place.above, CONFIDENCE))
-        .collect();
-    let Some(means) = means else {
-        return Order::Unclear;
-    };
-    let [first, .., last] = means.as_slice() else {
-        return Order::Unclear;
-    };
-    if crossing.is_some() {
-        return if first.value > 0.0 {
-            Order::AThenB
-        } else {
-            Order::BThenA
-        };
-    }
-    let all = |holds: fn(&Interval) -> bool| means.iter().all(holds);
-    if all(|mean| mean.value > 0.0) && first.low > 0.0 && last.low > 0.0 {
-        Order::A
-    } else if all(|mean| mean.value < 0.0) && first.high < 0.0 && last.high < 0.0 {
-        Order::B
-    } else {
-        Order::Unclear
     }
 }
 

@@ -87,6 +87,8 @@ impl From<Results> for v3::Results {
             distance: None,
             scale: None,
             unit_costs: None,
+            sizes: None,
+            refresh_race: None,
             gates: gates.into_iter().map(gate).collect(),
             validity: match old.validity {
                 super::Validity::Valid => v3::Validity::Valid,

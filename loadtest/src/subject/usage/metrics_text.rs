@@ -1,7 +1,8 @@
 //! One sample out of the Prometheus or OpenMetrics text format.
 
 /// The value of the sample that is called `name` and has no labels.
-pub(super) fn sample(text: &str, name: &str) -> Option<f64> {
+#[must_use]
+pub fn sample(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| {
         let rest = line.strip_prefix(name)?;
         let mut fields = rest.strip_prefix(' ')?.split_ascii_whitespace();
@@ -11,7 +12,8 @@ pub(super) fn sample(text: &str, name: &str) -> Option<f64> {
 
 /// The values of all samples that are called `name` and have the label `label` (as in `a="b"`),
 /// added.
-pub(super) fn labelled(text: &str, name: &str, label: &str) -> f64 {
+#[must_use]
+pub fn labelled(text: &str, name: &str, label: &str) -> f64 {
     let value = |line: &str| {
         let (labels, value) = line
             .strip_prefix(name)?

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    experiment::distance::blocks::Measured, load::Outcome, stats::random::Random,
+    experiment::distance::blocks::Measured, load::Outcome, results::Order, stats::random::Random,
     subject::stack::StackOptions,
 };
 

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -39,20 +39,24 @@ impl Call {
         credential: &str,
         body: &str,
     ) -> io::Result<Self> {
+        let request = |address| {
+            format!(
+                "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {credential}\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            )
+        };
+        Self::of(server, request)
+    }
+
+    /// The same for the request that `text` makes of the server's address, whole and as it is sent.
+    pub(super) fn of(server: &Url, text: impl FnOnce(SocketAddr) -> String) -> io::Result<Self> {
         let stream = connect(server)?;
-        let address = stream.peer_addr()?;
+        let request = text(stream.peer_addr()?).into_bytes();
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {credential}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        );
-        Ok(Self {
-            stream,
-            request: request.into_bytes(),
-        })
+        Ok(Self { stream, request })
     }
 
     /// Sends the request and waits for the answer.
