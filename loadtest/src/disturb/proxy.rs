@@ -15,7 +15,7 @@
 //!
 //! One thread serves all links; at no delay a chunk is passed on in the loop that read it. Times are
 //! absolute, and what is nearer than a sleeper is woken on time is waited for awake. What the proxy
-//! itself adds is measured by [`check`], and taken off by a [`Calibration`].
+//! itself adds is measured by [`mod@check`], and taken off by a [`Calibration`].
 
 mod check;
 mod link;
