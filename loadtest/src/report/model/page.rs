@@ -146,7 +146,8 @@ fn row(answer: &Answer, formula: &Formula) -> Markup {
             th { (formula.label) }
             @for (index, one) in answer.strategies.iter().enumerate() {
                 @let found = one.figures[formula.id];
-                td.out[!one.out.is_empty()] data-strategy=(index) data-figure=(formula.id) data-value=(found.value)
+                td.out[!one.out.is_empty()] data-strategy=(index) data-figure=(formula.id)
+                    data-value=(found.value) data-low=(found.low) data-high=(found.high)
                     title={ (written(found.low, formula.unit)) " to " (written(found.high, formula.unit)) } {
                     (written(found.value, formula.unit))
                 }

@@ -216,7 +216,7 @@
         const { value, low, high } = answers[index].figures.get(id);
         cell.textContent = written(value, unit);
         cell.title = `${written(low, unit)} to ${written(high, unit)}`;
-        cell.dataset.value = value;
+        Object.assign(cell.dataset, { value, low, high });
       });
     }
     const changed = model.inputs.filter((input) => asked.get(input.id) !== input.default);
