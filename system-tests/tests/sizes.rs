@@ -9,7 +9,7 @@ use loadtest::{
         sizes::{self, SizesOptions},
     },
     progress::Progress,
-    results::{Carried, Holders, Order, RefreshRace, SizeRefused, Sizes},
+    results::{Carried, Holders, Order, RefreshRace, SizePoint, SizeRefused, Sizes},
     subject::stack::StackOptions,
 };
 
@@ -49,6 +49,17 @@ fn a_token_grows_with_what_it_carries_and_a_session_does_not() {
         assert!(one.p50_us > 0.0 && one.p50_us <= one.p99_us, "{one:?}");
         assert!(one.request_bytes > one.credential_bytes as f64, "{one:?}");
     }
+    let ascending = |strategy: &str| {
+        let of = |one: &&SizePoint| one.strategy == strategy && one.carries == Carried::Record;
+        let sizes: Vec<f64> = sizes
+            .points
+            .iter()
+            .filter(of)
+            .map(SizePoint::size)
+            .collect();
+        sizes.len() == 3 && sizes.is_sorted()
+    };
+    assert!(ascending("session"), "{sizes:?}");
     // 90 roles more, of 12 characters, with quotes and a comma, in base64.
     let grown = |strategy| {
         let of = |roles| point(strategy, Carried::Roles, roles).credential_bytes as f64;
