@@ -27,7 +27,7 @@ fn start(out: &Path) -> Child {
         "--strategy",
         "session",
         "--replicas",
-        "3,1",
+        "4,1,3",
     ]);
     loadtest.args(["--up-and-down", "1"]);
     // A debug build takes ten times as long for a request.
@@ -93,7 +93,7 @@ fn the_throughput_of_more_replicas_is_predicted_before_it_is_observed() {
     let [change] = scale.changes.as_slice() else {
         panic!("{:?}", scale.changes);
     };
-    assert_eq!((change.from, change.to, change.cycles), (2, 3, 1));
+    assert_eq!((change.from, change.to, change.cycles), (2, 4, 1));
     assert!(change.requests > 0 && change.failed == 0, "{change:?}");
     let prediction = fs::read_to_string(folder.path().join("prediction.json")).unwrap();
     let prediction: serde_json::Value = serde_json::from_str(&prediction).unwrap();
@@ -126,7 +126,12 @@ fn assert_points_make_sense(scale: &Scale) {
         .iter()
         .map(|point| (point.replicas, point.held_out))
         .collect();
-    assert_eq!(replicas, [(1, false), (3, true)], "{:?}", scale.refused);
+    assert_eq!(
+        replicas,
+        [(1, false), (3, true), (4, false)],
+        "{:?}",
+        scale.refused
+    );
     for point in &scale.points {
         assert_eq!((point.strategy.as_str(), point.shards), ("session", 1));
         assert_eq!(point.observations.len(), 3);
@@ -147,7 +152,7 @@ fn assert_points_make_sense(scale: &Scale) {
         assert!(point.demand_cores < 2.0, "{point:?}");
     }
     // Three slices do more than one, on however busy a machine.
-    let [one, three] = scale.points.as_slice() else {
+    let [one, three, _] = scale.points.as_slice() else {
         return;
     };
     assert!(
@@ -171,13 +176,10 @@ fn assert_demands_make_sense(scale: &Scale) {
         .map(|slice| (slice.component, slice.cores))
         .collect();
     assert_eq!(slices, [(Component::Api, 0.1), (Component::Redis, 0.1)]);
-    // Three rounds at one and two replicas, each alone and with a further one.
-    assert_eq!(subject.demands.len(), 12);
+    // Three rounds at one, two and four replicas.
+    assert_eq!(subject.demands.len(), 9);
     for window in &subject.demands {
-        assert!(
-            window.total_per_second >= window.rate_per_second,
-            "{window:?}"
-        );
+        assert!(window.rate_per_second > 0.0, "{window:?}");
         for component in [
             Component::Api,
             Component::Redis,

@@ -18,7 +18,7 @@ use crate::{
 const STRATEGIES: [&str; 4] = ["jwt", "jwt-remembered", "session", "session-cached"];
 const QUICK_STRATEGIES: [&str; 2] = ["jwt", "session"];
 const REPLICAS: [usize; 7] = [1, 2, 3, 4, 5, 6, 8];
-const QUICK_REPLICAS: [usize; 4] = [1, 2, 4, 6];
+const QUICK_REPLICAS: [usize; 5] = [1, 2, 3, 4, 6];
 
 impl ScaleArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {

@@ -189,9 +189,8 @@ fn section(results: &Results, scale: &Scale) -> Markup {
         div.plots {
             figure {
                 figcaption {
-                    b { "Requests per second" } " over replicas. Lines without marks are what was predicted \
-                    from one and two replicas, before it was observed; marks are what was observed, open \
-                    where the calibration had been."
+                    b { "Requests per second" } " over replicas. Lines are what was predicted before it was \
+                    observed; marks are what was observed, open where the calibration had been."
                 }
                 (curves(results, scale))
             }
@@ -215,7 +214,8 @@ fn table(scale: &Scale) -> Markup {
         div.wide { table {
             thead { tr {
                 th {} th { "replicas" } th { "predicted" } th { "observed" } th { "÷ predicted [95 % CI]" }
-                th { "ended by" } th { "the next adds" } th.words { "held back" } th { "processors used" }
+                th { "ended by" } th { "the next adds" } th { "from 1 and 2 alone" }
+                th.words { "held back" } th { "processors used" }
             } }
             tbody {
                 @for subject in &scale.subjects {
@@ -228,6 +228,7 @@ fn table(scale: &Scale) -> Markup {
                                 }
                                 @else { td { (cell) } }
                             }
+                            td { (point.of_two_per_second.map_or_else(|| "–".to_owned(), rate)) }
                             td.words { (throttled(point)) }
                             td { (numbers::significant(point.demand_cores)) }
                         }
@@ -331,7 +332,7 @@ fn demands(results: &Results, scale: &Scale) -> Markup {
             summary { "service demands that the predictions rest on" }
             div.plots { @for component in components {
                 @if shown(component).any(|demand| demand >= 1.0) { figure {
-                    figcaption { b { (component.name()) } ": CPU time per request, over the rate of all requests" }
+                    figcaption { b { (component.name()) } ": CPU time per request, over the rate" }
                     (demand_plot(results, scale, component))
                 } }
             } }

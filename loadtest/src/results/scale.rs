@@ -116,15 +116,12 @@ pub struct CpuSlice {
 pub struct DemandWindow {
     /// Which repetition, from 0; processes are started anew for each.
     pub round: u32,
-    /// Replicas with a slice.
+    /// Replicas of what is scaled.
     pub replicas: u32,
     /// Requests in flight for each of them.
     pub in_flight_per_replica: u32,
-    /// Requests per second through the replicas with a slice.
+    /// Requests per second.
     pub rate_per_second: f64,
-    /// Requests per second of all. Others went to a process that stands for further replicas, with the sum
-    /// of their slices, so that store and gateway see the rate that many make.
-    pub total_per_second: f64,
     /// Service demand of each component, CPU time per request in µs.
     pub demand_us: BTreeMap<Component, f64>,
     /// Share of its limit that each component used, 0 to 1.
@@ -144,7 +141,9 @@ pub struct ScalePoint {
     pub shards: u32,
     /// As it was predicted.
     pub predicted_per_second: f64,
-    /// Lower end of its 95 % interval, over the rounds of the calibration; absent with one.
+    /// What the service demands at one and two replicas alone let expect.
+    pub of_two_per_second: Option<f64>,
+    /// Lower end of the prediction's 95 % interval, over the rounds of the calibration; absent with one.
     pub predicted_low: Option<f64>,
     /// Upper end of it.
     pub predicted_high: Option<f64>,

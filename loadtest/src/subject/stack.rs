@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::console::tell;
 pub use error::StackError;
-pub use options::{Detour, Link, PoolSize, RedisSource, Role, StackOptions, UserStore};
+pub use options::{Detour, Link, RedisSource, Role, StackOptions, UserStore};
 pub use plan::EXCHANGED_AUDIENCE;
 pub(crate) use ports::Reservation;
 use process::Process;

@@ -13,7 +13,8 @@ pub(in crate::cli) struct ScaleArgs {
     /// --quick jwt and session]
     #[arg(long = "strategy", value_name = "S", value_parser = strategy)]
     pub(in crate::cli) strategies: Vec<String>,
-    /// Numbers of API replicas that are observed [default: 1,2,3,4,5,6,8, with --quick 1,2,4,6]
+    /// Numbers of API replicas that are observed [default: 1,2,3,4,5,6,8, with --quick 1,2,3,4,6];
+    /// the service demands are measured at one, two and the most
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = replicas)]
     pub(in crate::cli) replicas: Vec<usize>,
     #[arg(

@@ -10,7 +10,7 @@ use url::Url;
 use super::{
     options::ScaleOptions,
     seen::{Reading, Seen, seen},
-    subject::{FURTHER_PROCESS, Subject},
+    subject::Subject,
 };
 use crate::{
     experiment::error::ExperimentError,
@@ -56,8 +56,6 @@ pub(super) struct Setup {
     pub(super) replicas: usize,
     /// Processors of each replica of what is scaled.
     pub(super) cores: f64,
-    /// Replicas that the further process stands for; 0: there is none.
-    pub(super) further: usize,
 }
 
 /// A system that runs within its limits. Dropping it ends it.
@@ -73,10 +71,7 @@ pub(super) struct System {
 /// What is asked for in a window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    /// Through the replicas of what is scaled.
     pub(super) load: Load,
-    /// Through the further process.
-    pub(super) further: Option<Load>,
     pub(super) length: Duration,
 }
 
@@ -104,12 +99,9 @@ impl<'a> Bench<'a> {
     /// Starts a system, logs users in, and then limits its processes: a start takes as long as it did.
     pub(super) fn start(&mut self, setup: Setup) -> Result<System, ExperimentError> {
         let Setup {
-            subject,
-            replicas,
-            further,
-            ..
+            subject, replicas, ..
         } = setup;
-        let stack = Stack::start(subject.stack(&self.options.stack, replicas, further))?;
+        let stack = Stack::start(subject.stack(&self.options.stack, replicas))?;
         let gateway = Url::parse(&stack.gateway_url).expect("the stack's own URL is one");
         let variants = subject.variants(&gateway)?;
         let processes = stack.processes_info().into_iter().filter_map(|process| {
@@ -124,10 +116,6 @@ impl<'a> Bench<'a> {
         };
         for (component, name, pid) in &system.processes {
             self.limit(&setup, *component, name, *pid)?;
-        }
-        if further > 0 {
-            let pid = system.stack.pid(FURTHER_PROCESS)?;
-            self.limit_to(setup.cores * further as f64, FURTHER_PROCESS, pid)?;
         }
         Ok(system)
     }
@@ -146,14 +134,8 @@ impl<'a> Bench<'a> {
         name: &str,
         pid: u32,
     ) -> Result<(), ExperimentError> {
-        match self.options.limit_of(setup.subject, setup.cores, component) {
-            Some(cores) => self.limit_to(cores, name, pid),
-            None => Ok(()),
-        }
-    }
-
-    fn limit_to(&mut self, cores: f64, name: &str, pid: u32) -> Result<(), ExperimentError> {
-        if let Some(slices) = &mut self.slices {
+        let limit = self.options.limit_of(setup.subject, setup.cores, component);
+        if let (Some(slices), Some(cores)) = (&mut self.slices, limit) {
             slices.limit(name, pid, CpuLimit::of(cores)?)?;
         }
         Ok(())
@@ -210,7 +192,7 @@ impl<'a> Bench<'a> {
             ..Options::default()
         };
         self.windows += 1;
-        Ok(load::start(engine, system.arms(asked))?)
+        Ok(load::start(engine, vec![system.arm(asked)])?)
     }
 
     /// Waits, unless the experiment is ended.
@@ -252,27 +234,21 @@ impl<'a> Bench<'a> {
 }
 
 impl System {
-    fn arms(&self, asked: Asked) -> Vec<Arm> {
+    fn arm(&self, asked: Asked) -> Arm {
         let subject = self.setup.subject;
-        let arm = |name: &str, url, load| Arm {
-            name: name.to_owned(),
-            url,
+        Arm {
+            name: subject.name().to_owned(),
+            url: subject.url(&self.gateway),
             variants: self.variants.clone(),
-            load,
-        };
-        let mut arms = vec![arm("scaled", subject.url(&self.gateway), asked.load)];
-        if let Some(load) = asked.further {
-            arms.push(arm("further", Subject::further_url(&self.gateway), load));
+            load: asked.load,
         }
-        arms
     }
 }
 
-/// So many requests in flight at all times, through the replicas of what is scaled alone.
+/// So many requests in flight at all times.
 pub(super) fn closed(connections: usize, length: Duration) -> Asked {
     Asked {
         load: Load::Closed { connections },
-        further: None,
         length,
     }
 }

@@ -1,12 +1,11 @@
-//! The service demands, as curves over the rate, at one and at two replicas.
+//! The service demands, as curves over the rate: at one and two replicas and at the most that are asked for.
 //!
-//! One or two replicas make no rate at which a store has much to do. So the others are represented by one
-//! further process with the sum of their slices, and a worker and a connection to the store for each of them:
-//! what is measured is what the one or two replicas, the store and the gateway need per request at the rate
-//! that all of them make. It is held back as they are, so that requests reach the store in bursts as theirs
-//! do; a load that is spread evenly has a store wake up for each request, which doubles its demand.
+//! Service demand depends on what else is going on: on how much a component finds to do at once, and on how
+//! busy the processors are that all of them share. Nothing but many replicas makes the conditions of many, so
+//! the far end of the curves is measured as well, and the numbers between are held out. What the first two
+//! alone let expect is told beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     bench::{Asked, Bench, Setup, closed},
@@ -25,6 +24,9 @@ use crate::{
     stats::random::Random,
 };
 
+/// A component that used so much of its limit was kept busy.
+const BUSY: f64 = 0.9;
+
 /// Measures one subject.
 pub(super) fn calibrate(
     bench: &mut Bench<'_>,
@@ -37,12 +39,14 @@ pub(super) fn calibrate(
     progress.step(&format!("{}: a first look", subject.name()));
     let Look { cores, carried } = look(bench, form, subject, most)?;
     let limits = bench.options.limits(subject, cores);
+    let mut replicas = CALIBRATED.to_vec();
+    replicas.extend((carried > CALIBRATED[1]).then_some(carried));
     let mut windows = Vec::new();
     let mut random = Random::new(bench.options.seed);
     for round in 0..form.rounds {
-        let mut order = CALIBRATED;
-        if random.unit() < 0.5 {
-            order.reverse();
+        let mut order = replicas.clone();
+        for last in (1..order.len()).rev() {
+            order.swap(last, random.below(last + 1));
         }
         for replicas in order {
             let what = subject.name();
@@ -55,41 +59,32 @@ pub(super) fn calibrate(
                 subject,
                 replicas,
                 cores,
-                further: further(bench, subject, replicas, carried),
             };
             windows.extend(round_at(bench, form, setup, &limits, round)?);
         }
     }
-    let rounds: Vec<Demands> = (0..form.rounds)
-        .filter_map(|round| demands(&windows, round, form.in_flight(subject)))
-        .collect();
-    let slices = bench.options.slices(subject, cores)?;
+    let in_flight = form.in_flight(subject);
+    let rounds = |most: usize| -> Vec<Demands> {
+        let rounds = 0..form.rounds;
+        let each = rounds.filter_map(|round| demands(&windows, round, in_flight, most));
+        each.collect()
+    };
     let measured = Measured {
         subject,
         cores,
         limits,
+        demands: rounds(usize::MAX),
+        of_two: rounds(CALIBRATED[1]),
         windows,
-        demands: rounds,
+        replicas,
     };
+    let slices = bench.options.slices(subject, cores)?;
     Ok(Calibrated::new(
         measured,
         slices,
         counts,
         bench.options.seed,
     ))
-}
-
-/// How many replicas the further process stands for: beside two, all the others; beside one, half of them.
-fn further(bench: &Bench<'_>, subject: Subject, replicas: usize, carried: usize) -> usize {
-    if subject == Subject::Login || bench.options.whole_machine {
-        return 0;
-    }
-    let others = carried.saturating_sub(replicas);
-    if replicas == CALIBRATED[0] {
-        others / 2
-    } else {
-        others
-    }
 }
 
 /// The windows of one system.
@@ -107,22 +102,10 @@ fn round_at(
     let alone = closed(form.in_flight(subject) * replicas, form.window(subject));
     let own = bench.window(&system, alone)?;
     let mut windows = vec![window(form.in_flight(subject), &setup, limits, round, &own)];
-    let mut asked = Vec::new();
-    if setup.further > 0 {
-        let connections = form.in_flight(subject) * setup.further;
-        let with = Asked {
-            further: Some(Load::Closed { connections }),
-            ..alone
-        };
-        asked.push((form.in_flight(subject), with));
-    }
     if let Some(fewer) = form.fewer_in_flight(subject).filter(|_| replicas == 1) {
         let load = Load::Closed { connections: fewer };
-        asked.push((fewer, Asked { load, ..alone }));
-    }
-    for (in_flight, asked) in asked {
-        let seen = bench.window(&system, asked)?;
-        windows.push(window(in_flight, &setup, limits, round, &seen));
+        let seen = bench.window(&system, Asked { load, ..alone })?;
+        windows.push(window(fewer, &setup, limits, round, &seen));
     }
     bench.end(system);
     Ok(windows)
@@ -140,7 +123,6 @@ fn window(
         replicas: setup.replicas as u32,
         in_flight_per_replica: in_flight as u32,
         rate_per_second: seen.rate,
-        total_per_second: seen.total,
         demand_us: seen
             .demand
             .iter()
@@ -159,21 +141,68 @@ pub(super) fn used(seen: &Seen, limits: &Limits, replicas: usize) -> BTreeMap<Co
     seen.cores.iter().map(share).collect()
 }
 
-/// The curves of one round, of the windows with the usual number of requests in flight.
-fn demands(windows: &[DemandWindow], round: u32, in_flight: usize) -> Option<Demands> {
+/// The curves of one round, of the windows with the usual number of requests in flight and so many replicas at
+/// most.
+///
+/// A component that waits for others is woken up for less at a time and looks dearer than it is when it has to
+/// work all the time. So its curve goes through the windows in which it was busy, if there are any.
+fn demands(windows: &[DemandWindow], round: u32, in_flight: usize, most: usize) -> Option<Demands> {
     let usual = |window: &&DemandWindow| {
-        window.round == round && window.in_flight_per_replica as usize == in_flight
+        window.round == round
+            && window.in_flight_per_replica as usize == in_flight
+            && window.replicas as usize <= most
     };
-    let mut measured: BTreeMap<Component, Vec<(f64, f64)>> = BTreeMap::new();
-    for window in windows.iter().filter(usual) {
-        for (component, micros) in &window.demand_us {
-            let of = measured.entry(*component).or_default();
-            of.push((window.total_per_second, micros / 1e6));
+    let windows: Vec<&DemandWindow> = windows.iter().filter(usual).collect();
+    let curve = |component: Component| {
+        let is_busy = |window: &&&DemandWindow| {
+            let used = window.used.get(&component);
+            used.is_some_and(|used| *used >= BUSY)
+        };
+        let busy: Vec<&DemandWindow> = windows.iter().filter(is_busy).copied().collect();
+        let through = if busy.is_empty() { &windows } else { &busy };
+        let measured = through.iter().filter_map(|window| {
+            let micros = window.demand_us.get(&component)?;
+            Some((window.rate_per_second, micros / 1e6))
+        });
+        Curve::through(measured.collect()).map(|curve| (component, curve))
+    };
+    let components: BTreeSet<Component> = windows
+        .iter()
+        .flat_map(|window| window.demand_us.keys().copied())
+        .collect();
+    let curves: Demands = components.into_iter().filter_map(curve).collect();
+    (!curves.is_empty()).then_some(curves)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(replicas: u32, rate: f64, api: (f64, f64), redis: (f64, f64)) -> DemandWindow {
+        DemandWindow {
+            round: 0,
+            replicas,
+            in_flight_per_replica: 16,
+            rate_per_second: rate,
+            demand_us: [(Component::Api, api.0), (Component::Redis, redis.0)].into(),
+            used: [(Component::Api, api.1), (Component::Redis, redis.1)].into(),
+            throttled: BTreeMap::new(),
         }
     }
-    let curves: Demands = measured
-        .into_iter()
-        .filter_map(|(component, measured)| Some((component, Curve::through(measured)?)))
-        .collect();
-    (!curves.is_empty()).then_some(curves)
+
+    #[test]
+    fn a_component_that_waits_for_another_does_not_make_its_own_demand_dearer() {
+        let windows = [
+            window(1, 2_000.0, (25.0, 1.0), (6.0, 0.24)),
+            window(2, 4_000.0, (24.0, 1.0), (5.0, 0.4)),
+            // The store ends it, and the replicas wait.
+            window(8, 11_000.0, (34.0, 0.8), (4.5, 1.0)),
+        ];
+        let found = demands(&windows, 0, 16, usize::MAX).unwrap();
+        assert!((found[&Component::Api].at(11_000.0) - 24e-6).abs() < 1e-12);
+        assert!((found[&Component::Redis].at(2_000.0) - 4.5e-6).abs() < 1e-12);
+        let of_two = demands(&windows, 0, 16, 2).unwrap();
+        assert!((of_two[&Component::Redis].at(11_000.0) - 5e-6).abs() < 1e-12);
+        assert_eq!(demands(&windows, 1, 16, 2), None);
+    }
 }

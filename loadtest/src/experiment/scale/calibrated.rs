@@ -30,6 +30,8 @@ pub(super) struct Calibrated {
     pub(super) windows: Vec<DemandWindow>,
     /// The curves of each round.
     demands: Vec<Demands>,
+    /// Numbers of replicas that the calibration saw.
+    pub(super) replicas: Vec<usize>,
     /// One for each number of replicas that was asked for, in order.
     pub(super) predictions: Vec<Prediction>,
     pub(super) store_ends_at: Option<Estimate>,
@@ -44,6 +46,10 @@ pub(super) struct Measured {
     pub(super) windows: Vec<DemandWindow>,
     /// The curves of each round.
     pub(super) demands: Vec<Demands>,
+    /// The same as one and two replicas alone show them.
+    pub(super) of_two: Vec<Demands>,
+    /// Numbers of replicas that were measured for it.
+    pub(super) replicas: Vec<usize>,
 }
 
 /// Shares of the predicted throughput at which the response time is predicted.
@@ -63,9 +69,11 @@ impl Calibrated {
             limits,
             windows,
             demands,
+            of_two,
+            replicas,
         } = measured;
         let mut calibrated = Self {
-            predictions: predictions(&demands, &limits, counts),
+            predictions: predictions(&demands, &of_two, &limits, counts),
             store_ends_at: end_of_store(&demands, &limits),
             subject,
             cores,
@@ -73,6 +81,7 @@ impl Calibrated {
             slices,
             windows,
             demands,
+            replicas,
         };
         let responses: Vec<Vec<ScaleResponse>> = calibrated
             .predictions
@@ -139,6 +148,8 @@ pub(super) struct Prediction {
     pub(super) replicas: usize,
     /// Of each round of the calibration.
     pub(super) rounds: Vec<Predicted>,
+    /// What one and two replicas alone let expect, requests per second; `None` without any.
+    pub(super) of_two: Option<f64>,
     /// The response time at shares of it.
     pub(super) responses: Vec<ScaleResponse>,
 }
@@ -188,14 +199,25 @@ pub(super) fn estimate(values: &[f64]) -> Estimate {
     }
 }
 
-fn predictions(rounds: &[Demands], limits: &Limits, counts: &[usize]) -> Vec<Prediction> {
-    let of = |replicas: &usize| Prediction {
-        replicas: *replicas,
-        rounds: rounds
-            .iter()
-            .filter_map(|demands| predict(demands, limits, *replicas as f64))
-            .collect(),
-        responses: Vec::new(),
+fn predictions(
+    rounds: &[Demands],
+    of_two: &[Demands],
+    limits: &Limits,
+    counts: &[usize],
+) -> Vec<Prediction> {
+    let each = |rounds: &[Demands], replicas: usize| -> Vec<Predicted> {
+        let rounds = rounds.iter();
+        let each = rounds.filter_map(|demands| predict(demands, limits, replicas as f64));
+        each.collect()
+    };
+    let of = |replicas: &usize| {
+        let of_two: Vec<f64> = each(of_two, *replicas).iter().map(|one| one.rate).collect();
+        Prediction {
+            replicas: *replicas,
+            rounds: each(rounds, *replicas),
+            of_two: (!of_two.is_empty()).then(|| estimate(&of_two).value),
+            responses: Vec::new(),
+        }
     };
     counts.iter().map(of).collect()
 }

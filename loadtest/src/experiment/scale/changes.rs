@@ -40,7 +40,6 @@ pub(super) fn measure(
         subject: one.subject,
         replicas: most,
         cores: one.cores,
-        further: 0,
     };
     let system = bench.start(setup)?;
     let name = |number: usize| format!("api-{}-{number}", strategy.name());
@@ -51,7 +50,6 @@ pub(super) fn measure(
     let count = u32::try_from(steps.len()).unwrap_or(u32::MAX);
     let asked = Asked {
         load: open(rate),
-        further: None,
         // The last one that is taken away has ended by then.
         length: EVERY * count.saturating_add(2),
     };

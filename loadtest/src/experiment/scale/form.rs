@@ -107,7 +107,7 @@ impl Form {
     pub(super) fn expected(&self, subject: Subject, counts: usize) -> Duration {
         const START: Duration = Duration::from_millis(1_500);
         let window = self.window(subject) + Duration::from_millis(800);
-        let per_round = START * 2 + window * if self.fewer { 5 } else { 4 };
+        let per_round = (START + window) * if self.fewer { 4 } else { 3 };
         let counts = u32::try_from(counts).unwrap_or(1);
         let observed = (START + window) * self.repetitions * counts;
         let responses = if self.responses {

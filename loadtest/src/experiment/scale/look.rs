@@ -66,7 +66,6 @@ fn pilot(
         subject,
         replicas: 1,
         cores,
-        further: 0,
     };
     let system = bench.start(setup)?;
     bench.note_facts(&system);
@@ -79,7 +78,7 @@ fn pilot(
 /// Demands that do not depend on the rate, as one window shows them.
 fn constant(seen: &Seen) -> Demands {
     let curve = |(component, demand): (&Component, &f64)| {
-        Some((*component, Curve::through(vec![(seen.total, *demand)])?))
+        Some((*component, Curve::through(vec![(seen.rate, *demand)])?))
     };
     seen.demand.iter().filter_map(curve).collect()
 }

@@ -8,7 +8,6 @@ use super::{
     calibrate::used,
     calibrated::{Calibrated, Prediction, estimate},
     form::Form,
-    look::CALIBRATED,
     options::ScaleOptions,
     seen::Seen,
 };
@@ -105,7 +104,6 @@ fn go(
         subject: one.subject,
         replicas: visit.replicas,
         cores: visit.cores,
-        further: 0,
     };
     let system = bench.start(setup)?;
     // As many in flight for the large one of the control as for all of the small ones.
@@ -185,7 +183,6 @@ fn response_times(
     for response in &mut responses {
         let asked = Asked {
             load: open(response.rate_per_second),
-            further: None,
             length: form.window(one.subject),
         };
         response.observed_mean_us = Some(bench.window(system, asked)?.mean_us);
@@ -278,7 +275,8 @@ fn point(
         ratio_high: ratio.map_or(f64::MAX, |ratio| ratio.high),
         bottleneck: busiest.map_or(prediction.bottleneck(), |(component, _)| *component),
         predicted_bottleneck: prediction.bottleneck(),
-        held_out: !CALIBRATED.contains(&prediction.replicas),
+        held_out: !one.replicas.contains(&prediction.replicas),
+        of_two_per_second: prediction.of_two,
         observations: rates,
         throttled: mean_of(visits.iter().map(|seen| seen.throttled.clone())),
         used,
@@ -408,6 +406,8 @@ mod tests {
             limits: options().limits(subject, 0.05),
             windows: Vec::new(),
             demands: [1_000.0, 1_100.0].map(demands).to_vec(),
+            of_two: vec![demands(900.0)],
+            replicas: vec![1, 2, 8],
         };
         Calibrated::new(measured, BTreeMap::new(), &options().replicas, 7)
     }
@@ -415,7 +415,6 @@ mod tests {
     fn seen(rate: f64, api: f64, redis: f64) -> Seen {
         Seen {
             rate,
-            total: rate,
             demand: BTreeMap::new(),
             cores: [(Component::Api, api), (Component::Redis, redis)].into(),
             throttled: [(Component::Redis, 0.5)].into(),
@@ -459,6 +458,11 @@ mod tests {
         assert_eq!(point.bottleneck, Component::Redis);
         assert_eq!(point.predicted_bottleneck, Component::Api);
         assert!(point.held_out && point.observations.len() == 3);
+        assert!(
+            point
+                .of_two_per_second
+                .is_some_and(|rate| (rate - 3_600.0).abs() < 1.0)
+        );
         // 4,000 of the geometric mean of 4,000 and 4,400.
         assert!(
             (point.ratio - 4_000.0 / 4_195.2).abs() < 1e-3,

@@ -16,17 +16,14 @@ use crate::{
 /// What was seen in a window.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    /// Answers per second, through the replicas of what is scaled.
+    /// Answers per second.
     pub(super) rate: f64,
-    /// The same of all.
-    pub(super) total: f64,
     /// CPU time per request, seconds.
     pub(super) demand: BTreeMap<Component, f64>,
     /// Processors that were used.
     pub(super) cores: BTreeMap<Component, f64>,
     /// Share of the periods in which a component was held back; of those with a slice.
     pub(super) throttled: BTreeMap<Component, f64>,
-    /// Requests through the replicas of what is scaled.
     pub(super) requests: u64,
     pub(super) failed: u64,
     /// Mean response time.
@@ -65,22 +62,11 @@ pub(super) fn seen(
         });
     }
     let rate = scaled.achieved_per_second();
-    let total: f64 = outcome
-        .arms
-        .iter()
-        .map(ArmOutcome::achieved_per_second)
-        .sum();
     let mut cores = cores(first, last);
     let elapsed = outcome.elapsed.as_secs_f64().max(1e-9);
     cores.insert(Component::Generator, outcome.cpu.as_secs_f64() / elapsed);
-    let demand = cores.iter().map(|(component, cores)| {
-        // Only those with a slice are counted, and they see only their own requests.
-        let seen = match *component == Component::Api {
-            true => rate,
-            false => total,
-        };
-        (*component, cores / seen)
-    });
+    let demand = cores.iter();
+    let demand = demand.map(|(component, cores)| (*component, cores / rate));
     let throttled = last.throttling.iter().map(|(component, now)| {
         let before = first.throttling.get(component).copied().unwrap_or_default();
         (*component, now.since(&before).share())
@@ -88,7 +74,6 @@ pub(super) fn seen(
     let (demand, throttled) = (demand.collect(), throttled.collect());
     Ok(Seen {
         rate,
-        total,
         demand,
         throttled,
         cores,

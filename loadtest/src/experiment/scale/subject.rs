@@ -8,15 +8,11 @@ use crate::{
     results::scale::Component,
     subject::{
         login::{self, Users},
-        stack::{PoolSize, StackOptions, UserStore},
+        stack::{StackOptions, UserStore},
         strategy::{Credential, Strategy},
     },
 };
 
-/// The pool of the process that stands for the replicas that are not there.
-const FURTHER: &str = "further";
-/// Its name.
-pub(super) const FURTHER_PROCESS: &str = "api-further-1";
 /// Users whose credentials are presented in turn.
 const USERS: usize = 16;
 
@@ -51,27 +47,13 @@ impl Subject {
         matches!(self, Self::Strategy(strategy) if strategy.api_strategy() == "session")
     }
 
-    /// The system with so many replicas, and with a further process that stands for so many where `further`
-    /// is not 0.
-    pub(super) fn stack(
-        self,
-        usual: &StackOptions,
-        replicas: usize,
-        further: usize,
-    ) -> StackOptions {
+    /// The system with so many replicas.
+    pub(super) fn stack(self, usual: &StackOptions, replicas: usize) -> StackOptions {
         let mut stack = usual.clone();
         match self {
             Self::Strategy(strategy) => {
                 stack.strategies = vec![strategy.name().to_owned()];
                 stack.replicas = replicas;
-                if further > 0 {
-                    stack.further_pools = vec![(FURTHER.to_owned(), strategy)];
-                    let size = PoolSize {
-                        replicas: 1,
-                        workers: further,
-                    };
-                    stack.pool_sizes.insert(FURTHER.to_owned(), size);
-                }
                 // Logins are not what is measured.
                 login::cheap_hashing(stack)
             }
@@ -114,12 +96,9 @@ impl Subject {
 
     /// Where it is requested.
     pub(super) fn url(self, gateway: &Url) -> Url {
-        at(gateway, &self.requested().0)
-    }
-
-    /// Where the further process is asked.
-    pub(super) fn further_url(gateway: &Url) -> Url {
-        at(gateway, &format!("/{FURTHER}/me"))
+        let mut url = gateway.clone();
+        url.set_path(&self.requested().0);
+        url
     }
 
     /// The component of a process by its name; `None` for one that is not looked at.
@@ -133,10 +112,4 @@ impl Subject {
             _ => None,
         }
     }
-}
-
-fn at(gateway: &Url, path: &str) -> Url {
-    let mut url = gateway.clone();
-    url.set_path(path);
-    url
 }

@@ -24,7 +24,7 @@ pub(super) fn demand_plot(results: &Results, scale: &Scale, component: Component
             .filter_map(|window| {
                 let demand = *window.demand_us.get(&component)?;
                 Some(Mark {
-                    x: window.total_per_second,
+                    x: window.rate_per_second,
                     y: demand,
                     interval: None,
                     title: format!(
@@ -33,7 +33,7 @@ pub(super) fn demand_plot(results: &Results, scale: &Scale, component: Component
                         window.replicas,
                         window.round + 1,
                         numbers::duration_us(demand),
-                        rate(window.total_per_second)
+                        rate(window.rate_per_second)
                     ),
                     faint: false,
                 })

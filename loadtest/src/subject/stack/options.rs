@@ -1,6 +1,6 @@
 //! What is asked of a stack.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +17,6 @@ pub struct StackOptions {
     pub further_pools: Vec<(String, Strategy)>,
     /// API processes per strategy.
     pub replicas: usize,
-    /// Pools that differ from the others, by name.
-    pub pool_sizes: BTreeMap<String, PoolSize>,
     /// Auth services. Several need [`UserStore::Postgres`].
     pub auth_replicas: usize,
     /// Gateways, each with all routes and pools.
@@ -44,15 +42,6 @@ pub struct StackOptions {
     pub detour: Option<Detour>,
     /// Cancelling it makes a start fail with [`super::StackError::Interrupted`].
     pub interrupt: CancellationToken,
-}
-
-/// What a pool consists of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolSize {
-    /// API processes.
-    pub replicas: usize,
-    /// Worker threads of each of them.
-    pub workers: usize,
 }
 
 /// Gives the address to use in place of that of a link's end. Called for each link before anything
@@ -103,7 +92,6 @@ impl Default for StackOptions {
             strategies: vec!["jwt".to_owned(), "session".to_owned()],
             further_pools: Vec::new(),
             replicas: 1,
-            pool_sizes: BTreeMap::new(),
             auth_replicas: 1,
             gateways: 1,
             users: UserStore::Sqlite,
@@ -121,16 +109,6 @@ impl Default for StackOptions {
 }
 
 impl StackOptions {
-    /// What a pool consists of.
-    #[must_use]
-    pub fn pool_size(&self, pool: &str) -> PoolSize {
-        let usual = PoolSize {
-            replicas: self.replicas,
-            workers: self.api_workers,
-        };
-        self.pool_sizes.get(pool).copied().unwrap_or(usual)
-    }
-
     /// Sets a variable for every process of a role.
     #[must_use]
     pub fn variable(mut self, role: Role, name: &str, value: &str) -> Self {

@@ -39,7 +39,6 @@ struct Replica {
     name: String,
     /// In its pool, from 0.
     number: usize,
-    workers: usize,
     port: Reservation,
 }
 
@@ -158,7 +157,7 @@ impl Context<'_> {
         let client = &self.secrets.api;
         let mut variables = vec![
             ("API_LISTEN", replica.port.address.to_string()),
-            ("API_WORKERS", replica.workers.to_string()),
+            ("API_WORKERS", self.options.api_workers.to_string()),
             ("API_REPLICA", replica.name.clone()),
             ("API_JWKS_URL", format!("{auth}/.well-known/jwks.json")),
             ("API_INTROSPECTION_URL", format!("{auth}/oauth/introspect")),
@@ -328,14 +327,12 @@ fn replicas(options: &StackOptions) -> Result<Vec<Replica>, StackError> {
     }
     pools.extend(options.further_pools.iter().cloned());
     for (name, strategy) in pools {
-        let size = options.pool_size(&name);
-        for number in 0..size.replicas {
+        for number in 0..options.replicas {
             replicas.push(Replica {
                 pool: name.clone(),
                 name: format!("api-{name}-{}", number + 1),
                 strategy,
                 number,
-                workers: size.workers,
                 port: reserve()?,
             });
         }

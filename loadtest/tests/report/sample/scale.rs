@@ -94,8 +94,7 @@ fn window(strategy: &str, index: u32) -> DemandWindow {
         round: index / 4,
         replicas,
         in_flight_per_replica: 16,
-        rate_per_second: one(strategy) * f64::from(replicas),
-        total_per_second: total,
+        rate_per_second: total,
         demand_us: [
             (Component::Api, micros - f64::from(index)),
             (
@@ -127,6 +126,7 @@ fn points(strategy: &str) -> Vec<ScalePoint> {
             replicas: *replicas,
             shards: 1,
             predicted_per_second: predicted,
+            of_two_per_second: Some(predicted * 0.9),
             predicted_low: Some(predicted * 0.96),
             predicted_high: Some(predicted * 1.04),
             observed_per_second: observed,
