@@ -30,9 +30,10 @@ async fn serve() -> ExitCode {
 }
 
 async fn start(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    // Before anybody can connect: whoever sees it listen may tell it to stop.
+    let shutdown = shutdown::on_signal()?;
     let listener = listen::bind(config.listen)
         .map_err(|error| format!("cannot listen on {} (API_LISTEN): {error}", config.listen))?;
-    let shutdown = shutdown::on_signal()?;
     run(config, listener, Clock::system(), shutdown).await?;
     Ok(())
 }

@@ -36,13 +36,14 @@ async fn serve() -> ExitCode {
 }
 
 async fn start(config: Config) -> Result<(), String> {
+    // Before anybody can connect: whoever sees it listen may tell it to stop.
+    let shutdown = shutdown::on_signal().map_err(|error| format!("no signals: {error}"))?;
     let listener = listen::bind(config.listen).map_err(|error| {
         format!(
             "cannot listen on {}: {error}; set AUTH_LISTEN to a free address",
             config.listen
         )
     })?;
-    let shutdown = shutdown::on_signal().map_err(|error| format!("no signals: {error}"))?;
     run(config, listener, Clock::system(), shutdown)
         .await
         .map_err(|error| error.to_string())

@@ -30,13 +30,14 @@ async fn serve() -> ExitCode {
 }
 
 async fn start(config: gateway::Config) -> Result<(), String> {
+    // Before anybody can connect: whoever sees it listen may tell it to stop.
+    let token = shutdown::on_signal().map_err(|error| format!("cannot watch signals: {error}"))?;
     let listener = listen::bind(config.listen).map_err(|error| {
         format!(
             "cannot listen on {}: {error}; set GATEWAY_LISTEN to a free address",
             config.listen
         )
     })?;
-    let token = shutdown::on_signal().map_err(|error| format!("cannot watch signals: {error}"))?;
     gateway::run(config, listener, Clock::system(), token)
         .await
         .map_err(|error| error.to_string())

@@ -42,7 +42,9 @@ pub fn run(mut runtime: Builder, main: impl Future<Output = ExitCode>) -> ExitCo
     code
 }
 
-/// A token that the first SIGTERM or SIGINT cancels. Must be called within a tokio runtime.
+/// A token that the first SIGTERM or SIGINT cancels. Must be called within a tokio runtime, and before
+/// the service listens: a signal that comes while a handler is being installed ends the process or is
+/// lost.
 ///
 /// # Errors
 ///
