@@ -535,10 +535,11 @@ fn assert_freshness_is_complete(results: &Results) {
     assert_eq!(strategies, ["jwt", "session"]);
     for lag in &freshness.lags {
         assert_eq!(lag.kind, RevocationKind::Logout);
-        assert!(
-            lag.revocations + lag.skipped == 8 && lag.accepted_after <= lag.revocations,
-            "{lag:?}"
-        );
+        // What tells nothing, on a busy machine, is made once more.
+        let made = lag.revocations + lag.skipped;
+        assert!((8..=16).contains(&made), "{lag:?}");
+        assert!((1..=8).contains(&lag.revocations), "{lag:?}");
+        assert!(lag.accepted_after <= lag.revocations, "{lag:?}");
     }
 }
 

@@ -27,6 +27,8 @@ const STRATEGIES: [&str; 5] = [
 const ROUND_TRIPS: [u64; 7] = [0, 250, 500, 1_000, 2_000, 5_000, 20_000];
 /// In µs.
 const QUICK_ROUND_TRIPS: [u64; 4] = [0, 500, 2_000, 20_000];
+/// Each takes seconds for each strategy in each block, and a connection of its own through the proxy.
+const MOST_ROUND_TRIPS: usize = 32;
 
 impl DistanceArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
@@ -68,6 +70,12 @@ impl DistanceArgs {
             let needed = "--rtt: a line needs two round-trip times, such as 0,2";
             return Err(Usage(needed.to_owned()));
         }
+        if round_trips.len() > MOST_ROUND_TRIPS {
+            return Err(Usage(format!(
+                "--rtt: {} round-trip times; a line needs no more than {MOST_ROUND_TRIPS}, and each is measured with every strategy",
+                round_trips.len()
+            )));
+        }
         let stack = StackOptions {
             strategies,
             bin_dir: self.bin_dir,
@@ -82,5 +90,33 @@ impl DistanceArgs {
         // One that is in the series is no other distance.
         options.hop = options.hop.filter(|hop| !options.round_trips.contains(hop));
         Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, arguments::Command};
+
+    fn options(round_trips: usize) -> Result<DistanceOptions, Usage> {
+        let rtt: Vec<String> = (0..round_trips).map(|one| one.to_string()).collect();
+        let words = ["loadtest", "distance", "--rtt", &rtt.join(",")];
+        let Command::Distance(args) = Cli::try_parse_from(words).unwrap().command else {
+            panic!("another command");
+        };
+        args.options(CancellationToken::new())
+    }
+
+    #[test]
+    fn a_line_has_two_points_at_least_and_no_more_than_can_be_measured() {
+        assert!(options(1).is_err());
+        assert_eq!(options(2).unwrap().round_trips.len(), 2);
+        assert!(options(MOST_ROUND_TRIPS).is_ok());
+        let Err(Usage(told)) = options(MOST_ROUND_TRIPS + 1) else {
+            panic!("it would take hours");
+        };
+        assert!(told.contains("33 round-trip times"), "{told}");
     }
 }
