@@ -342,9 +342,10 @@ fn connections(text: &str) -> Result<usize, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        // More than any generator sends; what is due and cannot be sent takes memory.
-        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
-        _ => Err("a number above 0 and up to 1000000 is needed".to_owned()),
+        // More than any generator sends; what is due and cannot be sent takes memory. The lowest is
+        // one in eleven days.
+        Ok(rate) if (1e-6..=1e6).contains(&rate) => Ok(rate),
+        _ => Err("a number from 0.000001 to 1000000 is needed".to_owned()),
     }
 }
 
@@ -437,6 +438,7 @@ mod tests {
             "loadtest compare --detect 0",
             "loadtest compare --working-set 0",
             "loadtest distance --rtt -1",
+            "loadtest run --url http://h/ --rate 1e-300",
             "loadtest distance --rtt 0,1000",
             "loadtest scale --replicas 0",
             "loadtest scale --replicas 1,x",

@@ -45,7 +45,8 @@ impl Scale {
             let first = low.log10().floor();
             let decades =
                 std::iter::successors(Some(10f64.powf(first)), |decade| Some(decade * 10.0))
-                    .take_while(|decade| *decade <= high);
+                    // Below what a number can be, ten times as much is still nothing.
+                    .take_while(|decade| *decade > 0.0 && *decade <= high);
             return decades
                 .flat_map(|decade| steps.iter().map(move |step| decade * step))
                 .filter(|tick| (low..=high).contains(tick))
@@ -189,6 +190,16 @@ mod tests {
             scale.ticks(),
             [10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0]
         );
+    }
+
+    #[test]
+    fn a_value_next_to_nothing_has_an_end_of_ticks() {
+        let scale = Scale {
+            values: (5e-324, 1_000.0),
+            pixels: (0.0, 200.0),
+            logarithmic: true,
+        };
+        assert!(scale.ticks().len() < 400);
     }
 
     #[test]

@@ -14,6 +14,9 @@ use std::{
     time::Instant,
 };
 
+/// Different reasons of one outage that the log is told.
+const MOST_TOLD: usize = 16;
+
 /// What is known of one dependency; clones share it.
 #[derive(Clone, Debug)]
 pub struct Outage(Arc<Shared>);
@@ -97,8 +100,15 @@ impl Observer {
         state.failing.insert(self.id);
         self.outage.0.failing.store(true, Ordering::Relaxed);
         state.began.get_or_insert_with(Instant::now);
-        if state.told.insert(reason.clone()) {
+        // What the other side says may be different each time.
+        if state.told.len() < MOST_TOLD && state.told.insert(reason.clone()) {
             tracing::warn!(%reason, "{} cannot be used", self.outage.0.what);
+            if state.told.len() == MOST_TOLD {
+                tracing::warn!(
+                    "{}: further reasons are not told before it can be used again",
+                    self.outage.0.what
+                );
+            }
         }
         state.reason = Some(reason);
     }
@@ -185,6 +195,17 @@ mod tests {
         assert!(outage.state().told.is_empty());
         observer.failed(&"silent");
         assert_eq!(outage.state().told.len(), 1);
+    }
+
+    #[test]
+    fn reasons_that_are_different_each_time_take_neither_the_log_nor_memory() {
+        let outage = Outage::of("a server");
+        let observer = outage.observer();
+        for number in 0..1_000 {
+            observer.failed(&format!("at {number}"));
+        }
+        assert_eq!(outage.state().told.len(), MOST_TOLD);
+        assert_eq!(outage.reason().as_deref(), Some("at 999"));
     }
 
     #[test]

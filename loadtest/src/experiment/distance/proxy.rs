@@ -54,19 +54,22 @@ impl ProxyCheck {
         let proxies = Proxies::start().map_err(failed())?;
         let calibration = Calibration::measure(&proxies, CALIBRATED_WITH).map_err(failed())?;
         let distances = options.round_trips.iter().filter(|one| !one.is_zero());
-        let errors = distances
-            .map(|distance| {
-                let count = TIME.as_secs_f64() / distance.as_secs_f64();
-                let count = (count as usize).clamp(FEWEST, MOST);
-                Ok((*distance, calibration.check(&proxies, *distance, count)?))
-            })
-            .collect::<Result<_, _>>()
-            .map_err(failed())?;
+        let mut errors = Vec::new();
+        for distance in distances {
+            if options.stack.interrupt.is_cancelled() {
+                return Err(ExperimentError::Interrupted);
+            }
+            let count = TIME.as_secs_f64() / distance.as_secs_f64();
+            let count = (count as usize).clamp(FEWEST, MOST);
+            let error = calibration.check(&proxies, *distance, count);
+            errors.push((*distance, error.map_err(failed())?));
+        }
         Ok(Self {
             calibration,
             errors,
         })
     }
+
     /// Whether the delays are what they are to be.
     pub(super) fn gates(&self) -> Vec<Gate> {
         let worst = |of: fn(&DelayError) -> f64| {

@@ -279,6 +279,9 @@ impl Fault {
             rustls::Error::InvalidCertificate(
                 CertificateError::Expired | CertificateError::ExpiredContext { .. },
             ) => "its certificate is out of date",
+            rustls::Error::InvalidCertificate(
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+            ) => "its certificate is not valid yet: compare the clocks",
             rustls::Error::InvalidMessage(_) => {
                 "what listens at its address does not speak TLS: without it, write redis://"
             }
