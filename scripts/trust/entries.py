@@ -65,7 +65,8 @@ def tally(words):
 def called(runs, word):
     """Whether each run was called so. None where the machine itself was busy, which comes before all else."""
     wrong = [run for run in runs if run["validity"] != word]
-    busy = all({"load_by_others_at_start", "steal"} & {*run["failed_gates"]} for run in wrong)
+    others = {"load_by_others_at_start", "load_by_others", "steal"}
+    busy = all(run["validity"] == "DISTURBED" and others & {*run["failed_gates"]} for run in wrong)
     return (None if busy else False) if wrong else True
 
 

@@ -165,10 +165,15 @@ impl<'a> Comparison<'a> {
         let idle_memory = self.systems.memory()?;
         self.progress
             .step("what a login, a renewal and a session take");
-        let unit_costs = match self.systems.first_started() {
-            Some(subject) => Some(unit_costs::measure(subject, self.options.hashes_cheaply())?),
-            None => None,
-        };
+        // Only the capacity model needs them: a machine too busy for logins is told of by the gates.
+        let unit_costs = self
+            .systems
+            .first_started()
+            .map(|subject| unit_costs::measure(subject, self.options.hashes_cheaply()))
+            .transpose();
+        if interrupt.is_cancelled() {
+            return Err(CompareError::Interrupted);
+        }
 
         let capacities = match self.options.rate {
             Some(_) => Vec::new(),
@@ -191,6 +196,11 @@ impl<'a> Comparison<'a> {
         let (trends, drifts) = (evaluation.trends(), evaluation.drifts());
         let blocks = measured.iter().map(|one| one.block + 1).max().unwrap_or(0);
         let mut plan = self.plan(conditions.clone(), blocks, names.last().cloned());
+        let unit_costs = unit_costs.unwrap_or_else(|error| {
+            let left_out = format!("What a login, a renewal and a session take: {error}.");
+            plan.left_out.push(left_out);
+            None
+        });
         let unclear = is_unclear(&comparisons);
         let gates = self.gates(&evaluation, &self_check, ended_by.as_ref());
         self.environment.redis_version = self
