@@ -6,7 +6,6 @@ usage: browser-report.py FOLDER-OF-OUR-PROGRAMS [FOLDER-FOR-SCREENSHOTS]; needs 
 """
 
 import base64
-import contextlib
 import copy
 import json
 import math
@@ -17,10 +16,10 @@ import subprocess
 import sys
 import tempfile
 
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+
+from chromium import browser
 
 EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../docs/example/results.json")
 # Strategies of the example, and those that are made of them with other processor times.
@@ -70,22 +69,6 @@ def results_of_all(path):
                             ("exchange_cpu_us", 700), ("key_set_bytes", 462))}}
     with open(path, "w") as file:
         json.dump(example, file)
-
-
-@contextlib.contextmanager
-def browser(folder):
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    # Containers have neither the namespaces of the sandbox nor a large /dev/shm; the page is our own.
-    for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1100,1400"):
-        options.add_argument(option)
-    options.add_argument(f"--user-data-dir={folder}/profile")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 # What the page shows, in one look.
@@ -263,7 +246,7 @@ def main():
         report = [os.path.join(programs, "loadtest"), "report", results, "--out", folder]
         subprocess.run(report, stdout=subprocess.DEVNULL, check=False)
         page = f"file://{folder}/report.html"
-        with browser(folder) as driver:
+        with browser(folder, "1100,1400") as driver:
             driver.execute_cdp_cmd("Network.enable", {})
             driver.execute_cdp_cmd("Network.emulateNetworkConditions", {
                 "offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0})

@@ -16,10 +16,10 @@ import tempfile
 import time
 import urllib.request
 
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+
+from chromium import browser
 
 NAME = "ada"
 PASSWORD = "correct horse battery staple"
@@ -54,22 +54,6 @@ def system(programs, folder):
         finally:
             child.send_signal(signal.SIGTERM)
             child.wait()
-
-
-@contextlib.contextmanager
-def browser(folder):
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    # Containers have neither the namespaces of the sandbox nor a large /dev/shm; the pages are our own.
-    for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=900,1300"):
-        options.add_argument(option)
-    options.add_argument(f"--user-data-dir={folder}/profile")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 def register(gateway):
@@ -149,7 +133,7 @@ def main():
             sys.exit(f"browser: {program} is missing")
     with tempfile.TemporaryDirectory() as folder, system(programs, folder) as gateway:
         register(gateway)
-        with browser(folder) as driver:
+        with browser(folder, "900,1300") as driver:
             walk(driver, gateway, screenshot)
     print(f"browser: {checks} checks, all passed")
 
