@@ -9,6 +9,7 @@ pub mod coupling;
 pub mod distance;
 pub mod error;
 pub mod freshness;
+mod one_by_one;
 pub mod race;
 pub mod run;
 pub mod scale;

@@ -25,7 +25,7 @@ use crate::{
     instrument::{
         environment,
         gates::{self, Evidence, PointEvidence},
-        machine::{self, MachineReading, MachineUse},
+        machine::{MachineReading, MachineUse},
         selfcheck,
     },
     metrics,
@@ -124,11 +124,7 @@ impl<'a> Comparison<'a> {
         let users = users.map_or(pace.users, |users| *users as usize);
         let progress = Progress::start(expected(options, &pace));
         let (started, started_at) = (Instant::now(), SystemTime::now());
-        progress.step("looking whether the machine is quiet");
-        let at_rest = machine::at_rest()?;
-        if let Some(warning) = gates::busy(&at_rest) {
-            progress.warn(&warning);
-        }
+        let at_rest = gates::at_rest(&progress)?;
         // A server of somebody else's was found as well, whatever is started beside it: its work
         // cannot be told from other work.
         let found = options.gateway.is_some() || options.arms.iter().any(|arm| arm.url.is_some());

@@ -19,11 +19,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::{
     experiment::error::ExperimentError,
-    instrument::{environment, machine, selfcheck},
+    instrument::{environment, selfcheck},
     progress::Progress,
     report,
     results::{Distance, Origin, Results, Validity},
-    subject::{login, stack::StackOptions},
+    subject::{
+        login,
+        stack::{self, StackOptions},
+    },
 };
 use bench::Bench;
 use blocks::Blocks;
@@ -118,11 +121,7 @@ impl DistanceOptions {
     fn left_out(&self) -> Vec<String> {
         let mut left_out = vec![login::CHEAP_HASHING_NOTE.to_owned()];
         if !self.restarts {
-            left_out.push(
-                "No restarts between blocks: what differs between two starts of the same processes \
-                 is in no interval."
-                    .to_owned(),
-            );
+            left_out.push(stack::NO_RESTARTS_NOTE.to_owned());
         }
         left_out
     }
@@ -136,20 +135,12 @@ impl DistanceOptions {
 /// The system or the generator failed, or the experiment was interrupted. A system that answers badly
 /// is a result and not an error.
 pub fn run(options: &DistanceOptions, progress: &Progress) -> Result<Results, ExperimentError> {
-    match measure(options, progress) {
-        // Whatever broke, broke because the signal reached the children too.
-        Err(_) if options.stack.interrupt.is_cancelled() => Err(ExperimentError::Interrupted),
-        result => result,
-    }
+    ExperimentError::or_interrupted(measure(options, progress), &options.stack.interrupt)
 }
 
 fn measure(options: &DistanceOptions, progress: &Progress) -> Result<Results, ExperimentError> {
     let (began, started_at) = (Instant::now(), SystemTime::now());
-    progress.step("looking whether the machine is quiet");
-    let at_rest = machine::at_rest()?;
-    if let Some(warning) = crate::instrument::gates::busy(&at_rest) {
-        progress.warn(&warning);
-    }
+    let at_rest = crate::instrument::gates::at_rest(progress)?;
     let mut environment = environment::read(Origin::Started);
     progress.step("checking the load generator against a target of known latency");
     let self_check = selfcheck::run(options.self_check, options.seed, &options.stack.interrupt)?;

@@ -1,11 +1,13 @@
 //! Why an experiment in a system of its own could not be done.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     instrument::{machine::MachineError, selfcheck::SelfCheckError},
     load::EngineError,
     subject::{
         found::SubjectError, login::LoginError, slices::SliceError, stack::StackError,
-        usage::UsageError,
+        strategy::Strategy, usage::UsageError,
     },
 };
 
@@ -89,4 +91,20 @@ impl ExperimentError {
     pub(super) fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::System { what, source }
     }
+
+    /// Whatever broke after a signal, broke because it reached the children too.
+    pub(super) fn or_interrupted<T>(
+        result: Result<T, Self>,
+        interrupt: &CancellationToken,
+    ) -> Result<T, Self> {
+        match result {
+            Err(_) if interrupt.is_cancelled() => Err(Self::Interrupted),
+            result => result,
+        }
+    }
+}
+
+/// The strategy of this name.
+pub(super) fn strategy(name: &str) -> Result<Strategy, ExperimentError> {
+    Strategy::named(name).ok_or_else(|| ExperimentError::UnknownStrategy(name.to_owned()))
 }

@@ -24,7 +24,7 @@ use crate::{
     experiment::{
         administrator::{Account, Administrator},
         call::Call,
-        error::ExperimentError,
+        error::{ExperimentError, strategy},
     },
     load::{self, Arm, Arrivals, Load, Options, Variant},
     progress::Progress,
@@ -70,11 +70,7 @@ const THREADS: usize = 4;
 /// The stack does not start, or its auth service or the generator fails. What the system accepts for too
 /// long is never one.
 pub fn run(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness, ExperimentError> {
-    match measure(options, progress) {
-        // Whatever broke, broke because the signal reached the children too.
-        Err(_) if options.stack.interrupt.is_cancelled() => Err(ExperimentError::Interrupted),
-        result => result,
-    }
+    ExperimentError::or_interrupted(measure(options, progress), &options.stack.interrupt)
 }
 
 fn measure(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness, ExperimentError> {
@@ -82,9 +78,7 @@ fn measure(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness,
         .stack
         .strategies
         .iter()
-        .map(|name| {
-            Strategy::named(name).ok_or_else(|| ExperimentError::UnknownStrategy(name.clone()))
-        })
+        .map(|name| strategy(name))
         .collect::<Result<Vec<_>, _>>()?;
     let lives = Lives::of(options.quick);
     let groups = groups(&strategies, lives, options.stack.replicas);

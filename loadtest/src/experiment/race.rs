@@ -73,11 +73,7 @@ impl RaceOptions {
 ///
 /// The system does not start, or nobody can log in. What becomes of logins is never one.
 pub fn run(options: &RaceOptions, progress: &Progress) -> Result<Results, ExperimentError> {
-    match measure(options, progress) {
-        // Whatever broke, broke because the signal reached the children too.
-        Err(_) if options.stack.interrupt.is_cancelled() => Err(ExperimentError::Interrupted),
-        result => result,
-    }
+    ExperimentError::or_interrupted(measure(options, progress), &options.stack.interrupt)
 }
 
 fn measure(options: &RaceOptions, progress: &Progress) -> Result<Results, ExperimentError> {

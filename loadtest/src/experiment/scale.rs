@@ -29,7 +29,7 @@ use crate::{
     instrument::{
         environment,
         gates::{self, Evidence},
-        machine::{self, MachineUse},
+        machine::MachineUse,
     },
     progress::Progress,
     report,
@@ -96,7 +96,7 @@ pub fn calibrate<'a>(
     options: &'a ScaleOptions,
     progress: &Progress,
 ) -> Result<Calibrated<'a>, ExperimentError> {
-    or_interrupted(options, begin(options, progress))
+    ExperimentError::or_interrupted(begin(options, progress), &options.stack.interrupt)
 }
 
 fn begin<'a>(
@@ -105,11 +105,7 @@ fn begin<'a>(
 ) -> Result<Calibrated<'a>, ExperimentError> {
     let (started, started_at) = (Instant::now(), SystemTime::now());
     let mut bench = Bench::new(options)?;
-    progress.step("looking whether the machine is quiet");
-    let at_rest = machine::at_rest()?;
-    if let Some(warning) = gates::busy(&at_rest) {
-        progress.warn(&warning);
-    }
+    let at_rest = gates::at_rest(progress)?;
     let mut environment = environment::read(Origin::Started);
     let form = Form::of(options.quick);
     let mut subjects = Vec::new();
@@ -128,17 +124,6 @@ fn begin<'a>(
         environment,
         at_rest,
     })
-}
-
-/// Whatever broke after a signal, broke because it reached the children too.
-fn or_interrupted<T>(
-    options: &ScaleOptions,
-    result: Result<T, ExperimentError>,
-) -> Result<T, ExperimentError> {
-    match result {
-        Err(_) if options.stack.interrupt.is_cancelled() => Err(ExperimentError::Interrupted),
-        result => result,
-    }
 }
 
 impl Calibrated<'_> {
@@ -176,9 +161,10 @@ impl Calibrated<'_> {
     pub fn observe(mut self, progress: &Progress) -> Result<Results, ExperimentError> {
         let observed_from = SystemTime::now();
         let options = self.bench.options;
+        let interrupt = &options.stack.interrupt;
         let observed = observe::observe(&mut self.bench, &self.form, &self.subjects, progress);
-        let observed = or_interrupted(options, observed)?;
-        let changes = or_interrupted(options, self.changes(progress))?;
+        let observed = ExperimentError::or_interrupted(observed, interrupt)?;
+        let changes = ExperimentError::or_interrupted(self.changes(progress), interrupt)?;
         let gates = self.gates(&observed);
         let scale = self.scale(observed, changes, observed_from);
         let plan = evaluate::plan(options, &self.form, &self.subjects);

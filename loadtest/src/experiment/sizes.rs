@@ -22,12 +22,15 @@ use crate::{
     instrument::{
         environment,
         gates::{self, Evidence},
-        machine, selfcheck,
+        selfcheck,
     },
     progress::Progress,
     report,
     results::{Carried, Origin, Results, Sizes, Validity},
-    subject::{login, stack::StackOptions},
+    subject::{
+        login,
+        stack::{self, StackOptions},
+    },
 };
 use bench::Bench;
 use evaluate::Evaluation;
@@ -140,11 +143,7 @@ impl SizesOptions {
             left_out.push("Requests that need none of the data of their login.".to_owned());
         }
         if !self.restarts {
-            left_out.push(
-                "No restarts between blocks: what differs between two starts of the same processes \
-                 is in no interval."
-                    .to_owned(),
-            );
+            left_out.push(stack::NO_RESTARTS_NOTE.to_owned());
         }
         left_out
     }
@@ -157,17 +156,12 @@ impl SizesOptions {
 /// The system or the generator failed, or the experiment was interrupted. A size that is refused is a
 /// result and not an error.
 pub fn run(options: &SizesOptions, progress: &Progress) -> Result<Results, ExperimentError> {
-    match measure(options, progress) {
-        // Whatever broke, broke because the signal reached the children too.
-        Err(_) if options.stack.interrupt.is_cancelled() => Err(ExperimentError::Interrupted),
-        result => result,
-    }
+    ExperimentError::or_interrupted(measure(options, progress), &options.stack.interrupt)
 }
 
 fn measure(options: &SizesOptions, progress: &Progress) -> Result<Results, ExperimentError> {
     let (began, started_at) = (Instant::now(), SystemTime::now());
-    progress.step("looking whether the machine is quiet");
-    let at_rest = machine::at_rest()?;
+    let at_rest = gates::at_rest(progress)?;
     let mut environment = environment::read(Origin::Started);
     progress.step("checking the load generator against a target of known latency");
     let self_check = selfcheck::run(options.self_check, options.seed, &options.stack.interrupt)?;

@@ -16,7 +16,7 @@ use crate::{
     experiment::error::ExperimentError,
     instrument::{
         gates::{self, Evidence, PointEvidence},
-        machine::{self, MachineReading, MachineUse},
+        machine::{MachineReading, MachineUse},
     },
     load::{self, Arm, ArmOutcome, Arrivals, EngineOutcome, Load, Options},
     progress::Progress,
@@ -87,18 +87,11 @@ struct Windows {
 ///
 /// The stack does not start or the generator fails. What the storm does is never an error.
 pub fn run(options: &StormOptions, progress: &Progress) -> Result<StormResult, ExperimentError> {
-    match measure(options, progress) {
-        // Whatever broke, broke because the signal reached the children too.
-        Err(_) if options.stack.interrupt.is_cancelled() => Err(ExperimentError::Interrupted),
-        result => result,
-    }
+    ExperimentError::or_interrupted(measure(options, progress), &options.stack.interrupt)
 }
 
 fn measure(options: &StormOptions, progress: &Progress) -> Result<StormResult, ExperimentError> {
-    let at_rest = machine::at_rest()?;
-    if let Some(warning) = gates::busy(&at_rest) {
-        progress.warn(&warning);
-    }
+    let at_rest = gates::at_rest(progress)?;
     progress.step("starting the system");
     let stack = Stack::start(options.stack.clone())?;
     let gateway = Url::parse(&stack.gateway_url).expect("the stack's own URL is one");

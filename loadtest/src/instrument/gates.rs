@@ -15,9 +15,10 @@
 //!   So when a condition of the machine fails, lateness is the machine's fault, that in the self-check
 //!   included.
 
-use super::machine::MachineUse;
+use super::machine::{self, MachineError, MachineUse};
 use crate::{
     metrics::Observation,
+    progress::Progress,
     results::{Bound, Culprit, Gate, Origin, SelfCheck},
 };
 
@@ -70,7 +71,7 @@ pub struct Evidence {
     pub self_check: Option<SelfCheck>,
     /// Each arm under each conditions that figures are told of.
     pub points: Vec<PointEvidence>,
-    /// The machine before the run, see [`super::machine::at_rest`].
+    /// The machine before the run, see [`at_rest`].
     pub at_rest: Option<MachineUse>,
     /// The machine in all windows together.
     pub during: Option<MachineUse>,
@@ -357,9 +358,22 @@ fn machine(evidence: &Evidence) -> Vec<Gate> {
     gates
 }
 
-/// What to tell before a run that is going to be called disturbed for what the machine does already.
-#[must_use]
-pub fn busy(at_rest: &MachineUse) -> Option<String> {
+/// Looks what the machine does before the run. A run that is going to be called disturbed for that is
+/// warned of at once, and not at its end.
+///
+/// # Errors
+///
+/// `/proc` cannot be read.
+pub fn at_rest(progress: &Progress) -> Result<MachineUse, MachineError> {
+    progress.step("looking whether the machine is quiet");
+    let at_rest = machine::at_rest()?;
+    if let Some(warning) = busy(&at_rest) {
+        progress.warn(&warning);
+    }
+    Ok(at_rest)
+}
+
+fn busy(at_rest: &MachineUse) -> Option<String> {
     let gate = other_work(AT_START, at_rest, "Before the run");
     (!gate.passed).then(|| {
         format!(

@@ -44,6 +44,10 @@ pub use up::up;
 /// A start takes less; whoever waits longer is told for what.
 const TELL_AFTER: Duration = Duration::from_secs(5);
 
+/// What results say that were measured without [`Stack::restart_all`].
+pub const NO_RESTARTS_NOTE: &str = "No restarts between blocks: what differs between two starts of \
+                                    the same processes is in no interval.";
+
 /// A running system. Dropping it kills what still runs; [`Stack::stop`] asks first.
 pub struct Stack {
     /// Base URL of the public port, of the first gateway.

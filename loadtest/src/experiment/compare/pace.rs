@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::subject::stack;
+
 /// How long each part takes, and how often it is done.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
@@ -76,11 +78,7 @@ impl Pace {
             );
         }
         if !self.restarts {
-            left_out.push(
-                "No restarts between blocks: what differs between two starts of the same processes \
-                 is in no interval."
-                    .to_owned(),
-            );
+            left_out.push(stack::NO_RESTARTS_NOTE.to_owned());
         }
         left_out
     }

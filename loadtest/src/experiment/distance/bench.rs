@@ -13,16 +13,18 @@ use crate::{
         links::Links,
         proxy::{Calibration, Condition},
     },
-    experiment::error::ExperimentError,
+    experiment::{
+        error::{ExperimentError, strategy},
+        one_by_one::OneByOne,
+    },
     instrument::environment,
     load::{self, Arm, Arrivals, Load, Options, Variant},
     metrics::Observation,
-    results::{ArmInfo, Conditions, Plan},
+    results::Plan,
     subject::{
-        found::{self, Subject},
+        found::Subject,
         login::{Users, cheap_hashing},
         stack::{Detour, Link, StackOptions},
-        strategy::Strategy,
         usage::Meter,
     },
 };
@@ -79,7 +81,7 @@ impl<'a> Bench<'a> {
         let strategies = &options.stack.strategies;
         let further_pools = strategies
             .iter()
-            .map(|name| Ok((direct(name), named(name)?)))
+            .map(|name| Ok((direct(name), strategy(name)?)))
             .collect::<Result<_, ExperimentError>>()?;
         let stack = cheap_hashing(StackOptions {
             further_pools,
@@ -106,7 +108,7 @@ impl<'a> Bench<'a> {
         self.move_to(Place::Direct)?;
         let strategies = self.options.stack.strategies.iter();
         self.logins = strategies
-            .map(|name| Ok(self.users.log_in(named(name)?.credential())?))
+            .map(|name| Ok(self.users.log_in(strategy(name)?.credential())?))
             .collect::<Result<_, ExperimentError>>()?;
         self.logged_in = Instant::now();
         Ok(())
@@ -254,49 +256,28 @@ impl<'a> Bench<'a> {
 
     pub(super) fn plan(&self, blocks: u32) -> Plan {
         let options = self.options;
-        let arm = |name: &String| ArmInfo {
-            name: name.clone(),
-            strategy: Some(name.clone()),
-            credential: Strategy::named(name).map(|one| one.credential().name().to_owned()),
-            path: found::path(name),
-            variables: BTreeMap::new(),
-            own_build: options.stack.bin_dir.is_some(),
-            replicas: u32::try_from(options.stack.replicas).ok(),
-        };
-        let load = self.load(Duration::ZERO);
-        Plan {
-            arms: options.stack.strategies.iter().map(arm).collect(),
-            floor_arm: None,
+        OneByOne {
+            stack: &options.stack,
             quick: options.quick,
-            replicas: u32::try_from(options.stack.replicas).unwrap_or_default(),
             seed: options.seed,
-            conditions: vec![Conditions {
-                load: None,
-                rate_per_second: options.rate,
-                working_set: u32::try_from(options.users).unwrap_or(u32::MAX),
-                mix: "me".to_owned(),
-            }],
-            rate_chosen_by: "--rate".to_owned(),
-            connections: u32::try_from(load.connections).unwrap_or(u32::MAX),
-            max_connections: None,
-            generator_threads: u32::try_from(load.threads).unwrap_or(u32::MAX),
+            rate: options.rate,
+            logins: options.users,
             blocks,
-            window_seconds: options.window.as_secs_f64(),
-            warmup_seconds: options.warmup.as_secs_f64(),
-            deadline_ms: u64::try_from(DEADLINE.as_millis()).unwrap_or(u64::MAX),
             restarts: options.restarts,
+            window: Options {
+                warmup: options.warmup,
+                duration: options.window,
+                ..self.load(Duration::ZERO)
+            },
             left_out: options.left_out(),
         }
+        .plan()
     }
 
     /// Ends what was started here.
     pub(super) fn end(self) {
         self.subject.end();
     }
-}
-
-fn named(name: &str) -> Result<Strategy, ExperimentError> {
-    Strategy::named(name).ok_or_else(|| ExperimentError::UnknownStrategy(name.to_owned()))
 }
 
 fn direct(strategy: &str) -> String {

@@ -4,12 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{demand::Limits, form::Form, subject::Subject};
 use crate::{
-    experiment::error::ExperimentError,
+    experiment::error::{ExperimentError, strategy},
     results::scale::Component,
     subject::{
         slices::{CpuLimit, SliceError},
         stack::StackOptions,
-        strategy::Strategy,
     },
 };
 
@@ -54,11 +53,11 @@ pub struct ScaleOptions {
 
 impl ScaleOptions {
     pub(super) fn subjects(&self) -> Result<Vec<(Subject, &[usize])>, ExperimentError> {
-        let strategy = |name: &String| match Strategy::named(name) {
-            Some(strategy) => Ok((Subject::Strategy(strategy), self.replicas.as_slice())),
-            None => Err(ExperimentError::UnknownStrategy(name.clone())),
+        let subject = |name: &String| {
+            let subject = Subject::Strategy(strategy(name)?);
+            Ok::<_, ExperimentError>((subject, self.replicas.as_slice()))
         };
-        let strategies = self.stack.strategies.iter().map(strategy);
+        let strategies = self.stack.strategies.iter().map(subject);
         let mut subjects = strategies.collect::<Result<Vec<_>, _>>()?;
         if !self.auth_replicas.is_empty() {
             subjects.push((Subject::Login, self.auth_replicas.as_slice()));

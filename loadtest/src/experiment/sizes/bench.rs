@@ -15,14 +15,14 @@ use super::{
 use crate::{
     experiment::{
         administrator::{Account, Administrator},
-        error::ExperimentError,
+        error::{ExperimentError, strategy},
+        one_by_one::OneByOne,
     },
     instrument::environment,
     load::{self, Arrivals, Load, Options},
     metrics::Observation,
-    results::{ArmInfo, Carried, Conditions, Plan, SizeRefused},
+    results::{Carried, Plan, SizeRefused},
     subject::{
-        found,
         login::{Users, cheap_hashing},
         stack::Stack,
         strategy::{Credential, Strategy},
@@ -99,7 +99,7 @@ impl<'a> Bench<'a> {
     fn add(&mut self, size: Size, administrator: &Administrator) -> Result<(), ExperimentError> {
         let user = user(size, administrator)?;
         for name in &self.options.stack.strategies {
-            let strategy = named(name)?;
+            let strategy = strategy(name)?;
             let prepared = match &user {
                 Ok(users) => self.carrier.prepare(strategy, size, users)?,
                 Err(refusal) => Err(refusal.clone()),
@@ -302,47 +302,22 @@ impl<'a> Bench<'a> {
 
     pub(super) fn plan(&self) -> Plan {
         let options = self.options;
-        let arm = |name: &String| ArmInfo {
-            name: name.clone(),
-            strategy: Some(name.clone()),
-            credential: Strategy::named(name).map(|one| one.credential().name().to_owned()),
-            path: found::path(name),
-            variables: BTreeMap::new(),
-            own_build: options.stack.bin_dir.is_some(),
-            replicas: u32::try_from(options.stack.replicas).ok(),
-        };
-        let load = self.load();
-        Plan {
-            arms: options.stack.strategies.iter().map(arm).collect(),
-            floor_arm: None,
+        OneByOne {
+            stack: &options.stack,
             quick: options.quick,
-            replicas: u32::try_from(options.stack.replicas).unwrap_or_default(),
             seed: options.seed,
-            conditions: vec![Conditions {
-                load: None,
-                rate_per_second: options.rate,
-                working_set: u32::try_from(options.logins).unwrap_or(u32::MAX),
-                mix: "me".to_owned(),
-            }],
-            rate_chosen_by: "--rate".to_owned(),
-            connections: u32::try_from(load.connections).unwrap_or(u32::MAX),
-            max_connections: None,
-            generator_threads: u32::try_from(load.threads).unwrap_or(u32::MAX),
+            rate: options.rate,
+            logins: options.logins,
             blocks: options.blocks,
-            window_seconds: options.window.as_secs_f64(),
-            warmup_seconds: options.warmup.as_secs_f64(),
-            deadline_ms: u64::try_from(DEADLINE.as_millis()).unwrap_or(u64::MAX),
             restarts: options.restarts,
+            window: self.load(),
             left_out: options.left_out(),
         }
+        .plan()
     }
 
     /// Ends what was started here.
     pub(super) fn end(self) {
         let _ended = self.stack.stop(END);
     }
-}
-
-fn named(name: &str) -> Result<Strategy, ExperimentError> {
-    Strategy::named(name).ok_or_else(|| ExperimentError::UnknownStrategy(name.to_owned()))
 }
