@@ -20,7 +20,7 @@ demo: toolchain ## Compares tokens and sessions on this machine, without Docker;
 
 .PHONY: test
 test: toolchain ## Runs all tests, against a real Redis and a real PostgreSQL
-	scripts/install.sh redis postgresql
+	scripts/install.sh redis postgresql curl jq
 	cargo test --workspace --locked --no-fail-fast
 
 .PHONY: check
@@ -95,8 +95,8 @@ repeated: toolchain ## Whether runs agree: five quick and three full comparisons
 	BIN_DIR=$(TARGET_DIR)/release scripts/repeated.sh $(RESULTS)/repeated
 
 .PHONY: example
-example: toolchain ## Renews the README's tables, docs/example and the schema from new runs (leave the machine alone, 40 minutes)
-	scripts/install.sh redis jq chromium chromedriver
+example: toolchain ## Renews docs/example, what the pages show of it and the schema from new runs (leave the machine alone, 40 minutes)
+	scripts/install.sh redis jq python3 chromium chromedriver
 	cargo build --release --locked --workspace --bins
 	$(TARGET_DIR)/release/loadtest schema > docs/results.schema.json
 	scripts/renew-example.sh $(PARTS)
@@ -112,6 +112,11 @@ freshness: toolchain ## Measures how long a revoked credential is accepted, for 
 verdicts: toolchain ## Writes docs/verdicts.md from the table that the conformance suite runs
 	STATEWISE_WRITE_VERDICTS=1 cargo test --locked -p system-tests --test conformance the_document
 
+.PHONY: configuration
+configuration: toolchain ## Writes the settings in docs/configuration.md from what the programs say with --help
+	cargo build --locked --workspace --bins
+	STATEWISE_WRITE_CONFIGURATION=1 cargo test --locked -p system-tests --test documents settings
+
 .PHONY: compose-test
 compose-test: ## Starts docker-compose.yml (all but Jaeger) as its own project, logs in, scales under load, stops
 	scripts/compose-test.sh
@@ -119,4 +124,4 @@ compose-test: ## Starts docker-compose.yml (all but Jaeger) as its own project, 
 .PHONY: toolchain
 toolchain:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust, see https://rustup.rs" >&2; exit 1; }
-	@command -v cc >/dev/null || { echo "a C compiler (cc) is missing: apt-get install build-essential, dnf install gcc, apk add build-base, pacman -S gcc, or xcode-select --install" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler (cc) is missing: apt-get install build-essential, dnf install gcc, apk add build-base or pacman -S gcc" >&2; exit 1; }

@@ -9,7 +9,7 @@ fail() {
 }
 
 usage() {
-    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3-venv node npm c++ debootstrap docker dockerd docker-compose chromium chromedriver"
+    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3 python3-venv node npm c++ debootstrap docker dockerd docker-compose chromium chromedriver"
 }
 
 is_there() {
@@ -29,13 +29,13 @@ is_there() {
 # The package managers that are known, the first one found is used.
 manager() {
     local name
-    for name in apt-get dnf apk pacman brew; do
+    for name in apt-get dnf apk pacman; do
         if command -v "$name" >/dev/null; then
             echo "$name"
             return
         fi
     done
-    fail "no known package manager here (apt-get, dnf, apk, pacman, brew): please install by hand: $*"
+    fail "no known package manager here (apt-get, dnf, apk, pacman): please install by hand: $*"
 }
 
 # package MANAGER TOOL: the name of the package that has the tool.
@@ -53,12 +53,11 @@ package() {
         dnf:shellcheck) echo ShellCheck ;;
         apt-get:c++ | apk:c++) echo g++ ;;
         dnf:c++) echo gcc-c++ ;;
-        pacman:c++ | brew:c++) echo gcc ;;
-        dnf:python3-venv | apk:python3-venv | brew:python3-venv) echo python3 ;;
-        pacman:python3-venv) echo python ;;
+        pacman:c++) echo gcc ;;
+        dnf:python3-venv | apk:python3-venv) echo python3 ;;
+        pacman:python3 | pacman:python3-venv) echo python ;;
         apt-get:node | apk:node | dnf:node | pacman:node) echo nodejs ;;
         dnf:npm) echo nodejs-npm ;;
-        brew:npm) echo node ;;
         *) echo "$2" ;;
     esac
 }
@@ -97,6 +96,8 @@ install_by_apt() {
     exit 2
 }
 
+[ "$(uname)" = Linux ] || fail "Linux only: the load test reads /proc. Elsewhere, docker compose up --build"
+
 missing=()
 for tool in "$@"; do
     is_there "$tool" || missing+=("$tool")
@@ -113,7 +114,6 @@ case $manager in
     dnf) as_root dnf install -y -q "${packages[@]}" ;;
     apk) as_root apk add -q "${packages[@]}" ;;
     pacman) as_root pacman -S --noconfirm --needed "${packages[@]}" ;;
-    brew) brew install --quiet "${packages[@]}" ;;
 esac
 
 for tool in "${missing[@]}"; do

@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Renews what README.md shows, all on one machine (leave it alone meanwhile, some 40 minutes):
+# Renews what README.md, docs/results.md and docs/capacity.md show, all on one machine (leave it alone meanwhile, some 40
+# minutes):
 #
-#   two           tokens and sessions compared at length: docs/example/results.json, compare.txt, the first table and
-#                 the picture
+#   two           tokens and sessions compared at length: docs/example/results.json, compare.txt, the first table, the
+#                 picture of the report, and what the capacity model makes of it
 #   strategies    nine arms in the quick form: docs/example/strategies.txt and the tables of CPU times
 #   freshness     200 logouts of each strategy: docs/example/freshness.txt and the table of lags
 #
-#   scripts/renew-example.sh [PART]...    these parts, all by default
-#   scripts/renew-example.sh --no-run     tables and picture of what is in docs/example
+# The picture of the README, docs/example/strategies.svg, is drawn of the last two.
 #
-# Chromium takes the picture; without it the old one stays. A run whose figures cannot be used (exit code 3) ends this
+#   scripts/renew-example.sh [PART]...    these parts, all by default
+#   scripts/renew-example.sh --no-run     tables and pictures of what is in docs/example
+#
+# Chromium takes the picture of the report; without it the old one stays. A run whose figures cannot be used (exit code 3) ends this
 # script, and nothing of it is shown.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,17 +42,17 @@ shown() {
     { echo "\$ loadtest $*" | sed "s| --out $work||" | fold -s -w 110 | sed '2,$s/^/    /; $!s/ *$/ \\/'; grep -v '^/' "$work/printed"; } >"$file"
 }
 
-# put MARKER: replaces what stands between <!-- MARKER --> and <!-- end of MARKER --> in README.md by standard input.
+# put FILE MARKER: replaces what stands between <!-- MARKER --> and <!-- end of MARKER --> in a page by standard input.
 put() {
     cat >"$work/block"
-    [ -s "$work/block" ] || { echo "renew-example: nothing to show for $1" >&2; exit 1; }
-    awk -v marker="$1" -v block="$work/block" '
+    [ -s "$work/block" ] || { echo "renew-example: nothing to show for $2" >&2; exit 1; }
+    awk -v marker="$2" -v block="$work/block" '
         $0 == "<!-- " marker " -->" {
             print; print "```text"; while ((getline line < block) > 0) print line; print "```"; inside = 1; next
         }
         $0 == "<!-- end of " marker " -->" { inside = 0 }
-        !inside' README.md >"$work/README.md"
-    cp "$work/README.md" README.md
+        !inside' "$1" >"$work/page.md"
+    cp "$work/page.md" "$1"
 }
 
 two() {
@@ -85,7 +88,7 @@ freshness() {
 }
 
 # The page that a browser shows, as a picture.
-picture() {
+picture_of_report() {
     local browser
     browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
     if [ -z "$browser" ]; then
@@ -114,9 +117,11 @@ esac
 
 # The last line names a file that is gone afterwards.
 measure report $EXAMPLE/results.json --out "$work" | sed '$d' >$EXAMPLE/compare.txt
-first_and_last_load $EXAMPLE/compare.txt | put table
-costs $EXAMPLE/strategies.txt | put strategies
-sed -n '/^Revocation lag:/,$p' $EXAMPLE/freshness.txt | put freshness
+first_and_last_load $EXAMPLE/compare.txt | put docs/results.md table
+costs $EXAMPLE/strategies.txt | put docs/results.md strategies
+sed -n '/^Revocation lag:/,$p' $EXAMPLE/freshness.txt | put docs/results.md freshness
 measure capacity $EXAMPLE/results.json --rate 100k --active-users 5M --logout-within 1m |
-    sed '/^What it rests on/,$d' | sed '$d' | put capacity
-picture
+    sed '/^What it rests on/,$d' | sed '$d' | put docs/capacity.md capacity
+scripts/picture.py >"$work/strategies.svg"
+cp "$work/strategies.svg" $EXAMPLE/strategies.svg
+picture_of_report
