@@ -117,6 +117,10 @@ configuration: toolchain ## Writes the settings in docs/configuration.md from wh
 	cargo build --locked --workspace --bins
 	STATEWISE_WRITE_CONFIGURATION=1 cargo test --locked -p system-tests --test documents settings
 
+.PHONY: quotes
+quotes: toolchain ## Renews the figures that pages quote from others, such as docs/answers.md
+	STATEWISE_WRITE_QUOTES=1 cargo test --locked -p system-tests --test documents quotes
+
 .PHONY: compose-test
 compose-test: ## Starts docker-compose.yml (all but Jaeger) as its own project, logs in, scales under load, stops
 	scripts/compose-test.sh

@@ -5,6 +5,7 @@
 
 mod commands;
 mod links;
+mod quotes;
 mod settings;
 
 use std::path::{Path, PathBuf};
