@@ -1,6 +1,7 @@
 //! Configuration: environment variables, all checked before anything starts.
 
 mod exchange;
+mod links;
 mod pools;
 
 use std::{
@@ -23,6 +24,7 @@ use self::pools::{Pools, Routes};
 use crate::{
     deadline::Timeouts,
     exchange::ExchangeSettings,
+    front_page::FrontPageSettings,
     routes::RouteSettings,
     server::addresses::PerAddress,
     upstream::{check::HealthSettings, idle::Reuse},
@@ -74,6 +76,18 @@ pub struct Raw {
         default_value = "auth=127.0.0.1:8081;jwt=127.0.0.1:8082;session=127.0.0.1:8083"
     )]
     pools: Given<String>,
+
+    /// What the page at / says besides a request to try for each route: NAME=URL, separated by
+    /// commas, such as gateway=http://127.0.0.1:8080,Jaeger=http://127.0.0.1:16686. The first is where
+    /// clients reach this gateway. They are in the log too when it listens. Unset: / is 404. A route
+    /// that takes / has it.
+    #[arg(
+        long,
+        env = "GATEWAY_FRONT_PAGE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    front_page: Given<String>,
 
     /// How often a dns: pool's name is resolved.
     #[arg(long, env = "GATEWAY_DNS_REFRESH", default_value = "1s")]
@@ -209,6 +223,8 @@ pub struct Config {
     pub routes: Vec<RouteSettings>,
     /// Names and members.
     pub pools: Vec<PoolConfig>,
+    /// What the page at `/` says, if there is one.
+    pub front_page: Option<FrontPageSettings>,
     /// Where session ids are exchanged for tokens, if anywhere.
     pub exchange: Option<ExchangeSettings>,
     /// Time between two resolutions of a name.
@@ -261,6 +277,7 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
     let trust_trace = raw.trust_trace.value(faults);
     let (exchanging, exchange) = raw.exchange.check(&routes, &pools, faults);
     let routes = routes.resolve(&pools, &exchanging, faults);
+    let front_page = raw.front_page.checked(faults, links::parse);
     let telemetry = raw.telemetry.check(faults);
     Some(Config {
         listen: listen?,
@@ -268,6 +285,7 @@ pub fn check(raw: Raw, faults: &mut Faults) -> Option<Config> {
         threads: threads?,
         routes: routes?,
         pools: pools.all,
+        front_page: front_page?,
         exchange,
         dns_refresh: dns_refresh?,
         health: health?,
@@ -403,6 +421,7 @@ mod tests {
             "--threads=0",
             "--routes=/a=p,b=p,/c=unknown,/a=p,/d/../e=p",
             "--pools=p=localhost:80;q=dns:x;=127.0.0.1:1;p=127.0.0.1:1",
+            "--front-page=gateway=http://g,here,b=ftp://b,c=http://c/'",
             "--dns-refresh=0s",
             "--health-interval=1",
             "--health-path=readyz",
@@ -436,6 +455,7 @@ mod tests {
             "GATEWAY_POOLS: \"dns:x\" is not dns:NAME:PORT",
             "GATEWAY_POOLS: \"\" cannot name a pool",
             "GATEWAY_POOLS: the pool \"p\" is there twice",
+            "GATEWAY_FRONT_PAGE: \"here\" is not NAME=URL",
             "GATEWAY_DNS_REFRESH: must be longer than zero",
             "GATEWAY_HEALTH_INTERVAL: \"1\" is not a duration",
             "GATEWAY_HEALTH_PATH: \"readyz\"",

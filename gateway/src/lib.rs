@@ -17,6 +17,7 @@
 //! | `deadline` | clock of a thread, progress of a client's connection |
 //! | `upstream` | pools: members, health, selection, discovery, connections, metrics |
 //! | `forward` | attempts at a pool, what may be sent again, spans, the answer's body |
+//! | `front_page` | `/`, where no route takes it |
 //! | `exchange` | session ids into tokens, on the routes that ask for it |
 //! | `admin` | `/healthz`, `/readyz`, `/metrics`, `/pools` |
 //! | `proxy` | the life of a request, one function a phase |
@@ -32,6 +33,7 @@ pub mod config;
 mod deadline;
 mod exchange;
 mod forward;
+mod front_page;
 mod headers;
 mod hops;
 pub mod memory;
@@ -59,6 +61,7 @@ use crate::{
     config::PoolConfig,
     exchange::{Exchange, metrics::ExchangeMetrics},
     forward::spans::Tracer,
+    front_page::{FrontPage, FrontPageSettings},
     memory::{DoesNotFit, Memory},
     proxy::ProxySettings,
     server::{
@@ -180,6 +183,7 @@ pub async fn run_with(
         listen,
     };
     let drain = config.drain;
+    let addresses = config.front_page.as_ref().map(FrontPageSettings::addresses);
     let count = config.threads;
     let most = permit_connections(&config, &memory, &tasks)?;
     let settings = data_path(config, pools, &admin, &metrics, memory, tracer);
@@ -191,7 +195,7 @@ pub async fn run_with(
         () = shutdown.cancelled() => {}
     }
     admin.accept();
-    tracing::info!(%listen, threads = count, "the gateway listens");
+    tracing::info!(%listen, threads = count, addresses, "the gateway listens");
     let accepting = acceptor.run(listener, closing.clone());
     let failed = accept_until(accepting, &closing, &shutdown, &tasks, async |failed| {
         admin.drain();
@@ -319,6 +323,10 @@ fn data_path(
     memory: Arc<Memory>,
     tracer: Tracer,
 ) -> WorkerSettings {
+    let front_page = config.front_page.map(|settings| {
+        let names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
+        FrontPage::new(&settings, &config.routes, &names)
+    });
     let counters = ExchangeMetrics::register(metrics);
     let exchange = config
         .exchange
@@ -327,6 +335,7 @@ fn data_path(
         pools,
         proxy: ProxySettings {
             routes: config.routes,
+            front_page: front_page.map(Arc::new),
             exchange,
             admin: Arc::clone(admin),
             memory: Arc::clone(&memory),

@@ -127,8 +127,8 @@ pub(crate) fn nothing() -> Response<Bytes> {
 }
 
 /// A response that is at hand whole: 200 with this body.
-pub(crate) fn document(content_type: &'static str, body: String) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body));
+pub(crate) fn document(content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -29,6 +29,7 @@ use crate::{
         retry::REPLAY_LIMIT_BYTES,
         spans::{Trace, Tracer},
     },
+    front_page::FrontPage,
     headers::{self, Caller},
     hops::{self, Onward},
     memory::Memory,
@@ -45,6 +46,8 @@ use durations::Durations;
 /// What the proxies of all threads are made of.
 pub(crate) struct ProxySettings {
     pub(crate) routes: Vec<RouteSettings>,
+    /// What `/` is where no route takes it.
+    pub(crate) front_page: Option<Arc<FrontPage>>,
     /// For the routes that exchange session ids.
     pub(crate) exchange: Option<Arc<Exchange>>,
     pub(crate) admin: Arc<Admin>,
@@ -60,6 +63,7 @@ pub(crate) struct Proxy {
     routes: RouteTable<Route>,
     /// Of what no route takes.
     unmatched: Durations,
+    front_page: Option<Arc<FrontPage>>,
     admin: Arc<Admin>,
     memory: Arc<Memory>,
     tracer: Tracer,
@@ -92,6 +96,7 @@ impl Proxy {
         Rc::new(Self {
             routes: RouteTable::new(routes),
             unmatched: Durations::new(&settings.metrics, "unmatched".into()),
+            front_page: settings.front_page.clone(),
             admin: Arc::clone(&settings.admin),
             memory: Arc::clone(&settings.memory),
             tracer: settings.tracer.clone(),
@@ -152,7 +157,12 @@ fn admit<'a>(proxy: &'a Proxy, request: &mut Request<Incoming>) -> Admitted<'a> 
     }
     let (rule, route) = match proxy.routes.find(path) {
         Ok(found) => found,
-        Err(Unroutable::NoRoute) => return Admitted::Refused(Refusal::NoRoute),
+        Err(Unroutable::NoRoute) => {
+            let page = proxy.front_page.as_ref().filter(|_| path == "/");
+            return page.map_or(Admitted::Refused(Refusal::NoRoute), |page| {
+                Admitted::Own(page.answer(request.method(), request.headers()))
+            });
+        }
         Err(Unroutable::Ambiguous) => {
             return Admitted::Refused(Refusal::BadRequest(
                 "The path has dot segments, empty segments or encoded slashes.",

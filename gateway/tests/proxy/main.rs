@@ -9,6 +9,7 @@ mod addresses;
 mod balance;
 mod drain;
 mod exchange;
+mod front_page;
 mod heads;
 mod memory;
 mod operate;

@@ -221,6 +221,13 @@ impl Context<'_> {
                 "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS",
                 usize::MAX.to_string(),
             ),
+            (
+                "GATEWAY_FRONT_PAGE",
+                format!(
+                    "gateway=http://{},metrics=http://{}/metrics",
+                    port.address, admin.address
+                ),
+            ),
             ("GATEWAY_ROUTES", routes.join(",")),
             ("GATEWAY_POOLS", upstreams.join(";")),
             ("GATEWAY_EXCHANGE_ROUTES", exchange_routes.join(",")),
