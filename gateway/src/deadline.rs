@@ -129,6 +129,8 @@ pub(crate) struct Progress {
     /// Ticks for which it took nothing, and since when it does so now.
     waited: Cell<u64>,
     full_since: Cell<Option<u64>>,
+    /// Bytes in the socket that the client had not acknowledged when it was last asked.
+    queued: Cell<usize>,
     task: RefCell<Waker>,
 }
 
@@ -150,6 +152,7 @@ impl Progress {
             taken: Cell::new(0),
             waited: Cell::new(0),
             full_since: Cell::new(None),
+            queued: Cell::new(0),
             task: RefCell::new(Waker::noop().clone()),
         };
         progress.until(timeouts.header);
@@ -271,16 +274,34 @@ impl Progress {
         }
     }
 
-    /// The client's socket takes nothing now: its client does not read. However little it reads at a
-    /// time, it has the time that its bytes are worth; that in which the upstream sends nothing does
-    /// not count.
-    pub(crate) fn full(&self) {
+    /// The client's socket takes nothing now: its client does not read, or reads what the socket
+    /// holds already, which may be megabytes. `queued` tells how many of its bytes the client has not
+    /// acknowledged; it is asked once when the socket is full and again when the deadline has passed.
+    ///
+    /// However little a client reads at a time, it has the time that its bytes are worth; that in
+    /// which the upstream sends nothing does not count.
+    pub(crate) fn full(&self, queued: impl FnOnce() -> usize) {
         if !matches!(self.phase.get(), Phase::Answer | Phase::Idle) {
             return;
         }
-        let since = self.full_since.get().unwrap_or(self.ticks.now());
+        let since = match self.full_since.get() {
+            Some(since) => {
+                if self.is_late() {
+                    let queued = queued();
+                    if queued < self.queued.replace(queued) {
+                        self.until(self.timeouts.body);
+                    }
+                }
+                since
+            }
+            None => {
+                self.queued.set(queued());
+                self.ticks.now()
+            }
+        };
         self.full_since.set(Some(since));
-        let due = since + self.worth(self.taken.get());
+        let acknowledged = self.taken.get().saturating_sub(self.queued.get());
+        let due = since + self.worth(acknowledged);
         let due = due.saturating_sub(self.waited.get());
         self.deadline.set(self.deadline.get().min(due));
     }
@@ -426,11 +447,11 @@ mod tests {
         progress.answer_began();
         (1..100).find(|_| {
             progress.answer_moved();
-            progress.full();
+            progress.full(|| 0);
             ticks.now.set(ticks.now() + HALF_A_SECOND);
             // More of the answer changes nothing, and neither does another try.
             progress.answer_moved();
-            progress.full();
+            progress.full(|| 0);
             if progress.is_overdue() {
                 return true;
             }
@@ -444,6 +465,31 @@ mod tests {
         assert_eq!(first_left(1), Some(3), "it is read in drips");
         assert_eq!(first_left(400), Some(7), "a little too slowly");
         assert_eq!(first_left(500), None);
+    }
+
+    /// A socket took a million bytes at once, of which the client acknowledges so many in each
+    /// second. The number of the second in which it was too late.
+    fn first_unacknowledged(bytes: usize) -> Option<usize> {
+        let ticks = Ticks::start();
+        let progress = connection(&ticks);
+        progress.request_began(false);
+        progress.answer_began();
+        progress.sent(1_000_000);
+        progress.full(|| 1_000_000);
+        // A deadline is met late by up to a tick.
+        ticks.now.set(ticks.now() + 1);
+        (1..100).find(|second| {
+            ticks.now.set(ticks.now() + 2 * HALF_A_SECOND);
+            progress.full(|| 1_000_000 - second * bytes);
+            progress.is_overdue()
+        })
+    }
+
+    #[test]
+    fn a_client_that_reads_what_its_socket_holds_does_not_stand_still() {
+        assert_eq!(first_unacknowledged(0), Some(1));
+        assert_eq!(first_unacknowledged(900), Some(10), "a little too slowly");
+        assert_eq!(first_unacknowledged(1_000), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     net::SocketAddr,
+    os::fd::AsRawFd,
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
@@ -57,17 +58,19 @@ pub(super) async fn serve(
     let mut ending = false;
     poll_fn(|cx| {
         progress.watched_by(cx.waker());
-        if progress.is_overdue() {
-            return Poll::Ready(());
-        }
         let ends = closing.get() || progress.is_retired();
         // hyper would close a connection whose request it has not read yet.
         if ends && !ending && !progress.expects_head() {
             ending = true;
             connection.as_mut().graceful_shutdown();
         }
+        let polled = connection.as_mut().poll(cx);
+        // Only now, since a socket that is full has just been asked what its client acknowledged.
+        if polled.is_pending() && !progress.is_overdue() {
+            return Poll::Pending;
+        }
         // How it ended concerns nobody: what could be answered was.
-        connection.as_mut().poll(cx).map(drop)
+        Poll::Ready(())
     })
     .await;
 }
@@ -108,7 +111,7 @@ impl Write for ClientIo {
         match polled {
             Poll::Ready(Ok(count)) => self.progress.sent(count),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.progress.full(),
+            Poll::Pending => self.progress.full(|| unacknowledged(self.stream.inner())),
         }
         polled
     }
@@ -132,5 +135,22 @@ impl Write for ClientIo {
             self.thrown_away += buffer.filled().len();
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Bytes that the socket holds and its client has not acknowledged (`tcp(7)`, `SIOCOUTQ`); none when
+/// the kernel does not tell, so that such a client is held to what its socket takes.
+fn unacknowledged(stream: &TcpStream) -> usize {
+    let mut bytes: libc::c_int = 0;
+    #[expect(
+        unsafe_code,
+        reason = "ioctl(2) has no safe interface for this request"
+    )]
+    // SAFETY: the descriptor is open while `stream` is borrowed, and this request writes one int.
+    let told = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if told == 0 {
+        usize::try_from(bytes).unwrap_or(0)
+    } else {
+        0
     }
 }

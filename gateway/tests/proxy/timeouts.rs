@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
 
 use crate::support::*;
 
@@ -145,6 +148,46 @@ async fn an_answer_that_stops_coming_ends_the_connection() {
         reply.starts_with("HTTP/1.1 200") && reply.ends_with("begun"),
         "{reply}"
     );
+    gateway.stop().await;
+}
+
+/// Sockets take megabytes, and then nothing until a good part of these is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_what_its_socket_holds_is_not_cut_off() {
+    const ALL: usize = 32 << 20;
+    const SLOWLY: usize = 2 << 20;
+    let upstream = RawUpstream::start(|mut stream, _| async move {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {ALL}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.ok()?;
+        let block = vec![b'x'; 64 << 10];
+        for _ in 0..ALL / block.len() {
+            stream.write_all(&block).await.ok()?;
+        }
+        None
+    })
+    .await;
+    let members = upstream.address.to_string();
+    let options = ["--body-timeout=300ms", "--body-min-rate=1000"];
+    let gateway = Gateway::before_addresses(&members, &options).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    // A small window, whose every movement the gateway's side sees.
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    let mut wire = Wire::over(socket.connect(gateway.address).await.unwrap());
+    wire.send("GET /p HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    wire.until("\r\n\r\n").await;
+    let mut taken = wire.taken();
+    let mut room = vec![0; 256 << 10];
+    while taken < ALL {
+        let slowly = taken < SLOWLY;
+        let part = if slowly { 8 << 10 } else { room.len() };
+        match soon(wire.stream.read(&mut room[..part])).await {
+            Ok(count @ 1..) => taken += count,
+            ended => panic!("cut off after {taken} bytes: {ended:?}"),
+        }
+        if slowly {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
     gateway.stop().await;
 }
 
