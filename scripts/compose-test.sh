@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Runs docker-compose.yml as it is (all but Jaeger, which nothing needs) under a project name of its own: logs in both
+# Runs docker-compose.yml as it is under a project name of its own: reads the front page and the metrics, logs in both
 # ways, asks both strategies, scales both pools up and down under load, looks at how the containers run, asks each
 # strategy of the profile `all` with secrets made for this run, puts two auth-services on one PostgreSQL, and replaces
 # every container under load.
 # Leaves nothing behind but docker's build cache.
 #
-#   STATEWISE_TEST_PORT    where the gateway is published meanwhile, default 18080
+#   STATEWISE_TEST_PORT    where the gateway is published meanwhile, default 18080; the three ports after it are used too
+#   STATEWISE_BIN_DIR      has our programs, for the Debian of the images: they go into the images as they are, which
+#                          saves compiling them once more. Without it the images compile them, as a user's do
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly PROJECT=statewise-test-$$
 export STATEWISE_PORT=${STATEWISE_TEST_PORT:-18080}
+export STATEWISE_JAEGER_PORT=$((STATEWISE_PORT + 2)) STATEWISE_ADMIN_PORT=$((STATEWISE_PORT + 3))
 # What the load test writes is to belong to whoever runs this.
 STATEWISE_USER=$(id -u):$(id -g)
 export STATEWISE_USER
@@ -210,13 +213,66 @@ networks_of() {
     docker inspect --format '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}' "$1"
 }
 
-only_gateway_is_published() {
-    local ports
-    ports=$(docker ps --filter "label=com.docker.compose.project=$PROJECT" --format '{{.Ports}}' | grep -e '->' || true)
-    [ "$ports" = "127.0.0.1:$STATEWISE_PORT->8080/tcp" ] || {
+# What is published is the gateway, what it has for operators, and Jaeger's page.
+only_that_is_published() {
+    local ports wanted
+    ports=$(docker ps --filter "label=com.docker.compose.project=$PROJECT" --format '{{.Ports}}' | tr ',' '\n' | grep -o '[^ ]*->.*' | sort)
+    wanted=$(printf '127.0.0.1:%s\n' "$STATEWISE_PORT->8080/tcp" "$STATEWISE_JAEGER_PORT->16686/tcp" "$STATEWISE_ADMIN_PORT->9901/tcp" | sort)
+    [ "$ports" = "$wanted" ] || {
         echo "      published: $ports"
         return 1
     }
+}
+
+# The last to start says where everything is.
+the_log_has_the_addresses() {
+    compose logs --no-color gateway 2>&1 | grep -q "gateway $GATEWAY .*Jaeger http://127.0.0.1:$STATEWISE_JAEGER_PORT"
+}
+
+# page_has ACCEPT TEXT...: whether the front page in this form has all of them.
+page_has() {
+    local accept=$1 text
+    shift
+    curl --silent --fail --header "Accept: $accept" --output "$work/page" "$GATEWAY/" || return 1
+    for text in "$@"; do
+        grep -qF -- "$text" "$work/page" || {
+            echo "      $text is not on the front page"
+            return 1
+        }
+    done
+}
+
+metrics_are_there() {
+    curl --silent --fail "http://127.0.0.1:$STATEWISE_ADMIN_PORT/metrics" | grep -q '^gateway_pool_members'
+}
+
+# Whether the programs of STATEWISE_BIN_DIR run in the images: built for the same Debian.
+are_for_the_images() {
+    [ -n "${STATEWISE_BIN_DIR:-}" ] && grep -qs '^VERSION_CODENAME=bookworm$' /etc/os-release && command -v strip >/dev/null
+}
+
+# Has every image take these programs in place of the first stage of the Dockerfile; all its other stages stay.
+use_programs() {
+    local context=$work/context program service
+    mkdir -p "$context/bin"
+    for program in auth-service api-service gateway loadtest; do
+        strip --strip-debug -o "$context/bin/$program" "$STATEWISE_BIN_DIR/$program"
+    done
+    cp /etc/ssl/certs/ca-certificates.crt "$context/"
+    {
+        printf '%s\n' "FROM debian:bookworm-slim AS build" "COPY bin /out/bin/" \
+            "COPY ca-certificates.crt /etc/ssl/certs/" "RUN mkdir /out/data"
+        sed -n '/^FROM debian.* AS runtime$/,$p' Dockerfile
+    } >"$context/Dockerfile"
+    {
+        echo "services:"
+        awk '/^services:/ { inside = 1 } /^[a-z]/ && !/^services:/ { inside = 0 }
+            inside && /^  [a-z-]+:/ { name = $1 } inside && /^    build:/ { print name }' docker-compose.yml |
+            while read -r service; do printf '  %s\n    build:\n      context: %s\n' "$service" "$context"; done
+        # Built as the gateway is, of which it is made.
+        printf '  gateway-loadtest:\n    build:\n      context: %s\n' "$context"
+    } >"$work/programs.yml"
+    files+=(--file "$work/programs.yml")
 }
 
 redis_is_apart() {
@@ -246,15 +302,14 @@ if [ "$(id -u)" -eq 0 ] && command -v debootstrap >/dev/null; then
     scripts/make-base-images.sh
 fi
 
+if are_for_the_images; then
+    echo "      the images have the programs of $STATEWISE_BIN_DIR"
+    use_programs
+fi
 # What is looked at is the same without what makes the programs fast, and takes a fraction of the time.
 timed "build" compose --profile loadtest --profile all build --build-arg CARGO_PROFILE_RELEASE_LTO=off \
     --build-arg CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 --build-arg CARGO_PROFILE_RELEASE_OPT_LEVEL=1
-# The gateway is ready when every pool that it is told of has somebody, so all are started with it.
-services=(gateway)
-for strategy in $MORE_STRATEGIES; do
-    services+=("api-$strategy")
-done
-timed "up" compose --profile all up --detach "${services[@]}"
+timed "up" compose --profile all up --detach
 within 60 is_healthy gateway || fail "the gateway is not healthy after 60 s"
 docker images --filter "reference=$PROJECT*" --format '{{.Repository}} {{.Size}}' | sed "s/^/      /"
 
@@ -305,7 +360,12 @@ done
 for id in $(containers); do
     check "$(docker inspect --format '{{.Name}}' "$id" | tr -d /) does not run as root" runs_as_number_above_zero "$id"
 done
-check "only the gateway is published, on the loopback" only_gateway_is_published
+check "only the gateway, its metrics and Jaeger are published, on the loopback" only_that_is_published
+check "one line of the log has the addresses" the_log_has_the_addresses
+# shellcheck disable=SC2016 # shown as it is
+check "the front page has a line to copy for each strategy" page_has '*/*' "G='$GATEWAY'" '$G/jwt/me' '$G/session/me' '$G/phantom/me'
+check "a browser gets it as HTML" page_has text/html '<!DOCTYPE html>' "http://127.0.0.1:$STATEWISE_JAEGER_PORT"
+check "the gateway's metrics are there" metrics_are_there
 check "the page that logs in by a code is there" answers 200 /auth/page
 check "redis is reached by nobody who does not need it" redis_is_apart
 

@@ -8,7 +8,9 @@
 #   redis:7-bookworm          the same with Debian's redis-server 7.0
 #   postgres:15-bookworm      the same with Debian's PostgreSQL 15, and what of the upstream image's start is used here
 #
-# Jaeger is not among them: nothing needs it to be up. Fetch jaegertracing/jaeger with `docker save` elsewhere.
+# Where jaegertracing/jaeger cannot be pulled, a stand-in gets its name, whose page says that it is none: Compose starts
+# nothing at all when one image is missing (docs/adr/0043), and nothing needs Jaeger. Fetch the real one with `docker save`
+# elsewhere, or have it pulled later: `docker image rm` the stand-in first.
 set -euo pipefail
 
 readonly SUITE=bookworm
@@ -17,6 +19,8 @@ readonly RUST_VERSION=1.95
 readonly RUST_IMAGE="rust:$RUST_VERSION-slim-bookworm"
 readonly REDIS_IMAGE=redis:7-bookworm
 readonly POSTGRES_IMAGE=postgres:15-bookworm
+JAEGER_IMAGE=$(sed -n 's/^ *image: \(jaegertracing\/.*\)$/\1/p' "$(dirname "$0")/../docker-compose.yml")
+readonly JAEGER_IMAGE
 
 usage() {
     cat <<TEXT
@@ -156,6 +160,41 @@ make_rust() {
     import_image "$root" "$RUST_IMAGE" 'ENV CARGO_HOME=/usr/local/cargo' 'CMD ["bash"]'
 }
 
+# The real one where it can be pulled; else a page at its port, by the perl that every Debian has.
+make_jaeger() {
+    if docker pull --quiet "$JAEGER_IMAGE" >/dev/null 2>&1; then return; fi
+    local folder=$work/jaeger
+    mkdir "$folder"
+    cat >"$folder/Dockerfile" <<DOCKERFILE
+FROM $BASE_IMAGE
+LABEL statewise.stand-in="$JAEGER_IMAGE"
+COPY stand-in.pl /
+USER 10001:10001
+EXPOSE 16686
+ENTRYPOINT ["perl", "/stand-in.pl", "$JAEGER_IMAGE"]
+DOCKERFILE
+    cat >"$folder/stand-in.pl" <<'PERL'
+use strict;
+use IO::Socket::INET;
+$SIG{TERM} = $SIG{INT} = sub { exit 0 };
+$SIG{PIPE} = "IGNORE";
+my $text = "This is not Jaeger: $ARGV[0] could not be pulled, and scripts/make-base-images.sh made a stand-in of that name. "
+    . "All else works; spans are dropped.\n";
+print STDERR $text;
+my $server = IO::Socket::INET->new(LocalPort => 16686, Listen => 16, ReuseAddr => 1) or die "cannot listen: $!\n";
+while (1) {
+    my $client = $server->accept or next;
+    sysread $client, my $request, 4096;
+    print $client "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n$text";
+    close $client;
+}
+PERL
+    docker build --quiet --tag "$JAEGER_IMAGE" "$folder" >"$work/jaeger.log" 2>&1 || {
+        cat "$work/jaeger.log" >&2
+        fail "the stand-in for $JAEGER_IMAGE could not be built, see above"
+    }
+}
+
 # make_image NAME FUNCTION: unless it exists.
 make_image() {
     local name=$1 recipe=$2 started=$SECONDS
@@ -186,3 +225,4 @@ make_image "$BASE_IMAGE" make_base
 make_image "$RUST_IMAGE" make_rust
 make_image "$REDIS_IMAGE" make_redis
 make_image "$POSTGRES_IMAGE" make_postgres
+make_image "$JAEGER_IMAGE" make_jaeger

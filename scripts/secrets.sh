@@ -47,6 +47,8 @@ GATEWAY_CLIENT_SECRET=$gateway
 GATEWAY_EXCHANGE_ROUTES=/phantom
 $database
 COMPOSE_PROFILES=all
+# Who owns what the load test writes.
+STATEWISE_USER=$(id -u):$(id -g)
 STATEWISE_MORE_ROUTES=,/session-cached=session-cached,/jwt-revocable=jwt-revocable,/introspection=introspection,/phantom=phantom,/phantom/public=phantom/public
 STATEWISE_MORE_POOLS=;session-cached=dns:api-session-cached:8082;jwt-revocable=dns:api-jwt-revocable:8082;introspection=dns:api-introspection:8082;phantom=dns:api-phantom:8082
 END

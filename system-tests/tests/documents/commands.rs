@@ -136,6 +136,21 @@ fn the_load_test_has_every_option_that_a_page_names_beside_its_command() {
 }
 
 #[test]
+fn the_front_page_of_the_gateway_shows_requests_that_work() {
+    let cluster = Cluster::start(1);
+    let page = cluster.get("/").send().unwrap().text().unwrap();
+    // Its lines for a shell begin where the comments do.
+    let (_, shell) = page.split_once("\n# ").expect("the page has steps");
+    let script = format!("set -e -o pipefail\n# {shell}");
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    let answers = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{script}\n{answers}");
+    for wanted in ["\"strategy\":\"jwt\"", "\"strategy\":\"session\""] {
+        assert!(answers.contains(wanted), "{wanted} is missing:\n{answers}");
+    }
+}
+
+#[test]
 fn a_running_system_answers_the_requests_that_the_pages_show() {
     let cluster = Cluster::start(1);
     let pages = ASKING.map(Page::read);
