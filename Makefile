@@ -24,7 +24,7 @@ test: toolchain ## Runs all tests, against a real Redis and a real PostgreSQL
 	cargo test --workspace --locked --no-fail-fast
 
 .PHONY: check
-check: toolchain check-shell check-compose ## Checks form, lints, documentation, scripts and the compose file
+check: toolchain check-shell check-compose check-deny ## Checks form, lints, documentation, scripts and the compose file
 	cargo fmt --all --check
 	rustfmt --edition 2024 --check fuzz/fuzz_targets/*.rs
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
@@ -39,6 +39,11 @@ check-shell:
 .PHONY: check-compose
 check-compose:
 	$(if $(COMPOSE),$(COMPOSE) config --quiet && POSTGRES_PASSWORD=x AUTH_KEY_ENCRYPTION_KEY=x $(COMPOSE) -f docker-compose.yml -f docker-compose.postgres.yml config --quiet,@echo "no docker compose here: docker-compose.yml was not checked")
+
+# It takes minutes to build, so it is used where it is, and by a job of the workflow.
+.PHONY: check-deny
+check-deny:
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check --hide-inclusion-graph licenses bans sources; else echo "cargo-deny is not installed: licences and sources of dependencies were not checked (cargo install cargo-deny --locked)"; fi
 
 .PHONY: openapi
 openapi: toolchain ## Renews docs/openapi/ from the services

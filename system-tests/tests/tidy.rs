@@ -153,6 +153,43 @@ fn no_module_is_a_drawer() {
 }
 
 #[test]
+fn an_image_builds_from_the_manifests_that_the_dockerfile_copies() {
+    let root = root();
+    let dockerfile = std::fs::read_to_string(root.join("Dockerfile")).unwrap();
+    let ignored = std::fs::read_to_string(root.join(".dockerignore")).unwrap();
+    let there = tempfile::tempdir().unwrap();
+    let copies = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY "))
+        .take_while(|copy| *copy != ". .");
+    for copy in copies {
+        let mut paths: Vec<&str> = copy.split_whitespace().collect();
+        let folder = there.path().join(paths.pop().unwrap());
+        std::fs::create_dir_all(&folder).unwrap();
+        for path in paths {
+            let top = path.split('/').next().unwrap();
+            let sent = |line: &str| line == format!("!{path}") || line == format!("!{top}");
+            assert!(ignored.lines().any(sent), ".dockerignore leaves out {path}");
+            let name = Path::new(path).file_name().unwrap();
+            std::fs::copy(root.join(path), folder.join(name)).unwrap();
+        }
+    }
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(there.path())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{program} {arguments:?}: {errors}");
+    };
+    run("sh", &["scripts/stub-sources.sh"]);
+    // As the image's build does: a member that is not there, or a lock file that does not fit, ends it.
+    let metadata = ["metadata", "--format-version", "1", "--offline", "--locked"];
+    run(env!("CARGO"), &metadata);
+}
+
+#[test]
 fn every_program_names_itself_and_its_options() {
     for (name, option) in [
         ("auth-service", "AUTH_LISTEN"),
