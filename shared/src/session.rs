@@ -23,27 +23,26 @@
 mod cart;
 mod ending;
 pub(crate) mod link;
+mod redis_url;
 mod scripts;
+mod settings;
 mod store;
 mod tls;
 mod tracking;
 
-use std::{path::PathBuf, time::Duration};
-
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use redis::{ConnectionInfo, IntoConnectionInfo, RedisResult};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::{
     cart::{CartWrite, KeptCart},
     link::{Fault, StoreError},
+    redis_url::{RedisUrl, UrlError},
+    settings::StoreSettings,
     store::{Creation, MOST_SESSIONS, SessionStore},
     tls::{Tls, TlsError},
     tracking::{CacheCounters, CacheSettings, CachedSessions},
 };
-use crate::config::{Faults, Given, Secret};
-
 const KEY_PREFIX: &str = "statewise:session:";
 const ID_BYTES: usize = 32;
 const DIGEST_BYTES: usize = 32;
@@ -196,73 +195,6 @@ pub struct Session {
     pub record: SessionRecord,
     /// Unix seconds of the last touch; up to a tenth of the idle time behind the last request.
     pub last_seen: u64,
-}
-
-/// Where the store is and how long it may take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreSettings {
-    /// `redis://[user:password@]host:port[/db]`, `rediss://` for the same over TLS, or
-    /// `redis+unix:///path`.
-    pub url: Secret<String>,
-    /// There for a URL that asks for TLS.
-    pub tls: Option<Tls>,
-    /// Deadline of each call.
-    pub timeout: Duration,
-}
-
-impl StoreSettings {
-    /// Checks the values, noting every fault. The URL is never repeated: it may hold a password.
-    /// `authorities` is a file with those that the certificate of Redis may be from, where the system
-    /// does not trust them.
-    pub fn check(
-        url: &Given<Secret<String>>,
-        authorities: &Given<Option<PathBuf>>,
-        timeout: &Given<Duration>,
-        faults: &mut Faults,
-    ) -> Option<Self> {
-        let url = url.checked(faults, |url| match plain(url.expose()) {
-            Some(rest) if rest.contains('#') => {
-                Err("takes no #insecure: name the authority that Redis' certificate is from")
-            }
-            rest => rest
-                .as_ref()
-                .unwrap_or(url.expose())
-                .as_str()
-                .into_connection_info()
-                .map(|_| url)
-                .map_err(|_| "not a Redis URL such as redis://127.0.0.1:6379"),
-        });
-        let wanted = url.as_ref().map(|url| plain(url.expose()).is_some());
-        let tls = authorities.checked(faults, |file| match (wanted, file) {
-            (Some(true), file) => Tls::trusting(file)
-                .map(Some)
-                .map_err(|error| error.to_string()),
-            (Some(false), Some(_)) => Err("is for a URL that begins with rediss://".to_owned()),
-            (Some(false), None) | (None, _) => Ok(None),
-        });
-        let timeout = timeout.positive(faults);
-        Some(Self {
-            url: url?,
-            tls: tls?,
-            timeout: timeout?,
-        })
-    }
-
-    /// What the URL says, but for TLS.
-    fn connection_info(&self) -> RedisResult<ConnectionInfo> {
-        let url = self.url.expose();
-        // Without what is needed for TLS, a URL that asks for it is refused by the library.
-        match plain(url).filter(|_| self.tls.is_some()) {
-            Some(plain) => plain.into_connection_info(),
-            None => url.as_str().into_connection_info(),
-        }
-    }
-}
-
-/// The same URL without TLS; `None`: it asks for none.
-fn plain(url: &str) -> Option<String> {
-    let rest = url.strip_prefix("rediss:")?;
-    Some(format!("redis:{rest}"))
 }
 
 #[cfg(test)]

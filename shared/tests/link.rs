@@ -19,10 +19,7 @@ use std::{
 };
 
 use redis::{Cmd, Connection, FromRedisValue};
-use shared::{
-    config::Secret,
-    session::{Creation, Fault, SessionId, SessionStore, StoreError, StoreSettings},
-};
+use shared::session::{Creation, Fault, SessionId, SessionStore, StoreError, StoreSettings};
 use tempfile::TempDir;
 use testkit::{eventually, redis::Redis};
 
@@ -30,7 +27,7 @@ use login::record::{NOW, record};
 
 fn settings(url: &str) -> StoreSettings {
     StoreSettings {
-        url: Secret::new(url.to_owned()),
+        url: url.parse().unwrap(),
         tls: None,
         timeout: Duration::from_millis(500),
     }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use shared::{
     clock::Clock,
-    config::Secret,
     revocation::{
         Claims, Entry, Feed, FollowerSettings, Mark, Publication, Revocations, Revoked, State,
         TokenStatus, WhenStale,
@@ -22,7 +21,7 @@ use testkit::{PATIENCE, eventually, redis::Redis};
 
 fn settings(redis: &Redis) -> StoreSettings {
     StoreSettings {
-        url: Secret::new(redis.url()),
+        url: redis.url().parse().unwrap(),
         tls: None,
         timeout: Duration::from_millis(500),
     }

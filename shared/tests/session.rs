@@ -15,7 +15,6 @@ use std::{
 };
 
 use shared::{
-    config::Secret,
     session::{
         CacheCounters, CacheSettings, CachedSessions, CartWrite, Creation, KeptCart, SessionId,
         SessionRecord, SessionStore, StoreError, StoreSettings, Watermark,
@@ -29,7 +28,7 @@ use login::record::{NOW, record};
 /// A store that is connected.
 async fn open(redis: &Redis) -> SessionStore {
     let store = SessionStore::open(StoreSettings {
-        url: Secret::new(redis.url()),
+        url: redis.url().parse().unwrap(),
         tls: None,
         timeout: Duration::from_millis(200),
     });
@@ -479,7 +478,7 @@ async fn redis_remembers_who_read_a_session_that_exists_and_nothing_of_what_stra
         instance: "1".to_owned(),
     });
     let settings = StoreSettings {
-        url: Secret::new(redis.url()),
+        url: redis.url().parse().unwrap(),
         tls: None,
         timeout: Duration::from_secs(5),
     };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     issuer::{Answer, Issuer},
     process::{Process, Reply},
-    redis::{Redis, Sessions as _},
+    redis::Redis,
     revocable,
     signer::{self, Signer},
 };
@@ -90,7 +90,7 @@ async fn every_attack_on_a_token_is_one_more_bad_token() {
     attacks.extend(malformed::attacks(&target));
     let redis = Redis::start();
     let _feed = revocable::feed(&redis).await;
-    let store = redis.settings().url;
+    let store = redis.url();
     let other = Issuer::start(Answer::Keys(Signer::rs256("rsa-1").jwks()));
     let others =
         json!([{"issuer": "https://other.example", "jwks_url": other.url().as_str()}]).to_string();
@@ -103,10 +103,7 @@ async fn every_attack_on_a_token_is_one_more_bad_token() {
             ("API_OTHER_ISSUERS", &others),
         ],
         &[("API_STRATEGY", "phantom")],
-        &[
-            ("API_STRATEGY", "jwt-revocable"),
-            ("API_REDIS_URL", store.expose()),
-        ],
+        &[("API_STRATEGY", "jwt-revocable"), ("API_REDIS_URL", &store)],
     ] {
         let service = Process::start(more, &issuer);
         are_refused(&service, &target, &attacks);

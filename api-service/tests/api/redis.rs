@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use shared::{
-    config::Secret,
-    session::{SessionStore, StoreSettings},
-};
+use shared::session::{SessionStore, StoreSettings};
 use testkit::eventually;
 pub(crate) use testkit::redis::Redis;
 
@@ -22,7 +19,7 @@ pub(crate) trait Sessions {
 impl Sessions for Redis {
     fn settings(&self) -> StoreSettings {
         StoreSettings {
-            url: Secret::new(self.url()),
+            url: self.url().parse().unwrap(),
             tls: None,
             timeout: TIMEOUT,
         }

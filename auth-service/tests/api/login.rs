@@ -2,10 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use shared::{
-    config::Secret,
-    session::{SessionId, SessionStore, StoreSettings},
-};
+use shared::session::{SessionId, SessionStore, StoreSettings};
 
 use crate::{
     on_both_databases,
@@ -157,7 +154,7 @@ async fn every_fault_of_a_login_is_reported_and_no_value_repeated() {
 pub(crate) async fn stored(service: &Service, id: &str) -> Option<shared::session::Session> {
     let redis = service.redis.as_ref().expect("a Redis");
     let store = SessionStore::open(StoreSettings {
-        url: Secret::new(redis.url()),
+        url: redis.url().parse().unwrap(),
         tls: None,
         timeout: std::time::Duration::from_secs(5),
     });

@@ -11,7 +11,6 @@ use auth_service::{
 };
 use serde_json::{Value, json};
 use shared::{
-    config::Secret,
     revocation::{Claims, FollowerSettings, Revocations as Follower, TokenStatus, WhenStale},
     session::StoreSettings,
     shutdown::CancellationToken,
@@ -52,7 +51,7 @@ impl Replica {
         let redis = service.redis.as_ref().expect("a Redis");
         let settings = FollowerSettings {
             store: StoreSettings {
-                url: Secret::new(redis.url()),
+                url: redis.url().parse().unwrap(),
                 tls: None,
                 timeout: Duration::from_millis(500),
             },

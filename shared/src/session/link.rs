@@ -37,7 +37,7 @@ use redis::{Cmd, Value};
 pub use self::fault::Fault;
 pub(super) use self::watched::Watcher;
 pub(crate) use self::{
-    connect::{connect_to_read, expect_primary},
+    connect::{Connection, connect_to_read, expect_primary, locate},
     probe::Purpose,
 };
 use self::{
@@ -223,7 +223,6 @@ mod tests {
     use testkit::{eventually, redis::Redis};
 
     use super::*;
-    use crate::config::Secret;
 
     /// Panics, once, in the task that connects.
     #[derive(Default)]
@@ -243,7 +242,7 @@ mod tests {
     async fn a_task_that_panics_while_it_connects_connects_again() {
         let redis = Redis::start();
         let settings = StoreSettings {
-            url: Secret::new(redis.url()),
+            url: redis.url().parse().unwrap(),
             tls: None,
             timeout: Duration::from_millis(500),
         };

@@ -22,7 +22,7 @@ use crate::{
     revocation::{CURRENT, STREAM, feed::Mark, set::PARTS},
     session::{
         Fault, StoreError, StoreSettings,
-        link::{connect_to_read, expect_primary},
+        link::{Connection, connect_to_read, expect_primary, locate},
     },
 };
 
@@ -94,8 +94,7 @@ impl Tail {
     /// Follows for ever, over one connection after another.
     pub(super) async fn run(mut self) {
         loop {
-            // Each call has a deadline of its own.
-            let trouble = match connect_to_read(&self.settings, CALL_TIMEOUT).await {
+            let trouble = match self.connect().await {
                 Ok(mut connection) => {
                     self.primary = Instant::now();
                     self.follow(&mut connection).await
@@ -106,6 +105,12 @@ impl Tail {
             self.forget();
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    async fn connect(&self) -> Result<Connection, Fault> {
+        let address = locate(&self.settings)?;
+        // Each call has a deadline of its own.
+        connect_to_read(&self.settings, address, CALL_TIMEOUT).await
     }
 
     async fn follow(&mut self, connection: &mut MultiplexedConnection) -> Trouble {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ProtocolVersion, PushInfo, RedisError, Value,
-    aio::MultiplexedConnection, io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ProtocolVersion, PushInfo, RedisError,
+    Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,7 +16,7 @@ use super::{
     fault::Fault,
     probe::{self, Purpose},
 };
-use crate::session::StoreSettings;
+use crate::session::{StoreSettings, redis_url::Topology};
 
 /// A connection; clones share it.
 #[derive(Clone)]
@@ -47,10 +47,19 @@ pub(super) struct Made {
     pub(super) lacking: Option<Fault>,
 }
 
-/// Connects to where the name of Redis leads now. Redis speaks RESP3 over it, so that `push` hears
-/// at once when it is closed; and, if `tracking`, of what was read and changed.
+/// Where the server in charge is now.
+pub(crate) fn locate(settings: &StoreSettings) -> Result<ConnectionAddr, Fault> {
+    match settings.url.topology() {
+        Topology::Server(address) => Ok(address.clone()),
+        Topology::Sentinel(_) | Topology::Cluster(_) => Err(Fault::UNSUPPORTED),
+    }
+}
+
+/// Connects to the server at an address, where its name leads now. Redis speaks RESP3 over it, so that
+/// `push` hears at once when it is closed; and, if `tracking`, of what was read and changed.
 pub(super) async fn connect(
     settings: &StoreSettings,
+    address: ConnectionAddr,
     purpose: Purpose,
     tracking: bool,
     push: impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static,
@@ -60,7 +69,7 @@ pub(super) async fn connect(
             .set_connection_timeout(Some(settings.timeout))
             .set_response_timeout(Some(settings.timeout))
             .set_push_sender(push);
-        let mut connection = open(settings, ProtocolVersion::RESP3, config).await?;
+        let mut connection = open(settings, address, ProtocolVersion::RESP3, config).await?;
         let lacking = match ask(&mut connection, purpose).await {
             Err(fault) if fault.is_of_connection() => return Err(fault),
             outcome => outcome.err(),
@@ -92,17 +101,18 @@ pub(super) async fn ask(
     probe::fault(&answer).map_or(Ok(()), Err)
 }
 
-/// Connects for reading alone, to a primary: what a replica knows may be old. Calls have this
-/// deadline, unless they set themselves another one.
+/// Connects for reading alone, to the primary at an address: what a replica knows may be old. Calls
+/// have this deadline, unless they set themselves another one.
 pub(crate) async fn connect_to_read(
     settings: &StoreSettings,
+    address: ConnectionAddr,
     deadline: Duration,
 ) -> Result<Connection, Fault> {
     let attempt = async {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(settings.timeout))
             .set_response_timeout(Some(deadline));
-        let mut connection = open(settings, ProtocolVersion::RESP2, config).await?;
+        let mut connection = open(settings, address, ProtocolVersion::RESP2, config).await?;
         expect_primary(&mut connection).await?;
         Ok(connection)
     };
@@ -136,11 +146,12 @@ fn of_command(name: &str, error: &RedisError) -> Fault {
 /// Connects and logs in, over TLS by a stream of our own.
 async fn open(
     settings: &StoreSettings,
+    address: ConnectionAddr,
     protocol: ProtocolVersion,
     config: AsyncConnectionConfig,
 ) -> Result<Connection, Fault> {
     let failed = |error: RedisError| Fault::of_attempt(&error);
-    let info = settings.connection_info().map_err(failed)?;
+    let info = settings.url.at(address).map_err(failed)?;
     let redis = info.redis_settings().clone().set_protocol(protocol);
     let Some(tls) = &settings.tls else {
         // Many requests share a connection. With Nagle's algorithm, which the library leaves on, one

@@ -10,7 +10,7 @@ use redis::{Cmd, PushInfo, PushKind};
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
-    connect::connect,
+    connect::{connect, locate},
     inner::Inner,
     probe::{self, Purpose},
     watched::invalidate,
@@ -62,7 +62,10 @@ impl Connector {
             let (tracking, generation) = (inner.is_watched(), inner.next_generation());
             drop(inner);
             let push = push_to(self.inner.clone(), generation);
-            let made = connect(&self.settings, self.purpose, tracking, push).await;
+            let made = match locate(&self.settings) {
+                Ok(address) => connect(&self.settings, address, self.purpose, tracking, push).await,
+                Err(fault) => Err(fault),
+            };
             let Some(inner) = self.inner.upgrade() else {
                 return;
             };

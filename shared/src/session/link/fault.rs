@@ -95,6 +95,8 @@ impl Fault {
     const NOBODY: &str = "nothing listens at its address";
     const REPLICA: &str = "it is a replica and takes no writes (READONLY)";
     pub(crate) const SILENT: Self = Self::passing("it does not answer in time");
+    pub(super) const UNSUPPORTED: Self =
+        Self::lasting("the URL names something that nothing here can use");
     /// A Redis that speaks no TLS waits for the end of what it takes for a command.
     pub(super) const NO_TLS: Self =
         Self::passing("it does not answer over TLS in time: if it speaks none, write redis://");

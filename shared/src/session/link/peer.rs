@@ -9,7 +9,7 @@ use opentelemetry::KeyValue;
 use redis::ConnectionAddr;
 
 use crate::{
-    session::StoreSettings,
+    session::{StoreSettings, redis_url::Topology},
     telemetry::{
         outage::Outage,
         trace::{Span, SpanKind, TraceHandle},
@@ -20,29 +20,30 @@ use crate::{
 static OUTAGES: Mutex<Vec<(String, Outage)>> = Mutex::new(Vec::new());
 
 /// An address without credentials.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Peer {
     address: String,
     port: Option<i64>,
     database: i64,
+    /// How the log names it.
+    name: String,
 }
 
 impl Peer {
     pub(super) fn of(settings: &StoreSettings) -> Self {
-        let Ok(info) = settings.connection_info() else {
-            return Self::default();
-        };
-        let (address, port) = match info.addr() {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+        let name = settings.url.to_string();
+        let (address, port) = match settings.url.topology() {
+            Topology::Server(ConnectionAddr::Tcp(host, port)) => {
                 (host.clone(), Some(i64::from(*port)))
             }
-            ConnectionAddr::Unix(path) => (path.display().to_string(), None),
-            _ => (String::new(), None),
+            Topology::Server(other) => (other.to_string(), None),
+            Topology::Sentinel(_) | Topology::Cluster(_) => (name.clone(), None),
         };
         Self {
             address,
             port,
-            database: info.redis_settings().db(),
+            database: settings.url.database(),
+            name,
         }
     }
 
@@ -61,14 +62,7 @@ impl Peer {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.address)?;
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
-        }
-        if self.database != 0 {
-            write!(f, "/{}", self.database)?;
-        }
-        Ok(())
+        f.write_str(&self.name)
     }
 }
 
