@@ -105,6 +105,7 @@ example: toolchain ## Renews docs/example, what the pages show of it and the sch
 	cargo build --release --locked --workspace --bins
 	$(TARGET_DIR)/release/loadtest schema > docs/results.schema.json
 	scripts/renew-example.sh $(PARTS)
+	$(MAKE) quotes
 	$(MAKE) browser STATEWISE_BIN_DIR=$(TARGET_DIR)/release SCREENSHOT=docs/example/page.png
 
 .PHONY: freshness

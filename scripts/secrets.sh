@@ -39,6 +39,8 @@ if ! cat >"$file" <<END
 # Made by scripts/secrets.sh. Not for any repository.
 AUTH_CLIENTS=statewise-api:$api:introspect,statewise-gateway:$gateway:exchange,statewise-loadtest:$loadtest:token+introspect
 AUTH_KEY_ENCRYPTION_KEY=$(secret)
+AUTH_ADMIN_USERNAME=administrator
+AUTH_ADMIN_PASSWORD=$(secret)
 API_CLIENT_ID=statewise-api
 API_CLIENT_SECRET=$api
 API_STATE_KEYS=first=$(secret)

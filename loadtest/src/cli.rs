@@ -130,6 +130,13 @@ impl UpArgs {
     }
 }
 
+/// Who may change users of a system that runs: the variables that make an administrator of an auth-service.
+/// A command line is no place for a password.
+fn administrator() -> Option<(String, String)> {
+    let given = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Some((given("AUTH_ADMIN_USERNAME")?, given("AUTH_ADMIN_PASSWORD")?))
+}
+
 /// Of one run or several. Precedence 3, 1, 4: a fault of the instrument or the machine excuses every
 /// threshold, and a threshold that failed is more than one that is unclear.
 fn exit_code(runs: &[&Results]) -> ExitCode {

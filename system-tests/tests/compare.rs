@@ -152,6 +152,8 @@ fn a_system_that_runs_is_compared_with_every_strategy_that_it_has_and_what_is_un
         "50",
         "--rounds",
         "2",
+        "--revocations",
+        "4",
     ];
     let (_, results) = compare(&asked, folder.path());
     let arms = results.plan.arms.iter();
@@ -162,7 +164,19 @@ fn a_system_that_runs_is_compared_with_every_strategy_that_it_has_and_what_is_un
         [("jwt", one), ("session", one), ("session-cached", one)]
     );
     let left_out = results.plan.left_out.join("\n");
-    for part in ["No faults and no revocation lags", "traced"] {
+    let freshness = results.freshness.expect("its replicas can be asked");
+    let lag = |strategy: &str| {
+        let mut lags = freshness.lags.iter();
+        lags.find(|lag| lag.strategy == strategy).unwrap()
+    };
+    assert_eq!(lag("session").accepted_after, 0, "{:?}", lag("session"));
+    // Its tokens live for a quarter of an hour, which nobody waits for.
+    let token = lag("jwt");
+    assert!(
+        token.unended > 0 && token.unended == token.revocations,
+        "{token:?}"
+    );
+    for part in ["No faults:", "only logouts", "traced"] {
         assert!(left_out.contains(part), "{part} is missing in {left_out}");
     }
 }

@@ -166,10 +166,11 @@ pub(super) struct CompareArgs {
     /// Threads of the generator [default: 1 below four cores, else 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(super) generator_threads: Option<u16>,
-    /// Base URL of a system that runs, in place of one that is started
+    /// Base URL of a system that runs, in place of one that is started. With AUTH_ADMIN_USERNAME and
+    /// AUTH_ADMIN_PASSWORD in the environment, the lags of bans and role changes are measured too
     #[arg(long, value_name = "URL")]
     pub(super) gateway: Option<Url>,
-    /// Base URL of the running gateway's /pools and /metrics; without it no CPU time is told
+    /// Base URL of the running gateway's /pools and /metrics; without it no CPU time is told, and no revocation lags
     #[arg(long, value_name = "URL", requires = "gateway")]
     pub(super) gateway_admin: Option<Url>,
     /// Takes no part of the system away
@@ -230,6 +231,14 @@ pub(super) struct FreshnessArgs {
     /// What is revoked; can be given several times [default: all three]
     #[arg(long = "kind", value_name = "KIND", value_enum)]
     pub(super) kinds: Vec<RevocationKind>,
+    /// Base URL of a system that runs, in place of one that is started. What only time ends is watched for some
+    /// seconds there. With AUTH_ADMIN_USERNAME and AUTH_ADMIN_PASSWORD in the environment, bans and role changes are
+    /// measured too
+    #[arg(long, value_name = "URL", requires = "gateway_admin")]
+    pub(super) gateway: Option<Url>,
+    /// Base URL of the running gateway's /pools, whose members are asked themselves
+    #[arg(long, value_name = "URL", requires = "gateway")]
+    pub(super) gateway_admin: Option<Url>,
     /// The same seed gives the same moments
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,

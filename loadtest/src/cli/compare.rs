@@ -6,7 +6,7 @@ use anyhow::Context;
 use url::Url;
 
 use super::{
-    EXIT_USAGE, Usage,
+    EXIT_USAGE, Usage, administrator,
     arguments::{Blocks, CompareArgs},
     exit_code, growth, written,
 };
@@ -57,6 +57,7 @@ impl CompareArgs {
             revocations: self.revocations,
             gateway: self.gateway,
             gateway_admin: self.gateway_admin,
+            administrator: administrator(),
             thresholds: Vec::new(),
             seed: self.seed,
         };
@@ -135,7 +136,7 @@ fn thresholds(expressions: &[String], known: &Measurable) -> Result<Vec<Threshol
 
 /// Users log in to a system that runs: credentials in its URL would be sent beside theirs. They are not
 /// repeated here.
-fn without_credentials(option: &str, url: Option<&Url>) -> Result<(), Usage> {
+pub(super) fn without_credentials(option: &str, url: Option<&Url>) -> Result<(), Usage> {
     match url {
         Some(url) if !url.username().is_empty() || url.password().is_some() => Err(Usage(format!(
             "{option}: credentials in this URL are not used; leave them out"

@@ -1,4 +1,4 @@
-//! Who changes users of a stack that was started here.
+//! Who changes users: of a stack that was started here, or of a system that runs and trusts us so far.
 
 use url::Url;
 
@@ -11,28 +11,36 @@ use crate::subject::{
 
 /// Who the administrator of a stack is going to be.
 pub(super) struct Account {
-    username: &'static str,
+    username: String,
     password: String,
 }
 
 impl Account {
     /// With a password that nobody else has.
-    pub(super) fn new(username: &'static str) -> Result<Self, ExperimentError> {
+    pub(super) fn new(username: &str) -> Result<Self, ExperimentError> {
         Ok(Self {
-            username,
+            username: username.to_owned(),
             password: password()?,
         })
+    }
+
+    /// One that there is already.
+    pub(super) fn known(username: &str, password: &str) -> Self {
+        Self {
+            username: username.to_owned(),
+            password: password.to_owned(),
+        }
     }
 
     /// A stack that makes the account at its start.
     pub(super) fn in_stack(&self, stack: StackOptions) -> StackOptions {
         stack
-            .variable(Role::Auth, "AUTH_ADMIN_USERNAME", self.username)
+            .variable(Role::Auth, "AUTH_ADMIN_USERNAME", &self.username)
             .variable(Role::Auth, "AUTH_ADMIN_PASSWORD", &self.password)
     }
 }
 
-/// The administrator of a stack that was started here.
+/// An administrator who is logged in.
 pub(super) struct Administrator {
     gateway: Url,
     session: String,
@@ -41,7 +49,7 @@ pub(super) struct Administrator {
 impl Administrator {
     /// Logs in with a session: it outlives the short tokens of the stack.
     pub(super) fn log_in(gateway: &Url, account: &Account) -> Result<Self, ExperimentError> {
-        let users = Users::known(gateway, account.username, &account.password)?;
+        let users = Users::known(gateway, &account.username, &account.password)?;
         Ok(Self {
             gateway: gateway.clone(),
             session: users.log_in_one(0, Credential::Session)?,

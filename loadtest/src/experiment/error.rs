@@ -74,6 +74,11 @@ pub enum ExperimentError {
         /// The answer.
         status: u16,
     },
+    /// Nobody was named who may change users of a system that runs.
+    #[error(
+        "bans and role changes are an administrator's: give AUTH_ADMIN_USERNAME and AUTH_ADMIN_PASSWORD, or --kind logout"
+    )]
+    NoAdministrator,
     /// What was answered before is refused now.
     #[error("{request} was answered before, and is answered with {status} now")]
     Refused {

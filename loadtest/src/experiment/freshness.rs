@@ -7,22 +7,20 @@
 //! last request that was accepted. The moment of sending counts and not that of the answer: a request
 //! that was under way when the revocation was answered may end either way and accuses nobody.
 //!
-//! Where only time ends a credential, that is waited for: the stack has tokens that live for seconds.
+//! Where only time ends a credential, that is waited for: the stack has tokens that live for seconds. In a
+//! system that runs, whose tokens may live long, it is watched for some seconds.
 
 mod groups;
 mod lag;
+mod place;
 mod victims;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use url::Url;
 
 use crate::{
     experiment::{
-        administrator::{Account, Administrator},
         call::Call,
         error::{ExperimentError, strategy},
     },
@@ -30,12 +28,13 @@ use crate::{
     progress::Progress,
     results::{Freshness, RevocationKind, RevocationLag},
     stats::random::Random,
-    subject::stack::{Role, Stack, StackOptions},
-    subject::strategy::Strategy,
-    subject::{login::Users, strategy::Credential},
+    subject::stack::StackOptions,
+    subject::strategy::{Credential, Strategy},
 };
-use groups::{Group, LEAD, LEEWAY, Lives, SPREAD, groups, streams, until};
+use groups::{Group, LEAD, Lives, SPREAD, groups, streams, until};
 use lag::{Lags, Seen};
+pub use place::FoundSystem;
+use place::Place;
 
 /// Revocations of each kind and strategy, in the thorough form.
 pub const REVOCATIONS: u32 = 200;
@@ -48,6 +47,9 @@ pub struct FreshnessOptions {
     /// The system that is started, with short-lived tokens; cancelling its interrupt ends the
     /// measurement with [`ExperimentError::Interrupted`].
     pub stack: StackOptions,
+    /// A system that runs, to be measured in place of one that is started. Of the stack only its strategies
+    /// and its interrupt are looked at then.
+    pub found: Option<FoundSystem>,
     /// Revocations of the first kind, in the order of [`RevocationKind::ALL`]; of each further one a quarter.
     pub revocations: u32,
     /// What is revoked.
@@ -63,7 +65,7 @@ const PATIENCE: usize = 2;
 /// Revocations that may be under way at the same time.
 const THREADS: usize = 4;
 
-/// Starts a stack with short-lived tokens and measures.
+/// Starts a stack with short-lived tokens, or reaches the system that was found, and measures.
 ///
 /// # Errors
 ///
@@ -80,16 +82,11 @@ fn measure(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness,
         .iter()
         .map(|name| strategy(name))
         .collect::<Result<Vec<_>, _>>()?;
-    let lives = Lives::of(options.quick);
-    let groups = groups(&strategies, lives, options.stack.replicas);
-    progress.step("freshness: starting a system with short-lived tokens");
-    let (stack, administrator, users) = begin(options, lives, &groups)?;
+    progress.step("freshness: preparing the system");
+    let place = Place::reach(options, &strategies)?;
     let mut measured = Measurement {
         options,
-        gateway: base(&stack),
-        replicas: stack.pools.clone(),
-        administrator,
-        users,
+        place: &place,
         progress,
         random: Random::new(options.seed),
     };
@@ -105,13 +102,14 @@ fn measure(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness,
             0 => options.revocations,
             _ => options.revocations.div_ceil(4),
         };
-        for group in &groups {
+        for group in &place.groups {
             lags.extend(measured.group(group, *kind, wanted as usize)?);
         }
     }
-    let _ended = stack.stop(Duration::from_secs(3));
+    let (replicas, lives) = (place.fewest_replicas(), place.lives);
+    place.end();
     // In the order of the kinds, then in that of the strategies.
-    let place = |lag: &RevocationLag| {
+    let order = |lag: &RevocationLag| {
         let kind = kinds().position(|kind| *kind == lag.kind);
         let strategy = options
             .stack
@@ -120,11 +118,11 @@ fn measure(options: &FreshnessOptions, progress: &Progress) -> Result<Freshness,
             .position(|s| *s == lag.strategy);
         (kind, strategy)
     };
-    lags.sort_by_key(place);
+    lags.sort_by_key(order);
     Ok(Freshness {
-        replicas: u32::try_from(options.stack.replicas).unwrap_or(u32::MAX),
+        replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
         access_token_ttl_seconds: lives.access_token.as_secs_f64(),
-        leeway_seconds: LEEWAY.as_secs_f64(),
+        leeway_seconds: lives.leeway.as_secs_f64(),
         exchange_ttl_seconds: lives.exchange.as_secs_f64(),
         lags,
     })
@@ -136,7 +134,10 @@ pub fn expected(options: &FreshnessOptions) -> Duration {
     const LOGIN: Duration = Duration::from_millis(50);
     let known = options.stack.strategies.iter();
     let strategies: Vec<Strategy> = known.filter_map(|name| Strategy::named(name)).collect();
-    let lives = Lives::of(options.quick);
+    let lives = match options.found {
+        Some(_) => Lives::found(None),
+        None => Lives::of(options.quick),
+    };
     let rounds = 1.0 + 0.25 * (options.kinds.len().max(1) - 1) as f64;
     let one = |group: &Group| {
         let batches = (options.revocations as usize).div_ceil(group.victims);
@@ -149,43 +150,9 @@ pub fn expected(options: &FreshnessOptions) -> Duration {
     Duration::from_secs(4) + all.mul_f64(rounds)
 }
 
-fn begin(
-    options: &FreshnessOptions,
-    lives: Lives,
-    groups: &[Group],
-) -> Result<(Stack, Administrator, Users), ExperimentError> {
-    let seconds = |life: Duration| format!("{}s", life.as_secs());
-    let account = Account::new("freshness-admin")?;
-    let stack = account
-        .in_stack(options.stack.clone())
-        .variable(
-            Role::Auth,
-            "AUTH_ACCESS_TOKEN_TTL",
-            &seconds(lives.access_token),
-        )
-        .variable(Role::Auth, "AUTH_EXCHANGE_TTL", &seconds(lives.exchange))
-        .variable(Role::Api, "API_LEEWAY", &seconds(LEEWAY));
-    let stack = Stack::start(stack)?;
-    let gateway = base(&stack);
-    let administrator = Administrator::log_in(&gateway, &account)?;
-    let most = groups
-        .iter()
-        .map(|group| group.victims * group.strategies.len());
-    let users = Users::register(&gateway, most.max().unwrap_or_default())?;
-    Ok((stack, administrator, users))
-}
-
-fn base(stack: &Stack) -> Url {
-    Url::parse(&stack.gateway_url).expect("the stack's own URL is one")
-}
-
 struct Measurement<'a> {
     options: &'a FreshnessOptions,
-    gateway: Url,
-    /// Base URLs by strategy.
-    replicas: BTreeMap<String, Vec<String>>,
-    administrator: Administrator,
-    users: Users,
+    place: &'a Place,
     progress: &'a Progress,
     random: Random,
 }
@@ -222,7 +189,7 @@ impl Measurement<'_> {
             let victims = group.victims.min(wanted - measured).max(1);
             self.batch(group, kind, victims, &mut lags)?;
         }
-        let lives = Lives::of(self.options.quick);
+        let lives = self.place.lives;
         let results = group.strategies.iter().zip(lags);
         Ok(results
             .map(|(strategy, lags)| {
@@ -247,8 +214,9 @@ impl Measurement<'_> {
         let calls = victims
             .iter()
             .map(|victim| {
-                let username = self.users.username(victim.user);
-                victims::revocation(&self.administrator, username, &victim.credential, kind)
+                let username = self.place.users.username(victim.user);
+                let (gateway, administrator) = (&self.place.gateway, self.place.administrator());
+                victims::revocation(gateway, administrator, username, &victim.credential, kind)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let running = load::start(self.load(group), self.arms(group, kind, &victims))?;
@@ -283,7 +251,8 @@ impl Measurement<'_> {
         count: usize,
     ) -> Result<Vec<Victim>, ExperimentError> {
         for user in 0..group.strategies.len() * count {
-            victims::prepare(&self.administrator, self.users.username(user), kind)?;
+            let username = self.place.users.username(user);
+            victims::prepare(self.place.administrator(), username, kind)?;
         }
         let mut places: Vec<usize> = (0..group.strategies.len() * count).collect();
         let is_token =
@@ -294,7 +263,7 @@ impl Measurement<'_> {
             let credential = group.strategies[user / count].credential();
             victims.push(Victim {
                 user,
-                credential: self.users.log_in_one(user, credential)?,
+                credential: self.place.users.log_in_one(user, credential)?,
                 moment: LEAD + SPREAD.mul_f64(self.random.unit()),
             });
         }
@@ -324,11 +293,11 @@ impl Measurement<'_> {
     fn asked(&self, strategy: Strategy, kind: RevocationKind) -> Vec<Url> {
         let name = strategy.name();
         if strategy.is_exchanged() {
-            let mut url = self.gateway.clone();
+            let mut url = self.place.gateway.clone();
             url.set_path(&format!("/{name}{}", victims::path(kind)));
             return vec![url];
         }
-        let replicas = self.replicas.get(name).into_iter().flatten();
+        let replicas = self.place.replicas.get(name).into_iter().flatten();
         let urls =
             replicas.filter_map(|base| Url::parse(base).ok()?.join(victims::path(kind)).ok());
         urls.collect()

@@ -123,6 +123,7 @@ struct Granted {
     access_token: Option<String>,
     session_id: Option<String>,
     refresh_token: Option<String>,
+    expires_in: Option<u64>,
 }
 
 /// What a login gave.
@@ -131,6 +132,8 @@ pub struct LoggedIn {
     pub credential: String,
     /// What renews the access token, once; sessions have none.
     pub refresh_token: Option<String>,
+    /// How long the credential lasts, if the answer says so.
+    pub expires_in: Option<Duration>,
 }
 
 impl Users {
@@ -308,6 +311,7 @@ fn granted(
     Ok(LoggedIn {
         credential: given,
         refresh_token: granted.refresh_token,
+        expires_in: granted.expires_in.map(Duration::from_secs),
     })
 }
 

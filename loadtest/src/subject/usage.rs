@@ -275,6 +275,27 @@ pub fn strategies_of(admin: &Url) -> Result<Vec<Strategy>, UsageError> {
         .collect())
 }
 
+/// Base URLs of the members of each pool of a running gateway.
+///
+/// # Errors
+///
+/// It does not answer.
+pub fn replicas_of(admin: &Url) -> Result<BTreeMap<String, Vec<String>>, UsageError> {
+    let admin = admin.as_str().trim_end_matches('/');
+    let client = client(PATIENCE).map_err(no_client)?;
+    let pools = pools(&client, admin)?.pools;
+    let urls = |pool: Pool| {
+        let members = pool.upstreams.into_iter();
+        members
+            .map(|member| format!("http://{}", member.address))
+            .collect()
+    };
+    Ok(pools
+        .into_iter()
+        .map(|(name, pool)| (name, urls(pool)))
+        .collect())
+}
+
 fn no_client(source: reqwest::Error) -> UsageError {
     UsageError::Unreachable {
         name: "loadtest".to_owned(),

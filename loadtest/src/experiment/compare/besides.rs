@@ -1,11 +1,11 @@
-//! What a comparison measures besides its windows, each in a system of its own: faults, and how long
-//! what was revoked goes on being accepted.
+//! What a comparison measures besides its windows, each in a system of its own unless one was found running: faults,
+//! and how long what was revoked goes on being accepted.
 
 use super::{CompareError, CompareOptions};
 use crate::{
     experiment::{
         coupling::{self, CouplingOptions},
-        freshness::{self, FreshnessOptions},
+        freshness::{self, FoundSystem, FreshnessOptions},
     },
     progress::Progress,
     results::{Coupling, Freshness, RevocationKind},
@@ -29,11 +29,9 @@ pub(super) fn measure(
 ) -> Result<Besides, CompareError> {
     let mut besides = Besides::default();
     if options.gateway.is_some() {
-        besides.left_out.push(
-            "No faults and no revocation lags: the system was found running, and is neither ours to \
-             break nor has it tokens that are short-lived enough."
-                .to_owned(),
-        );
+        besides
+            .left_out
+            .push("No faults: the system was found running, and is not ours to break.".to_owned());
         besides.left_out.push(
             "What share of requests is traced is a setting of the running system and not known here. \
              Tracing costs CPU in every process, and the Compose file traces all of them unless \
@@ -42,11 +40,18 @@ pub(super) fn measure(
         );
         if options.gateway_admin.is_none() {
             besides.left_out.push(
-                "No CPU time, memory and number of replicas, and only the strategies that were named: \
-                 without --gateway-admin the system cannot be asked."
+                "No CPU time, memory, number of replicas and revocation lags, and only the strategies that \
+                 were named: without --gateway-admin the system cannot be asked."
+                    .to_owned(),
+            );
+        } else if measures_lags(options) && options.administrator.is_none() {
+            besides.left_out.push(
+                "Of revocations only logouts: bans and role changes need an administrator \
+                 (AUTH_ADMIN_USERNAME and AUTH_ADMIN_PASSWORD)."
                     .to_owned(),
             );
         }
+        besides.lags(options, progress)?;
         return Ok(besides);
     }
     if strategies(options).is_empty() {
@@ -63,16 +68,22 @@ pub(super) fn measure(
             Err(error) => besides.failed(options, "The faults", &error)?,
         }
     }
-    if revocations(options) > 0 {
-        match freshness::run(&lags(options), progress) {
-            Ok(freshness) => besides.freshness = Some(freshness),
-            Err(error) => besides.failed(options, "The revocation lags", &error)?,
-        }
-    }
+    besides.lags(options, progress)?;
     Ok(besides)
 }
 
 impl Besides {
+    fn lags(&mut self, options: &CompareOptions, progress: &Progress) -> Result<(), CompareError> {
+        if !measures_lags(options) {
+            return Ok(());
+        }
+        match freshness::run(&lags(options), progress) {
+            Ok(freshness) => self.freshness = Some(freshness),
+            Err(error) => self.failed(options, "The revocation lags", &error)?,
+        }
+        Ok(())
+    }
+
     /// A failure is told and does not undo what was measured before.
     fn failed(
         &mut self,
@@ -92,13 +103,11 @@ impl Besides {
 /// For the progress bar.
 pub(super) fn expected(options: &CompareOptions) -> std::time::Duration {
     let mut expected = std::time::Duration::ZERO;
-    if options.gateway.is_none() && !strategies(options).is_empty() {
-        if options.faults {
-            expected += faults(options).expected();
-        }
-        if revocations(options) > 0 {
-            expected += freshness::expected(&lags(options));
-        }
+    if options.gateway.is_none() && !strategies(options).is_empty() && options.faults {
+        expected += faults(options).expected();
+    }
+    if measures_lags(options) {
+        expected += freshness::expected(&lags(options));
     }
     expected
 }
@@ -114,10 +123,16 @@ pub(super) fn faults_made(options: &CompareOptions) -> Vec<String> {
 
 /// What is revoked.
 pub(super) fn kinds_revoked(options: &CompareOptions) -> Vec<RevocationKind> {
-    if options.gateway.is_some() || strategies(options).is_empty() || revocations(options) == 0 {
+    if !measures_lags(options) {
         return Vec::new();
     }
     lags(options).kinds
+}
+
+/// A system that runs is asked who its replicas are.
+fn measures_lags(options: &CompareOptions) -> bool {
+    let reached = options.gateway.is_none() || options.gateway_admin.is_some();
+    reached && !strategies(options).is_empty() && revocations(options) > 0
 }
 
 /// The strategies among the arms that need nothing of their own, each once.
@@ -158,11 +173,24 @@ fn revocations(options: &CompareOptions) -> u32 {
     options.revocations.unwrap_or(usual)
 }
 
+fn found(options: &CompareOptions) -> Option<FoundSystem> {
+    Some(FoundSystem {
+        gateway: options.gateway.clone()?,
+        gateway_admin: options.gateway_admin.clone()?,
+        administrator: options.administrator.clone(),
+    })
+}
+
 fn lags(options: &CompareOptions) -> FreshnessOptions {
+    let found = found(options);
+    let is_anonymous = found
+        .as_ref()
+        .is_some_and(|one| one.administrator.is_none());
     FreshnessOptions {
         stack: stack(options),
+        found,
         revocations: revocations(options),
-        kinds: if options.quick {
+        kinds: if options.quick || is_anonymous {
             vec![RevocationKind::Logout]
         } else {
             RevocationKind::ALL.to_vec()

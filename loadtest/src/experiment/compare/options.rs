@@ -52,6 +52,8 @@ pub struct CompareOptions {
     pub gateway: Option<Url>,
     /// Where the running system's gateway has `/pools` and `/metrics`.
     pub gateway_admin: Option<Url>,
+    /// Name and password of an administrator of the running system, who may ban and change roles.
+    pub administrator: Option<(String, String)>,
     /// Conditions under which the run has failed; see [`super::known`].
     pub thresholds: Vec<Threshold>,
     /// Where all randomness begins.

@@ -11,24 +11,43 @@ pub(super) struct Lives {
     pub(super) access_token: Duration,
     /// Of a token that the gateway gets in exchange.
     pub(super) exchange: Duration,
+    /// How much longer a token is accepted.
+    pub(super) leeway: Duration,
+    /// The longest that an end is waited for.
+    pub(super) watched: Duration,
 }
 
 impl Lives {
     pub(super) fn of(quick: bool) -> Self {
         if quick { QUICK } else { THOROUGH }
     }
+
+    /// In a system that runs, which says how long its access tokens live. The others are what our services
+    /// have by default.
+    pub(super) fn found(access_token: Option<Duration>) -> Self {
+        Self {
+            access_token: access_token.unwrap_or(Duration::from_secs(15 * 60)),
+            exchange: Duration::from_secs(10),
+            leeway: Duration::from_secs(30),
+            watched: Duration::from_secs(12),
+        }
+    }
 }
 
 const THOROUGH: Lives = Lives {
     access_token: Duration::from_secs(10),
     exchange: Duration::from_secs(10),
+    leeway: LEEWAY,
+    watched: Duration::MAX,
 };
 const QUICK: Lives = Lives {
     access_token: Duration::from_secs(4),
     exchange: Duration::from_secs(4),
+    leeway: LEEWAY,
+    watched: Duration::MAX,
 };
 /// The smallest with which a login in the second of a ban works: its token is of the next second.
-pub(super) const LEEWAY: Duration = Duration::from_secs(2);
+const LEEWAY: Duration = Duration::from_secs(2);
 /// Requests per second over all victims: a machine of two cores serves them without a queue, most of
 /// them without the gateway.
 const TOTAL_RATE: f64 = 4_800.0;
@@ -87,11 +106,11 @@ pub(super) fn streams(strategy: Strategy, replicas: usize) -> usize {
 pub(super) fn until(strategy: Strategy, lives: Lives) -> Option<(Duration, String)> {
     match strategy.api_strategy() {
         "jwt" => {
-            let life = lives.access_token + LEEWAY;
+            let life = lives.access_token + lives.leeway;
             let why = format!(
                 "expiry of the token: life {} s, leeway {} s",
                 lives.access_token.as_secs(),
-                LEEWAY.as_secs()
+                lives.leeway.as_secs()
             );
             Some((life, why))
         }
@@ -101,7 +120,7 @@ pub(super) fn until(strategy: Strategy, lives: Lives) -> Option<(Duration, Strin
                 "the gateway asks anew, at the latest the expiry of the exchanged token: life {} s",
                 lives.exchange.as_secs()
             );
-            Some((lives.exchange + LEEWAY, why))
+            Some((lives.exchange + lives.leeway, why))
         }
         _ => None,
     }
@@ -149,7 +168,8 @@ pub(super) fn groups(strategies: &[Strategy], lives: Lives, replicas: usize) -> 
                 .filter_map(|strategy| until(*strategy, lives))
                 .map(|(bound, _)| bound)
                 .max()
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .min(lives.watched),
             strategies: slow,
         });
     }
@@ -179,6 +199,16 @@ mod tests {
                 assert!((group.victims * one) as f64 * group.rate <= TOTAL_RATE + 1e-6);
             }
         }
+    }
+
+    #[test]
+    fn in_a_system_that_runs_nobody_waits_for_the_end_of_a_token() {
+        let lives = Lives::found(Some(Duration::from_secs(900)));
+        let slow = &groups(&[strategy("jwt")], lives, 3)[0];
+        assert_eq!(slow.bound, Duration::from_secs(12));
+        let (end, why) = until(strategy("jwt"), lives).unwrap();
+        assert_eq!(end, Duration::from_secs(930));
+        assert!(why.contains("life 900 s, leeway 30 s"), "{why}");
     }
 
     #[test]

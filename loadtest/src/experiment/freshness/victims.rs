@@ -1,5 +1,7 @@
 //! Those whose credentials are revoked.
 
+use url::Url;
+
 use crate::{
     experiment::{administrator::Administrator, call::Call, error::ExperimentError},
     results::RevocationKind,
@@ -15,35 +17,39 @@ pub(super) fn path(kind: RevocationKind) -> &'static str {
 
 /// Gives a user what is going to be revoked; before the login, whose credential carries it.
 pub(super) fn prepare(
-    administrator: &Administrator,
+    administrator: Option<&Administrator>,
     username: &str,
     kind: RevocationKind,
 ) -> Result<(), ExperimentError> {
     match kind {
         RevocationKind::Logout => Ok(()),
-        RevocationKind::Ban => administrator.change_now(username, r#"{"disabled":false}"#),
+        RevocationKind::Ban => needed(administrator)?.change_now(username, r#"{"disabled":false}"#),
         RevocationKind::RoleChange => {
             // It may have been banned before.
             let body = r#"{"roles":["user","admin"],"disabled":false}"#;
-            administrator.change_now(username, body)
+            needed(administrator)?.change_now(username, body)
         }
     }
 }
 
 /// The call that revokes, connected and not yet sent.
 pub(super) fn revocation(
-    administrator: &Administrator,
+    gateway: &Url,
+    administrator: Option<&Administrator>,
     username: &str,
     credential: &str,
     kind: RevocationKind,
 ) -> Result<Call, ExperimentError> {
     match kind {
-        RevocationKind::Logout => {
-            let gateway = administrator.gateway();
-            Call::new(gateway, "POST", "/auth/logout", credential, "")
-                .map_err(ExperimentError::system("connecting for a logout"))
+        RevocationKind::Logout => Call::new(gateway, "POST", "/auth/logout", credential, "")
+            .map_err(ExperimentError::system("connecting for a logout")),
+        RevocationKind::Ban => needed(administrator)?.change(username, r#"{"disabled":true}"#),
+        RevocationKind::RoleChange => {
+            needed(administrator)?.change(username, r#"{"roles":["user"]}"#)
         }
-        RevocationKind::Ban => administrator.change(username, r#"{"disabled":true}"#),
-        RevocationKind::RoleChange => administrator.change(username, r#"{"roles":["user"]}"#),
     }
+}
+
+fn needed(administrator: Option<&Administrator>) -> Result<&Administrator, ExperimentError> {
+    administrator.ok_or(ExperimentError::NoAdministrator)
 }
