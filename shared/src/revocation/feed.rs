@@ -2,7 +2,7 @@
 
 mod scripts;
 
-use redis::{Cmd, Value};
+use redis::{Cmd, ToRedisArgs, Value};
 
 use super::{CURRENT, Entry, HEAD, STREAM};
 use crate::{
@@ -102,15 +102,25 @@ impl Feed {
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Publication, StoreError> {
-        let mut command = script(scripts::PUBLISH, &[HEAD, STREAM, CURRENT]);
+        let mut keys = vec![HEAD.to_owned(), STREAM.to_owned(), CURRENT.to_owned()];
+        let successions = entries.iter().map(|entry| {
+            let (name, order) = entry.revoked.succession();
+            if name.is_empty() {
+                return (0, order);
+            }
+            keys.push(format!("{HEAD}:last:{name}"));
+            (keys.len(), order)
+        });
+        let successions: Vec<_> = successions.collect();
+        let mut command = script(scripts::PUBLISH, &keys);
         command.arg(now).arg(TIME_TO_LIVE).arg(STREAM_LENGTH);
-        for entry in entries {
+        for (entry, (key, order)) in entries.iter().zip(successions) {
             command
                 .arg(json(entry)?)
                 .arg(entry.until)
-                .arg(random_text::<TIP_BYTES>());
-            let (name, order) = entry.revoked.succession();
-            command.arg(name).arg(order);
+                .arg(random_text::<TIP_BYTES>())
+                .arg(key)
+                .arg(order);
         }
         let answer = self.link.command("EVAL", &command, trace).await?;
         Ok(match mark(&answer)? {
@@ -216,9 +226,12 @@ impl Feed {
     }
 }
 
-fn script(text: &str, keys: &[&str]) -> Cmd {
+fn script(text: &str, keys: &[impl ToRedisArgs]) -> Cmd {
     let mut command = Cmd::new();
-    command.arg("EVAL").arg(text).arg(keys.len()).arg(keys);
+    command.arg("EVAL").arg(text).arg(keys.len());
+    for key in keys {
+        command.arg(key);
+    }
     command
 }
 

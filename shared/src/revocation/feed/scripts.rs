@@ -17,26 +17,26 @@ macro_rules! forget {
 /// Numbers entries and adds them, unless there is no feed. An entry that is there is left out, and
 /// one that a later one of the same name takes in.
 ///
-/// KEYS: head, stream, current. ARGV: now, seconds to live, length of the stream, and for each entry
-/// its JSON, until, tip, the name that it has in common with earlier ones (empty for none), and what
-/// orders those. Answers epoch, number and tip, or nil.
+/// KEYS: head, stream, current, and for each name that entries have in common which was the last. ARGV:
+/// now, seconds to live, length of the stream, and for each entry its JSON, until, tip, the number of
+/// the key of its name (0 for none), and what orders entries of a name. Answers epoch, number and tip,
+/// or nil.
 pub(super) const PUBLISH: &str = concat!(
     r"
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'tip')
 if not head[1] then return false end
 local epoch, seq, tip = head[1], tonumber(head[2]), head[3]
 for i = 4, #ARGV, 5 do
-  local entry, seconds, name = ARGV[i], ARGV[i + 1] - ARGV[1], ARGV[i + 3]
+  local entry, seconds, name = ARGV[i], ARGV[i + 1] - ARGV[1], tonumber(ARGV[i + 3])
   local is_new = not redis.call('ZSCORE', KEYS[3], entry)
-  if is_new and name ~= '' then
-    local place = KEYS[1] .. ':last:' .. name
-    local last = redis.call('HMGET', place, 'order', 'entry')
+  if is_new and name > 0 then
+    local last = redis.call('HMGET', KEYS[name], 'order', 'entry')
     if last[1] and tonumber(last[1]) > tonumber(ARGV[i + 4]) then
       is_new = false
     else
       if last[2] then redis.call('ZREM', KEYS[3], last[2]) end
-      redis.call('HSET', place, 'order', ARGV[i + 4], 'entry', entry)
-      redis.call('EXPIRE', place, math.max(seconds, 1))
+      redis.call('HSET', KEYS[name], 'order', ARGV[i + 4], 'entry', entry)
+      redis.call('EXPIRE', KEYS[name], math.max(seconds, 1))
     end
   end
   if is_new then
