@@ -112,7 +112,7 @@ fn session(criterion: &mut Criterion) {
 }
 
 async fn log_in(store: &SessionStore) -> SessionId {
-    let id = SessionId::generate();
+    let id = SessionId::generate("u-1");
     let record = SessionRecord {
         sid: SessionRecord::new_sid(now()),
         subject: "u-1".to_owned(),

@@ -227,11 +227,13 @@ fn sessions(args: &Args, faults: &mut Faults) -> Option<SessionSettings> {
         let in_range = (1..=MOST_SESSIONS).contains(&most);
         in_range.then_some(most).ok_or("must be between 1 and 1000")
     });
+    let ids = args.session_ids.checked(faults, |form| form.parse());
     Some(SessionSettings {
         idle: idle?,
         absolute: absolute?,
         jitter: jitter?,
         most: most?,
+        ids: ids?,
     })
 }
 
@@ -360,6 +362,7 @@ mod tests {
             "--session-idle-ttl=1500ms",
             "--session-ttl-jitter=0.9",
             "--logins-per-user=1001",
+            "--session-ids=short",
             "--redis-url=http://host",
             "--argon2-memory-kib=1",
             "--argon2-concurrency=2000",
@@ -394,6 +397,7 @@ mod tests {
             "AUTH_SESSION_IDLE_TTL",
             "AUTH_SESSION_TTL_JITTER",
             "AUTH_LOGINS_PER_USER",
+            "AUTH_SESSION_IDS",
             "AUTH_REDIS_URL",
             "AUTH_ARGON2_MEMORY_KIB",
             "AUTH_ARGON2_CONCURRENCY",

@@ -1,6 +1,6 @@
 //! The only signer of access tokens and the only maker of sessions.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use shared::{
     clock::Clock,
@@ -50,6 +50,29 @@ pub struct SessionSettings {
     pub jitter: f64,
     /// The most logins of each kind, for tokens and for sessions, that a user has at a time.
     pub most: usize,
+    /// The form of new ids.
+    pub ids: SessionIds,
+}
+
+/// The form of the ids of new sessions. Those that are out are good in either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionIds {
+    /// They say where the session is in Redis.
+    Tagged,
+    /// As versions before there were tags know them.
+    Plain,
+}
+
+impl FromStr for SessionIds {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "tagged" => Ok(Self::Tagged),
+            "plain" => Ok(Self::Plain),
+            _ => Err("must be tagged or plain"),
+        }
+    }
 }
 
 impl SessionSettings {
@@ -298,7 +321,11 @@ impl Issuer {
             idle_seconds: shortened(self.sessions.idle, share),
             generation: Some(user.generation.get()),
         };
-        (SessionId::generate(), record)
+        let id = match self.sessions.ids {
+            SessionIds::Tagged => SessionId::generate(&user.id),
+            SessionIds::Plain => SessionId::generate_plain(),
+        };
+        (id, record)
     }
 
     /// The most logins for tokens that a user has at a time.

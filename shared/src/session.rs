@@ -1,6 +1,6 @@
 //! Feature `session`: the opaque id, the record it leads to, and the store in Redis.
 //!
-//! The key of a session is the SHA-256 of its id, so that reading Redis gives nobody a credential.
+//! The key of a session holds the SHA-256 of its id, so that reading Redis gives nobody a credential.
 //! A session is one hash with two fields: `record`, written at login and again only when the user's
 //! roles change, and `seen`, the time of the last request. Later fields (data of the login) can be
 //! added without touching either.
@@ -10,105 +10,65 @@
 //! | absolute | `expires_at` in the record, checked on each read, and an upper bound of the key's TTL |
 //! | idle | the key's TTL, renewed by a touch at most every tenth of the idle time |
 //!
+//! All keys of a user bear the user's tag in braces, as the user's session ids do, so that a cluster has
+//! them in one hash slot:
+//!
 //! | key | holds |
 //! | --- | --- |
-//! | `statewise:session:DIGEST` | one session |
-//! | `statewise:sessions:SUBJECT` | the sessions of a user: `sid` to digest |
-//! | `statewise:before:SUBJECT`, `statewise:before:*` | a guard: no session that began at or before this second may be written any more |
-//! | `statewise:generation:SUBJECT`, `statewise:generation:*` | the same of sessions of earlier generations |
+//! | `statewise:{TAG}:session:DIGEST` | one session |
+//! | `statewise:{TAG}:sessions:SUBJECT` | the sessions of a user: `sid` to digest |
+//! | `statewise:{TAG}:users` | the users of the tag who may have sessions, by the end of the last one |
+//! | `statewise:{TAG}:before:SUBJECT`, `statewise:{TAG}:before:*` | a guard: no session that began at or before this second may be written any more |
+//! | `statewise:{TAG}:generation:SUBJECT`, `statewise:{TAG}:generation:*` | the same of sessions of earlier generations |
+//!
+//! Sessions that versions before there were tags began, or that are begun so that such versions know
+//! them, are under the same keys without a tag. They are found and ended alike.
 //!
 //! Ending is deleting, and whatever writes does so only to what exists: nothing that comes late
 //! brings an ended session back.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `id`, `place`, `slot` | what a session is known by, and its keys |
+//! | `link`, `tls` | the connection |
+//! | `scripts`, `commands` | what is asked, and what the answers mean |
+//! | `store`, `creation`, `cart`, `tracking` | sessions are read, begun, filled and kept in memory |
+//! | `of_user`, `ending`, `everybody` | what is done to the sessions of a user, or of all |
 
 mod cart;
+mod commands;
+mod creation;
 mod ending;
+mod everybody;
+mod id;
 pub(crate) mod link;
+mod of_user;
+mod place;
 mod redis_url;
 mod scripts;
 mod settings;
+mod slot;
 mod store;
 mod tls;
 mod tracking;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 pub use self::{
     cart::{CartWrite, KeptCart},
+    creation::Creation,
+    id::SessionId,
     link::{Fault, StoreError},
     redis_url::{RedisUrl, UrlError},
     settings::StoreSettings,
-    store::{Creation, MOST_SESSIONS, SessionStore},
+    store::{MOST_SESSIONS, SessionStore},
     tls::{Tls, TlsError},
     tracking::{CacheCounters, CacheSettings, CachedSessions},
 };
-const KEY_PREFIX: &str = "statewise:session:";
-const ID_BYTES: usize = 32;
-const DIGEST_BYTES: usize = 32;
-/// Length of an id as text: 32 bytes in base64url without padding.
-const ID_TEXT_LENGTH: usize = 43;
+
 /// Random bytes of a `sid`. It is no credential; it only must not be guessed or repeat.
 const SID_BYTES: usize = 16;
-
-/// An opaque session id: 256 random bits, base64url without padding (RFC 4648 §5).
-///
-/// It is a credential, so `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SessionId(String);
-
-impl SessionId {
-    /// A new id from the operating system's random numbers.
-    ///
-    /// # Panics
-    ///
-    /// The operating system gives no random numbers, without which no id is safe.
-    #[must_use]
-    pub fn generate() -> Self {
-        Self(random_text::<ID_BYTES>())
-    }
-
-    /// Reads an id, or `None` when the text has not the form of one. Whether it names a session
-    /// only the store can tell.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != ID_TEXT_LENGTH {
-            return None;
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        (bytes.len() == ID_BYTES).then(|| Self(text.to_owned()))
-    }
-
-    /// The credential itself, for the answer to a login.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// What stands for the id where it is kept.
-    fn digest(&self) -> [u8; DIGEST_BYTES] {
-        Sha256::digest(self.0.as_bytes()).into()
-    }
-
-    /// Where the session is in Redis.
-    pub(crate) fn key(&self) -> String {
-        use std::fmt::Write as _;
-        let digest = self.digest();
-        let mut key = String::with_capacity(KEY_PREFIX.len() + 2 * digest.len());
-        key.push_str(KEY_PREFIX);
-        for byte in digest {
-            // Writing to a String cannot fail.
-            let _ = write!(key, "{byte:02x}");
-        }
-        key
-    }
-}
-
-impl std::fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionId")
-    }
-}
 
 /// `BYTES` random bytes as base64url without padding.
 #[expect(
@@ -212,35 +172,6 @@ mod tests {
             idle_seconds: 300,
             generation: None,
         }
-    }
-
-    #[test]
-    fn an_id_has_256_bits_and_does_not_show_in_debug_output() {
-        let id = SessionId::generate();
-        assert_eq!(id.expose().len(), ID_TEXT_LENGTH);
-        assert_eq!(SessionId::parse(id.expose()), Some(id.clone()));
-        assert_eq!(format!("{id:?}"), "SessionId");
-        assert_ne!(id, SessionId::generate());
-    }
-
-    #[test]
-    fn text_of_another_form_is_no_id() {
-        for text in [
-            "",
-            "short",
-            &"a".repeat(44),
-            &"=".repeat(43),
-            &"é".repeat(22),
-        ] {
-            assert_eq!(SessionId::parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_key_holds_a_digest_and_not_the_id() {
-        let id = SessionId::generate();
-        assert!(id.key().starts_with(KEY_PREFIX));
-        assert!(!id.key().contains(id.expose()));
     }
 
     #[test]

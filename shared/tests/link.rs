@@ -34,7 +34,7 @@ fn settings(url: &str) -> StoreSettings {
 }
 
 async fn log_in(store: &SessionStore) -> Result<SessionId, StoreError> {
-    let id = SessionId::generate();
+    let id = SessionId::generate("u1");
     let creation = store.create(&id, &record(), NOW, None).await?;
     assert_eq!(creation, Creation::Created);
     Ok(id)
@@ -221,7 +221,7 @@ async fn a_session_in_use_goes_on_while_redis_is_full() {
     let mut operator = operator(&redis).await;
     let store = SessionStore::open(settings(&redis.url()));
     let id = log_in(&store).await.unwrap();
-    let keys: Vec<String> = operator.run("KEYS statewise:session:*");
+    let keys: Vec<String> = operator.run("KEYS statewise:{*}:session:*");
     operator.tell(&format!("EXPIRE {} 50", keys[0]));
     operator.tell("CONFIG SET maxmemory 1");
 
@@ -254,7 +254,7 @@ async fn a_command_that_is_not_permitted_is_named_before_anybody_needs_it() {
     works(&some).await;
     operator.tell("ACL SETUSER default +zadd -expire");
     says(&some, "EXPIRE", true).await;
-    let id = SessionId::generate();
+    let id = SessionId::generate("u1");
     assert_eq!(some.read(&id, NOW, None).await, Ok(None), "reading works");
     operator.tell("ACL SETUSER default +expire -eval");
     says(&some, "EVAL", true).await;

@@ -31,7 +31,7 @@ fn settings(url: String, authorities: Option<PathBuf>) -> StoreSettings {
 }
 
 async fn log_in(store: &SessionStore) -> SessionId {
-    let id = SessionId::generate();
+    let id = SessionId::generate("u1");
     let creation = store.create(&id, &record(), NOW, None).await;
     assert_eq!(creation, Ok(Creation::Created));
     id

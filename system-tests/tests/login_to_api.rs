@@ -13,7 +13,7 @@ fn a_user_registers_logs_in_both_ways_and_is_known_by_every_replica() {
     assert_eq!(user.json["roles"], json!(["user"]));
 
     let (token, session) = (cluster.token("ada"), cluster.session("ada"));
-    assert_eq!(session.len(), 43);
+    assert_eq!(session.len(), 45);
     for (strategy, credential) in [("jwt", &token), ("session", &session)] {
         let mut replicas = std::collections::BTreeSet::new();
         // Two random choices: that one of two replicas is missed 40 times is impossible in practice.
@@ -60,7 +60,7 @@ fn the_verdicts_are_the_same_for_both_strategies() {
         // RFC 6750 §3.1: no error code when no credential was presented.
         assert!(!missing.header("www-authenticate").contains("error="));
 
-        let wrong = cluster.get_as(&path("me"), &"A".repeat(43));
+        let wrong = cluster.get_as(&path("me"), &"A".repeat(45));
         assert_eq!(wrong.status, 401);
         assert_challenge(&wrong, "error=\"invalid_token\"");
     }

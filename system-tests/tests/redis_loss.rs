@@ -172,7 +172,7 @@ fn a_full_redis_that_evicts_ends_sessions() {
                 .unwrap();
         }
         let kept: Vec<String> = redis::cmd("KEYS")
-            .arg("statewise:session:*")
+            .arg("statewise:*session:*")
             .query(&mut connection)
             .unwrap();
         kept.is_empty().then_some(())

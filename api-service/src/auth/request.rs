@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_cookie_of_another_application_may_hold_any_bytes() {
-        let id = SessionId::generate();
+        let id = SessionId::generate("nobody");
         let value = [b"name=\xe9; __Host-sid=", id.expose().as_bytes()].concat();
         let request = TestRequest::default()
             .append_header((
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_stray_token_next_to_a_session_cookie_is_ignored() {
-        let id = SessionId::generate();
+        let id = SessionId::generate("nobody");
         let cookie = format!("theme=dark; __Host-sid={}", id.expose());
         let both = request(&[("authorization", "Bearer a.b.c"), ("cookie", &cookie)]);
         assert_eq!(session(&both), Ok(id));
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn session_cookies_that_differ_are_ambiguous_and_equal_ones_are_one() {
-        let [one, other] = [SessionId::generate(), SessionId::generate()];
+        let [one, other] = [SessionId::generate("nobody"), SessionId::generate("nobody")];
         let cookies = |a: &SessionId, b: &SessionId| {
             request(&[(
                 "cookie",
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_cookie_changes_nothing_on_behalf_of_another_site_and_a_bearer_does() {
-        let id = SessionId::generate();
+        let id = SessionId::generate("nobody");
         let sent =
             |method: &str, credential: (&'static str, String), from: (&'static str, &str)| {
                 let request = TestRequest::with_uri("/cart").method(method.parse().unwrap());
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn the_cookie_name_is_case_sensitive() {
-        let id = SessionId::generate();
+        let id = SessionId::generate("nobody");
         let lower = request(&[("cookie", &format!("__host-sid={}", id.expose()))]);
         assert_eq!(session(&lower), Err(Refusal::Missing));
     }

@@ -333,7 +333,7 @@ impl Inner {
     /// Whether the server answers now, whatever the breaker says: asked about an id that is
     /// nobody's, it needs all that it needs for any other.
     async fn probe(&self) -> Result<(), Rc<str>> {
-        let nobody = SessionId::generate();
+        let nobody = SessionId::generate("nobody");
         self.call(nobody.expose(), 0, None).await.map(drop)
     }
 }

@@ -180,7 +180,7 @@ async fn when_configured_what_was_known_is_served_without_redis_but_nothing_that
         assert_ne!(service.me(&ended).await.status, 200);
     }
     assert!(counted(&service, "stale").await >= 1);
-    let unknown = SessionId::generate();
+    let unknown = SessionId::generate("nobody");
     service.me(unknown.expose()).await.is_undecidable();
     // The absolute limit needs no Redis.
     service.clock.advance(Duration::from_secs(900));

@@ -85,7 +85,10 @@ async fn a_cookie_that_means_nothing_changes_no_answer_of_any_strategy() {
                 // One that was handed out, one that was not, the id of a session, and two at once.
                 Some("SESSION=00112233445566778899AABBCCDDEEFF".to_owned()),
                 Some("SESSION=x; SESSION=y".to_owned()),
-                Some(format!("SESSION={}", SessionId::generate().expose())),
+                Some(format!(
+                    "SESSION={}",
+                    SessionId::generate("nobody").expose()
+                )),
                 Some(format!("SESSION={}", arm.credential)),
             ] {
                 let mut headers = headers.clone();

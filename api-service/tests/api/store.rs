@@ -96,7 +96,7 @@ async fn a_service_that_starts_before_redis_becomes_ready_with_it() {
     let service = Service::start(session(redis.settings()));
     assert_eq!(service.get("/readyz", &[]).await.status, 503);
     service
-        .me(SessionId::generate().expose())
+        .me(SessionId::generate("nobody").expose())
         .await
         .is_undecidable();
     redis.restart();

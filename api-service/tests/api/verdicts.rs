@@ -153,7 +153,7 @@ async fn token_arm(strategy: &'static str, remembered: usize) -> Arm {
         admin: signer.sign(&claims(NOW, &["user", "admin"])),
         expired: signer.sign(&expired),
         unknown: stranger.sign(&claims(NOW, &["admin"])),
-        foreign: SessionId::generate().expose().to_owned(),
+        foreign: SessionId::generate("nobody").expose().to_owned(),
         _backend: Backend::Issuer(issuer),
     }
 }
@@ -176,7 +176,7 @@ async fn session_arm(strategy: &'static str) -> Arm {
         user: log_in(&store, &["user"], NOW + 900).await,
         admin: log_in(&store, &["user", "admin"], NOW + 900).await,
         expired: log_in(&store, &["user"], NOW).await,
-        unknown: SessionId::generate().expose().to_owned(),
+        unknown: SessionId::generate("nobody").expose().to_owned(),
         foreign: Signer::eddsa("k1").sign(&claims(NOW, &["user"])),
         _backend: Backend::Redis(redis),
     }
@@ -193,7 +193,7 @@ async fn introspection_arm(keep: Duration) -> Arm {
         user: authority.log_in(&["user"]),
         admin: authority.log_in(&["user", "admin"]),
         expired,
-        unknown: SessionId::generate().expose().to_owned(),
+        unknown: SessionId::generate("nobody").expose().to_owned(),
         foreign: Signer::eddsa("k1").sign(&claims(NOW, &["user"])),
         _backend: Backend::Authority(authority),
     }
@@ -217,7 +217,7 @@ async fn all() -> Vec<Arm> {
 
 /// A session that began 100 s ago.
 pub(crate) async fn log_in(store: &SessionStore, roles: &[&str], expires_at: u64) -> String {
-    let id = SessionId::generate();
+    let id = SessionId::generate("u-1");
     let record = SessionRecord {
         sid: SessionRecord::new_sid(NOW),
         subject: "u-1".to_owned(),

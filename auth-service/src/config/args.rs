@@ -185,6 +185,12 @@ pub struct Args {
     #[arg(long, env = "AUTH_LOGINS_PER_USER", default_value = "100")]
     pub(super) logins_per_user: Given<usize>,
 
+    /// The form of the ids of new sessions: tagged or plain. Both are good when they are presented, but
+    /// versions that know no tags take plain ones only: plain while such a version still runs beside
+    /// this one, and for as long as a session lives before going back to it.
+    #[arg(long, env = "AUTH_SESSION_IDS", default_value = "tagged")]
+    pub(super) session_ids: Given<String>,
+
     /// Where sessions are. Token logins work without it.
     #[arg(
         long,

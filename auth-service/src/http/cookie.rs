@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_cookie_is_expired_with_the_attributes_it_was_set_with() {
-        let id = SessionId::generate();
+        let id = SessionId::generate("nobody");
         let set = set(&id, 600).to_string();
         assert_eq!(
             set,

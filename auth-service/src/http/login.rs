@@ -54,7 +54,7 @@ enum LoggedIn {
 /// A session; browsers get the id as the cookie `__Host-sid` too.
 #[derive(Serialize, ToSchema)]
 struct SessionAnswer {
-    #[schema(pattern = "^[A-Za-z0-9_-]{43}$")]
+    #[schema(pattern = "^[A-Za-z0-9_-]{43}([A-Za-z0-9_-]{2})?$")]
     session_id: String,
     /// Seconds to the absolute limit.
     #[schema(minimum = 0)]

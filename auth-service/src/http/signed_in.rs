@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn several_credentials_of_one_kind_are_ambiguous() {
-        let [one, other] = [SessionId::generate(), SessionId::generate()];
+        let [one, other] = [SessionId::generate("nobody"), SessionId::generate("nobody")];
         let headers = |name: &'static str, values: [String; 2]| {
             let request = TestRequest::default();
             let request = values.into_iter().fold(request, |request, value| {
@@ -183,7 +183,11 @@ mod tests {
 
     #[test]
     fn a_header_of_another_scheme_is_no_reason_to_look_at_the_cookie() {
-        let cookie = format!("{}={}", cookie::NAME, SessionId::generate().expose());
+        let cookie = format!(
+            "{}={}",
+            cookie::NAME,
+            SessionId::generate("nobody").expose()
+        );
         for value in ["Basic YTpi", "Bearer", "Bearer ", "Bearerabc"] {
             let request = TestRequest::default()
                 .insert_header(("authorization", value))
@@ -195,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_cookie_changes_nothing_on_behalf_of_another_site_and_a_header_does() {
-        let id = SessionId::generate();
+        let id = SessionId::generate("nobody");
         let from = |method: Method, site: &'static str| {
             TestRequest::default()
                 .method(method)

@@ -62,7 +62,33 @@ impl Revocations {
         sessions: &SessionStore,
         at: At<'_>,
     ) -> Result<(), PublishError> {
-        match &entry.revoked {
+        let feed = Feed::beside(sessions);
+        let entries = std::slice::from_ref(entry);
+        // Ending many sessions takes its time, and replicas need not wait for that.
+        let (published, ended) = tokio::join!(
+            feed.publish(entries, at.now.get(), at.trace),
+            self.end_sessions(&entry.revoked, sessions, at),
+        );
+        ended?;
+        match published? {
+            Publication::Published(_) => {}
+            Publication::NoFeed => return Err(PublishError::NoFeed),
+        }
+        // Without the mark it is published once more, which changes nothing.
+        if let Err(error) = self.mark_published(entry, at).await {
+            tracing::warn!(%error, "a revocation that was published is not marked");
+        }
+        Ok(())
+    }
+
+    /// Ends the sessions that an end concerns.
+    async fn end_sessions(
+        &self,
+        revoked: &Revoked,
+        sessions: &SessionStore,
+        at: At<'_>,
+    ) -> Result<(), PublishError> {
+        match revoked {
             Revoked::Token { .. } => {}
             Revoked::Session { id } => {
                 if !self.is_family(id, at).await? {
@@ -77,18 +103,6 @@ impl Revocations {
                 };
                 sessions.end_everything(before, at.trace).await?;
             }
-        }
-        let feed = Feed::beside(sessions);
-        match feed
-            .publish(std::slice::from_ref(entry), at.now.get(), at.trace)
-            .await?
-        {
-            Publication::Published(_) => {}
-            Publication::NoFeed => return Err(PublishError::NoFeed),
-        }
-        // Without the mark it is published once more, which changes nothing.
-        if let Err(error) = self.mark_published(entry, at).await {
-            tracing::warn!(%error, "a revocation that was published is not marked");
         }
         Ok(())
     }

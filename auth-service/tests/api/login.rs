@@ -124,7 +124,7 @@ async fn each_login_makes_a_new_id_and_ends_the_session_of_the_cookie() {
 async fn a_planted_session_id_is_not_taken_over() {
     let service = Builder::new(Backend::Sqlite).with_redis().start().await;
     service.register("ada").await;
-    let planted = SessionId::generate();
+    let planted = SessionId::generate("nobody");
     let body = json!({"username": "ada", "password": PASSWORD, "credential": "session"});
     let request = service
         .request("POST", "/login")

@@ -86,7 +86,7 @@ async fn without_a_valid_credential_nothing_is_ended() {
     assert_eq!(header(&response, "www-authenticate"), "Bearer");
     problem(response).await;
 
-    let unknown = SessionId::generate();
+    let unknown = SessionId::generate("nobody");
     for value in [
         "Basic YWRhOmFkYQ==".to_owned(),
         "Bearer nonsense".to_owned(),

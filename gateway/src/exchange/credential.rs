@@ -13,11 +13,17 @@ use shared::{
 use crate::problem::Refusal;
 
 /// 32 bytes as base64url without padding (RFC 4648 §5).
-const ID_LENGTH: usize = 43;
+const PLAIN_LENGTH: usize = 43;
+/// The same behind two letters that say where the session is.
+const TAGGED_LENGTH: usize = PLAIN_LENGTH + 2;
 
 /// An opaque session id. Whether it names a session, only the token endpoint can tell.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct OpaqueId([u8; ID_LENGTH]);
+pub(super) struct OpaqueId {
+    /// Behind its letters are zeros.
+    letters: [u8; TAGGED_LENGTH],
+    length: usize,
+}
 
 impl std::fmt::Debug for OpaqueId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -28,26 +34,37 @@ impl std::fmt::Debug for OpaqueId {
 impl OpaqueId {
     /// Reads an id; `None` when the text has not the form of one.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
-        let bytes: [u8; ID_LENGTH] = text.trim_ascii().try_into().ok()?;
-        let in_alphabet = bytes
+        let text = text.trim_ascii();
+        if !matches!(text.len(), PLAIN_LENGTH | TAGGED_LENGTH) {
+            return None;
+        }
+        let in_alphabet = text
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         // The last character holds four bits of the 256; its other two are zero in the only
         // spelling that the services accept.
-        let ends_well = b"AEIMQUYcgkosw048".contains(&bytes[ID_LENGTH - 1]);
-        (in_alphabet && ends_well).then_some(Self(bytes))
+        let ends_well = b"AEIMQUYcgkosw048".contains(text.last()?);
+        if !in_alphabet || !ends_well {
+            return None;
+        }
+        let mut letters = [0; TAGGED_LENGTH];
+        letters[..text.len()].copy_from_slice(text);
+        Some(Self {
+            letters,
+            length: text.len(),
+        })
     }
 
     /// The credential itself, for the token endpoint.
     pub(super) fn expose(&self) -> &str {
         // Only ASCII passes `parse`.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(&self.letters[..self.length]).unwrap_or_default()
     }
 
     /// One of `parts` numbers from 0, evenly for random ids. Who chooses ids gains nothing: only
     /// those that the token endpoint knows are kept.
     pub(super) fn part(&self, parts: usize) -> usize {
-        let sum = self.0.iter().fold(0, |sum: usize, byte| {
+        let sum = self.letters.iter().fold(0, |sum: usize, byte| {
             sum.wrapping_mul(33).wrapping_add(usize::from(*byte))
         });
         sum % parts
@@ -140,6 +157,7 @@ mod tests {
 
     const ID: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     const OTHER: &str = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBE";
+    const TAGGED: &str = "x_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
     fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -163,6 +181,11 @@ mod tests {
             found(&[("authorization", &bearer), ("cookie", &cookie)]).as_deref(),
             Some(ID)
         );
+        let tagged = format!("Bearer {TAGGED}");
+        assert_eq!(
+            found(&[("authorization", &tagged), ("cookie", &cookie)]).as_deref(),
+            Some(TAGGED)
+        );
         for stray in ["Bearer a.b.c", "Bearer ", "Bearer", "Basic YTpi"] {
             assert_eq!(
                 found(&[("authorization", stray), ("cookie", &cookie)]).as_deref(),
@@ -177,10 +200,16 @@ mod tests {
         let bearer = format!("Bearer {ID}");
         let [one, other] = [ID, OTHER].map(|id| format!("__Host-sid={id}"));
         let odd = format!("Bearer {}B", &ID[..42]);
+        let [longer, odder] = [
+            format!("Bearer A{ID}"),
+            format!("Bearer {}B", &TAGGED[..44]),
+        ];
         for lines in [
             &[("authorization", bearer.as_str()), ("authorization", "x")][..],
             &[("authorization", "Bearer a.b.c")],
             &[("authorization", &odd)],
+            &[("authorization", &longer)],
+            &[("authorization", &odder)],
             &[("authorization", ID)],
             &[("cookie", &one), ("cookie", &other)],
             &[("cookie", &one.to_ascii_lowercase())],

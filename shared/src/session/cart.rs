@@ -9,8 +9,10 @@
 use redis::{Cmd, Value};
 
 use super::{
-    SessionId, StoreError, scripts,
-    store::{FIELD_RECORD, SessionStore, unexpected},
+    SessionId, StoreError,
+    commands::{FIELD_RECORD, unexpected},
+    scripts,
+    store::SessionStore,
 };
 use crate::telemetry::trace::TraceHandle;
 

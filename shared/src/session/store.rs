@@ -1,26 +1,17 @@
-//! The store: sessions are written, read and given other roles, each as one step in Redis.
+//! The store, and reading a session.
 
 use std::sync::Arc;
 
 use redis::{Cmd, Value};
 
 use super::{
-    KEY_PREFIX, Session, SessionId, SessionRecord, StoreSettings, Watermark,
+    Session, SessionId, StoreSettings,
+    commands::{decode, lookup, script, unexpected},
     link::{Fault, Link, Purpose, StoreError, Watcher},
+    place::{Place, Tag},
     scripts,
 };
 use crate::telemetry::trace::TraceHandle;
-
-pub(super) const INDEX_PREFIX: &str = "statewise:sessions:";
-/// Guards by time, and by generation.
-const GUARD_PREFIXES: [&str; 2] = ["statewise:before:", "statewise:generation:"];
-/// In the place of a subject, which is base64url text: nobody's name.
-pub(super) const EVERYBODY: &str = "*";
-/// How long a guard stands: longer than a login can be under way, its wait for a turn to check the
-/// password included.
-pub(super) const GUARD_SECONDS: u64 = 300;
-pub(super) const FIELD_RECORD: &str = "record";
-const FIELD_SEEN: &str = "seen";
 
 /// Sessions in Redis, over one multiplexed connection of the thread that opened it.
 ///
@@ -30,23 +21,12 @@ const FIELD_SEEN: &str = "seen";
 pub struct SessionStore {
     pub(crate) link: Link,
     /// The most sessions of a user.
-    most: usize,
+    pub(super) most: usize,
 }
 
 /// The most sessions that a user can have at a time, whatever is configured: a script works for so
 /// many while Redis does nothing else.
 pub const MOST_SESSIONS: usize = 1_000;
-
-/// What became of a new session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a session that a guard refused does not exist"]
-pub enum Creation {
-    /// It exists.
-    Created,
-    /// It was not written: everything of the user, or of everybody, that began by then was ended
-    /// while the login was under way. The user must be read again.
-    Refused,
-}
 
 impl SessionStore {
     /// Begins to connect and returns at once; calls fail fast until the connection stands. Must be
@@ -85,46 +65,6 @@ impl SessionStore {
         Self::over(Link::open_watched(settings, watcher))
     }
 
-    /// Writes a new session with its TTL and its place in the index of its user. When the user has too
-    /// many, the oldest end.
-    ///
-    /// # Errors
-    ///
-    /// The store did not confirm the write in time; whether it happened is unknown.
-    pub async fn create(
-        &self,
-        id: &SessionId,
-        record: &SessionRecord,
-        now: u64,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Creation, StoreError> {
-        let json = serde_json::to_string(record)
-            .map_err(|error| StoreError::Protocol(error.to_string()))?;
-        let index = index(&record.subject);
-        let [own_time, own_generation] = guards(&record.subject);
-        let [time, generation] = guards(EVERYBODY);
-        let keys = [id.key(), index, own_time, time, own_generation, generation];
-        let mut command = script(scripts::CREATE, &keys);
-        command
-            .arg(json)
-            .arg(now)
-            .arg(record.created_at)
-            .arg(record.time_to_live(now))
-            .arg(record.expires_at.saturating_sub(now))
-            .arg(&record.sid)
-            .arg(KEY_PREFIX)
-            .arg(self.most);
-        match record.generation {
-            Some(generation) => command.arg(generation),
-            None => command.arg(""),
-        };
-        Ok(if self.number(&command, trace).await? == 0 {
-            Creation::Refused
-        } else {
-            Creation::Created
-        })
-    }
-
     /// Looks a session up: one `HMGET`, one round trip. `None` when there is none or it is over.
     ///
     /// # Errors
@@ -149,66 +89,6 @@ impl SessionStore {
             self.touch(&key, now, time_to_live);
         }
         Ok(Some(session))
-    }
-
-    /// The sessions of a user, the latest first.
-    ///
-    /// # Errors
-    ///
-    /// The store did not answer in time or not in the expected form.
-    pub async fn list(
-        &self,
-        subject: &str,
-        now: u64,
-        trace: Option<&TraceHandle>,
-    ) -> Result<Vec<Session>, StoreError> {
-        let mut command = script(scripts::LIST, &[&index(subject)]);
-        command.arg(KEY_PREFIX).arg(self.most);
-        let value = self.link.lookup("EVAL", &command, trace).await?;
-        let Value::Array(found) = value else {
-            return Err(unexpected("EVAL", &value));
-        };
-        let mut sessions = Vec::with_capacity(found.len());
-        for value in &found {
-            sessions.extend(decode(value)?.filter(|session| session.record.time_to_live(now) > 0));
-        }
-        Ok(sessions)
-    }
-
-    /// Whether a user has a session of this public id.
-    ///
-    /// # Errors
-    ///
-    /// The store did not answer in time or not in the expected form.
-    pub async fn has_sid(
-        &self,
-        subject: &str,
-        sid: &str,
-        trace: Option<&TraceHandle>,
-    ) -> Result<bool, StoreError> {
-        let mut command = script(scripts::HAS_SID, &[&index(subject)]);
-        command.arg(sid).arg(KEY_PREFIX);
-        Ok(self.number(&command, trace).await? > 0)
-    }
-
-    /// Gives every session of a user these roles, which are of the generation of `before`, and sees to
-    /// it that no login that is under way since then or earlier writes one with the old ones. How many
-    /// changed.
-    ///
-    /// # Errors
-    ///
-    /// The store did not confirm it in time: assume that the old roles stand.
-    pub async fn set_roles(
-        &self,
-        subject: &str,
-        roles: &[String],
-        before: impl Into<Watermark>,
-        trace: Option<&TraceHandle>,
-    ) -> Result<u64, StoreError> {
-        let json = serde_json::to_string(roles)
-            .map_err(|error| StoreError::Protocol(error.to_string()))?;
-        self.in_steps(scripts::SET_ROLES, subject, before.into(), &json, trace)
-            .await
     }
 
     /// Whether the store answers now.
@@ -260,86 +140,7 @@ impl SessionStore {
     }
 }
 
-/// The command that reads a session by its key; [`decode`] reads the answer.
-pub(super) fn lookup(key: &str) -> Cmd {
-    let mut command = Cmd::new();
-    command
-        .arg("HMGET")
-        .arg(key)
-        .arg(FIELD_RECORD)
-        .arg(FIELD_SEEN);
-    command
-}
-
-/// A script and its keys; arguments follow.
-pub(super) fn script<K: AsRef<[u8]>>(text: &str, keys: &[K]) -> Cmd {
-    let mut command = Cmd::new();
-    command.arg("EVAL").arg(text).arg(keys.len());
-    for key in keys {
-        command.arg(key.as_ref());
-    }
-    command
-}
-
-pub(super) fn index(subject: &str) -> String {
-    format!("{INDEX_PREFIX}{subject}")
-}
-
-pub(super) fn guards(subject: &str) -> [String; 2] {
-    GUARD_PREFIXES.map(|prefix| format!("{prefix}{subject}"))
-}
-
-pub(super) fn unexpected(command: &str, value: &Value) -> StoreError {
-    // The kind only: values may hold records.
-    let kind = match value {
-        Value::Nil => "nil",
-        Value::Int(_) => "an integer",
-        Value::Array(_) => "an array",
-        Value::BulkString(_) | Value::SimpleString(_) => "a string",
-        _ => "something else",
-    };
-    StoreError::Protocol(format!("{command} answered {kind}"))
-}
-
-pub(super) fn read_record(json: &[u8]) -> Result<SessionRecord, StoreError> {
-    serde_json::from_slice(json)
-        .map_err(|error| StoreError::Protocol(format!("a session record: {error}")))
-}
-
-pub(super) fn decode(value: &Value) -> Result<Option<Session>, StoreError> {
-    let Value::Array(fields) = value else {
-        return Err(unexpected("HMGET", value));
-    };
-    match fields.as_slice() {
-        [Value::BulkString(record), Value::BulkString(seen)] => {
-            let record = read_record(record)?;
-            let last_seen = std::str::from_utf8(seen)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(|| StoreError::Protocol("a session's last seen time".to_owned()))?;
-            Ok(Some(Session { record, last_seen }))
-        }
-        [Value::Nil, _] => Ok(None),
-        _ => Err(unexpected("HMGET", value)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hash_without_a_record_is_no_session() {
-        let seen_only = Value::Array(vec![Value::Nil, Value::BulkString(b"1".to_vec())]);
-        assert_eq!(decode(&seen_only).unwrap(), None);
-    }
-
-    #[test]
-    fn a_record_that_cannot_be_read_is_a_fault_of_the_store() {
-        let garbage = Value::Array(vec![
-            Value::BulkString(b"{".to_vec()),
-            Value::BulkString(b"1".to_vec()),
-        ]);
-        assert!(matches!(decode(&garbage), Err(StoreError::Protocol(_))));
-    }
+/// Where sessions of a user may be.
+pub(super) fn places(subject: &str) -> [Place; 2] {
+    [Place::Tagged(Tag::of(subject)), Place::Plain]
 }

@@ -29,8 +29,8 @@ use self::memory::{Look, Memory};
 pub use self::observe::CacheCounters;
 use super::{
     Session, SessionId, SessionStore, StoreError, StoreSettings,
+    commands::{decode, lookup},
     link::WeakLink,
-    store::{decode, lookup},
 };
 use crate::{background::supervised, telemetry::trace::TraceHandle};
 

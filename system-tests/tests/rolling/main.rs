@@ -94,6 +94,48 @@ fn a_session_of_the_version_before_is_read_by_every_strategy_and_ended() {
     assert_eq!(me.status, 401, "{me:?}");
 }
 
+#[test]
+fn an_end_of_all_logins_ends_sessions_of_the_version_before_as_those_of_this_one() {
+    let cluster = start(&["session"]);
+    write_session(&cluster, "");
+    cluster.register("ada");
+    let session = cluster.session("ada");
+    let statuses = || [SESSION_ID, &session].map(|id| cluster.get_as("/session/me", id).status);
+    assert_eq!(statuses(), [200, 200]);
+    let root = cluster.session("root");
+    let all = cluster.post("/auth/revocations", &json!({"kind": "all"}));
+    let ended = answer(all.bearer_auth(&root));
+    assert_eq!(ended.status, 200, "{ended:?}");
+    assert_eq!(statuses(), [401, 401]);
+}
+
+/// What `AUTH_SESSION_IDS=plain` is for: the version before looks for sessions here, and ends them so.
+#[test]
+fn with_plain_ids_sessions_are_where_the_version_before_has_them() {
+    let options = StackOptions {
+        strategies: vec!["session".to_owned()],
+        ..StackOptions::default()
+    };
+    let cluster = Cluster::with(options.variable(Role::Auth, "AUTH_SESSION_IDS", "plain"));
+    let user = cluster.register("ada");
+    let session = cluster.session("ada");
+    assert_eq!(session.len(), SESSION_ID.len());
+    assert_eq!(cluster.get_as("/session/me", &session).status, 200);
+    let index = format!(
+        "statewise:sessions:{}",
+        user.json["user_id"].as_str().unwrap()
+    );
+    let mut redis = redis_of(&cluster);
+    let places: Vec<(String, String)> = redis::cmd("HGETALL").arg(index).query(&mut redis).unwrap();
+    let [(_, digest)] = places.as_slice() else {
+        panic!("one session: {places:?}")
+    };
+    let key = format!("statewise:session:{digest}");
+    let ended: u64 = redis::cmd("DEL").arg(key).query(&mut redis).unwrap();
+    assert_eq!(ended, 1);
+    assert_eq!(cluster.get_as("/session/me", &session).status, 401);
+}
+
 /// What a version may add is passed over by the one before it.
 #[test]
 fn a_session_of_a_version_after_is_read_though_it_has_members_that_are_not_known() {

@@ -170,7 +170,7 @@ impl PartialSchema for Revocation {
                 .enum_values(Some(kinds.iter().copied()))
         };
         let strict = || Some(AdditionalProperties::FreeForm(false));
-        // No credential has fewer characters: those of 43 are refused for tokens and sessions.
+        // No credential has fewer characters: those of 43 and 45 are refused for tokens and sessions.
         let id = ObjectBuilder::new()
             .schema_type(Type::String)
             .description(Some(

@@ -9,10 +9,11 @@ use std::{
 use lru::LruCache;
 
 use super::{CacheCounters, CacheSettings};
-use crate::session::{DIGEST_BYTES, KEY_PREFIX, Session, link::Watcher};
-
-/// The SHA-256 of a session's id.
-type Digest = [u8; DIGEST_BYTES];
+use crate::session::{
+    Session,
+    link::Watcher,
+    place::{Digest, digest_of},
+};
 
 /// The map, shared with the driver of the connection.
 pub(super) struct Memory {
@@ -246,19 +247,6 @@ impl fmt::Debug for Memory {
             .field("connection", &contents.connection)
             .finish()
     }
-}
-
-/// Of the key of a session in Redis: its prefix and the digest in hexadecimal.
-fn digest_of(key: &[u8]) -> Option<Digest> {
-    let text = key.strip_prefix(KEY_PREFIX.as_bytes())?;
-    if text.len() != 2 * DIGEST_BYTES {
-        return None;
-    }
-    let mut digest = [0; DIGEST_BYTES];
-    for (byte, pair) in digest.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(digest)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 /// The longest run of letters that is shown. A UUID has 36; ids of sessions, refresh tokens and
-/// codes have 43, and signatures have more.
+/// codes have 43 and more, and so have signatures.
 const LONGEST_SHOWN: usize = 39;
 
 /// A caller's text without what could be a credential: each longer run of the letters of base64url,

@@ -57,7 +57,7 @@ fn knows(memory: &Memory, id: &SessionId) -> bool {
 
 #[test]
 fn a_reply_that_is_stored_after_its_invalidation_is_not_believed() {
-    let (memory, id) = (connected(), SessionId::generate());
+    let (memory, id) = (connected(), SessionId::generate("u1"));
     let digest = id.digest();
     let early = memory.mark(&digest).unwrap();
     memory.invalidated(Some(id.key().as_bytes()));
@@ -70,7 +70,7 @@ fn a_reply_that_is_stored_after_its_invalidation_is_not_believed() {
 
 #[test]
 fn a_reply_over_a_lost_connection_is_not_believed_on_the_next() {
-    let (memory, id) = (connected(), SessionId::generate());
+    let (memory, id) = (connected(), SessionId::generate("u1"));
     let mark = memory.mark(&id.digest()).unwrap();
     memory.lost(1);
     memory.connected(2);
@@ -80,7 +80,7 @@ fn a_reply_over_a_lost_connection_is_not_believed_on_the_next() {
 
 #[test]
 fn one_read_of_a_session_is_under_way_at_a_time_and_a_failed_one_leaves_nothing() {
-    let (memory, id) = (connected(), SessionId::generate());
+    let (memory, id) = (connected(), SessionId::generate("u1"));
     let digest = id.digest();
     let mark = memory.mark(&digest).unwrap();
     assert_eq!(memory.mark(&digest), None);
@@ -94,12 +94,12 @@ fn one_read_of_a_session_is_under_way_at_a_time_and_a_failed_one_leaves_nothing(
 fn looking_for_what_is_not_there_takes_no_room() {
     let memory = memory(2, LONG, Duration::ZERO);
     memory.connected(1);
-    let ids = [(); 2].map(|()| SessionId::generate());
+    let ids = [(); 2].map(|()| SessionId::generate("u1"));
     for id in &ids {
         learn(&memory, id);
     }
     for _ in 0..100 {
-        assert!(!knows(&memory, &SessionId::generate()));
+        assert!(!knows(&memory, &SessionId::generate("u1")));
     }
     assert!(ids.iter().all(|id| knows(&memory, id)));
     assert_eq!(memory.counters.evicted.get(), 0);
@@ -107,7 +107,7 @@ fn looking_for_what_is_not_there_takes_no_room() {
 
 #[test]
 fn nothing_is_known_without_a_connection_or_when_it_was_silent_for_too_long() {
-    let id = SessionId::generate();
+    let id = SessionId::generate("u1");
     let unconnected = memory(9, LONG, Duration::ZERO);
     assert_eq!(unconnected.mark(&id.digest()), None);
 
@@ -125,7 +125,7 @@ fn nothing_is_known_without_a_connection_or_when_it_was_silent_for_too_long() {
 
 #[test]
 fn a_loss_that_is_reported_late_does_not_touch_the_next_connection() {
-    let (memory, id) = (connected(), SessionId::generate());
+    let (memory, id) = (connected(), SessionId::generate("u1"));
     memory.connected(2);
     learn(&memory, &id);
     memory.lost(1);
@@ -142,7 +142,7 @@ fn a_loss_that_is_reported_late_does_not_touch_the_next_connection() {
 #[test]
 fn what_is_served_without_redis_is_only_what_was_not_invalidated_and_goes_with_the_next_connection()
 {
-    let [ended, other] = [SessionId::generate(), SessionId::generate()];
+    let [ended, other] = [SessionId::generate("u1"), SessionId::generate("u1")];
     let memory = memory(9, LONG, LONG);
     memory.connected(1);
     learn(&memory, &ended);
@@ -165,7 +165,7 @@ fn what_is_served_without_redis_is_only_what_was_not_invalidated_and_goes_with_t
 
 #[test]
 fn the_limits_of_a_session_are_kept_without_redis() {
-    let (memory, id) = (connected(), SessionId::generate());
+    let (memory, id) = (connected(), SessionId::generate("u1"));
     let look = |now| memory.look(&id.digest(), now);
     learn(&memory, &id);
     assert!(matches!(look(NOW + 29), Look::Live(_)));
@@ -178,7 +178,7 @@ fn the_limits_of_a_session_are_kept_without_redis() {
 
 #[test]
 fn everything_goes_with_a_flush_of_the_server() {
-    let (memory, id) = (connected(), SessionId::generate());
+    let (memory, id) = (connected(), SessionId::generate("u1"));
     learn(&memory, &id);
     memory.invalidated(None);
     assert!(!knows(&memory, &id));
@@ -188,7 +188,7 @@ fn everything_goes_with_a_flush_of_the_server() {
 fn a_key_of_something_else_is_nobodys() {
     assert!(digest_of(b"statewise:sessions:u").is_none());
     assert!(digest_of(b"statewise:session:zz").is_none());
-    let id = SessionId::generate();
+    let id = SessionId::generate("u1");
     assert_eq!(digest_of(id.key().as_bytes()), Some(id.digest()));
 }
 
@@ -196,7 +196,7 @@ fn a_key_of_something_else_is_nobodys() {
 fn the_memory_is_bounded() {
     let memory = memory(2, LONG, Duration::ZERO);
     memory.connected(1);
-    let ids = [(); 3].map(|()| SessionId::generate());
+    let ids = [(); 3].map(|()| SessionId::generate("u1"));
     for id in &ids {
         learn(&memory, id);
     }
