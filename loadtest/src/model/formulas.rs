@@ -37,7 +37,7 @@ pub struct Formula {
 
 /// 1 or 0, by what the strategy is.
 #[cfg(test)]
-pub(super) const STRUCTURE: [&str; 12] = [
+pub(super) const STRUCTURE: [&str; 13] = [
     "holds_token",
     "checks_signatures",
     "holds_session",
@@ -46,6 +46,7 @@ pub(super) const STRUCTURE: [&str; 12] = [
     "keeps_sessions",
     "keeps_tokens",
     "is_exchanged",
+    "auth_touches",
     "ends_with_token",
     "ends_with_exchange",
     "ends_by_word",
@@ -54,7 +55,7 @@ pub(super) const STRUCTURE: [&str; 12] = [
 
 /// Figures of the whole system.
 #[cfg(test)]
-pub(super) const COMMON: [&str; 14] = [
+pub(super) const COMMON: [&str; 17] = [
     "session_bytes",
     "login_us",
     "renewal_us",
@@ -64,6 +65,9 @@ pub(super) const COMMON: [&str; 14] = [
     "leeway",
     "renew_at",
     "touch_every",
+    "touch_reads",
+    "touch_us",
+    "touch_bytes",
     "exchange_life",
     "gateway_threads",
     "feed_bytes",
@@ -133,6 +137,7 @@ pub(super) fn all() -> Vec<Formula> {
         work::gateways(),
         work::memories(),
         work::exchanges(),
+        work::touches(),
         work::api(),
         work::auth(),
         effects::redis(),

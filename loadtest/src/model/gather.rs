@@ -68,14 +68,17 @@ pub struct Curve {
 }
 
 /// What a strategy must do for a figure to say anything of it.
-const SAYS: [(&str, &str); 16] = [
+const SAYS: [(&str, &str); 19] = [
     ("session_bytes", "holds_session"),
     ("renewal_us", "holds_token"),
     ("renew_at", "holds_token"),
     ("leeway", "holds_token"),
     ("key_set_bytes", "checks_signatures"),
     ("key_refresh", "checks_signatures"),
-    ("touch_every", "keeps_sessions"),
+    ("touch_every", "holds_session"),
+    ("touch_reads", "holds_session"),
+    ("touch_us", "holds_session"),
+    ("touch_bytes", "holds_session"),
     ("exchange_us", "is_exchanged"),
     ("exchange_life", "is_exchanged"),
     ("exchange_round_trips", "is_exchanged"),

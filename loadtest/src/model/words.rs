@@ -122,6 +122,7 @@ pub(super) fn words() -> Words {
                 more(name("redis_shards"), 1.0),
                 "{redis_shards} Redis shards with {redis_memory}",
             ),
+            piece(more(name("touches"), 0.0), "{touches} touches of sessions"),
             piece(more(name("renewals"), 0.0), "{renewals} renewals"),
             piece(more(name("exchanges"), 0.0), "{exchanges} exchanges"),
             piece(

@@ -49,14 +49,17 @@ fn the_figures_are_those_that_one_calculates_by_hand() {
     let answer = model(&results).answer(&asked(&[("active_users", 5e6)]));
     // The sample's session at the highest load: factor 0.88 of 45 − 12 × 0.8, two replicas. They are less busy
     // than 0.6 there, so the value there counts.
+    // Each of the five millions asks every 50 s, so a session is touched every 180 + 50 s.
+    let touches = 5e6 / 230.0;
+    near(value(&answer, "session", "touches"), touches);
     near(
         value(&answer, "session", "api_cores"),
-        1e5 * (45.0 - 9.6) * 0.88 / 1e6 / 0.6,
+        (1e5 * (45.0 - 9.6) * 0.88 + touches * 10.0) / 1e6 / 0.6,
     );
     near(value(&answer, "session", "redis_memory"), 5e6 * 730.0);
     near(
         value(&answer, "session", "redis_network"),
-        1e5 * 385.0 * 8.0,
+        (1e5 * 385.0 + touches * 260.0) * 8.0,
     );
     near(value(&answer, "session", "latency_ms"), 0.5);
     near(value(&answer, "session", "waiting"), 50.0);
@@ -66,7 +69,14 @@ fn the_figures_are_those_that_one_calculates_by_hand() {
         value(&answer, "jwt", "auth_cores"),
         (logins * 26_000.0 + 5e6 / 720.0 * 1_000.0) / 1e6 / 0.6,
     );
-    for figure in ["redis_shards", "redis_memory", "redis_cores", "latency_ms"] {
+    let none = [
+        "redis_shards",
+        "redis_memory",
+        "redis_cores",
+        "latency_ms",
+        "touches",
+    ];
+    for figure in none {
         assert_eq!(value(&answer, "jwt", figure), 0.0, "{figure}");
     }
     // 16 GB hold them, and one core does not.
@@ -147,6 +157,48 @@ fn a_memory_that_always_hits_in_a_benchmark_does_not_with_millions_of_users() {
         value(&answer, "session", "redis_us"),
     );
     assert!((cached / plain - 1.0).abs() < 0.01, "{cached}, {plain}");
+}
+
+#[test]
+fn a_touch_costs_redis_and_who_reads_the_session() {
+    let results = sample::nine();
+    let asked = asked(&[("active_users", 5e6)]);
+    let (with, without) = (model(&results), {
+        let mut model = model(&results);
+        for none in ["touch_reads=0", "touch_us=0", "touch_bytes=0"] {
+            model.assume(none).unwrap();
+        }
+        model
+    });
+    let (with, without) = (with.answer(&asked), without.answer(&asked));
+    let more = |name: &str, figure: &str| {
+        value(&with, name, figure) - value(&without, name, figure) > 1e-9
+    };
+    for (name, api, auth) in [
+        ("jwt", false, false),
+        ("jwt-remembered", false, false),
+        ("session", true, false),
+        ("session-cached", true, false),
+        ("introspection", false, true),
+        ("phantom", false, true),
+    ] {
+        assert_eq!(more(name, "api_cores"), api, "{name}");
+        assert_eq!(more(name, "auth_cores"), auth, "{name}");
+        let touched = api || auth;
+        assert_eq!(more(name, "redis_cores"), touched, "{name}");
+        assert_eq!(more(name, "redis_network"), touched, "{name}");
+        assert_eq!(
+            of(&with, name).costs.contains("touches of sessions"),
+            touched
+        );
+    }
+    // Of a read that is made on each request, four fifths.
+    near(
+        value(&with, "session", "redis_us") / value(&without, "session", "redis_us"),
+        1.0 + 0.8 * (5e6 / 230.0) / 1e5,
+    );
+    // A gateway that has the token asks nobody: fewer looks, and fewer touches.
+    assert!(value(&with, "phantom", "touches") < value(&with, "session", "touches"));
 }
 
 #[test]
@@ -274,6 +326,9 @@ proptest! {
             let holds = |id: &str, other: &Answer| figure(other, id) >= figure(&answer, id) * (1.0 - 1e-9);
             prop_assert!(holds("gateway_cores", &faster));
             prop_assert!(holds("redis_memory", &fuller) && holds("renewals", &fuller));
+            prop_assert!(holds("touches", &faster) && holds("touches", &fuller));
+            let touches = figure(&answer, "touches");
+            prop_assert!(touches <= rate.min(users / 180.0) * (1.0 + 1e-9), "{}", touches);
             prop_assert!(holds("latency_ms", &farther) && holds("logout_seen", &farther));
             prop_assert!(figure(&longer, "renewals") <= figure(&answer, "renewals"));
             for (id, ends) in &one.figures {

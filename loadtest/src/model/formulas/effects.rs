@@ -36,8 +36,9 @@ pub(super) fn redis() -> Vec<Formula> {
             "redis_network",
             "network",
             Unit::BitsPerSecond,
-            name("redis_reads") * name("redis_bytes") * 8.0,
-            "In and out.",
+            (name("redis_reads") * name("redis_bytes") + name("touches") * name("touch_bytes"))
+                * 8.0,
+            "In and out, of questions and touches.",
         )
         .under(REDIS),
         step(

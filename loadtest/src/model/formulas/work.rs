@@ -1,6 +1,6 @@
 //! What each part has to do: memories first, then processor time.
 
-use super::{CORES, Formula, TIME, TRAFFIC, busy, hits, planned, step};
+use super::{CORES, Formula, REDIS, TIME, TRAFFIC, busy, hits, planned, step};
 use crate::model::{
     format::Unit,
     formula::{Expr, ceil, either, max, more, name},
@@ -110,6 +110,35 @@ pub(super) fn exchanges() -> Vec<Formula> {
     ]
 }
 
+/// What keeps sessions alive.
+pub(super) fn touches() -> Vec<Formula> {
+    vec![
+        step(
+            "session_looks",
+            "looks at sessions",
+            Unit::PerSecond,
+            name("holds_session") * either(name("is_exchanged"), name("exchanges"), name("rate")),
+            "Each request looks at its session, in memory or in Redis; where it is exchanged, each \
+             exchange does.",
+        ),
+        step(
+            "touches",
+            "touches of sessions",
+            Unit::PerSecond,
+            name("active_users")
+                / (name("touch_every") + name("active_users") / name("session_looks")),
+            "The first look at a session after a tenth of its idle limit renews the limit, by a write beside \
+             the request.",
+        )
+        .under(REDIS),
+    ]
+}
+
+/// Of all touches, for each request.
+fn touches_of_a_request() -> Expr {
+    name("touches") / name("rate")
+}
+
 /// What is kept costs what a hit costs, and the rest what it costs who keeps nothing.
 fn by_memory(hit: &'static str, miss: &'static str) -> Expr {
     name("as_on_hit") * planned(hit) + (Expr::from(1.0) - name("as_on_hit")) * planned(miss)
@@ -122,8 +151,10 @@ pub(super) fn api() -> Vec<Formula> {
             "api_us",
             "processor time of a request in the API",
             Unit::Microseconds,
-            by_memory("api_demand_us", "api_demand_us_on_miss"),
-            "A miss costs what it costs the strategy that keeps nothing.",
+            by_memory("api_demand_us", "api_demand_us_on_miss")
+                + (Expr::from(1.0) - name("auth_touches")) * touches_of_a_request() * name("touch_us"),
+            "A miss costs what it costs the strategy that keeps nothing; and touches, where the API makes \
+             them.",
         ),
         step(
             "api_cores",
@@ -163,8 +194,12 @@ pub(super) fn auth() -> Vec<Formula> {
             "processor time of a request in Redis",
             Unit::Microseconds,
             by_memory("redis_demand_us", "redis_demand_us_on_miss")
-                + name("exchanges") / name("rate") * planned("exchange_redis_us"),
-            "Redis is asked on a miss only, where something is kept; and by an exchange.",
+                + name("exchanges") / name("rate") * planned("exchange_redis_us")
+                + touches_of_a_request()
+                    * name("touch_reads")
+                    * (planned("redis_demand_us_on_miss") + planned("exchange_redis_us")),
+            "Redis is asked on a miss only, where something is kept; and by an exchange. A touch costs so many \
+             reads of a session.",
         ),
         step(
             "redis_cores",
@@ -198,9 +233,11 @@ pub(super) fn auth() -> Vec<Formula> {
                 name("logins") * name("login_us")
                     + name("renewals") * name("renewal_us")
                     + name("exchanges") * name("exchange_us")
+                    + name("auth_touches") * name("touches") * name("touch_us")
                     + name("rate") * planned("auth_demand_us"),
             ),
-            "Logins, renewals and exchanges, and what it does for each request where it is asked.",
+            "Logins, renewals and exchanges, and what it does for each request and each touch where it is \
+             asked.",
         )
         .under(CORES),
         step(

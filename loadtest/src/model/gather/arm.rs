@@ -76,6 +76,11 @@ fn structure(row: &Row, keeps_tokens: bool) -> BTreeMap<&'static str, f64> {
         ("keeps_sessions", row.asks == Asks::RedisOnMiss),
         ("keeps_tokens", keeps_tokens),
         ("is_exchanged", row.asks == Asks::AuthOnMiss),
+        // Who reads a session touches it.
+        (
+            "auth_touches",
+            matches!(row.asks, Asks::Auth | Asks::AuthOnMiss),
+        ),
         ("ends_with_token", row.ends == Ends::WithToken),
         ("ends_with_exchange", row.ends == Ends::WithExchange),
         (

@@ -15,6 +15,10 @@ use crate::{
 const ELSEWHERE: &str = "as this version had it on a virtual machine with 2 cores (AMD EPYC); compare \
                          measures it";
 
+/// Sessions that were touched on each request beside sessions that were not, by hand with a release build.
+const TOUCHES: &str = "as this version had it on a virtual machine with 2 cores (AMD EPYC); no experiment \
+                       measures it";
+
 pub(super) fn figures(all: &[&Results]) -> Vec<Figure> {
     let costs = |of: fn(&UnitCosts) -> Option<Estimate>| {
         let mut found = all.iter().filter_map(|one| one.unit_costs.as_ref());
@@ -114,6 +118,27 @@ pub(super) fn figures(all: &[&Results]) -> Vec<Figure> {
             "AUTH_SESSION_IDLE_TTL",
             "30m",
             0.1,
+        ),
+        assumed_as(
+            "touch_reads",
+            "reads of a session that a touch costs Redis",
+            Unit::Plain,
+            0.8,
+            TOUCHES,
+        ),
+        assumed_as(
+            "touch_us",
+            "processor time of a touch in the API, or in the auth-service where that reads sessions",
+            Unit::Microseconds,
+            10.0,
+            TOUCHES,
+        ),
+        assumed_as(
+            "touch_bytes",
+            "bytes of a touch to Redis, both ways",
+            Unit::Bytes,
+            260.0,
+            "a script with two writes, and its key",
         ),
         setting(
             "exchange_life",
