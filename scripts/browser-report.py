@@ -81,6 +81,7 @@ return {
   strategies: [...document.querySelectorAll("#capacity .take")].map((take) => ({
     name: take.querySelector(".name").textContent,
     costs: take.querySelector("[data-said='costs']").textContent,
+    beyond: take.querySelector("[data-said='beyond']").textContent,
     out: take.classList.contains("out"),
     figures: Object.fromEntries(
       [...document.querySelectorAll(`#capacity td[data-strategy="${take.dataset.strategy}"][data-figure]`)]
@@ -146,6 +147,7 @@ def compare(driver, programs, results):
         check(page["out"] == bool(own["out"]), f"whether it is out {of}")
         costs = f"Out: {'; and '.join(own['out'])}." if own["out"] else f"{own['costs']}."
         check(page["costs"] == costs, f"the words {of}:\n{page['costs']}\n{costs}")
+        check(page["beyond"] == own["beyond"], f"what lies beyond {of}:\n{page['beyond']}\n{own['beyond']}")
         check(len(page["figures"]) > 15, f"the figures {of}")
         for name, ends in page["figures"].items():
             wanted = [own["figures"][name][end] for end in ("value", "low", "high")]

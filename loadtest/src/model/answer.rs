@@ -33,6 +33,8 @@ pub struct Strategy {
     pub out: Vec<String>,
     /// What it costs, in words.
     pub costs: String,
+    /// What of it lies outside of what was measured, in a sentence; nothing where all lies within.
+    pub beyond: String,
     /// What each formula gives.
     pub figures: BTreeMap<&'static str, Ends>,
 }
@@ -95,6 +97,7 @@ impl Model {
                 .map(|piece| fill(piece.told))
                 .collect::<Vec<_>>()
                 .join(", "),
+            beyond: beyond(strategy, asked),
             figures,
         }
     }
@@ -162,6 +165,43 @@ impl Model {
             (several, _) => format!("{} are left", listed(several)),
         };
         format!("At {}, {said}.", asked.join(", "))
+    }
+}
+
+/// What was asked of a strategy and not measured of it: a rate, and how busy its processes are planned to be.
+fn beyond(strategy: &Modelled, asked: &Asked) -> String {
+    let outside = |at: f64, (from, to): (f64, f64)| at < from || at > to;
+    let range = |(from, to): (f64, f64), unit| match from < to {
+        true => format!("{} to {}", written(from, unit), written(to, unit)),
+        false => written(from, unit),
+    };
+    let (rate, busy) = (asked.of("rate"), asked.of("utilisation"));
+    let mut said = Vec::new();
+    if outside(rate, strategy.rates) {
+        let measured = range(strategy.rates, Unit::PerSecond);
+        said.push(format!("{} ({measured})", written(rate, Unit::PerSecond)));
+    }
+    let parts = strategy.curves.iter().filter_map(|curve| {
+        let measured = curve
+            .measured()
+            .filter(|measured| outside(busy, *measured))?;
+        Some(format!(
+            "{} ({})",
+            curve.label,
+            range(measured, Unit::Share)
+        ))
+    });
+    let parts: Vec<String> = parts.collect();
+    if !parts.is_empty() {
+        let busy = written(busy, Unit::Share);
+        said.push(format!("{busy} of a core for the {}", listed(&parts)));
+    }
+    match said.as_slice() {
+        [] => String::new(),
+        said => format!(
+            "Outside of what was measured: {}. There it is taken to cost what it cost at the nearest load.",
+            said.join("; ")
+        ),
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Modelled {
     /// What `API_STRATEGY` is for it.
     pub strategy: &'static str,
     pub(super) structure: BTreeMap<&'static str, f64>,
+    /// Requests per second at which it was measured: the lowest, and the highest.
+    pub rates: (f64, f64),
     /// Figures of its own.
     pub figures: Vec<Figure>,
     /// Processor time of a request in µs, by part, over how busy the process was.
@@ -60,7 +62,6 @@ pub struct Curve {
     /// The curve.
     pub table: Table,
     /// Whether it is said of the strategy: what it takes no time for, it need not tell.
-    #[serde(skip)]
     pub told: bool,
     /// Where it comes from.
     #[serde(flatten)]
@@ -232,6 +233,12 @@ impl Modelled {
 }
 
 impl Curve {
+    /// How busy its processes were, where that was measured.
+    pub(super) fn measured(&self) -> Option<(f64, f64)> {
+        let measured = self.told && matches!(self.source, Source::Measured(_));
+        self.table.range().filter(|_| measured)
+    }
+
     /// Its value at a place.
     fn figure(&self, at: f64) -> Figure {
         use super::figure::End;

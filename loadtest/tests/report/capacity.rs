@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use loadtest::{
-    model::{Answer, Asked, INPUTS, Model, Source, Strategy},
+    model::{Answer, Asked, INPUTS, Model, Source, Strategy, Unit, written},
     report,
     results::Results,
 };
@@ -199,6 +199,50 @@ fn a_touch_costs_redis_and_who_reads_the_session() {
     );
     // A gateway that has the token asks nobody: fewer looks, and fewer touches.
     assert!(value(&with, "phantom", "touches") < value(&with, "session", "touches"));
+}
+
+#[test]
+fn what_lies_outside_of_what_was_measured_is_told_for_each_strategy() {
+    let model = model(&sample::two());
+    let beyond = |name: &str, rate: f64, busy: f64| {
+        let answer = model.answer(&asked(&[("rate", rate), ("utilisation", busy)]));
+        of(&answer, name).beyond.clone()
+    };
+    let one = &model.strategies[1];
+    let (least, most) = one.rates;
+    assert!(least < most, "{:?}", one.rates);
+    for rate in [least / 2.0, most * 2.0] {
+        let told = beyond("session", rate, 1.0);
+        let measured = format!(
+            "{} ({} to {})",
+            written(rate, Unit::PerSecond),
+            written(least, Unit::PerSecond),
+            written(most, Unit::PerSecond)
+        );
+        assert!(told.contains(&measured), "{told}");
+    }
+    let told = beyond("session", most, 1.0);
+    for part in [
+        "Outside of what was measured: 100 % of a core for the processor time in the gateway (",
+        "processor time in the API (",
+        "processor time in Redis (",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(!told.contains("/s"), "{told}");
+    // Nobody asks Redis for a token.
+    assert!(!beyond("jwt", most, 1.0).contains("Redis"));
+}
+
+#[test]
+fn what_was_measured_itself_is_within_and_what_somebody_gives_is_not_held_against_it() {
+    let mut model = model(&sample::two());
+    let (_, most) = model.strategies[0].rates;
+    for part in ["gateway", "api"] {
+        model.assume(&format!("jwt.{part}_demand_us=10")).unwrap();
+    }
+    let answer = model.answer(&asked(&[("rate", most), ("utilisation", 1.0)]));
+    assert_eq!(of(&answer, "jwt").beyond, "");
 }
 
 #[test]

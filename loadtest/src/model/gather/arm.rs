@@ -28,9 +28,8 @@ pub(super) fn modelled(
     let row = Row::of(strategy.api_strategy())
         .ok_or_else(|| format!("{name} is not modelled: nothing is known of its design."))?;
     let own = Measured { results, arm };
-    if own.points().is_empty() {
-        return Err(format!("{name} is not modelled: no load was measured."));
-    }
+    let rates = own.rates();
+    let rates = rates.ok_or_else(|| format!("{name} is not modelled: no load was measured."))?;
     let needed: &[&str] = match row.asks {
         Asks::Redis | Asks::RedisOnMiss => &["gateway", "api", "redis"],
         Asks::Auth => &["gateway", "api", "redis", "auth"],
@@ -56,6 +55,7 @@ pub(super) fn modelled(
         name: name.clone(),
         strategy: row.strategy,
         structure: structure(row, keeps_tokens),
+        rates,
         figures: figures::of(&own, plain.as_ref(), row, all),
         curves: curves(&own, plain.as_ref(), row),
         while_gone: row.while_gone,

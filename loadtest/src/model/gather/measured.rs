@@ -50,6 +50,13 @@ impl<'a> Measured<'a> {
         points
     }
 
+    /// The lowest rate and the highest.
+    pub(super) fn rates(&self) -> Option<(f64, f64)> {
+        let points = self.points();
+        let rate = |point: &Point| point.conditions.rate_per_second;
+        Some((rate(points.first()?), rate(points.last()?)))
+    }
+
     /// A metric at the highest rate.
     pub(super) fn last(&self, metric: &str) -> Option<Estimate> {
         let points = self.points();

@@ -96,6 +96,7 @@ fn bars(answer: &Answer) -> Markup {
                     }
                     span.sum { span data-said="sum" { (written(found.value, Unit::Cores)) } " cores" }
                     p.costs data-said="costs" { (costs(one)) }
+                    p.beyond data-said="beyond" { (one.beyond) }
                 }
             }
         }

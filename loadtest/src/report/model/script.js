@@ -131,6 +131,21 @@
     [...model.formulas, ...model.common, ...strategy.figures].find((one) => one.id === id)?.unit ?? "plain";
   const filled = (template, of) => template.replace(/\{(\w+)\}/g, (_, id) => of(id));
 
+  const range = (from, to, unit) => (from < to ? `${written(from, unit)} to ${written(to, unit)}` : written(from, unit));
+  const beyond = (strategy) => {
+    const said = [];
+    const [rate, busy] = [asked.get("rate"), asked.get("utilisation")];
+    const [from, to] = strategy.rates;
+    if (rate < from || rate > to) said.push(`${written(rate, "per_second")} (${range(from, to, "per_second")})`);
+    const parts = strategy.curves.filter((curve) => curve.told && curve.source === "measured").flatMap((curve) => {
+      const [first, last] = [curve.table[0][0], curve.table[curve.table.length - 1][0]];
+      return busy < first || busy > last ? [`${curve.label} (${range(first, last, "share")})`] : [];
+    });
+    if (parts.length > 0) said.push(`${written(busy, "share")} of a core for the ${listed(parts)}`);
+    return said.length === 0 ? ""
+      : `Outside of what was measured: ${said.join("; ")}. There it is taken to cost what it cost at the nearest load.`;
+  };
+
   const answered = (strategy) => {
     const scopes = [VALUE, CHEAP, DEAR].map((end) => evaluated(strategy, end));
     const figures = new Map(model.formulas.map(({ id }) => {
@@ -147,6 +162,7 @@
       figures,
       out: model.words.requirements.filter((one) => holds(one.fails)).map((one) => filled(one.told, told)),
       costs: model.words.costs.filter((one) => holds(one.when)).map((one) => filled(one.told, told)).join(", "),
+      beyond: beyond(strategy),
     };
   };
   const whichAreLeft = (answers) => {
@@ -207,6 +223,7 @@
       part(index, "[data-said='sum']").textContent = few(cores.value);
       part(index, "[data-said='costs']").textContent =
         one.out.length > 0 ? `Out: ${one.out.join("; and ")}.` : `${one.costs}.`;
+      part(index, "[data-said='beyond']").textContent = one.beyond;
     });
     for (const { id, unit } of model.formulas) {
       const row = section.querySelector(`[data-row="${id}"]`);

@@ -77,6 +77,9 @@ fn sentences(answer: &Answer) -> String {
             reasons => format!("{} is out: {}.", one.name, reasons.join("; and ")),
         };
         out += &text::wrapped("- ", &said);
+        if !one.beyond.is_empty() {
+            out += &text::wrapped("  ", &one.beyond);
+        }
     }
     out
 }
