@@ -200,11 +200,13 @@ impl Results {
                 .map_err(form),
             _ => {
                 let mut results: Self = serde_json::from_value(value).map_err(form)?;
-                // By what is beside them: a word that was written, or changed, is no evidence.
+                // By what is beside them: a word that was changed for the better is no evidence, and one
+                // that says worse than that is believed.
                 for gate in &mut results.gates {
                     gate.passed = gate.holds();
                 }
-                results.validity = Validity::of(&results.gates, is_unclear(&results.comparisons));
+                let found = Validity::of(&results.gates, is_unclear(&results.comparisons));
+                results.validity = results.validity.worse(found);
                 Ok(results)
             }
         }

@@ -69,6 +69,9 @@ pub(super) enum Command {
     /// Renders one results.json again, or several on one page
     Report(ReportArgs),
     /// What a rate of requests takes of each part, by a model of what was measured
+    ///
+    /// An answer is worth what the worst of its files is, and says so: exit code 3 when one is INVALID or
+    /// DISTURBED, 4 when one is OVERLOADED or INCONCLUSIVE. Thresholds of the files are not looked at.
     Capacity(CapacityArgs),
     /// Compares two results.json of the same machine
     Diff(DiffArgs),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{EXIT_INVALID, Usage, arguments::CapacityArgs, print, read_all};
+use super::{EXIT_INCONCLUSIVE, EXIT_INVALID, Usage, arguments::CapacityArgs, print, read_all};
 use crate::{
     model::{Answer, Asked, Figure, Formula, INPUTS, Model},
     report,
@@ -63,12 +63,7 @@ impl CapacityArgs {
             true => json(&model, &asked)?,
             false => report::capacity(&model, &asked),
         })?;
-        let useless =
-            |run: &&Results| matches!(run.validity, Validity::Invalid | Validity::Disturbed);
-        Ok(match runs.iter().any(useless) {
-            true => ExitCode::from(EXIT_INVALID),
-            false => ExitCode::SUCCESS,
-        })
+        Ok(exit_code(&runs))
     }
 
     /// What is asked at each rate.
@@ -100,6 +95,18 @@ impl CapacityArgs {
                 .map(|rate| Ok(asked.clone().with("rate", within("rate", *rate)?)))
                 .collect(),
         }
+    }
+}
+
+/// An answer is worth what the worst of its runs is. Their thresholds are no matter of the model.
+fn exit_code(runs: &[&Results]) -> ExitCode {
+    let any = |wanted: &[Validity]| runs.iter().any(|run| wanted.contains(&run.validity));
+    if any(&[Validity::Invalid, Validity::Disturbed]) {
+        ExitCode::from(EXIT_INVALID)
+    } else if any(&[Validity::Overloaded, Validity::Inconclusive]) {
+        ExitCode::from(EXIT_INCONCLUSIVE)
+    } else {
+        ExitCode::SUCCESS
     }
 }
 

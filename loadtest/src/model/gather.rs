@@ -278,6 +278,25 @@ fn set(figures: &mut [Figure], id: &str, value: f64, given: &Source) -> bool {
     true
 }
 
+/// What the validity of a run makes of an answer from it.
+fn doubt(validity: Validity) -> Option<&'static str> {
+    match validity {
+        Validity::Valid => None,
+        Validity::Invalid => {
+            Some("INVALID: the instrument was the limit, and its figures must not be used")
+        }
+        Validity::Disturbed => Some(
+            "DISTURBED: the machine did something else as well, and its figures must not be used",
+        ),
+        Validity::Overloaded => {
+            Some("OVERLOADED: its figures are those of a system that was overloaded or failed")
+        }
+        Validity::Inconclusive => Some(
+            "INCONCLUSIVE: its figures are sound, and a difference that decides something is unclear in it",
+        ),
+    }
+}
+
 /// What is wrong with the runs themselves, and with taking them together.
 fn caveats(all: &[&Results]) -> Vec<String> {
     let mut caveats = Vec::new();
@@ -288,14 +307,8 @@ fn caveats(all: &[&Results]) -> Vec<String> {
                 "The run of {when} measured a debug build: its processor times say nothing about the design."
             ));
         }
-        if matches!(results.validity, Validity::Invalid | Validity::Disturbed) {
-            caveats.push(format!(
-                "The run of {when} is {}: its figures must not be used.",
-                match results.validity {
-                    Validity::Invalid => "INVALID",
-                    _ => "DISTURBED",
-                }
-            ));
+        if let Some(told) = doubt(results.validity) {
+            caveats.push(format!("The run of {when} is {told}."));
         }
     }
     let place = |results: &Results| {

@@ -6,9 +6,15 @@ use crate::{
     report::text,
 };
 
-/// Every answer, and once what all of them rest on; at most 100 columns wide.
+/// What a reader must know first, every answer, and once what all of them rest on; at most 100 columns wide.
 pub(in crate::report) fn terminal(model: &Model, asked: &[Asked]) -> String {
     let mut out = String::new();
+    for caveat in &model.caveats {
+        out += &text::wrapped("! ", caveat);
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
     for asked in asked {
         let answer = model.answer(asked);
         out += &text::wrapped("", &answer.left);
@@ -87,9 +93,6 @@ fn sentences(answer: &Answer) -> String {
 /// Every figure beside its source.
 fn rests_on(model: &Model, asked: &Asked) -> String {
     let mut out = "What it rests on\n".to_owned();
-    for caveat in &model.caveats {
-        out += &text::wrapped("! ", caveat);
-    }
     let mut of = None;
     for (strategy, figure) in model.assumptions(asked) {
         if strategy != of {
