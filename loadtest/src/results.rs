@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use comparison::is_unclear;
 pub use comparison::{
-    Capacity, Change, Comparison, Drift, Order, Search, Step, StepEnd, Trend, Verdict,
+    Capacity, Change, Comparison, Decided, Drift, Order, Search, Step, StepEnd, Trend, Verdict,
 };
 pub use coupling::{Coupling, Slice};
 pub use distance::{BreakEven, DelayErrorAt, DelayProxy, Distance, DistancePoint, Hop, Slope};

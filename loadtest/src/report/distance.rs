@@ -91,16 +91,19 @@ impl Pair<'_> {
                 Order::B => format!("{b} at every distance measured"),
                 Order::AThenB => format!("{a} below {} and with {b} beyond it", place(one)),
                 Order::BThenA => format!("{b} below {} and with {a} beyond it", place(one)),
-                Order::Unclear => {
+                Order::Unclear if one.decided.is_empty() => {
                     return Some(format!("with which {what} is lower cannot be told"));
+                }
+                Order::Unclear => {
+                    format!("{}, and with which elsewhere cannot be told", parts(one))
                 }
             };
             Some(format!("{what} is lower with {with}"))
         };
-        let parts = [part("p50", "the median"), part("cpu", "the CPU time")];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let told = [part("p50", "the median"), part("cpu", "the CPU time")];
+        let told: Vec<String> = told.into_iter().flatten().collect();
         let (a, b) = (self.a, self.b);
-        (!parts.is_empty()).then(|| format!("{a} and {b}: {}.", parts.join("; ")))
+        (!told.is_empty()).then(|| format!("{a} and {b}: {}.", told.join("; ")))
     }
 }
 
@@ -108,6 +111,13 @@ impl Pair<'_> {
 fn place(one: &BreakEven) -> String {
     let ms = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), numbers::significant);
     format!("{} ms [{}, {}]", ms(one.rtt_ms), ms(one.low), ms(one.high))
+}
+
+/// Where which one costs less, although it cannot be told of all distances.
+fn parts(one: &BreakEven) -> String {
+    // As they were asked for.
+    let ms = |ms| format!("{ms} ms");
+    numbers::decided(&one.decided, (&one.a, &one.b), ms)
 }
 
 /// The same in a cell.
@@ -118,7 +128,8 @@ fn cell(one: Option<&BreakEven>) -> String {
     match one.order {
         Order::A => format!("none: {}", one.a),
         Order::B => format!("none: {}", one.b),
-        Order::Unclear => "cannot be told".to_owned(),
+        Order::Unclear if one.decided.is_empty() => "cannot be told".to_owned(),
+        Order::Unclear => format!("in part: {}", parts(one)),
         Order::AThenB => format!("{}, then {}", place(one), one.b),
         Order::BThenA => format!("{}, then {}", place(one), one.a),
     }
@@ -270,7 +281,7 @@ fn tables(distance: &Distance) -> String {
     let pairs: Vec<_> = pairs(distance).iter().map(pair_row).collect();
     if !pairs.is_empty() {
         out.push('\n');
-        out += &text::table(&owned(&PAIR_HEAD), &pairs);
+        out += &text::tables(&owned(&PAIR_HEAD), &pairs);
     }
     if let Some(title) = hop_title(distance) {
         let head = std::iter::once(title)

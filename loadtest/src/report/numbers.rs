@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use crate::results::{Decided, Order};
+
 /// A duration given in microseconds, with three significant digits and the unit that suits it.
 pub(super) fn duration_us(us: f64) -> String {
     if !us.is_finite() {
@@ -102,6 +104,22 @@ pub(crate) fn listed(names: &[String]) -> String {
         [one] => one.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
+}
+
+/// Where each of two costs less, as far as that is decided: "jwt from 1 ms to 20 ms", "jwt at 20 ms".
+pub(super) fn decided(
+    parts: &[Decided],
+    (a, b): (&str, &str),
+    place: impl Fn(f64) -> String,
+) -> String {
+    let told = parts.iter().map(|one| {
+        let name = if one.order == Order::A { a } else { b };
+        match one.from < one.to {
+            true => format!("{name} from {} to {}", place(one.from), place(one.to)),
+            false => format!("{name} at {}", place(one.from)),
+        }
+    });
+    listed(&told.collect::<Vec<_>>())
 }
 
 /// A ratio in a sentence or a narrow cell.

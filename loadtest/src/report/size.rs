@@ -98,7 +98,12 @@ fn part(one: &SizeBreakEven, usual: (f64, f64)) -> String {
         Order::B => format!("none, {b} costs less at every size"),
         Order::AThenB => format!("{}, {a} costs less below", place()),
         Order::BThenA => format!("{}, {b} costs less below", place()),
-        Order::Unclear => "none can be told".to_owned(),
+        Order::Unclear if one.decided.is_empty() => "none can be told".to_owned(),
+        Order::Unclear => {
+            let place = |size| amount(one.carries, size);
+            let parts = numbers::decided(&one.decided, (a, b), place);
+            format!("{parts} costs less, elsewhere it cannot be told")
+        }
     };
     let other = match one.range == usual {
         true => String::new(),

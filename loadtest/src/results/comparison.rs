@@ -176,6 +176,18 @@ pub(crate) fn is_unclear(comparisons: &[Comparison]) -> bool {
     rows.any(|one| one.headline && one.verdict == Verdict::Inconclusive)
 }
 
+/// A part of an axis on which it is decided which of two strategies costs less, although on all of it that is
+/// not.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Decided {
+    /// Which one: `a` or `b`.
+    pub order: Order,
+    /// The first place that was measured there.
+    pub from: f64,
+    /// The last one.
+    pub to: f64,
+}
+
 /// Which of two strategies costs less, along an axis on which they may break even.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -188,6 +200,6 @@ pub enum Order {
     A,
     /// The other everywhere.
     B,
-    /// It cannot be told.
+    /// It cannot be told of the whole axis.
     Unclear,
 }

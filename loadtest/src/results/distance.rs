@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Order;
+use super::{Decided, Order};
 
 /// Strategies by round-trip times.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -132,6 +132,9 @@ pub struct BreakEven {
     pub high: Option<f64>,
     /// What lies on both sides of it, or why there is none.
     pub order: Order,
+    /// Where one costs less all the same, when it cannot be told of the whole axis.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<Decided>,
 }
 
 /// One strategy far away.

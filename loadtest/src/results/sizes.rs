@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Order;
+use super::{Decided, Order};
 
 /// Strategies by the size of what is carried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -107,6 +107,9 @@ pub struct SizeBreakEven {
     pub range: (f64, f64),
     /// What lies on both sides of it, or why there is none.
     pub order: Order,
+    /// Where one costs less all the same, when it cannot be told of the whole axis.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<Decided>,
 }
 
 /// A size that could not be carried.

@@ -2,7 +2,7 @@
 
 use loadtest::{
     report,
-    results::{Order, Results},
+    results::{Decided, Order, Results},
 };
 
 use crate::sample::{bare, distant};
@@ -39,6 +39,35 @@ fn what_cannot_be_told_is_said_to() {
         "{sentences}"
     );
     assert!(report::terminal(&results).contains("cannot be told"));
+}
+
+#[test]
+fn where_it_can_be_told_from_a_distance_on_it_is_told_from_there() {
+    let mut results = distant();
+    let found = results.distance.as_mut().unwrap();
+    for one in &mut found.break_even {
+        (one.order, one.rtt_ms) = (Order::Unclear, None);
+        let part = |order, from, to| Decided { order, from, to };
+        one.decided = match one.metric.as_str() {
+            "p50" => vec![part(Order::A, 0.25, 20.0)],
+            _ => vec![part(Order::B, 0.0, 0.0), part(Order::B, 2.0, 20.0)],
+        };
+    }
+    let sentences = report::findings(&results).join("\n");
+    for wanted in [
+        "the median is lower with jwt from 0.25 ms to 20 ms, and with which elsewhere cannot be told",
+        "the CPU time is lower with session at 0 ms and session from 2 ms to 20 ms, and with which",
+    ] {
+        assert!(sentences.contains(wanted), "{wanted}\n{sentences}");
+    }
+    let text = report::terminal(&results);
+    assert!(
+        text.contains("in part: jwt from 0.25 ms to 20 ms"),
+        "{text}"
+    );
+    for line in text.lines() {
+        assert!(line.chars().count() <= 100, "too wide: {line}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     metrics::{self, Observation},
-    results::{BreakEven, DelayErrorAt, DelayProxy, DistancePoint, Estimate, Hop, Slope},
+    results::{BreakEven, DelayErrorAt, DelayProxy, DistancePoint, Estimate, Hop, Order, Slope},
     stats::{
         effect::CONFIDENCE,
         fit::{self, Place as At},
@@ -189,6 +189,7 @@ impl Evaluation<'_> {
         let round_trips = self.options.round_trips.iter();
         let places: Vec<At> = round_trips.map(place).collect::<Option<_>>()?;
         let crossing = fit::crossing(&places, self.options.seed);
+        let order = fit::cheaper(&places, crossing);
         Some(BreakEven {
             a: self.strategies()[a].clone(),
             b: self.strategies()[b].clone(),
@@ -196,7 +197,11 @@ impl Evaluation<'_> {
             rtt_ms: crossing.map(|one| one.value),
             low: crossing.map(|one| one.low),
             high: crossing.map(|one| one.high),
-            order: fit::cheaper(&places, crossing),
+            order,
+            decided: match order {
+                Order::Unclear => fit::decided(&places),
+                _ => Vec::new(),
+            },
         })
     }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     instrument::gates::PointEvidence,
     metrics::{self, Observation},
-    results::{Carried, Estimate, SizeBreakEven, SizePoint},
+    results::{Carried, Decided, Estimate, Order, SizeBreakEven, SizePoint},
     stats::{
         effect::{CONFIDENCE, Paired},
         fit::{self, Place},
@@ -170,6 +170,11 @@ impl Evaluation<'_> {
         else {
             return None;
         };
+        let order = fit::cheaper(&places, crossing);
+        let decided = match order {
+            Order::Unclear => fit::decided(&places),
+            _ => Vec::new(),
+        };
         Some(SizeBreakEven {
             a: a.to_owned(),
             b: b.to_owned(),
@@ -179,7 +184,15 @@ impl Evaluation<'_> {
             low: crossing.map(|one| one.low.exp()),
             high: crossing.map(|one| one.high.exp()),
             range: (first.at.exp(), last.at.exp()),
-            order: fit::cheaper(&places, crossing),
+            order,
+            decided: decided
+                .into_iter()
+                .map(|one| Decided {
+                    from: one.from.exp(),
+                    to: one.to.exp(),
+                    ..one
+                })
+                .collect(),
         })
     }
 }

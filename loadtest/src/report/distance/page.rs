@@ -55,7 +55,8 @@ fn section(results: &Results, distance: &Distance) -> Markup {
             h3 { "Where two cost the same" }
             p {
                 "The round-trip time at which the order changes, with its 95 % interval, and which one is \
-                 the cheaper beyond it. " i { "none" } ": the one named is cheaper at every distance measured."
+                 the cheaper beyond it. " i { "none" } ": the one named is cheaper at every distance measured. "
+                i { "in part" } ": it cannot be told of all distances, and the one named is cheaper at these."
             }
             (table(&PAIR_HEAD, &pairs.iter().map(pair_row).collect::<Vec<_>>()))
         }

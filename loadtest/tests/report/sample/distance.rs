@@ -56,6 +56,7 @@ pub(crate) fn distant() -> Results {
         low: rtt_ms.map(|ms| ms * 0.9),
         high: rtt_ms.map(|ms| ms * 1.1),
         order,
+        decided: Vec::new(),
     };
     Results {
         distance: Some(Distance {

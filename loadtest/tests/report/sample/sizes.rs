@@ -32,6 +32,7 @@ pub(super) fn sizes(strategies: &[&str]) -> Sizes {
             _ => (300.0, 30_000.0),
         },
         order,
+        decided: Vec::new(),
     };
     Sizes {
         rate_per_second: 1_000.0,

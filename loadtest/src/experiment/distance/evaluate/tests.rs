@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    experiment::distance::blocks::Measured, load::Outcome, results::Order, stats::random::Random,
+    experiment::distance::blocks::Measured,
+    load::Outcome,
+    results::{Decided, Order},
+    stats::random::Random,
     subject::stack::StackOptions,
 };
 
@@ -104,6 +107,19 @@ fn a_break_even_lies_where_a_round_trip_is_what_the_other_costs_more() {
 fn who_is_the_quicker_one_nearby_and_far_away_breaks_even_nowhere() {
     let found = between(400);
     assert_eq!((found.order, found.rtt_ms), (Order::A, None), "{found:?}");
+}
+
+#[test]
+fn who_cannot_be_told_apart_nearby_is_told_apart_from_the_first_distance_where_it_can() {
+    // At no distance both take as long.
+    let found = between(250);
+    assert_eq!(
+        (found.order, found.rtt_ms),
+        (Order::Unclear, None),
+        "{found:?}"
+    );
+    let (order, from, to) = (Order::A, 1.0, 20.0);
+    assert_eq!(found.decided, [Decided { order, from, to }], "{found:?}");
 }
 
 #[test]
