@@ -17,8 +17,6 @@ mod storm;
 mod target;
 
 use std::{
-    fs::File,
-    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -31,7 +29,7 @@ use crate::{
     console::{self, tell},
     experiment::{compare::CompareError, coupling::CouplingError, error::ExperimentError},
     interrupt, report,
-    results::{self, Results, ThresholdOutcome, Validity},
+    results::{self, Destination, Results, ThresholdOutcome, Validity},
     subject::stack::{RedisSource, StackOptions, UserStore},
 };
 
@@ -164,25 +162,25 @@ fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Results>> {
     Ok(read.collect::<Result<_, _>>()?)
 }
 
-/// The file that a result will be written to. It is made before anything is measured, so that one
-/// that cannot be written costs no time.
+/// The file that a result will be written to. It is tried before anything is measured, so that one
+/// that cannot be written costs no time; what it holds stays until there is a result.
 struct ResultFile {
     path: PathBuf,
-    file: File,
+    destination: Destination,
 }
 
 impl ResultFile {
-    fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
+    fn at(path: &Path) -> anyhow::Result<Self> {
+        let destination = Destination::at(path);
         Ok(Self {
             path: path.to_owned(),
-            file,
+            destination: destination.with_context(|| format!("writing {}", path.display()))?,
         })
     }
 
-    fn write(mut self, result: &impl Serialize) -> anyhow::Result<()> {
+    fn write(self, result: &impl Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(result)? + "\n";
-        let written = self.file.write_all(text.as_bytes());
+        let written = self.destination.write(&text);
         written.with_context(|| format!("writing {}", self.path.display()))
     }
 }

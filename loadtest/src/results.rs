@@ -8,6 +8,7 @@
 mod comparison;
 pub mod coupling;
 mod distance;
+mod file;
 mod freshness;
 mod gate;
 mod plan;
@@ -29,6 +30,7 @@ pub use comparison::{
 };
 pub use coupling::{Coupling, Slice};
 pub use distance::{BreakEven, DelayErrorAt, DelayProxy, Distance, DistancePoint, Hop, Slope};
+pub(crate) use file::{Destination, write_whole};
 pub use freshness::{Freshness, RevocationKind, RevocationLag};
 pub use gate::{Bound, Culprit, Gate, Threshold, ThresholdOutcome, Validity};
 pub use plan::{ArmInfo, Better, Environment, MetricInfo, Origin, Plan, SelfCheck, Tool};
@@ -275,20 +277,6 @@ fn replace_controls(text: &mut String) {
     if text.contains(is_control) {
         *text = text.replace(is_control, "\u{fffd}");
     }
-}
-
-/// Writes a file so that a reader sees the old one or the new one and never a part.
-pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)?;
-    std::io::Write::write_all(&mut file, text.as_bytes())?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::{
 impl CouplingArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let interrupt = interrupt::on_signal().context("installing signal handlers")?;
-        let out = self.out.as_deref().map(ResultFile::create).transpose()?;
+        let out = self.out.as_deref().map(ResultFile::at).transpose()?;
         let options = self.options(interrupt);
         let progress = Progress::start(options.expected());
         let found = coupling::run(&options, &progress);

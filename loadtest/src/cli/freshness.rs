@@ -21,7 +21,7 @@ use crate::{
 impl FreshnessArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let interrupt = interrupt::on_signal().context("installing signal handlers")?;
-        let out = self.out.as_deref().map(ResultFile::create).transpose()?;
+        let out = self.out.as_deref().map(ResultFile::at).transpose()?;
         let options = self.options(interrupt)?;
         let progress = Progress::start(freshness::expected(&options));
         let found = freshness::run(&options, &progress);

@@ -23,7 +23,7 @@ impl MergeArgs {
             // These files make no sense together.
             error => Usage(error.to_string()).into(),
         })?;
-        let out = self.out.as_deref().map(ResultFile::create).transpose()?;
+        let out = self.out.as_deref().map(ResultFile::at).transpose()?;
         deliver(out, &whole, &whole.to_string())?;
         Ok(run::exit_code(&whole))
     }

@@ -17,7 +17,7 @@ use crate::{
 impl RunArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let interrupt = interrupt::on_signal().context("installing signal handlers")?;
-        let out = self.out.as_deref().map(ResultFile::create).transpose()?;
+        let out = self.out.as_deref().map(ResultFile::at).transpose()?;
         self.one_authorization()?;
         let result = run::run(&self.options()?, &interrupt)?;
         deliver(out, &result, &result.to_string())?;

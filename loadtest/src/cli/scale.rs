@@ -31,7 +31,7 @@ impl ScaleArgs {
         let calibrated = scale::calibrate(&options, &progress)?;
         // Before the first of it is observed.
         let prediction = out.join("prediction.json");
-        ResultFile::create(&prediction)?.write(&calibrated.prediction())?;
+        ResultFile::at(&prediction)?.write(&calibrated.prediction())?;
         let results = calibrated.observe(&progress);
         progress.finish();
         let results = results?;

@@ -19,7 +19,7 @@ use crate::{
 impl StormArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let interrupt = interrupt::on_signal().context("installing signal handlers")?;
-        let out = self.out.as_deref().map(ResultFile::create).transpose()?;
+        let out = self.out.as_deref().map(ResultFile::at).transpose()?;
         let (limit, options) = (self.max_ratio, self.options(interrupt));
         let windows = (options.window + Duration::from_secs(2)) * 4 * options.blocks;
         let progress = Progress::start(Duration::from_secs(20) + windows);

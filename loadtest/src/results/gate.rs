@@ -109,6 +109,23 @@ impl Gate {
 }
 
 impl Validity {
+    /// The one of two that says less for the figures.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        let rank = |one| match one {
+            Self::Valid => 0,
+            Self::Inconclusive => 1,
+            Self::Overloaded => 2,
+            Self::Disturbed => 3,
+            Self::Invalid => 4,
+        };
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
+        }
+    }
+
     /// The verdict over a run: the instrument outweighs the machine, which outweighs the system,
     /// which outweighs a headline row that is unclear.
     #[must_use]

@@ -50,7 +50,7 @@ fn a_run_that_cannot_be_believed_is_an_obstacle() {
 }
 
 #[test]
-fn whether_a_file_may_be_believed_follows_from_its_gates_and_not_from_its_word() {
+fn whether_a_file_may_be_believed_follows_from_its_gates_and_not_from_a_better_word() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("results.json");
     let mut results = sample::two();
@@ -63,6 +63,11 @@ fn whether_a_file_may_be_believed_follows_from_its_gates_and_not_from_its_word()
     let read = Results::read(&file).unwrap();
     assert_eq!(read.validity, Validity::Disturbed);
     assert!(!read.gates.last().unwrap().passed);
+    // A word that says worse is believed.
+    results.gates.pop();
+    results.validity = Validity::Invalid;
+    results.write(&file).unwrap();
+    assert_eq!(Results::read(&file).unwrap().validity, Validity::Invalid);
 }
 
 #[test]
