@@ -123,13 +123,7 @@ fn a_load_that_reaches_nobody_is_no_success() {
     drop(closed);
     let run = ["run", "--url", &url, "--rate", "20", "--duration", "1s"];
     let output = ends(command("loadtest").args(run));
-    // 3 where this machine was too busy to send in time, which comes first.
-    assert!(matches!(output.status.code(), Some(1 | 3)), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        said.contains(&format!("no request to {url} was answered")),
-        "{said}"
-    );
+    assert_ends(&output, 1, &["no connection to", &url, "Nothing was sent"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{ResultFile, Usage, arguments::MergeArgs, deliver, run};
 use crate::{
-    experiment::run::{Limits, MergeError, RunResult, merge},
+    experiment::run::{Limits, RunResult, merge},
     results::without_controls,
 };
 
@@ -18,11 +18,8 @@ impl MergeArgs {
             max_p99: self.max_p99,
             max_error_ratio: self.max_error_ratio,
         };
-        let whole = merge(&parts, &limits).map_err(|error| match error {
-            MergeError::Histogram { .. } => anyhow::Error::new(error),
-            // These files make no sense together.
-            error => Usage(error.to_string()).into(),
-        })?;
+        // These files make no sense, or none together.
+        let whole = merge(&parts, &limits).map_err(|error| Usage(error.to_string()))?;
         let out = self.out.as_deref().map(ResultFile::at).transpose()?;
         deliver(out, &whole, &whole.to_string())?;
         Ok(run::exit_code(&whole))
@@ -36,6 +33,11 @@ fn read(path: &Path) -> anyhow::Result<(String, RunResult)> {
         without_controls(&mut value);
         serde_json::from_value(value)
     });
-    let result = read.with_context(|| format!("{name} is not what loadtest run --out writes"))?;
-    Ok((name, result))
+    match read {
+        Ok(result) => Ok((name, result)),
+        Err(error) => {
+            let told = format!("{name} is not what loadtest run --out writes: {error}");
+            Err(Usage(told).into())
+        }
+    }
 }

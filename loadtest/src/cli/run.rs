@@ -1,6 +1,9 @@
 //! `loadtest run`.
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context;
 
@@ -50,6 +53,7 @@ impl RunArgs {
     fn options(self) -> anyhow::Result<RunOptions> {
         let defaults = Options::default();
         growth(self.connections, self.max_connections)?;
+        self.start_at.map_or(Ok(()), near)?;
         let connections = self.connections.unwrap_or(defaults.connections);
         if let Some(share) = self.shard.filter(|share| share.of > connections as u64) {
             return Err(Usage(format!(
@@ -78,7 +82,7 @@ impl RunArgs {
             headers: self.headers,
             body,
             login: self.login,
-            users: self.users,
+            users: self.users as usize,
             engine: Options {
                 duration: self.duration,
                 warmup: self.warmup,
@@ -100,6 +104,23 @@ impl RunArgs {
             },
         })
     }
+}
+
+/// Who is late by more than this is not late but wrong; who would wait longer as well.
+const PAST: Duration = Duration::from_secs(3_600);
+const AHEAD: Duration = Duration::from_secs(86_400);
+
+/// A moment that a run can begin at.
+fn near(moment: SystemTime) -> Result<(), Usage> {
+    let now = SystemTime::now();
+    let told = match (now.duration_since(moment), moment.duration_since(now)) {
+        (Ok(past), _) if past > PAST => format!("{:.0} s ago", past.as_secs_f64()),
+        (_, Ok(ahead)) if ahead > AHEAD => format!("{:.0} s ahead", ahead.as_secs_f64()),
+        _ => return Ok(()),
+    };
+    Err(Usage(format!(
+        "--start-at is {told}: a moment within the next day is needed"
+    )))
 }
 
 pub(super) fn exit_code(result: &RunResult) -> ExitCode {

@@ -87,7 +87,11 @@ fn status(head: &[u8]) -> Option<u16> {
 }
 
 /// At the first address of the server that can be connected to.
-fn connect(server: &Url) -> io::Result<TcpStream> {
+///
+/// # Errors
+///
+/// The last of them cannot be connected to, or there is none.
+pub(super) fn connect(server: &Url) -> io::Result<TcpStream> {
     let mut fault = io::Error::other(format!("{server} has no address"));
     for address in server.socket_addrs(|| None)? {
         match TcpStream::connect_timeout(&address, PATIENCE) {

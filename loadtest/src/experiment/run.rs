@@ -53,6 +53,16 @@ pub enum RunError {
     /// Nobody knows how to log in for it.
     #[error("--login {0:?} is not a strategy")]
     UnknownStrategy(String),
+    /// Nobody would see a request. A target that goes away later is measured to the end.
+    #[error(
+        "no connection to {url}: {source}. Nothing was sent: start what is to be driven, or mend --url"
+    )]
+    Unreachable {
+        /// What was to be driven.
+        url: Url,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The users could not be logged in.
     #[error(transparent)]
     Login(#[from] LoginError),
@@ -65,8 +75,8 @@ pub enum RunError {
 ///
 /// # Errors
 ///
-/// The users cannot be logged in or the generator cannot start. What the server answers is never
-/// an error.
+/// The server cannot be reached before the first request, the users cannot be logged in or the generator
+/// cannot start. What the server answers, and whether it goes on, is never an error.
 pub fn run(options: &RunOptions, interrupt: &CancellationToken) -> Result<RunResult, RunError> {
     let mut engine_options = options.engine.clone();
     engine_options.interrupt = interrupt.clone();
@@ -77,6 +87,7 @@ pub fn run(options: &RunOptions, interrupt: &CancellationToken) -> Result<RunRes
     if let Some(authorization) = load::take_credentials(&mut options.url) {
         options.headers.push(authorization);
     }
+    reach(&options.url)?;
     let arm = Arm {
         name: "run".to_owned(),
         url: options.url.clone(),
@@ -88,6 +99,18 @@ pub fn run(options: &RunOptions, interrupt: &CancellationToken) -> Result<RunRes
     result.instrument_faults = judge::instrument(&result, &outcome.arms[0], &options);
     judge::system(&mut result, options.url.as_str(), &options.limits);
     Ok(result)
+}
+
+/// Tries one connection, which costs the server nothing. What cannot be driven at all is the engine's to say.
+fn reach(url: &Url) -> Result<(), RunError> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Ok(());
+    }
+    let reached = super::call::connect(url).map(drop);
+    reached.map_err(|source| RunError::Unreachable {
+        url: url.clone(),
+        source,
+    })
 }
 
 fn variants(options: &RunOptions) -> Result<Vec<Variant>, RunError> {

@@ -46,14 +46,18 @@ impl Clocks {
     }
 
     /// The moment when the wall clock shows `at`.
+    /// One that the other clock cannot show, as before this machine was started, is taken for now.
     fn instant_of(&self, at: SystemTime) -> Instant {
-        match at.duration_since(self.wall) {
-            Ok(ahead) => self.monotonic + ahead,
-            Err(past) => {
-                let began = self.monotonic.checked_sub(past.duration());
-                began.unwrap_or(self.monotonic)
-            }
-        }
+        let found = match at.duration_since(self.wall) {
+            Ok(ahead) => self.monotonic.checked_add(ahead),
+            Err(past) => self.monotonic.checked_sub(past.duration()),
+        };
+        found.unwrap_or(self.monotonic)
+    }
+
+    /// How long ago the wall clock showed `at`; nothing when it is ahead.
+    fn since(&self, at: SystemTime) -> Duration {
+        self.wall.duration_since(at).unwrap_or_default()
     }
 
     fn moved_since(&self, earlier: &Self) -> Duration {
@@ -85,7 +89,8 @@ impl Start {
             };
         };
         let began = clocks.instant_of(moment);
-        let late = Instant::now().saturating_duration_since(began);
+        // By the wall clock: the other one may not go back so far.
+        let late = clocks.since(moment);
         while !interrupt.is_cancelled() {
             let rest = began.saturating_duration_since(Instant::now());
             if rest <= LEAD {

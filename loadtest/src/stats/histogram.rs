@@ -1,17 +1,25 @@
 //! Latency histograms: 1 µs to 60 s with three significant digits, of constant size.
 
-use std::time::Duration;
+use std::{io::Read, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use flate2::read::ZlibDecoder;
 use hdrhistogram::{
     Histogram,
-    serialization::{Deserializer, Serializer, V2DeflateSerializer},
+    serialization::{DeserializeError, Deserializer, Serializer, V2DeflateSerializer},
 };
 
 use crate::results::{Latency, PercentilePoint};
 
 /// Largest latency that is told apart; longer ones count as this.
 pub const HIGHEST_US: u64 = 60_000_000;
+
+/// What the V2 form begins with; a length follows.
+const PLAIN: [u8; 4] = [0x1c, 0x84, 0x93, 0x13];
+/// What the compressed form begins with.
+const COMPRESSED: [u8; 4] = [0x1c, 0x84, 0x93, 0x14];
+/// No distribution of latencies is larger: 17 thousand counts of 9 bytes at most.
+const MOST_BYTES: usize = 256 << 10;
 
 /// A distribution of latencies in microseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +34,9 @@ pub enum HistogramError {
     /// It is not HdrHistogram's V2 form, with or without compression.
     #[error("the histogram is not in HdrHistogram's V2 form: {0}")]
     Form(#[from] hdrhistogram::serialization::DeserializeError),
+    /// Nothing that could be one is so large.
+    #[error("the histogram is larger than {MOST_BYTES} bytes, or says that it is")]
+    Size,
     /// It has values beyond [`HIGHEST_US`].
     #[error("the histogram is none of latencies up to {HIGHEST_US} µs: {0}")]
     Range(#[from] hdrhistogram::AdditionError),
@@ -89,7 +100,7 @@ impl LatencyHistogram {
     ///
     /// The text is not base64, not a histogram, or has values that no latency has here.
     pub fn from_v2(text: &str) -> Result<Self, HistogramError> {
-        let bytes = BASE64_STANDARD.decode(text)?;
+        let bytes = unpacked(BASE64_STANDARD.decode(text)?)?;
         let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice())?;
         let mut histogram = Self::new();
         histogram.0.add(read)?;
@@ -126,6 +137,26 @@ impl LatencyHistogram {
     }
 }
 
+/// The plain V2 form, whose length is what it says: the library believes it, and makes room for it.
+fn unpacked(bytes: Vec<u8>) -> Result<Vec<u8>, HistogramError> {
+    let mut plain = bytes;
+    if plain.starts_with(&COMPRESSED) {
+        let mut whole = Vec::new();
+        let packed = plain.get(8..).unwrap_or_default();
+        let mut reader = ZlibDecoder::new(packed).take(MOST_BYTES as u64 + 1);
+        let read = reader.read_to_end(&mut whole);
+        read.map_err(DeserializeError::IoError)?;
+        plain = whole;
+    }
+    let said = plain.strip_prefix(&PLAIN);
+    let said = said.and_then(|rest| rest.first_chunk().copied());
+    let said = said.map_or(0, u32::from_be_bytes) as usize;
+    match plain.len() > MOST_BYTES || said > plain.len() {
+        true => Err(HistogramError::Size),
+        false => Ok(plain),
+    }
+}
+
 /// Microseconds, rounded up: a latency below one microsecond is not none.
 pub(crate) fn micros(latency: Duration) -> u64 {
     u64::try_from(latency.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX)
@@ -133,6 +164,8 @@ pub(crate) fn micros(latency: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -186,6 +219,41 @@ mod tests {
         let mut serializer = V2DeflateSerializer::new();
         serializer.serialize(&wide, &mut bytes).unwrap();
         assert!(matches!(refused(&BASE64_STANDARD.encode(bytes)), Range(_)));
+    }
+
+    #[test]
+    fn a_histogram_that_is_or_says_to_be_larger_than_any_is_takes_no_memory() {
+        let refused = |bytes: &[u8]| {
+            let text = BASE64_STANDARD.encode(bytes);
+            LatencyHistogram::from_v2(&text).unwrap_err()
+        };
+        let packed = |plain: &[u8]| {
+            let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+            zlib.write_all(plain).unwrap();
+            let zlib = zlib.finish().unwrap();
+            [&COMPRESSED[..], &(zlib.len() as u32).to_be_bytes(), &zlib].concat()
+        };
+        // A head without its 4 GiB.
+        let mut head = PLAIN.to_vec();
+        head.extend(u32::MAX.to_be_bytes());
+        head.extend([0; 32]);
+        assert!(matches!(refused(&head), HistogramError::Size));
+        assert!(matches!(refused(&packed(&head)), HistogramError::Size));
+        // 100 MB of nothing in 100 kB.
+        let bomb = packed(&vec![0; 100 << 20]);
+        assert!(matches!(refused(&bomb), HistogramError::Size));
+        // Cut off anywhere, or with any byte another, it may be a histogram, and is no reason to panic.
+        let mut histogram = LatencyHistogram::new();
+        histogram.record(Duration::from_millis(3));
+        let whole = BASE64_STANDARD.decode(histogram.to_v2()).unwrap();
+        for length in 0..whole.len() {
+            let _ = LatencyHistogram::from_v2(&BASE64_STANDARD.encode(&whole[..length]));
+        }
+        for place in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[place] ^= 0x55;
+            let _ = LatencyHistogram::from_v2(&BASE64_STANDARD.encode(changed));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::server::{Reaction, Server, answer, answer_after};
 
-fn loadtest(url: &str, more: &[&str]) -> Command {
+pub(super) fn loadtest(url: &str, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     command
         .args(["run", "--url", url, "--warmup", "0s", "--duration", "500ms"])
@@ -21,11 +21,11 @@ fn loadtest(url: &str, more: &[&str]) -> Command {
     command
 }
 
-fn output(mut command: Command) -> Output {
+pub(super) fn output(mut command: Command) -> Output {
     command.output().unwrap()
 }
 
-fn written(path: &Path) -> Value {
+pub(super) fn written(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 

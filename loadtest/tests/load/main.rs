@@ -7,6 +7,8 @@
 
 mod command;
 mod connections;
+mod files;
+mod hostile;
 mod requests;
 mod server;
 mod threads;

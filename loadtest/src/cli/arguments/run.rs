@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use url::Url;
 
-use super::{rate, ratio, strategy};
+use super::{connections, rate, ratio, strategy};
 use crate::load::{Arrivals, Share};
 
 #[derive(Debug, Args)]
@@ -26,16 +26,16 @@ pub(in crate::cli) struct RunArgs {
     #[arg(long, value_name = "R", value_parser = rate, required_unless_present = "connections")]
     pub(in crate::cli) rate: Option<f64>,
     /// Connections, each busy at all times without --rate; with it, requests wait for a free one [default: 32]
-    #[arg(long, value_name = "C")]
+    #[arg(long, value_name = "C", value_parser = connections)]
     pub(in crate::cli) connections: Option<usize>,
     /// Open loop: one more connection for each request that waits, up to so many [default: no more than --connections]
-    #[arg(long, value_name = "M", requires = "rate")]
+    #[arg(long, value_name = "M", requires = "rate", value_parser = connections)]
     pub(in crate::cli) max_connections: Option<usize>,
     /// Threads that send [default: 1 below four cores, else 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(in crate::cli) generator_threads: Option<u16>,
     /// Polls for so long before each request is due, in place of sleeping: more punctual, more CPU time
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = at_most_an_hour)]
     pub(in crate::cli) busy_poll: Duration,
     /// Certificates of the authorities that an https server is trusted by, as PEM [default: the system's]
     #[arg(long, value_name = "FILE")]
@@ -44,13 +44,13 @@ pub(in crate::cli) struct RunArgs {
     #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
     pub(in crate::cli) arrivals: Arrivals,
     /// Measured time
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = measured_time)]
     pub(in crate::cli) duration: Duration,
     /// Not measured, before
-    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = at_most_an_hour)]
     pub(in crate::cli) warmup: Duration,
     /// A later answer counts as failed
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = deadline)]
     pub(in crate::cli) deadline: Duration,
     /// A header field as "Name: value"; can be given several times
     #[arg(long = "header", value_name = "FIELD", value_parser = header)]
@@ -59,8 +59,8 @@ pub(in crate::cli) struct RunArgs {
     #[arg(long, value_name = "S", value_parser = strategy)]
     pub(in crate::cli) login: Option<String>,
     /// How many users
-    #[arg(long, default_value_t = 8, requires = "login")]
-    pub(in crate::cli) users: usize,
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "login", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(in crate::cli) users: u32,
     /// Share of requests whose trace is kept; 0 sends no traceparent
     #[arg(long, default_value_t = 0.0, value_parser = ratio)]
     pub(in crate::cli) trace_ratio: f64,
@@ -99,6 +99,42 @@ pub(in crate::cli) struct MergeArgs {
     /// Where the result goes as JSON as well
     #[arg(long, value_name = "PATH")]
     pub(in crate::cli) out: Option<PathBuf>,
+}
+
+/// A week.
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn measured_time(text: &str) -> Result<Duration, String> {
+    time(
+        text,
+        |time| !time.is_zero() && time <= LONGEST,
+        "above 0 and up to 7days",
+    )
+}
+
+fn deadline(text: &str) -> Result<Duration, String> {
+    time(
+        text,
+        |time| !time.is_zero() && time <= HOUR,
+        "above 0 and up to 1h",
+    )
+}
+
+fn at_most_an_hour(text: &str) -> Result<Duration, String> {
+    time(text, |time| time <= HOUR, "up to 1h")
+}
+
+fn time(
+    text: &str,
+    makes_sense: impl Fn(Duration) -> bool,
+    range: &str,
+) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match makes_sense(time) {
+        true => Ok(time),
+        false => Err(format!("a time {range} is needed")),
+    }
 }
 
 /// `2/3`: the second of three.

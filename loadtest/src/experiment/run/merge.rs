@@ -1,5 +1,7 @@
 //! The shards of one run as one result.
 
+mod possible;
+
 use std::collections::BTreeMap;
 
 use super::{Limits, RunResult, Shard, judge};
@@ -53,6 +55,14 @@ pub enum MergeError {
         /// The other one.
         other: String,
     },
+    /// No run has such a result: the file was changed, or is none of ours.
+    #[error("{file} is not what loadtest run --out writes: {fault}")]
+    Impossible {
+        /// Which file.
+        file: String,
+        /// What cannot be.
+        fault: String,
+    },
     /// A distribution cannot be read.
     #[error("{file}: {name}: {source}")]
     Histogram {
@@ -73,6 +83,12 @@ pub enum MergeError {
 ///
 /// They are not all the shards of one run.
 pub fn merge(parts: &[(String, RunResult)], limits: &Limits) -> Result<RunResult, MergeError> {
+    for (file, result) in parts {
+        possible::check(result).map_err(|fault| MergeError::Impossible {
+            file: file.clone(),
+            fault,
+        })?;
+    }
     let shards = shards(parts)?;
     complete(&shards)?;
     let results = || parts.iter().map(|(_, result)| result);
@@ -155,6 +171,17 @@ fn shards(parts: &[(String, RunResult)]) -> Result<Vec<(&Shard, &str)>, MergeErr
                     ("arrivals", shard.arrivals.clone()),
                     ("warm-up", shard.warmup_seconds.to_string()),
                     ("start", shard.start_at.clone()),
+                    ("target", told(shard.target.as_ref())),
+                    ("deadline", told(shard.deadline_seconds.as_ref())),
+                    (
+                        "connections",
+                        told(
+                            shard
+                                .connections
+                                .map(|(one, most)| format!("{one} to {most}"))
+                                .as_ref(),
+                        ),
+                    ),
                 ]
             };
             let mut differs = what(first).into_iter().zip(what(shard));
@@ -186,9 +213,22 @@ fn shards(parts: &[(String, RunResult)]) -> Result<Vec<(&Shard, &str)>, MergeErr
     Ok(shards)
 }
 
+fn told(value: Option<&impl ToString>) -> String {
+    value.map_or_else(|| "none".to_owned(), ToString::to_string)
+}
+
 /// Each shard is there once.
 fn complete(shards: &[(&Shard, &str)]) -> Result<(), MergeError> {
     let of = shards.first().map_or(0, |(shard, _)| shard.of);
+    if let Some((shard, file)) = shards
+        .iter()
+        .find(|(shard, _)| !(1..=of).contains(&shard.index))
+    {
+        return Err(MergeError::Impossible {
+            file: (*file).to_owned(),
+            fault: format!("it is shard {} of {of}", shard.index),
+        });
+    }
     for index in 1..=of {
         let mut found = shards.iter().filter(|(shard, _)| shard.index == index);
         match (found.next(), found.next()) {
@@ -208,25 +248,33 @@ fn complete(shards: &[(&Shard, &str)]) -> Result<(), MergeError> {
 }
 
 fn distributions(parts: &[(String, RunResult)]) -> Result<[LatencyHistogram; 6], MergeError> {
-    let [a, b, c, d, e, f] = NAMES.map(|name| merged(parts, name));
-    Ok([a?, b?, c?, d?, e?, f?])
-}
-
-fn merged(
-    parts: &[(String, RunResult)],
-    name: &'static str,
-) -> Result<LatencyHistogram, MergeError> {
-    let mut whole = LatencyHistogram::new();
+    let mut whole = NAMES.map(|_| LatencyHistogram::new());
     for (file, result) in parts {
-        let text = result.histograms.get(name).map_or("", String::as_str);
-        let one = LatencyHistogram::from_v2(text).map_err(|source| MergeError::Histogram {
+        let read = |name| read(file, result, name);
+        let [a, b, c, d, e, f] = NAMES.map(read);
+        let own = [a?, b?, c?, d?, e?, f?];
+        possible::distributions(result, &own).map_err(|fault| MergeError::Impossible {
             file: file.clone(),
-            name,
-            source,
+            fault,
         })?;
-        whole.merge(&one);
+        for (whole, one) in whole.iter_mut().zip(&own) {
+            whole.merge(one);
+        }
     }
     Ok(whole)
+}
+
+fn read(
+    file: &str,
+    result: &RunResult,
+    name: &'static str,
+) -> Result<LatencyHistogram, MergeError> {
+    let text = result.histograms.get(name).map_or("", String::as_str);
+    LatencyHistogram::from_v2(text).map_err(|source| MergeError::Histogram {
+        file: file.to_owned(),
+        name,
+        source,
+    })
 }
 
 fn statuses(parts: &[(String, RunResult)]) -> Vec<StatusCount> {

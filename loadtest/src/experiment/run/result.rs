@@ -92,6 +92,15 @@ pub struct Shard {
     pub warmup_seconds: f64,
     /// When the schedule began, by whoever started the shards: RFC 3339.
     pub start_at: String,
+    /// What was requested, without its query: method and URL.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// A later answer counted as failed.
+    #[serde(default)]
+    pub deadline_seconds: Option<f64>,
+    /// Connections of all shards together, and how many they could become.
+    #[serde(default)]
+    pub connections: Option<(usize, usize)>,
     /// How long after that this shard could begin.
     pub late_ms: f64,
     /// How far its wall clock moved against the monotonic one from the begin to the end.
@@ -181,10 +190,23 @@ impl Shard {
             arrivals: arrivals.map_or_else(String::new, |one| one.get_name().to_owned()),
             warmup_seconds: engine.warmup.as_secs_f64(),
             start_at: humantime::format_rfc3339_micros(start_at).to_string(),
+            target: Some(target(options)),
+            deadline_seconds: Some(engine.deadline.as_secs_f64()),
+            connections: Some((
+                engine.connections,
+                engine.max_connections.unwrap_or(engine.connections),
+            )),
             late_ms: run.punctuality.late.as_secs_f64() * 1e3,
             clock_moved_ms: run.punctuality.clock_moved.as_secs_f64() * 1e3,
         })
     }
+}
+
+/// A query may hold what nobody else is to read.
+fn target(options: &RunOptions) -> String {
+    let mut url = options.url.clone();
+    url.set_query(None);
+    format!("{} {url}", options.method)
 }
 
 /// As lines for a terminal.
