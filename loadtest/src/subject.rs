@@ -5,6 +5,7 @@ pub mod client;
 pub mod found;
 pub mod login;
 pub mod mix;
+mod owner;
 pub mod slices;
 pub mod stack;
 pub mod strategy;

@@ -103,6 +103,35 @@ fn a_killed_load_test_leaves_no_process_of_postgresql_behind() {
     });
 }
 
+#[test]
+fn what_a_killed_load_test_left_on_the_disk_goes_with_the_next_start_and_a_living_ones_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (temporary, file) = (folder.path().join("tmp"), folder.path().join("ready.json"));
+    std::fs::create_dir(&temporary).unwrap();
+    let left = || std::fs::read_dir(&temporary).unwrap().count();
+    // It ends after it has made its folder: nobody listens there.
+    let next = || {
+        let up = ["stack", "up", "--redis-url", "redis://127.0.0.1:1"];
+        let ended = ends(command("loadtest").args(up).env("TMPDIR", &temporary));
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    };
+    let mut loadtest = command("loadtest")
+        .args(["stack", "up", "--strategy", "jwt", "--replicas", "1"])
+        .env("TMPDIR", &temporary)
+        .arg("--ready-file")
+        .arg(&file)
+        .spawn()
+        .unwrap();
+    eventually("the ready file is written", || read(&file));
+    next();
+    assert_eq!(left(), 1, "that of the living one");
+    signal(&loadtest, Signal::KILL);
+    loadtest.wait().unwrap();
+    assert_eq!(left(), 1, "it could not remove it itself");
+    next();
+    assert_eq!(left(), 0);
+}
+
 fn children_of(pid: u32) -> Vec<u32> {
     let file = format!("/proc/{pid}/task/{pid}/children");
     let text = std::fs::read_to_string(file).unwrap();

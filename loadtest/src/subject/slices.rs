@@ -11,7 +11,6 @@
 
 mod error;
 mod group;
-mod owner;
 mod systemd;
 
 use std::{
@@ -22,10 +21,12 @@ use std::{
 };
 
 pub use super::cgroup::Throttling;
-use super::cgroup::{self, Version};
+use super::{
+    cgroup::{self, Version},
+    owner::Owner,
+};
 pub use error::SliceError;
 use group::Group;
-use owner::Owner;
 use systemd::Scope;
 
 /// The period where the quota is long enough in it.

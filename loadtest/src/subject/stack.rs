@@ -6,6 +6,7 @@
 
 mod account;
 mod error;
+mod folder;
 mod options;
 mod plan;
 mod ports;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::console::tell;
 pub use error::StackError;
+use folder::Folder;
 pub use options::{Detour, Link, RedisSource, Role, StackOptions, UserStore};
 pub use plan::EXCHANGED_AUDIENCE;
 pub(crate) use ports::Reservation;
@@ -69,8 +71,8 @@ pub struct Stack {
     processes: Mutex<Vec<Process>>,
     /// Names of the processes that start together, in the order of their start.
     stages: Vec<Vec<String>>,
-    folder: Option<tempfile::TempDir>,
-    _database: Option<tempfile::TempDir>,
+    folder: Option<Folder>,
+    _database: Option<Folder>,
     start_deadline: Duration,
     interrupt: CancellationToken,
     // Last: a child dies with the thread that started it.

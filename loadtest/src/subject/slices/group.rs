@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CpuLimit, Throttling, Version, owner};
+use super::{CpuLimit, Throttling, Version};
+use crate::subject::owner;
 
 const PROCESSES: &str = "cgroup.procs";
 /// In version 2: which controllers the groups below have.

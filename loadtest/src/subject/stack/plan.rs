@@ -9,13 +9,14 @@ use rustix::process::Signal;
 
 use super::{
     Client, GatewayUrls, StackError,
+    folder::Folder,
     options::{Link, RedisSource, Role, StackOptions},
     ports::Reservation,
     process::Spec,
     programs::Programs,
     readiness::Probe,
     secrets::Secrets,
-    stores::{self, REDIS, Stores, reserve},
+    stores::{REDIS, Stores, reserve},
 };
 use crate::subject::strategy::Strategy;
 
@@ -26,8 +27,8 @@ pub(super) struct Plan {
     pub(super) redis_url: String,
     pub(super) pools: BTreeMap<String, Vec<String>>,
     pub(super) clients: Vec<Client>,
-    pub(super) folder: tempfile::TempDir,
-    pub(super) database: Option<tempfile::TempDir>,
+    pub(super) folder: Folder,
+    pub(super) database: Option<Folder>,
     /// Each stage needs the one before it to be ready.
     pub(super) stages: Vec<Vec<Spec>>,
 }
@@ -45,7 +46,7 @@ struct Replica {
 impl Plan {
     pub(super) fn new(options: &StackOptions) -> Result<Self, StackError> {
         let programs = Programs::find(options.bin_dir.as_deref())?;
-        let folder = stores::private_folder("statewise-")?;
+        let folder = Folder::make("stack")?;
         let stores = Stores::prepare(options, folder.path())?;
         let auths = numbered(AUTH, options.auth_replicas)?;
         let gateways = numbered(GATEWAY, options.gateways)?

@@ -3,10 +3,10 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, OpenOptions, Permissions},
+    fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::{
-        fs::{OpenOptionsExt, PermissionsExt, chown},
+        fs::{OpenOptionsExt, chown},
         process::CommandExt,
     },
     path::Path,
@@ -15,11 +15,11 @@ use std::{
 };
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 
 use super::{
     StackError,
     account::{Account, unprivileged},
+    folder::Folder,
     options::{RedisSource, StackOptions, UserStore},
     ports::Reservation,
     process::Spec,
@@ -48,7 +48,7 @@ pub(super) struct Stores {
     pub(super) database_url: Option<String>,
     /// The files of PostgreSQL, which belong to whoever runs it: nobody else can look into the folder of
     /// the stack.
-    pub(super) database: Option<TempDir>,
+    pub(super) database: Option<Folder>,
 }
 
 impl Stores {
@@ -81,15 +81,6 @@ impl Stores {
         }
         Ok(stores)
     }
-}
-
-/// A temporary folder that only its owner can look into.
-pub(super) fn private_folder(prefix: &str) -> Result<TempDir, StackError> {
-    tempfile::Builder::new()
-        .prefix(prefix)
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir()
-        .map_err(StackError::system("making a temporary folder"))
 }
 
 /// A Redis that keeps nothing on disk and refuses writes rather than forget sessions.
@@ -143,10 +134,10 @@ fn ask_redis(url: &str) -> Result<(), StackError> {
 }
 
 /// A PostgreSQL with a password, reached over the loopback; its URL with the password, and its files.
-fn postgres(logs: &Path) -> Result<(Spec, String, TempDir), StackError> {
+fn postgres(logs: &Path) -> Result<(Spec, String, Folder), StackError> {
     let programs = programs::postgres()?;
     let account = unprivileged()?;
-    let folder = private_folder("statewise-postgres-")?;
+    let folder = Folder::make(POSTGRES)?;
     let password = secrets::random_text()?;
     let data = folder.path().join("data");
     make(&programs.join("initdb"), folder.path(), account, &password)?;

@@ -1,4 +1,5 @@
-//! Whose a slice is: its name says which process made it, so that others know when that has ended.
+//! Whose a control group or a folder is: its name says which process made it, so that others know when that has
+//! ended.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,7 +8,7 @@ use procfs::process::Process;
 /// Begins the name of everything that this program makes.
 const PREFIX: &str = "statewise";
 
-/// This process, and which of its [`super::Slices`].
+/// This process, and which of what it makes.
 #[derive(Clone, Debug)]
 pub(super) struct Owner {
     pid: u32,
@@ -27,14 +28,14 @@ impl Owner {
         }
     }
 
-    /// The name of the slice of a process.
-    pub(super) fn name(&self, process: &str) -> String {
+    /// The name of what it makes for a purpose, such as a process.
+    pub(super) fn name(&self, purpose: &str) -> String {
         let Self {
             pid,
             started,
             serial,
         } = self;
-        format!("{PREFIX}-{pid}-{started}-{serial}-{process}")
+        format!("{PREFIX}-{pid}-{started}-{serial}-{purpose}")
     }
 }
 
