@@ -55,3 +55,22 @@ impl SizesArgs {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn the_help_names_the_strategies_that_are_measured_by_default() {
+        let mut command = Cli::command();
+        let sizes = command.find_subcommand_mut("sizes").unwrap();
+        let help = sizes.render_long_help().to_string();
+        let [first @ .., last] = &STRATEGIES;
+        let named = format!("[default: {} and {last}]", first.join(", "));
+        assert!(help.contains(&named), "{help}");
+        assert!(!help.contains("baseline"), "{help}");
+    }
+}

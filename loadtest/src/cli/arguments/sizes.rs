@@ -12,6 +12,9 @@ const MOST_ROLES: u32 = 100_000;
 const MOST_BYTES: f64 = 10e6;
 
 #[derive(Debug, Args)]
+#[command(mut_arg("strategies", |strategy| strategy.help(
+    "A strategy; can be given several times [default: jwt, jwt-remembered, session and session-cached]"
+)))]
 pub(in crate::cli) struct SizesArgs {
     #[command(flatten)]
     pub(in crate::cli) system: SystemArgs,
