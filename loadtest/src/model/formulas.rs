@@ -55,7 +55,7 @@ pub(super) const STRUCTURE: [&str; 13] = [
 
 /// Figures of the whole system.
 #[cfg(test)]
-pub(super) const COMMON: [&str; 17] = [
+pub(super) const COMMON: [&str; 18] = [
     "session_bytes",
     "login_us",
     "renewal_us",
@@ -68,6 +68,7 @@ pub(super) const COMMON: [&str; 17] = [
     "touch_reads",
     "touch_us",
     "touch_bytes",
+    "reads_to_keep",
     "exchange_life",
     "gateway_threads",
     "feed_bytes",

@@ -69,7 +69,7 @@ pub struct Curve {
 }
 
 /// What a strategy must do for a figure to say anything of it.
-const SAYS: [(&str, &str); 19] = [
+const SAYS: [(&str, &str); 20] = [
     ("session_bytes", "holds_session"),
     ("renewal_us", "holds_token"),
     ("renew_at", "holds_token"),
@@ -80,6 +80,7 @@ const SAYS: [(&str, &str); 19] = [
     ("touch_reads", "holds_session"),
     ("touch_us", "holds_session"),
     ("touch_bytes", "holds_session"),
+    ("reads_to_keep", "keeps_sessions"),
     ("exchange_us", "is_exchanged"),
     ("exchange_life", "is_exchanged"),
     ("exchange_round_trips", "is_exchanged"),

@@ -24,9 +24,12 @@ pub(super) fn redis() -> Vec<Formula> {
         .under(REDIS),
         step(
             "redis_reads",
-            "requests that ask it",
+            "questions to it",
             Unit::PerSecond,
-            name("asks_redis") * name("rate") * (Expr::from(1.0) - name("memory_hits"))
+            name("asks_redis")
+                * name("rate")
+                * (Expr::from(1.0) - name("memory_hits"))
+                * name("reads_of_a_miss")
                 + name("exchanges")
                 + name("follows_feed") * name("threads") * name("feed_looks"),
             "By a replica, or by the auth-service for it; and looks at the feed.",

@@ -86,6 +86,13 @@ pub(super) fn memories() -> Vec<Formula> {
             either(keeps(), name("memory_hits"), 1.0),
             "Where nothing is kept, a request costs what it was measured to cost.",
         ),
+        step(
+            "reads_of_a_miss",
+            "reads of a session on a miss",
+            Unit::Plain,
+            Expr::from(1.0) + name("keeps_sessions") * name("reads_to_keep"),
+            "Who keeps what it was told reads it once more.",
+        ),
     ]
 }
 
@@ -140,8 +147,8 @@ fn touches_of_a_request() -> Expr {
 }
 
 /// What is kept costs what a hit costs, and the rest what it costs who keeps nothing.
-fn by_memory(hit: &'static str, miss: &'static str) -> Expr {
-    name("as_on_hit") * planned(hit) + (Expr::from(1.0) - name("as_on_hit")) * planned(miss)
+fn by_memory(hit: &'static str, miss: Expr) -> Expr {
+    name("as_on_hit") * planned(hit) + (Expr::from(1.0) - name("as_on_hit")) * miss
 }
 
 /// The API.
@@ -151,7 +158,7 @@ pub(super) fn api() -> Vec<Formula> {
             "api_us",
             "processor time of a request in the API",
             Unit::Microseconds,
-            by_memory("api_demand_us", "api_demand_us_on_miss")
+            by_memory("api_demand_us", planned("api_demand_us_on_miss"))
                 + (Expr::from(1.0) - name("auth_touches")) * touches_of_a_request() * name("touch_us"),
             "A miss costs what it costs the strategy that keeps nothing; and touches, where the API makes \
              them.",
@@ -193,7 +200,10 @@ pub(super) fn auth() -> Vec<Formula> {
             "redis_us",
             "processor time of a request in Redis",
             Unit::Microseconds,
-            by_memory("redis_demand_us", "redis_demand_us_on_miss")
+            by_memory(
+                "redis_demand_us",
+                planned("redis_demand_us_on_miss") * name("reads_of_a_miss"),
+            )
                 + name("exchanges") / name("rate") * planned("exchange_redis_us")
                 + touches_of_a_request()
                     * name("touch_reads")

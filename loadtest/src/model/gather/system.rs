@@ -140,6 +140,13 @@ pub(super) fn figures(all: &[&Results]) -> Vec<Figure> {
             260.0,
             "a script with two writes, and its key",
         ),
+        assumed_as(
+            "reads_to_keep",
+            "further reads of a session that was missed, to keep it",
+            Unit::Plain,
+            1.0,
+            "by design: once more, over the connection on which Redis tells of changes",
+        ),
         setting(
             "exchange_life",
             "life of an exchanged token",
