@@ -43,7 +43,7 @@ check-compose:
 # It takes minutes to build, so it is used where it is, and by a job of the workflow.
 .PHONY: check-deny
 check-deny:
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check --hide-inclusion-graph licenses bans sources; else echo "cargo-deny is not installed: licences and sources of dependencies were not checked (cargo install cargo-deny --locked)"; fi
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked --log-level error check licenses bans sources; else echo "cargo-deny is not installed: licences and sources of dependencies were not checked (cargo install cargo-deny --locked)"; fi
 
 .PHONY: openapi
 openapi: toolchain ## Renews docs/openapi/ from the services

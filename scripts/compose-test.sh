@@ -205,6 +205,32 @@ load_test_finds_no_error() {
     }
 }
 
+# Of this system as it runs, with its administrator: what was revoked is not accepted any more, by any replica.
+revocations_are_seen_at_once() {
+    compose run --rm --no-deps -T --volume "$work/results:/results" loadtest freshness --quick --strategy session \
+        --revocations 8 --gateway http://gateway:8080 --gateway-admin http://gateway:9901 --out /results/freshness.json \
+        >"$work/run.log" 2>&1 </dev/null || true
+    jq -e '.replicas == 3 and (.lags | map(.kind) == ["logout", "ban", "role_change"]) and
+        all(.lags[]; .revocations > 0 and .accepted_after == 0)' "$work/results/freshness.json" >/dev/null || {
+        tail -n 20 "$work/run.log"
+        return 1
+    }
+}
+
+# Each fault once, and that nothing of it lasts.
+faults_are_made_and_undone() {
+    env RATE=30 LASTS=2 OUT="$work/faults" scripts/compose-faults.sh "${files[@]}" --project-name "$PROJECT" --env-file "$work/env" \
+        >"$work/faults.log" 2>&1 || {
+        cat "$work/faults.log"
+        return 1
+    }
+    sed 's/^/      /' "$work/faults.log"
+    # What needs Redis has no answer without it, and what does not has.
+    jq -e 'def good(f; s): .cells[] | select(.fault == f and .strategy == s) | .good / .requests;
+        good("redis_killed"; "jwt") > 0.95 and good("redis_killed"; "session") < 0.1 and
+        good("auth_killed"; "session") > 0.95 and good("auth_killed"; "introspection") < 0.1' "$work/faults/faults.json" >/dev/null
+}
+
 runs_as_number_above_zero() {
     docker top "$1" -eo pid,uid | tail -n +2 | awk '$2 == 0 || $2 == "root" { bad = 1 } END { exit bad }'
 }
@@ -226,7 +252,8 @@ only_that_is_published() {
 
 # The last to start says where everything is.
 the_log_has_the_addresses() {
-    compose logs --no-color gateway 2>&1 | grep -q "gateway $GATEWAY .*Jaeger http://127.0.0.1:$STATEWISE_JAEGER_PORT"
+    compose logs --no-color gateway >"$work/gateway.log" 2>&1
+    grep -q "gateway $GATEWAY .*Jaeger http://127.0.0.1:$STATEWISE_JAEGER_PORT" "$work/gateway.log"
 }
 
 # page_has ACCEPT TEXT...: whether the front page in this form has all of them.
@@ -243,7 +270,8 @@ page_has() {
 }
 
 metrics_are_there() {
-    curl --silent --fail "http://127.0.0.1:$STATEWISE_ADMIN_PORT/metrics" | grep -q '^gateway_pool_members'
+    curl --silent --fail --output "$work/metrics" "http://127.0.0.1:$STATEWISE_ADMIN_PORT/metrics" &&
+        grep -q '^gateway_pool_members' "$work/metrics"
 }
 
 # Whether the programs of STATEWISE_BIN_DIR run in the images: built for the same Debian.
@@ -350,6 +378,8 @@ for strategy in $STRATEGIES; do
     check "the load test's own image drives /$strategy/me without an error" load_test_finds_no_error "$strategy"
 done
 
+check "it finds every kind of revocation of a session seen at once by all 3 replicas" revocations_are_seen_at_once
+
 credential[jwt-revocable]=${credential[jwt]}
 for strategy in $MORE_STRATEGIES; do
     bearer="Authorization: Bearer ${credential[$strategy]:-${credential[session]}}"
@@ -367,6 +397,7 @@ check "the front page has a line to copy for each strategy" page_has '*/*' "G='$
 check "a browser gets it as HTML" page_has text/html '<!DOCTYPE html>' "http://127.0.0.1:$STATEWISE_JAEGER_PORT"
 check "the gateway's metrics are there" metrics_are_there
 check "the page that logs in by a code is there" answers 200 /auth/page
+check "faults are made on the running system, told of each strategy, and undone" faults_are_made_and_undone
 check "redis is reached by nobody who does not need it" redis_is_apart
 
 grep '^POSTGRES_PASSWORD=' "$work/both" >>"$work/env"
