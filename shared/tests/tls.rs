@@ -18,7 +18,7 @@ use shared::{
     },
     telemetry::{Identity, metrics::Metrics},
 };
-use testkit::{certificates::Certificates, eventually, redis::Redis};
+use testkit::{certificates::Certificates, eventually, redis::Redis, sentinels::TlsSentinel};
 
 use login::record::{NOW, record};
 
@@ -159,6 +159,24 @@ async fn why_tls_cannot_be_spoken_is_told() {
     // Nothing listens on the port of tcpmux.
     let nobody = settings("rediss://127.0.0.1:1".to_owned());
     says(nobody, "nothing listens", false).await;
+}
+
+#[tokio::test]
+async fn sentinels_and_the_primary_that_they_name_are_spoken_to_over_tls() {
+    let certificates = Certificates::of(&["localhost", "127.0.0.1"]);
+    let (_redis, port) = Redis::start_over_tls(&certificates);
+    let sentinel = TlsSentinel::start(&certificates, port);
+    let settings = |url: String| settings(url, Some(certificates.authority()));
+    let store = SessionStore::open(settings(sentinel.url()));
+    works(&store).await;
+    let id = log_in(&store).await;
+    assert!(store.read(&id, NOW, None).await.unwrap().is_some());
+
+    let plain = StoreSettings {
+        tls: None,
+        ..settings(sentinel.url().replace("rediss", "redis"))
+    };
+    says(plain, "such as TLS (rediss://)", false).await;
 }
 
 #[tokio::test]

@@ -5,12 +5,14 @@
 //! | --- | --- |
 //! | [`certificates`] | an authority, and the certificate that it gave to a server |
 //! | [`redis`] | a redis-server of one test, which can be killed, stopped and started again |
+//! | [`sentinels`] | a primary, replicas and sentinels of one test, each of which can be killed and stopped |
 //! | [`signer`] | an issuer's private key, and tokens made with it |
 //!
 //! [`eventually`] waits on a condition.
 
 pub mod certificates;
 pub mod redis;
+pub mod sentinels;
 pub mod signer;
 
 use std::{

@@ -13,7 +13,11 @@ use crate::auth::{Principal, Refusal};
 /// The variables.
 #[derive(clap::Args)]
 pub(crate) struct StoreArguments {
-    /// Sessions: the Redis that holds the sessions.
+    /// Sessions: the Redis that holds them. One server: redis://USER:PASSWORD@HOST:6379/0, of which
+    /// only HOST is needed. The primary that sentinels know by NAME:
+    /// redis+sentinel://USER:PASSWORD@HOST:26379,HOST,HOST/NAME/0 with all sentinels, of which more
+    /// than half must answer, and ?sentinel_user=USER&sentinel_password=PASSWORD where they ask for a
+    /// login of their own. Over TLS: rediss:// and rediss+sentinel://.
     #[arg(
         long,
         env = "API_REDIS_URL",
@@ -22,7 +26,7 @@ pub(crate) struct StoreArguments {
     )]
     redis_url: Given<Secret<String>>,
 
-    /// Sessions: for a URL that begins with rediss://, which is Redis over TLS: a file (PEM) with the
+    /// Sessions: for a URL that begins with rediss, which is Redis over TLS: a file (PEM) with the
     /// authorities that its certificate may be from. Default: those that the system trusts.
     #[arg(
         long,

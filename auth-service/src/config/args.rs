@@ -191,7 +191,11 @@ pub struct Args {
     #[arg(long, env = "AUTH_SESSION_IDS", default_value = "tagged")]
     pub(super) session_ids: Given<String>,
 
-    /// Where sessions are. Token logins work without it.
+    /// Where sessions are; token logins work without it. One server:
+    /// redis://USER:PASSWORD@HOST:6379/0, of which only HOST is needed. The primary that sentinels know
+    /// by NAME: redis+sentinel://USER:PASSWORD@HOST:26379,HOST,HOST/NAME/0 with all sentinels, of which
+    /// more than half must answer, and ?sentinel_user=USER&sentinel_password=PASSWORD where they ask
+    /// for a login of their own. Over TLS: rediss:// and rediss+sentinel://.
     #[arg(
         long,
         env = "AUTH_REDIS_URL",
@@ -200,7 +204,7 @@ pub struct Args {
     )]
     pub(super) redis_url: Given<Secret<String>>,
 
-    /// For a URL that begins with rediss://, which is Redis over TLS: a file (PEM) with the authorities
+    /// For a URL that begins with rediss, which is Redis over TLS: a file (PEM) with the authorities
     /// that its certificate may be from. Default: those that the system trusts.
     #[arg(
         long,

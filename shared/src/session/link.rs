@@ -14,16 +14,20 @@
 //! | the server refuses it for what the server has become (`READONLY`, `LOADING`, `NOAUTH`, …): it did not happen | is sent again, once | is made anew |
 //! | the server refuses what writes (`OOM`, `NOPERM`, …) | fails | stays: reading works |
 //! | no answer in time | fails | is made anew after some in a row |
+//! | sentinels name another server, or too few of them answer | what the old one still answers is not believed: a look-up is sent again, once | is made anew |
 //!
 //! Every second the connection is asked whether it can still be used, so that a service which only
 //! reads hears of a failover too.
 
 mod connect;
 mod connector;
+mod failure;
 mod fault;
 mod inner;
+mod locator;
 mod peer;
 mod probe;
+mod sentinel;
 mod watched;
 
 use std::{
@@ -37,7 +41,8 @@ use redis::{Cmd, Value};
 pub use self::fault::Fault;
 pub(super) use self::watched::Watcher;
 pub(crate) use self::{
-    connect::{Connection, connect_to_read, expect_primary, locate},
+    connect::{Connection, connect_to_read, expect_primary},
+    locator::Locator,
     probe::Purpose,
 };
 use self::{

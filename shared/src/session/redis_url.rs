@@ -100,8 +100,7 @@ impl RedisUrl {
     /// There is not.
     pub fn supported(self) -> Result<Self, UrlError> {
         match self.topology {
-            Topology::Server(_) => Ok(self),
-            Topology::Sentinel(_) => Err(UrlError::Sentinel),
+            Topology::Server(_) | Topology::Sentinel(_) => Ok(self),
             Topology::Cluster(_) => Err(UrlError::Cluster),
         }
     }
@@ -131,7 +130,6 @@ impl RedisUrl {
 
 impl SentinelUrl {
     /// How to log in to one of the sentinels. TLS is not part of it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody asks sentinels yet"))]
     pub(super) fn at(&self, sentinel: &Node) -> RedisResult<ConnectionInfo> {
         let address = ConnectionAddr::from(sentinel.clone());
         Ok(address

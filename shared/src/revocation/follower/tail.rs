@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{RedisError, Value, aio::MultiplexedConnection};
+use redis::{ConnectionAddr, RedisError, Value, aio::MultiplexedConnection};
 
 use super::{
     Shared,
@@ -22,7 +22,7 @@ use crate::{
     revocation::{CURRENT, STREAM, feed::Mark, set::PARTS},
     session::{
         Fault, StoreError, StoreSettings,
-        link::{Connection, connect_to_read, expect_primary, locate},
+        link::{Connection, Locator, connect_to_read, expect_primary},
     },
 };
 
@@ -60,6 +60,7 @@ enum Trouble {
 
 pub(super) struct Tail {
     settings: StoreSettings,
+    locator: Locator,
     clock: Clock,
     shared: Arc<Shared>,
     rounds: Rounds,
@@ -81,6 +82,7 @@ enum Next {
 impl Tail {
     pub(super) fn new(settings: StoreSettings, clock: Clock, shared: Arc<Shared>) -> Self {
         Self {
+            locator: Locator::of(&settings),
             settings,
             clock,
             shared,
@@ -95,9 +97,9 @@ impl Tail {
     pub(super) async fn run(mut self) {
         loop {
             let trouble = match self.connect().await {
-                Ok(mut connection) => {
+                Ok((address, mut connection)) => {
                     self.primary = Instant::now();
-                    self.follow(&mut connection).await
+                    self.follow(&address, &mut connection).await
                 }
                 Err(fault) => fault.into(),
             };
@@ -107,13 +109,18 @@ impl Tail {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Fault> {
-        let address = locate(&self.settings)?;
+    async fn connect(&mut self) -> Result<(ConnectionAddr, Connection), Fault> {
+        let address = self.locator.locate().await?;
         // Each call has a deadline of its own.
-        connect_to_read(&self.settings, address, CALL_TIMEOUT).await
+        let connection = connect_to_read(&self.settings, address.clone(), CALL_TIMEOUT).await?;
+        Ok((address, connection))
     }
 
-    async fn follow(&mut self, connection: &mut MultiplexedConnection) -> Trouble {
+    async fn follow(
+        &mut self,
+        address: &ConnectionAddr,
+        connection: &mut MultiplexedConnection,
+    ) -> Trouble {
         let began = Instant::now();
         loop {
             let mut at = match self.snapshot(connection).await {
@@ -122,6 +129,9 @@ impl Tail {
             };
             loop {
                 self.forget();
+                if !self.locator.leads_to(address) {
+                    return Fault::REPLACED.into();
+                }
                 if let Err(fault) = self.ask_for_primary(connection).await {
                     return fault.into();
                 }

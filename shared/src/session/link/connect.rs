@@ -7,8 +7,8 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ProtocolVersion, PushInfo, RedisError,
-    Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion, PushInfo,
+    RedisError, Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,7 +16,10 @@ use super::{
     fault::Fault,
     probe::{self, Purpose},
 };
-use crate::session::{StoreSettings, redis_url::Topology};
+use crate::session::{
+    StoreSettings,
+    redis_url::{Node, SentinelUrl, Topology},
+};
 
 /// A connection; clones share it.
 #[derive(Clone)]
@@ -47,14 +50,6 @@ pub(super) struct Made {
     pub(super) lacking: Option<Fault>,
 }
 
-/// Where the server in charge is now.
-pub(crate) fn locate(settings: &StoreSettings) -> Result<ConnectionAddr, Fault> {
-    match settings.url.topology() {
-        Topology::Server(address) => Ok(address.clone()),
-        Topology::Sentinel(_) | Topology::Cluster(_) => Err(Fault::UNSUPPORTED),
-    }
-}
-
 /// Connects to the server at an address, where its name leads now. Redis speaks RESP3 over it, so that
 /// `push` hears at once when it is closed; and, if `tracking`, of what was read and changed.
 pub(super) async fn connect(
@@ -69,7 +64,11 @@ pub(super) async fn connect(
             .set_connection_timeout(Some(settings.timeout))
             .set_response_timeout(Some(settings.timeout))
             .set_push_sender(push);
-        let mut connection = open(settings, address, ProtocolVersion::RESP3, config).await?;
+        let mut connection = log_in(settings, address, ProtocolVersion::RESP3, config).await?;
+        if let Topology::Sentinel(_) = settings.url.topology() {
+            // What sentinels say may be out of date, and a replica can be set to take writes.
+            expect_primary(&mut connection).await?;
+        }
         let lacking = match ask(&mut connection, purpose).await {
             Err(fault) if fault.is_of_connection() => return Err(fault),
             outcome => outcome.err(),
@@ -112,10 +111,28 @@ pub(crate) async fn connect_to_read(
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(settings.timeout))
             .set_response_timeout(Some(deadline));
-        let mut connection = open(settings, address, ProtocolVersion::RESP2, config).await?;
+        let mut connection = log_in(settings, address, ProtocolVersion::RESP2, config).await?;
         expect_primary(&mut connection).await?;
         Ok(connection)
     };
+    within(settings.timeout * 2, attempt).await
+}
+
+/// Connects to a sentinel. `push` hears what it announces, and when the connection is closed.
+pub(super) async fn connect_to_sentinel(
+    settings: &StoreSettings,
+    url: &SentinelUrl,
+    sentinel: &Node,
+    push: impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static,
+) -> Result<Connection, Fault> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(settings.timeout))
+        .set_response_timeout(Some(settings.timeout))
+        .set_push_sender(push);
+    let info = url
+        .at(sentinel)
+        .map_err(|error| Fault::of_attempt(&error))?;
+    let attempt = open(settings, info, ProtocolVersion::RESP3, config);
     within(settings.timeout * 2, attempt).await
 }
 
@@ -143,15 +160,26 @@ fn of_command(name: &str, error: &RedisError) -> Fault {
     Fault::of_error(name, error).unwrap_or_else(|| Fault::of_attempt(error))
 }
 
-/// Connects and logs in, over TLS by a stream of our own.
-async fn open(
+/// Connects to a Redis and logs in.
+async fn log_in(
     settings: &StoreSettings,
     address: ConnectionAddr,
     protocol: ProtocolVersion,
     config: AsyncConnectionConfig,
 ) -> Result<Connection, Fault> {
+    let info = settings.url.at(address);
+    let info = info.map_err(|error| Fault::of_attempt(&error))?;
+    open(settings, info, protocol, config).await
+}
+
+/// Connects and logs in, over TLS by a stream of our own.
+async fn open(
+    settings: &StoreSettings,
+    info: ConnectionInfo,
+    protocol: ProtocolVersion,
+    config: AsyncConnectionConfig,
+) -> Result<Connection, Fault> {
     let failed = |error: RedisError| Fault::of_attempt(&error);
-    let info = settings.url.at(address).map_err(failed)?;
     let redis = info.redis_settings().clone().set_protocol(protocol);
     let Some(tls) = &settings.tls else {
         // Many requests share a connection. With Nagle's algorithm, which the library leaves on, one

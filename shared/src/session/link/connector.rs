@@ -6,12 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Cmd, PushInfo, PushKind};
-use tokio::{sync::Notify, time::timeout};
+use redis::{Cmd, ConnectionAddr, PushInfo, PushKind};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 use super::{
-    connect::{connect, locate},
+    connect::{Made, connect},
+    fault::Fault,
     inner::Inner,
+    locator::Locator,
     probe::{self, Purpose},
     watched::invalidate,
 };
@@ -35,6 +40,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Connector {
     inner: Weak<Inner>,
     settings: StoreSettings,
+    locator: Locator,
     purpose: Purpose,
     /// Tries every command that is needed.
     all: Cmd,
@@ -49,6 +55,7 @@ impl Connector {
         Self {
             inner: Arc::downgrade(inner),
             woken: inner.wake(),
+            locator: Locator::of(&settings),
             settings,
             purpose,
             all: probe::all(purpose),
@@ -57,25 +64,22 @@ impl Connector {
     }
 
     /// Keeps the link connected until nobody uses it any more.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         while let Some(inner) = self.inner.upgrade() {
             let (tracking, generation) = (inner.is_watched(), inner.next_generation());
             drop(inner);
-            let push = push_to(self.inner.clone(), generation);
-            let made = match locate(&self.settings) {
-                Ok(address) => connect(&self.settings, address, self.purpose, tracking, push).await,
-                Err(fault) => Err(fault),
-            };
+            let made = self.connect(tracking, generation).await;
             let Some(inner) = self.inner.upgrade() else {
                 return;
             };
             match made {
-                Ok(made) => {
-                    inner.install(generation, made);
+                Ok(Some((address, made))) => {
+                    inner.install(generation, &address, made);
                     drop(inner);
-                    tracing::debug!(generation, "connected to redis");
-                    self.stand(generation).await;
+                    tracing::debug!(generation, %address, "connected to redis");
+                    self.stand(generation, &address).await;
                 }
+                Ok(None) => {}
                 Err(fault) => {
                     let pause = if fault.is_lasting() {
                         LONG_PAUSE
@@ -84,14 +88,31 @@ impl Connector {
                     };
                     inner.fail(fault);
                     drop(inner);
-                    tokio::time::sleep(pause).await;
+                    drop(timeout(pause, self.locator.changed()).await);
                 }
             }
         }
     }
 
+    /// Connects to the server in charge. `None`: while that was tried, another one took its place.
+    async fn connect(
+        &mut self,
+        tracking: bool,
+        generation: u64,
+    ) -> Result<Option<(ConnectionAddr, Made)>, Fault> {
+        let address = self.locator.locate().await?;
+        let push = push_to(self.inner.clone(), generation);
+        let settings = &self.settings;
+        tokio::select! {
+            made = connect(settings, address.clone(), self.purpose, tracking, push) => {
+                Ok(Some((address, made?)))
+            }
+            () = self.locator.moved(&address) => Ok(None),
+        }
+    }
+
     /// Returns when another connection is to be made.
-    async fn stand(&self, generation: u64) {
+    async fn stand(&mut self, generation: u64, address: &ConnectionAddr) {
         let began = Instant::now();
         let mut asked = 0_u32;
         loop {
@@ -103,11 +124,19 @@ impl Connector {
             } else {
                 ASK_EVERY
             };
-            // What wakes it may be about an older connection, and is then one question too many.
-            drop(timeout(pause, self.woken.notified()).await);
+            let moved = tokio::select! {
+                // What wakes it may be about an older connection, and is then one question too many.
+                () = self.woken.notified() => false,
+                () = sleep(pause) => false,
+                () = self.locator.moved(address) => true,
+            };
             let Some(inner) = self.inner.upgrade() else {
                 return;
             };
+            if moved {
+                inner.replace(generation);
+                return;
+            }
             let Some(connected) = inner.connected() else {
                 break;
             };
@@ -130,7 +159,7 @@ impl Connector {
         }
         // A server that closes what it has just accepted is not asked without end.
         if began.elapsed() < PAUSE {
-            tokio::time::sleep(PAUSE).await;
+            sleep(PAUSE).await;
         }
     }
 }

@@ -94,6 +94,8 @@ impl Fault {
     pub(super) const NOT_YET: Self = Self::passing("no connection was made yet");
     const NOBODY: &str = "nothing listens at its address";
     const REPLICA: &str = "it is a replica and takes no writes (READONLY)";
+    pub(crate) const REPLACED: Self =
+        Self::passing("its sentinels name another server by now, or nobody can ask them");
     pub(crate) const SILENT: Self = Self::passing("it does not answer in time");
     pub(super) const UNSUPPORTED: Self =
         Self::lasting("the URL names something that nothing here can use");
@@ -114,6 +116,15 @@ impl Fault {
             reach: Reach::Connection,
             lasting: true,
             reason: Cow::Borrowed(reason),
+        }
+    }
+
+    /// Why sentinels do not say which server is in charge.
+    pub(super) fn of_sentinels(reason: String, lasting: bool) -> Self {
+        Self {
+            reach: Reach::Connection,
+            lasting,
+            reason: reason.into(),
         }
     }
 

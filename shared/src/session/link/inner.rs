@@ -8,12 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Cmd, RedisError, RedisResult, Value};
+use redis::{Cmd, ConnectionAddr, RedisError, RedisResult, Value};
 use tokio::sync::Notify;
 
 use super::{
     StoreError,
     connect::{Connection, Made},
+    failure::{Failure, Happened},
     fault::Fault,
     peer::{self, Peer},
     watched::Watcher,
@@ -41,6 +42,8 @@ pub(super) struct Inner {
     silent_calls: AtomicU32,
     /// Of the connection that was begun last.
     generation: AtomicU64,
+    /// Connections up to this one were to servers that are not in charge any more.
+    replaced: AtomicU64,
     /// Wakes the task that keeps the connection: it was closed, or the last handle is gone.
     wake: Arc<Notify>,
     timeout: Duration,
@@ -72,33 +75,6 @@ struct Lacking {
     met: Instant,
 }
 
-/// Why a call gave no value.
-pub(super) struct Failure {
-    pub(super) error: StoreError,
-    happened: Happened,
-}
-
-/// Whether what was asked for happened all the same.
-#[derive(PartialEq, Eq)]
-enum Happened {
-    /// It did not, and over another connection it may.
-    No,
-    Unknown,
-    /// It makes no sense to ask again.
-    Settled,
-}
-
-impl Failure {
-    /// Whether to ask over the next connection.
-    pub(super) fn asks_again(&self, may_repeat: bool) -> bool {
-        match self.happened {
-            Happened::No => true,
-            Happened::Unknown => may_repeat,
-            Happened::Settled => false,
-        }
-    }
-}
-
 impl Inner {
     pub(super) fn new(settings: &StoreSettings, watcher: Option<Arc<dyn Watcher>>) -> Self {
         let peer = Peer::of(settings);
@@ -108,6 +84,7 @@ impl Inner {
             lacking: Mutex::default(),
             silent_calls: AtomicU32::new(0),
             generation: AtomicU64::new(0),
+            replaced: AtomicU64::new(0),
             wake: Arc::default(),
             timeout: settings.timeout,
             observer: peer::outage(&peer).observer(),
@@ -222,6 +199,11 @@ impl Inner {
         answer: RedisResult<Value>,
     ) -> Result<Value, Failure> {
         match answer.and_then(Value::extract_error) {
+            // It does not know what happened since at the server that took its place.
+            Ok(_) if generation <= self.replaced.load(Ordering::Relaxed) => Err(Failure {
+                error: StoreError::Broken,
+                happened: Happened::Unknown,
+            }),
             Ok(value) => {
                 self.silent_calls.store(0, Ordering::Relaxed);
                 Ok(value)
@@ -288,12 +270,13 @@ impl Inner {
     }
 
     /// Uses a connection from now on, in place of the one that may stand.
-    pub(super) fn install(&self, generation: u64, made: Made) {
+    pub(super) fn install(&self, generation: u64, address: &ConnectionAddr, made: Made) {
         // What was read over the old one is not watched over the new one.
         if let Some(old) = self.connected() {
             self.close(old.generation);
         }
         self.silent_calls.store(0, Ordering::Relaxed);
+        self.peer.connected_to(address);
         match &made.lacking {
             Some(fault) => {
                 self.meets(generation, fault);
@@ -321,6 +304,13 @@ impl Inner {
             *state = State::Down(fault);
             self.changed.notify_waiters();
         }
+    }
+
+    /// Gives a connection up whose server is not in charge any more. What it still answers is not
+    /// believed.
+    pub(super) fn replace(&self, generation: u64) {
+        self.replaced.fetch_max(generation, Ordering::Relaxed);
+        self.close(generation);
     }
 
     /// Gives a connection up, if it is still the one that is used.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use opentelemetry::KeyValue;
@@ -19,50 +19,58 @@ use crate::{
 /// The outages of each address. All connections of a process to one tell them together.
 static OUTAGES: Mutex<Vec<(String, Outage)>> = Mutex::new(Vec::new());
 
-/// An address without credentials.
-#[derive(Clone)]
+/// Addresses without credentials.
 pub(super) struct Peer {
-    address: String,
-    port: Option<i64>,
+    /// Those of the URL.
+    url: String,
     database: i64,
-    /// How the log names it.
-    name: String,
+    /// Of the server that was connected to last.
+    server: Mutex<Option<ConnectionAddr>>,
 }
 
 impl Peer {
     pub(super) fn of(settings: &StoreSettings) -> Self {
-        let name = settings.url.to_string();
-        let (address, port) = match settings.url.topology() {
-            Topology::Server(ConnectionAddr::Tcp(host, port)) => {
-                (host.clone(), Some(i64::from(*port)))
-            }
-            Topology::Server(other) => (other.to_string(), None),
-            Topology::Sentinel(_) | Topology::Cluster(_) => (name.clone(), None),
+        let server = match settings.url.topology() {
+            Topology::Server(address) => Some(address.clone()),
+            Topology::Sentinel(_) | Topology::Cluster(_) => None,
         };
         Self {
-            address,
-            port,
+            url: settings.url.to_string(),
             database: settings.url.database(),
-            name,
+            server: Mutex::new(server),
         }
+    }
+
+    /// Notes which server is connected to.
+    pub(super) fn connected_to(&self, address: &ConnectionAddr) {
+        *self.server() = Some(address.clone());
     }
 
     /// The span of a command.
     pub(super) fn span(&self, name: &'static str, trace: &TraceHandle) -> Span {
+        let (address, port) = match &*self.server() {
+            Some(ConnectionAddr::Tcp(host, port)) => (host.clone(), Some(i64::from(*port))),
+            Some(other) => (other.to_string(), None),
+            None => (self.url.clone(), None),
+        };
         let mut attributes = vec![
             KeyValue::new("db.system.name", "redis"),
             KeyValue::new("db.operation.name", name),
             KeyValue::new("db.namespace", self.database.to_string()),
-            KeyValue::new("server.address", self.address.clone()),
+            KeyValue::new("server.address", address),
         ];
-        attributes.extend(self.port.map(|port| KeyValue::new("server.port", port)));
+        attributes.extend(port.map(|port| KeyValue::new("server.port", port)));
         trace.child(name, SpanKind::Client, attributes)
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<ConnectionAddr>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+        f.write_str(&self.url)
     }
 }
 

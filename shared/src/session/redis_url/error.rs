@@ -52,7 +52,4 @@ pub enum UrlError {
     /// A form that nothing here can use.
     #[error("a Redis Cluster cannot be used: name one server (redis://) or sentinels")]
     Cluster,
-    /// A form that nothing here can use.
-    #[error("sentinels cannot be used yet: name one server (redis://)")]
-    Sentinel,
 }

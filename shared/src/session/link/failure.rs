@@ -1,0 +1,30 @@
+//! Why a call gave no value, and whether asking again can help.
+
+use super::StoreError;
+
+/// Why a call gave no value.
+pub(super) struct Failure {
+    pub(super) error: StoreError,
+    pub(super) happened: Happened,
+}
+
+/// Whether what was asked for happened all the same.
+#[derive(PartialEq, Eq)]
+pub(super) enum Happened {
+    /// It did not, and over another connection it may.
+    No,
+    Unknown,
+    /// It makes no sense to ask again.
+    Settled,
+}
+
+impl Failure {
+    /// Whether to ask over the next connection.
+    pub(super) fn asks_again(&self, may_repeat: bool) -> bool {
+        match self.happened {
+            Happened::No => true,
+            Happened::Unknown => may_repeat,
+            Happened::Settled => false,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Where the server in charge is now: what the URL names, or what its sentinels say.
+
+use std::{future::pending, sync::Arc};
+
+use redis::ConnectionAddr;
+use tokio::sync::watch;
+
+use super::{
+    fault::Fault,
+    sentinel::{Located, Watch},
+};
+use crate::session::{StoreSettings, redis_url::Topology};
+
+/// Says where the server in charge is, and when it is another.
+#[derive(Clone)]
+pub(crate) struct Locator(Source);
+
+#[derive(Clone)]
+enum Source {
+    /// One server, or a name that leads to it; or why there can be none.
+    Fixed(Result<ConnectionAddr, Fault>),
+    Sentinels {
+        located: watch::Receiver<Located>,
+        /// For as long as somebody wants to know, the sentinels are asked.
+        _watch: Arc<Watch>,
+    },
+}
+
+impl Locator {
+    /// That of a URL.
+    ///
+    /// # Panics
+    ///
+    /// There is no thread left to ask sentinels.
+    pub(crate) fn of(settings: &StoreSettings) -> Self {
+        Self(match settings.url.topology() {
+            Topology::Server(address) => Source::Fixed(Ok(address.clone())),
+            Topology::Sentinel(url) => {
+                let watch = Watch::of(settings, url);
+                Source::Sentinels {
+                    located: watch.located(),
+                    _watch: watch,
+                }
+            }
+            Topology::Cluster(_) => Source::Fixed(Err(Fault::UNSUPPORTED)),
+        })
+    }
+
+    /// The address of the server in charge, when enough sentinels were heard to say.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not known.
+    pub(crate) async fn locate(&mut self) -> Result<ConnectionAddr, Fault> {
+        match &mut self.0 {
+            Source::Fixed(address) => address.clone(),
+            Source::Sentinels { located, .. } => {
+                let found = located.wait_for(Option::is_some).await;
+                match found.ok().as_deref() {
+                    Some(Some(Ok(primary))) => Ok(primary.clone().into()),
+                    Some(Some(Err(fault))) => Err(fault.clone()),
+                    _ => Err(Fault::NOT_YET),
+                }
+            }
+        }
+    }
+
+    /// Whether the server at this address is in charge, as far as is known.
+    pub(crate) fn leads_to(&self, address: &ConnectionAddr) -> bool {
+        match &self.0 {
+            Source::Fixed(_) => true,
+            Source::Sentinels { located, .. } => is_at(&located.borrow(), address),
+        }
+    }
+
+    /// Returns when the server at this address is not in charge, or that is not known any more.
+    pub(crate) async fn moved(&mut self, address: &ConnectionAddr) {
+        match &mut self.0 {
+            Source::Fixed(_) => pending().await,
+            Source::Sentinels { located, .. } => {
+                let moved = located.wait_for(|located| !is_at(located, address));
+                // Without the thread nothing is ever heard again.
+                if moved.await.is_err() {
+                    pending::<()>().await;
+                }
+            }
+        }
+    }
+
+    /// Returns when it is worth while to ask again where the server in charge is.
+    pub(crate) async fn changed(&mut self) {
+        match &mut self.0 {
+            Source::Fixed(_) => pending().await,
+            Source::Sentinels { located, .. } => {
+                if located.changed().await.is_err() {
+                    pending::<()>().await;
+                }
+            }
+        }
+    }
+}
+
+fn is_at(located: &Located, address: &ConnectionAddr) -> bool {
+    match (located, address) {
+        (Some(Ok(node)), ConnectionAddr::Tcp(host, port)) => {
+            node.host == *host && node.port == *port
+        }
+        _ => false,
+    }
+}
