@@ -12,6 +12,8 @@ pub mod metrics;
 pub mod outage;
 pub mod trace;
 
+use std::{num::NonZeroUsize, time::Duration};
+
 use clap::Args;
 
 use crate::config::{Faults, Given, Secret, url};
@@ -29,8 +31,8 @@ pub struct Identity {
 
 /// The variables of every service that concern telemetry; flatten it into the service's own.
 ///
-/// The OpenTelemetry SDK reads the remaining standard variables itself: `OTEL_EXPORTER_OTLP_TIMEOUT`,
-/// `_COMPRESSION`, `OTEL_BSP_*`, `OTEL_RESOURCE_ATTRIBUTES`.
+/// The OpenTelemetry SDK reads the remaining standard variables itself:
+/// `OTEL_EXPORTER_OTLP_COMPRESSION`, `OTEL_BSP_*`, `OTEL_RESOURCE_ATTRIBUTES`.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Telemetry")]
 pub struct TelemetryArgs {
@@ -81,6 +83,19 @@ pub struct TelemetryArgs {
     )]
     otlp_traces_headers: Given<Option<Secret<String>>>,
 
+    /// Milliseconds that one export may take.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000")]
+    otlp_timeout: Given<NonZeroUsize>,
+
+    /// The same for spans alone, in place of that.
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    otlp_traces_timeout: Given<Option<NonZeroUsize>>,
+
     /// OTLP transport; http/protobuf is the one that is built in.
     #[arg(
         long,
@@ -129,12 +144,14 @@ pub struct TelemetrySettings {
 impl TelemetryArgs {
     /// Checks the values, noting every fault.
     pub fn check(&self, faults: &mut Faults) -> TelemetrySettings {
-        let endpoints = [&self.otlp_endpoint, &self.otlp_traces_endpoint].map(|endpoint| {
+        let endpoints = [&self.otlp_traces_endpoint, &self.otlp_endpoint].map(|endpoint| {
             endpoint.checked(faults, |text| {
                 text.map(|text| url(&text, &["http", "https"])).transpose()
             })
         });
-        let exported = endpoints.into_iter().flatten().flatten().next().is_some();
+        let endpoint = endpoints.into_iter().flatten().flatten().next();
+        let timeout = self.otlp_timeout.value(faults);
+        let timeout = self.otlp_traces_timeout.value(faults).flatten().or(timeout);
         // The specification has any other text mean false.
         let disabled = self.otel_disabled.value(faults);
         let disabled = disabled.is_some_and(|text| text.eq_ignore_ascii_case("true"));
@@ -169,13 +186,18 @@ impl TelemetryArgs {
                     .checked(faults, |filter| logs::parse_filter(&filter))
                     .unwrap_or_default(),
             },
-            tracing: sampling.filter(|_| exported && !disabled).map(|sampling| {
-                trace::TraceSettings {
-                    sampling,
-                    service_name,
-                    headers,
+            tracing: match (sampling, endpoint, timeout) {
+                (Some(sampling), Some(endpoint), Some(timeout)) if !disabled => {
+                    Some(trace::TraceSettings {
+                        sampling,
+                        endpoint,
+                        timeout: Duration::from_millis(timeout.get() as u64),
+                        service_name,
+                        headers,
+                    })
                 }
-            }),
+                _ => None,
+            },
         }
     }
 }

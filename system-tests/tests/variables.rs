@@ -27,11 +27,10 @@ fn variables(program: &str) -> BTreeSet<String> {
 }
 
 /// The standard variables that the OpenTelemetry SDK reads itself.
-const OF_THE_SDK: [&str; 7] = [
+const OF_THE_SDK: [&str; 6] = [
     "OTEL_BSP_SCHEDULE_DELAY",
     "OTEL_BSP_MAX_QUEUE_SIZE",
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-    "OTEL_EXPORTER_OTLP_TIMEOUT",
     "OTEL_EXPORTER_OTLP_COMPRESSION",
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     "OTEL_RESOURCE_ATTRIBUTES",

@@ -3,6 +3,7 @@
 //! Spans are made with the OpenTelemetry API and handed on explicitly, so none can be orphaned by a
 //! spawned task, and a request that is not sampled builds no attributes at all (`docs/adr/0005`).
 
+mod exporter;
 pub(super) mod headers;
 mod parent;
 mod redacted;
@@ -25,10 +26,9 @@ use opentelemetry::{
         Span as _, SpanBuilder, SpanContext, TraceContextExt, Tracer as _, TracerProvider as _,
     },
 };
-use opentelemetry_otlp::WithHttpConfig as _;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-pub use self::{redacted::redacted, sampling::Sampling};
+pub use self::{exporter::ExporterError, redacted::redacted, sampling::Sampling};
 use super::Identity;
 use crate::config::Secret;
 
@@ -46,6 +46,10 @@ pub const LAST_FLUSH: Duration = Duration::from_millis(500);
 pub struct TraceSettings {
     /// Which requests are traced.
     pub sampling: Sampling,
+    /// Where they go.
+    pub endpoint: url::Url,
+    /// How long one export may take.
+    pub timeout: Duration,
     /// `service.name`, if not the one that is built in or in `OTEL_RESOURCE_ATTRIBUTES`.
     pub service_name: Option<String>,
     /// Headers of each export, as `name=value` pairs.
@@ -67,11 +71,6 @@ struct Inner {
     flushed: AtomicBool,
 }
 
-/// The exporter could not be built.
-#[derive(Debug, thiserror::Error)]
-#[error("spans cannot be exported: {0}")]
-pub struct ExporterError(#[from] opentelemetry_otlp::ExporterBuildError);
-
 impl Tracing {
     /// No spans; incoming trace headers are passed on as they are.
     #[must_use]
@@ -92,16 +91,10 @@ impl Tracing {
         let Some(settings) = settings else {
             return Ok(Self::off());
         };
-        let headers = settings.headers.as_ref();
-        let headers = headers.and_then(|text| headers::pairs(text.expose()).ok());
-        let exporter = opentelemetry_otlp::SpanExporter::builder()
-            .with_http()
-            .with_headers(headers.unwrap_or_default())
-            .build()?;
         let provider = SdkTracerProvider::builder()
             .with_sampler(settings.sampling.sampler())
             .with_resource(resource::of(identity, settings.service_name.clone()))
-            .with_batch_exporter(exporter)
+            .with_batch_exporter(exporter::exporter(settings)?)
             .build();
         Ok(Self(Some(Arc::new(Inner {
             tracer: provider.tracer("statewise"),
