@@ -77,7 +77,8 @@ pub struct Raw {
     #[command(flatten)]
     login: LoginArgs,
 
-    /// How long to keep answering, not ready, after the signal to stop.
+    /// After the signal to stop: how long to go on serving, not ready, for those who have not heard
+    /// of it. Longer than an address of this replica may be believed. Another signal ends it.
     #[arg(long, env = "API_DRAIN_GRACE", default_value = "1s")]
     drain_grace: Given<Duration>,
 

@@ -26,7 +26,7 @@ use shared::{
     clock::Clock,
     listen,
     server::{self, Listeners, Worker},
-    shutdown::CancellationToken,
+    shutdown::{CancellationToken, Shutdown},
     telemetry::{Identity, metrics::Metrics, trace::ExporterError, trace::Tracing},
 };
 
@@ -68,7 +68,7 @@ pub enum Error {
     Server(#[from] std::io::Error),
 }
 
-/// Serves on `listener` until `shutdown` is cancelled and the drain is over.
+/// Serves on `listener` until `shutdown` has begun and the drain is over.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ pub async fn run(
     config: Config,
     listener: TcpListener,
     clock: Clock,
-    shutdown: CancellationToken,
+    shutdown: impl Into<Shutdown>,
 ) -> Result<(), Error> {
     let address = listener.local_addr()?;
     let replica = config.replica.unwrap_or_else(|| replica_name(address));

@@ -51,7 +51,7 @@ use shared::{
     listen,
     server::{Listeners, Worker, serve},
     session::SessionStore,
-    shutdown::CancellationToken,
+    shutdown::Shutdown,
     telemetry::{
         Identity,
         metrics::Metrics,
@@ -125,7 +125,7 @@ pub enum Error {
     Server(#[from] std::io::Error),
 }
 
-/// Serves until `shutdown` is cancelled and the drain is over.
+/// Serves until `shutdown` has begun and the drain is over.
 ///
 /// # Errors
 ///
@@ -134,7 +134,7 @@ pub async fn run(
     config: Config,
     listener: TcpListener,
     clock: Clock,
-    shutdown: CancellationToken,
+    shutdown: impl Into<Shutdown>,
 ) -> Result<(), Error> {
     let listeners = Listeners {
         public: listener,

@@ -28,7 +28,11 @@ use crate::{
     memory::{Level, Memory},
     problem::{Refusal, document, respond},
     tasks::Tasks,
-    upstream::{check::HealthSettings, health::State, pool::Pool},
+    upstream::{
+        check::HealthSettings,
+        health::{Readiness, State},
+        pool::Pool,
+    },
 };
 
 /// Every pool by its name.
@@ -49,6 +53,8 @@ struct UpstreamState {
     /// Where it is asked how it is: what else it has for operators is there too.
     health_address: String,
     healthy: bool,
+    /// It was told to end and answers until then; it gets requests when nobody is healthy.
+    ending: bool,
     ejected: bool,
     in_flight: u32,
 }
@@ -132,21 +138,22 @@ impl Admin {
             .filter(|pool| pool.members().is_empty())
             .map(|pool| format!("pool {}: no upstream is known", pool.name))
             .collect();
-        if self.is_draining() {
-            missing.push("server: draining".to_owned());
-        } else if !self.accepting.load(Ordering::Relaxed) {
+        let ending = self.is_draining();
+        if !ending && !self.accepting.load(Ordering::Relaxed) {
             missing.push("server: starting".to_owned());
         }
         if self.memory.level() != Level::Easy {
             missing.push("memory: short".to_owned());
         }
-        if missing.is_empty() {
-            return json(&serde_json::json!({"status": "ready"}));
+        let answers = missing.is_empty();
+        if ending {
+            missing.push("server: draining".to_owned());
         }
-        respond(
-            &Problem::unavailable("not-ready", "Something needed to answer is missing")
-                .detail(missing.join("; ")),
-        )
+        match (answers, ending) {
+            (true, false) => json(&serde_json::json!({"status": "ready"})),
+            (true, true) => respond(&Problem::ending(&missing)),
+            (false, _) => respond(&Problem::not_ready(&missing)),
+        }
     }
 }
 
@@ -164,7 +171,8 @@ fn pools(admin: &Admin) -> Response<Bytes> {
             .map(|member| UpstreamState {
                 address: member.address.to_string(),
                 health_address: admin.health.asked(member.address).to_string(),
-                healthy: member.health.is_ready(),
+                healthy: member.health.readiness() == Readiness::Ready,
+                ending: member.health.readiness() == Readiness::Ending,
                 ejected: member.health.state(&pool.clock) == State::Ejected,
                 in_flight: member.in_flight(),
             })

@@ -89,7 +89,8 @@ pub struct Raw {
     )]
     front_page: Given<String>,
 
-    /// How often a dns: pool's name is resolved.
+    /// How often a dns: pool's name is resolved: the gateway keeps no address for longer, but what
+    /// answers it may. An address that is gone gets no new request.
     #[arg(long, env = "GATEWAY_DNS_REFRESH", default_value = "1s")]
     dns_refresh: Given<Duration>,
 
@@ -195,11 +196,12 @@ pub struct Raw {
     #[arg(long, env = "GATEWAY_TRUST_TRACE", default_value = "false")]
     trust_trace: Given<bool>,
 
-    /// From "not ready" to "accepts nothing new".
+    /// After the signal to stop: how long to go on serving, not ready, for those who have not heard
+    /// of it. Longer than a load balancer's list of gateways may be old. Another signal ends it.
     #[arg(long, env = "GATEWAY_DRAIN_GRACE", default_value = "1s")]
     drain_grace: Given<Duration>,
 
-    /// From "accepts nothing new" to "cuts what is still open".
+    /// How long open requests may take after that.
     #[arg(long, env = "GATEWAY_DRAIN_TIMEOUT", default_value = "10s")]
     drain_timeout: Given<Duration>,
 

@@ -51,7 +51,7 @@ use shared::{
     clock::Clock,
     listen,
     resources::{self, MemoryLimit},
-    shutdown::CancellationToken,
+    shutdown::{CancellationToken, Shutdown},
     telemetry::{Identity, metrics::Metrics, trace::Tracing},
 };
 use tokio::sync::mpsc;
@@ -116,7 +116,7 @@ pub struct Listeners {
     pub admin: Option<TcpListener>,
 }
 
-/// Serves until `shutdown` is cancelled and the drain is over.
+/// Serves until `shutdown` has begun and the drain is over.
 ///
 /// # Errors
 ///
@@ -125,7 +125,7 @@ pub async fn run(
     config: Config,
     listener: TcpListener,
     clock: Clock,
-    shutdown: CancellationToken,
+    shutdown: impl Into<Shutdown>,
 ) -> Result<(), Error> {
     let admin = match config.admin_listen {
         None => None,
@@ -149,9 +149,10 @@ pub async fn run_with(
     config: Config,
     listeners: Listeners,
     clock: Clock,
-    shutdown: CancellationToken,
+    shutdown: impl Into<Shutdown>,
     resolver: Resolver,
 ) -> Result<(), Error> {
+    let shutdown = shutdown.into();
     let listener = tokio_listener(listeners.public)?;
     let admin_listener = listeners.admin.map(tokio_listener).transpose()?;
     let listen = listener.local_addr()?;
@@ -192,7 +193,7 @@ pub async fn run_with(
     let closing = CancellationToken::new();
     tokio::select! {
         () = look_at_pools(looked) => {}
-        () = shutdown.cancelled() => {}
+        () = shutdown.begun() => {}
     }
     admin.accept();
     tracing::info!(%listen, threads = count, addresses, "the gateway listens");
@@ -201,8 +202,9 @@ pub async fn run_with(
         admin.drain();
         spans.begin_flush();
         if !failed {
-            // Whoever asks /readyz is to see it before the port is closed.
-            tokio::time::sleep(drain.grace).await;
+            // Whoever asks /readyz is to see it before the port is closed, and who believes an old
+            // list of addresses is to be answered.
+            shutdown.grace(drain.grace).await;
         }
     })
     .await;
@@ -217,13 +219,13 @@ pub async fn run_with(
 async fn accept_until(
     accepting: impl Future<Output = ()> + Send + 'static,
     closing: &CancellationToken,
-    shutdown: &CancellationToken,
+    shutdown: &Shutdown,
     tasks: &Tasks,
     farewell: impl AsyncFnOnce(bool),
 ) -> bool {
     let mut accepting = tokio::spawn(accepting);
     let failed = tokio::select! {
-        () = shutdown.cancelled() => false,
+        () = shutdown.begun() => false,
         () = tasks.failed() => true,
         _ = &mut accepting => true,
     };

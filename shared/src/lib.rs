@@ -14,7 +14,7 @@
 //! | [`openapi`] | the description of a service's interface: what all have alike |
 //! | [`problem`] | the one error body, RFC 9457 |
 //! | [`resources`] | what the machine lets this process have: memory, open files |
-//! | [`shutdown`] | signals to one token, and the deadlines of a drain |
+//! | [`shutdown`] | how a process ends: signals, and the deadlines of a drain |
 //! | [`telemetry`] | logs, traces and metrics |
 //! | [`server`] | feature `web`: start, health, drain of an actix-web service |
 //! | [`revocation`] | feature `session`: what was revoked, and the feed that publishes it to every replica |

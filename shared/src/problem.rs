@@ -5,6 +5,12 @@ use serde::Serialize;
 /// Media type of the body, RFC 9457 §3.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
+/// What the `type` URI of every problem begins with; the rest is its code.
+pub const TYPE_PREFIX: &str = "urn:problem-type:statewise:";
+
+/// The code of `/readyz` while a process that was told to end still answers as before.
+pub const ENDING: &str = "ending";
+
 /// An error as a caller sees it.
 ///
 /// The text says what to do and nothing about our insides: details of a 5xx go to the log.
@@ -116,6 +122,22 @@ impl Problem {
         Self::new(503, code, title).header("retry-after", "1")
     }
 
+    /// 503 of `/readyz`: what is `missing` to answer, each as `name: reason`.
+    #[must_use]
+    pub fn not_ready(missing: &[String]) -> Self {
+        Self::unavailable("not-ready", "Something needed to answer is missing")
+            .detail(missing.join("; "))
+    }
+
+    /// 503 of `/readyz`: the process was told to end, and nothing that it needs is missing. It
+    /// answers until the grace of its drain is over, to whoever has not heard of it yet; `told`
+    /// says so, and of what there is less.
+    #[must_use]
+    pub fn ending(told: &[String]) -> Self {
+        Self::unavailable(ENDING, "It was told to end, and answers until then")
+            .detail(told.join("; "))
+    }
+
     /// 500: a fault of ours.
     #[must_use]
     pub fn internal() -> Self {
@@ -126,7 +148,7 @@ impl Problem {
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(&ProblemBody {
-            r#type: format!("urn:problem-type:statewise:{}", self.code),
+            r#type: format!("{TYPE_PREFIX}{}", self.code),
             title: self.title,
             status: self.status,
             detail: self.detail.as_deref(),

@@ -37,7 +37,7 @@ use crate::{
     openapi,
     problem::Problem,
     resources,
-    shutdown::{CancellationToken, Drain},
+    shutdown::{Drain, Shutdown},
     telemetry::{
         metrics::{self, Metrics},
         trace::{TraceHandle, Tracing, redacted},
@@ -121,7 +121,7 @@ pub struct Worker {
     pub readiness: Readiness,
 }
 
-/// Serves until `shutdown` is cancelled and the drain is over.
+/// Serves until `shutdown` has begun and the drain is over.
 ///
 /// `worker` is called once on each worker thread, inside its runtime, so that a connection made
 /// there is driven by the thread that uses it; and once more for the admin listener, which has a
@@ -135,13 +135,14 @@ pub async fn serve<F>(
     settings: ServerSettings,
     tracing: Tracing,
     metrics: Metrics,
-    shutdown: CancellationToken,
+    shutdown: impl Into<Shutdown>,
     worker: F,
 ) -> std::io::Result<()>
 where
     F: Fn() -> Worker + Clone + Send + 'static,
 {
     let Listeners { public, admin } = listeners.into();
+    let shutdown = shutdown.into();
     let draining = Arc::new(AtomicBool::new(false));
     let operations = Operations {
         draining: Arc::clone(&draining),
@@ -186,10 +187,10 @@ where
     let handle = server.handle();
     let spans = tracing.clone();
     let drained = async move {
-        shutdown.cancelled().await;
+        shutdown.begun().await;
         draining.store(true, Ordering::Relaxed);
         spans.begin_flush();
-        tokio::time::sleep(settings.drain.grace).await;
+        shutdown.grace(settings.drain.grace).await;
         // actix looks only once a second whether its deadline is over, and waits for its threads
         // then; what is still open ends with the process.
         drop(tokio::time::timeout(settings.drain.timeout, handle.stop(true)).await);

@@ -205,6 +205,10 @@ async fn while_it_drains_it_still_answers_is_not_ready_and_closes_connections() 
         answer = server.get("/readyz").await;
     }
     assert!(answer.contains("server: draining"), "{answer}");
+    assert!(
+        answer.contains("urn:problem-type:statewise:ending"),
+        "{answer}"
+    );
     let answer = server
         .send("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
         .await;

@@ -78,6 +78,17 @@ impl Service {
         });
     }
 
+    /// Sends SIGTERM.
+    ///
+    /// # Panics
+    ///
+    /// It has ended.
+    #[track_caller]
+    pub fn tell_to_end(&self) {
+        let child = self.child.as_ref().expect("it is a process of this test");
+        kill_process(Pid::from_child(child), Signal::TERM).expect("it runs");
+    }
+
     /// Sends SIGTERM and waits for the end, which must come within `patience`; how it ended, and
     /// how long that took.
     ///
@@ -86,8 +97,8 @@ impl Service {
     /// It goes on.
     #[track_caller]
     pub fn terminate(mut self, patience: Duration) -> (ExitStatus, Duration) {
+        self.tell_to_end();
         let child = self.child.as_mut().expect("it is a process of this test");
-        kill_process(Pid::from_child(child), Signal::TERM).expect("it runs");
         within(patience, "it ends on SIGTERM", || {
             child.try_wait().expect("a child can be waited for")
         })

@@ -1,4 +1,5 @@
-//! A stop takes as long as its drain may take and a second, however the receiver of spans behaves.
+//! A stop takes as long as its drain may take and a second, however the receiver of spans behaves, and
+//! until then whoever comes is served.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
@@ -12,7 +13,7 @@ use std::{
 };
 
 use reqwest::blocking::Client;
-use system_tests::{Service, command, service::free_port, spans::Receiver};
+use system_tests::{Service, command, eventually, service::free_port, spans::Receiver};
 use tempfile::TempDir;
 
 /// Longer than the last flush may take: who took nothing during it is not waited for after it.
@@ -53,13 +54,18 @@ fn server(pause: Option<Duration>) -> String {
     format!("http://{address}")
 }
 
-/// A service that exports to `endpoint`, with the drain of this test.
-fn service(program: &str, endpoint: &str, more: &[(&str, &str)]) -> Service {
-    let prefix = match program {
+/// What the variables of a program begin with.
+fn prefix_of(program: &str) -> &'static str {
+    match program {
         "api-service" => "API",
         "auth-service" => "AUTH",
         _ => "GATEWAY",
-    };
+    }
+}
+
+/// A service that exports to `endpoint`, with the drain of this test.
+fn service(program: &str, endpoint: &str, more: &[(&str, &str)]) -> Service {
+    let prefix = prefix_of(program);
     let mut command: Command = command(program);
     command
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
@@ -215,5 +221,63 @@ fn a_gateway_ends_when_its_drain_is_over_with_a_request_under_way_and_an_operato
         println_of(&format!("gateway, {kind}"), took);
         assert!(took < GRACE + TIMEOUT + REST + slack(), "{kind}: {took:?}");
         drop((operator, arrived));
+    }
+}
+
+/// All three, of which the first two are there for the gateway; with a grace that nobody waits for.
+fn all_three(folder: &TempDir) -> [(Service, &'static str); 3] {
+    let start = |program: &str, more: &[(&str, &str)]| {
+        let prefix = prefix_of(program);
+        let mut command = command(program);
+        command
+            .env(format!("{prefix}_DRAIN_GRACE"), "10m")
+            .envs(more.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let service = Service::start(command, &format!("{prefix}_LISTEN"));
+        service.wait("it is ready", true);
+        service
+    };
+    let auth = start(
+        "auth-service",
+        &[("AUTH_DATA_DIR", folder.path().to_str().unwrap())],
+    );
+    let keys = format!("{}/.well-known/jwks.json", auth.url);
+    let api = start(
+        "api-service",
+        &[("API_STRATEGY", "jwt"), ("API_JWKS_URL", &keys)],
+    );
+    let member = format!("api={}", api.url.trim_start_matches("http://"));
+    let gateway = start(
+        "gateway",
+        &[("GATEWAY_ROUTES", "/api=api"), ("GATEWAY_POOLS", &member)],
+    );
+    [
+        (gateway, "/api/public"),
+        (api, "/public"),
+        (auth, "/.well-known/jwks.json"),
+    ]
+}
+
+#[test]
+fn during_its_grace_each_service_serves_whoever_comes_and_another_signal_cuts_it_short() {
+    let folder = tempfile::tempdir().unwrap();
+    for (service, path) in all_three(&folder) {
+        let url = service.url.clone();
+        assert_eq!(service.status(path), Some(200), "{url}");
+        service.tell_to_end();
+        eventually("it says that it ends", || {
+            let text = service.text("/readyz")?;
+            let both = text.contains(":ending") && text.contains("server: draining");
+            both.then_some(())
+        });
+        assert_eq!(service.status("/readyz"), Some(503), "{url}");
+        for _ in 0..5 {
+            // A connection of its own each: the one before was closed.
+            assert_eq!(service.status(path), Some(200), "{url}");
+        }
+        let (status, took) = service.terminate(Duration::from_secs(30));
+        assert_eq!(status.code(), Some(0), "{url}");
+        assert!(took < TIMEOUT + REST + slack(), "{url}: {took:?}");
     }
 }

@@ -294,11 +294,12 @@ pub struct Args {
     )]
     pub(super) admin_password: Given<Option<Secret<String>>>,
 
-    /// On SIGTERM: from "not ready" to "accepts nothing new".
+    /// After the signal to stop: how long to go on serving, not ready, for those who have not heard
+    /// of it. Longer than an address of this replica may be believed. Another signal ends it.
     #[arg(long, env = "AUTH_DRAIN_GRACE", default_value = "1s")]
     pub(super) drain_grace: Given<Duration>,
 
-    /// On SIGTERM: from "accepts nothing new" to "cuts what is still open".
+    /// How long open requests may take after that.
     #[arg(long, env = "AUTH_DRAIN_TIMEOUT", default_value = "10s")]
     pub(super) drain_timeout: Given<Duration>,
 

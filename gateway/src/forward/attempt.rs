@@ -27,7 +27,7 @@ use crate::{
     upstream::{
         connection::Connection,
         counters::Cause,
-        health::Fault,
+        health::{Fault, State},
         idle::{IdleConnections, Reuse},
         pool::{Endpoint, InFlight, Pool},
         request::RequestBody,
@@ -87,8 +87,9 @@ impl PoolClient {
         &self.idle
     }
 
-    /// Attempts until there is an answer, the cause forbids another attempt, or the budget is used
-    /// up. `repeatable` says that acting on the request twice does no more than acting on it once.
+    /// Attempts until there is an answer, the cause forbids another attempt, or nobody is left to be
+    /// asked: who takes no connection costs none of the attempts while others were not ejected.
+    /// `repeatable` says that acting on the request twice does no more than acting on it once.
     /// Without a `Host` it gets the upstream's address as one.
     pub(crate) async fn send(
         &self,
@@ -99,19 +100,17 @@ impl PoolClient {
     ) -> Result<Response<UpstreamBody>, Refusal> {
         self.budget.borrow_mut().request();
         let host_missing = !request.headers().contains_key(header::HOST);
-        let mut tried = [u64::MAX; MAX_ATTEMPTS];
+        // Allocates when the first attempt has failed.
+        let mut tried = Vec::new();
+        let mut left = MAX_ATTEMPTS - 1;
         let mut again = false;
         let mut refusal = Refusal::NoUpstream;
-        for attempt in 0..MAX_ATTEMPTS {
-            let Some(in_flight) = self.choose(&tried[..attempt], again) else {
-                break;
-            };
+        while let Some(in_flight) = self.choose(&tried, again) {
             let Endpoint { id, address, .. } = **in_flight.endpoint();
-            tried[attempt] = id;
             if host_missing && let Ok(host) = HeaderValue::try_from(address.to_string()) {
                 request.headers_mut().insert(header::HOST, host);
             }
-            trace.attempt(&self.pool.name, address, &mut request, attempt);
+            trace.attempt(&self.pool.name, address, &mut request, tried.len());
             // Kept only for what may be sent twice.
             let spare = if repeatable { spare(&request) } else { None };
             let (cause, next) = match self.attempt(in_flight, request, deadline).await {
@@ -132,6 +131,7 @@ impl PoolClient {
                     (Cause::Lost, spare)
                 }
             };
+            tried.push(id);
             trace.attempt_failed(cause.label());
             self.pool.counters.failed(cause).inc();
             // What was sent once may have been acted on, however later attempts fail.
@@ -143,7 +143,7 @@ impl PoolClient {
             else {
                 break;
             };
-            if attempt + 1 == MAX_ATTEMPTS || !self.may_retry(cause) {
+            if !self.may_retry(cause, &tried, &mut left) {
                 break;
             }
             request = next;
@@ -159,14 +159,31 @@ impl PoolClient {
         Some(InFlight::new(Arc::clone(endpoint)))
     }
 
-    fn may_retry(&self, cause: Cause) -> bool {
-        let allowed = self.budget.borrow_mut().take();
-        if allowed {
-            self.pool.counters.retries(cause).inc();
-        } else {
-            self.pool.counters.exhausted.inc();
+    /// Whether there may be another attempt, of which so many are `left`.
+    fn may_retry(&self, cause: Cause, tried: &[u64], left: &mut usize) -> bool {
+        // A member that refuses is ejected for it, so however many members and requests there are,
+        // each costs one such attempt in half a second.
+        let free = cause == Cause::Connect && self.knows_better_than(tried);
+        if !free {
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+            if !self.budget.borrow_mut().take() {
+                self.pool.counters.exhausted.inc();
+                return false;
+            }
         }
-        allowed
+        self.pool.counters.retries(cause).inc();
+        true
+    }
+
+    /// Whether there is a member that was not tried and is not ejected.
+    fn knows_better_than(&self, tried: &[u64]) -> bool {
+        let clock = &self.pool.clock;
+        self.pool.members().iter().any(|member| {
+            !tried.contains(&member.id) && member.health.state(clock) != State::Ejected
+        })
     }
 
     /// One attempt: over an idle connection if there is one, else over a new one.

@@ -5,7 +5,8 @@
 
 use crate::upstream::counters::Cause;
 
-/// The most attempts that one request makes, the first included.
+/// The most attempts that one request makes, the first included, and without those at members that
+/// take no connection and were not known for it.
 pub(crate) const MAX_ATTEMPTS: usize = 3;
 /// The largest body that is kept to be sent again, in bytes.
 pub(crate) const REPLAY_LIMIT_BYTES: u64 = 64 * 1024;

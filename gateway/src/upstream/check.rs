@@ -3,9 +3,12 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use reqwest::{Response, StatusCode};
-use shared::telemetry::outage::with_causes;
+use shared::{problem, telemetry::outage::with_causes};
 
-use super::pool::{Endpoint, Pool};
+use super::{
+    health::Readiness,
+    pool::{Endpoint, Pool},
+};
 
 /// Active health checks.
 #[derive(Clone, Debug)]
@@ -52,6 +55,8 @@ pub(crate) fn client(
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(1)
         .pool_idle_timeout(idle)
+        // They go over http only, and a machine without certificates of authorities is fine for that.
+        .tls_certs_only([])
         .build()
 }
 
@@ -76,17 +81,27 @@ pub(crate) async fn watch(
             () = endpoint.left.cancelled() => return,
         }
         let report = ask(&client, &url).await;
-        if let Some(ready) = count.add(&report, &settings)
-            && endpoint.health.checked(ready)
+        if let Some(now) = count.add(&report, &settings)
+            && let Some(before) = endpoint.health.checked(now)
         {
-            if ready {
-                tracing::info!(pool = pool.name, upstream = %endpoint.address, "an upstream is ready");
-            } else {
-                let reason = report.reason();
-                tracing::warn!(pool = pool.name, upstream = %endpoint.address, reason, "an upstream is not ready");
-            }
+            tell(&pool.name, &endpoint, before, &report);
         }
         drop(first.take());
+    }
+}
+
+/// Logs that an upstream is otherwise than `before`.
+fn tell(pool: &str, endpoint: &Endpoint, before: Readiness, report: &Report) {
+    let upstream = endpoint.address;
+    match (before, report) {
+        (_, Report::Ready) => tracing::info!(pool, %upstream, "an upstream is ready"),
+        (_, Report::Ending) => tracing::info!(pool, %upstream, "an upstream is ending"),
+        (Readiness::Ending, Report::Failed(_)) => {
+            tracing::info!(pool, %upstream, "an upstream has ended");
+        }
+        (_, Report::NotReady(reason) | Report::Failed(reason)) => {
+            tracing::warn!(pool, %upstream, reason, "an upstream is not ready");
+        }
     }
 }
 
@@ -94,34 +109,27 @@ pub(crate) async fn watch(
 #[derive(Debug)]
 enum Report {
     Ready,
+    /// It was told to end, and answers until then.
+    Ending,
     /// It says so itself, which needs no second opinion, and why.
     NotReady(String),
     /// Another status, or no answer.
     Failed(String),
 }
 
-impl Report {
-    fn reason(&self) -> &str {
-        match self {
-            Self::Ready => "",
-            Self::NotReady(reason) | Self::Failed(reason) => reason,
-        }
-    }
-}
-
 async fn ask(client: &reqwest::Client, url: &str) -> Report {
     match client.get(url).send().await {
         Ok(response) if response.status().is_success() => Report::Ready,
         Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
-            Report::NotReady(reason(response).await)
+            not_ready(response).await
         }
         Ok(response) => Report::Failed(format!("it answered {}", response.status())),
         Err(error) => Report::Failed(with_causes(&error.without_url())),
     }
 }
 
-/// What an upstream says that it lacks: the detail of its problem (RFC 9457).
-async fn reason(mut response: Response) -> String {
+/// What an upstream says that is not ready, by its problem (RFC 9457).
+async fn not_ready(mut response: Response) -> Report {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await
         && body.len() < REASON_LIMIT_BYTES
@@ -129,10 +137,14 @@ async fn reason(mut response: Response) -> String {
         body.extend_from_slice(&chunk);
     }
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    match problem["detail"].as_str() {
-        Some(detail) => detail.to_owned(),
-        None => "it does not say why".to_owned(),
+    let code = problem["type"]
+        .as_str()
+        .and_then(|kind| kind.strip_prefix(problem::TYPE_PREFIX));
+    if code == Some(problem::ENDING) {
+        return Report::Ending;
     }
+    let reason = problem["detail"].as_str();
+    Report::NotReady(reason.unwrap_or("it does not say why").to_owned())
 }
 
 /// Results in a row.
@@ -144,21 +156,25 @@ struct Consecutive {
 
 impl Consecutive {
     /// The verdict, once enough results in a row agree.
-    fn add(&mut self, report: &Report, settings: &HealthSettings) -> Option<bool> {
+    fn add(&mut self, report: &Report, settings: &HealthSettings) -> Option<Readiness> {
         match report {
             Report::Ready => {
                 self.failed = 0;
                 self.passed = self.passed.saturating_add(1);
-                (self.passed >= settings.rise).then_some(true)
+                (self.passed >= settings.rise).then_some(Readiness::Ready)
             }
             Report::NotReady(_) => {
                 self.passed = 0;
-                Some(false)
+                Some(Readiness::NotReady)
+            }
+            Report::Ending => {
+                *self = Self::default();
+                Some(Readiness::Ending)
             }
             Report::Failed(_) => {
                 self.passed = 0;
                 self.failed = self.failed.saturating_add(1);
-                (self.failed >= settings.fall).then_some(false)
+                (self.failed >= settings.fall).then_some(Readiness::NotReady)
             }
         }
     }
@@ -183,11 +199,14 @@ mod tests {
         let failed = || Report::Failed(String::new());
         let not_ready = || Report::NotReady(String::new());
         assert_eq!(add(Report::Ready), None);
-        assert_eq!(add(Report::Ready), Some(true));
+        assert_eq!(add(Report::Ready), Some(Readiness::Ready));
         assert_eq!(add(failed()), None);
         assert_eq!(add(Report::Ready), None);
         assert_eq!(add(failed()), None);
-        assert_eq!(add(failed()), Some(false));
-        assert_eq!(add(not_ready()), Some(false));
+        assert_eq!(add(failed()), Some(Readiness::NotReady));
+        assert_eq!(add(not_ready()), Some(Readiness::NotReady));
+        assert_eq!(add(Report::Ending), Some(Readiness::Ending));
+        assert_eq!(add(failed()), None);
+        assert_eq!(add(failed()), Some(Readiness::NotReady));
     }
 }

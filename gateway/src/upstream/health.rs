@@ -5,7 +5,7 @@
 //! that works and lacks something behind it.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -23,6 +23,8 @@ const LONGEST_EJECTION: Duration = Duration::from_secs(30);
 pub(crate) enum State {
     /// It says it is ready and answers.
     Healthy,
+    /// It was told to end, and answers until then.
+    Ending,
     /// It says it is not ready, or has not been heard yet.
     Unready,
     /// Requests to it failed.
@@ -34,8 +36,31 @@ impl State {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
+            Self::Ending => "ending",
             Self::Unready => "unready",
             Self::Ejected => "ejected",
+        }
+    }
+}
+
+/// What an upstream says of itself when asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Readiness {
+    /// It lacks something, or has not been heard yet.
+    NotReady = 0,
+    /// It was told to end, and answers until then.
+    Ending = 1,
+    /// It would answer now.
+    Ready = 2,
+}
+
+impl Readiness {
+    fn of(number: u8) -> Self {
+        match number {
+            2 => Self::Ready,
+            1 => Self::Ending,
+            _ => Self::NotReady,
         }
     }
 }
@@ -52,7 +77,8 @@ pub(crate) enum Fault {
 /// Health of one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    ready: AtomicBool,
+    /// A [`Readiness`].
+    readiness: AtomicU8,
     failures: AtomicU32,
     ejections: AtomicU32,
     /// Milliseconds by the monotonic clock; 0 when not ejected, so that the usual case reads no clock.
@@ -60,9 +86,9 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Whether the upstream said it is ready when last asked.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
+    /// What the upstream said when last asked.
+    pub(crate) fn readiness(&self) -> Readiness {
+        Readiness::of(self.readiness.load(Ordering::Relaxed))
     }
 
     /// Whether it should get requests now.
@@ -77,16 +103,17 @@ impl Health {
                 self.ejected_until
                     .compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
-        if self.is_ready() {
-            State::Healthy
-        } else {
-            State::Unready
+        match self.readiness() {
+            Readiness::Ready => State::Healthy,
+            Readiness::Ending => State::Ending,
+            Readiness::NotReady => State::Unready,
         }
     }
 
-    /// The verdict of the active checks; returns whether it is new.
-    pub(crate) fn checked(&self, ready: bool) -> bool {
-        self.ready.swap(ready, Ordering::Relaxed) != ready
+    /// The verdict of the active checks; returns the one before when it was another.
+    pub(crate) fn checked(&self, readiness: Readiness) -> Option<Readiness> {
+        let before = self.readiness.swap(readiness as u8, Ordering::Relaxed);
+        Some(Readiness::of(before)).filter(|before| *before != readiness)
     }
 
     /// An answer came.
@@ -143,7 +170,7 @@ mod tests {
     fn setting_the_wall_clock_neither_ends_an_ejection_nor_makes_it_longer() {
         for set in [UNIX_EPOCH, UNIX_EPOCH + WALL / 2, UNIX_EPOCH + WALL * 2] {
             let (health, clock) = (Health::default(), clock());
-            health.checked(true);
+            health.checked(Readiness::Ready);
             assert!(health.failed(Fault::Refused, &clock).is_some());
             clock.set_wall(set);
             assert_eq!(health.state(&clock), State::Ejected);
@@ -155,7 +182,7 @@ mod tests {
     #[test]
     fn one_refused_connection_ejects_and_time_brings_back() {
         let (health, clock) = (Health::default(), clock());
-        health.checked(true);
+        health.checked(Readiness::Ready);
         assert_eq!(health.failed(Fault::Refused, &clock), Some(FIRST_EJECTION));
         assert_eq!(health.state(&clock), State::Ejected);
         clock.advance(FIRST_EJECTION);
@@ -165,7 +192,7 @@ mod tests {
     #[test]
     fn lost_connections_eject_only_in_a_row() {
         let (health, clock) = (Health::default(), clock());
-        health.checked(true);
+        health.checked(Readiness::Ready);
         for _ in 0..10 {
             assert_eq!(health.failed(Fault::Failed, &clock), None);
             assert_eq!(health.failed(Fault::Failed, &clock), None);

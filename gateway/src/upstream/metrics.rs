@@ -81,7 +81,12 @@ const METRICS: [PoolMetric; 7] = [
                 .map(|member| member.health.state(&pool.clock))
                 .collect();
             let count = |state| states.iter().filter(|other| **other == state).count() as u64;
-            let all = [State::Healthy, State::Unready, State::Ejected];
+            let all = [
+                State::Healthy,
+                State::Ending,
+                State::Unready,
+                State::Ejected,
+            ];
             all.map(|state| (state.label(), count(state))).into()
         },
     },

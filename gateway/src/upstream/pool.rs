@@ -13,7 +13,7 @@ use shared::{clock::Clock, shutdown::CancellationToken};
 
 use super::{
     counters::Counters,
-    health::{Fault, Health},
+    health::{Fault, Health, Readiness},
 };
 
 /// One upstream: an address in one pool, from when it joined until it left.
@@ -39,6 +39,11 @@ impl Endpoint {
             left: CancellationToken::new(),
             in_flight: AtomicU32::new(0),
         }
+    }
+
+    /// Whether it ends or has left its pool, so that a failure is no news.
+    fn is_leaving(&self) -> bool {
+        self.left.is_cancelled() || self.health.readiness() == Readiness::Ending
     }
 
     /// Requests sent and not fully answered.
@@ -125,9 +130,14 @@ impl Pool {
         joined
     }
 
-    /// A request failed in a way that speaks against the upstream.
+    /// A request failed in a way that speaks against the upstream. It comes last then, for a time; of
+    /// one that was about to leave that is no alarm.
     pub(crate) fn blame(&self, endpoint: &Endpoint, fault: Fault) {
         if let Some(time) = endpoint.health.failed(fault, &self.clock) {
+            if endpoint.is_leaving() {
+                tracing::info!(pool = self.name, upstream = %endpoint.address, "an upstream has ended");
+                return;
+            }
             self.counters.ejections.inc();
             tracing::warn!(
                 pool = self.name,

@@ -36,9 +36,9 @@ pub(crate) struct Wanted<'a> {
     pub(crate) again: bool,
 }
 
-/// Chooses a member: among the healthy ones if there are any, then among those that are not ready,
-/// then among the ejected. So when none is healthy all are used: the cause is then probably
-/// something behind them, and their own answer says more than ours could.
+/// Chooses a member: among the healthy ones if there are any, then among those that are ending, then
+/// among those that are not ready, then among the ejected. So when none is healthy all are used: the
+/// cause is then probably something behind them, and their own answer says more than ours could.
 pub(crate) fn choose<'a>(
     members: &'a [Arc<Endpoint>],
     wanted: Wanted<'_>,
@@ -99,7 +99,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::upstream::{health::Fault, pool::InFlight};
+    use crate::upstream::{
+        health::{Fault, Readiness},
+        pool::InFlight,
+    };
 
     const ANY: Wanted<'_> = Wanted {
         tried: &[],
@@ -110,7 +113,7 @@ mod tests {
         (0..count)
             .map(|port| {
                 let endpoint = Endpoint::new(([127, 0, 0, 1], port + 1).into());
-                endpoint.health.checked(true);
+                endpoint.health.checked(Readiness::Ready);
                 Arc::new(endpoint)
             })
             .collect()
@@ -146,7 +149,7 @@ mod tests {
     fn when_all_are_unready_all_are_used_but_the_ejected_come_last() {
         let members = members(3);
         for member in &members {
-            member.health.checked(false);
+            member.health.checked(Readiness::NotReady);
         }
         let clock = Clock::manual(std::time::SystemTime::UNIX_EPOCH);
         members[0].health.failed(Fault::Refused, &clock);
@@ -164,6 +167,20 @@ mod tests {
         );
     }
 
+    #[test]
+    fn who_is_ending_is_used_when_nobody_is_healthy_and_before_who_is_not_ready() {
+        let members = members(3);
+        let (clock, dice) = (Clock::system(), Dice::new(5));
+        let chosen = |member: &Arc<Endpoint>| {
+            (0..100).all(|_| choose(&members, ANY, &clock, &dice).unwrap().id == member.id)
+        };
+        members[0].health.checked(Readiness::NotReady);
+        members[1].health.checked(Readiness::Ending);
+        assert!(chosen(&members[2]));
+        members[2].health.checked(Readiness::NotReady);
+        assert!(chosen(&members[1]));
+    }
+
     proptest! {
         #[test]
         fn a_healthy_member_that_was_not_tried_wins_when_there_is_one(
@@ -173,7 +190,8 @@ mod tests {
         ) {
             let members = members(u16::try_from(good.len()).unwrap());
             for (member, good) in members.iter().zip(&good) {
-                member.health.checked(*good);
+                let said = if *good { Readiness::Ready } else { Readiness::NotReady };
+                member.health.checked(said);
             }
             let ids: Vec<u64> = members
                 .iter()

@@ -128,6 +128,45 @@ async fn a_member_that_is_not_ready_gets_no_requests_until_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_ends_gets_no_new_requests_and_its_end_is_no_failure() {
+    let (a, b) = (Upstream::named("a").await, Upstream::named("b").await);
+    let gateway = Gateway::before(&[&a, &b], &[]).await;
+    a.ending.store(true, Ordering::SeqCst);
+    let ending = "gateway_pool_members{pool=\"p\",state=\"ending\"}";
+    eventually("it is seen", || async {
+        gateway.metric(ending).await == 1.0
+    })
+    .await;
+    let upstreams = gateway.upstreams().await;
+    let told = |name: &str| {
+        let count = |upstream: &&serde_json::Value| upstream[name] == true;
+        upstreams.iter().filter(count).count()
+    };
+    assert_eq!(
+        (told("ending"), told("healthy"), told("ejected")),
+        (1, 1, 0)
+    );
+    let only_b = HashMap::from([("b".to_owned(), 50)]);
+    assert_eq!(shares(&gateway, 50).await, only_b);
+
+    // Both end, as when a name still has the addresses of a generation that is being replaced.
+    b.ending.store(true, Ordering::SeqCst);
+    eventually("it is seen", || async { gateway.healthy().await == 0 }).await;
+    assert_eq!(shares(&gateway, 100).await.len(), 2);
+    a.kill().await;
+    assert_eq!(shares(&gateway, 50).await, only_b);
+    eventually("it is seen", || async {
+        gateway.metric(ending).await == 1.0
+    })
+    .await;
+    assert_eq!(
+        gateway.metric("gateway_ejections_total{pool=\"p\"}").await,
+        0.0
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_no_member_is_ready_their_own_answers_are_passed_on() {
     let answer = |_| async {
         let mut response = Response::new(full("the store is down"));

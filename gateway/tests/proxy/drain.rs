@@ -80,9 +80,10 @@ async fn during_the_grace_it_is_not_ready_and_still_answers() {
     gateway.shutdown.cancel();
     eventually("it is not ready", || async {
         let ready = get(gateway.address, "/readyz").await;
-        ready.status == 503 && ready.text().contains("draining")
+        ready.status == 503 && ready.problem() == "ending" && ready.text().contains("draining")
     })
     .await;
+    assert_eq!(get(gateway.address, "/p").await.text(), "a");
     assert_eq!(get(gateway.address, "/healthz").await.status, 200);
     let reply = kept.get("/p").await.unwrap();
     assert_eq!(

@@ -45,6 +45,7 @@ async fn pools_are_shown_in_the_form_that_load_tests_read() {
             "address": upstream.address.to_string(),
             "health_address": upstream.address.to_string(),
             "healthy": true,
+            "ending": false,
             "ejected": false,
             "in_flight": 0,
         }]}}})

@@ -209,6 +209,36 @@ async fn a_post_goes_to_another_member_when_connecting_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_members_are_asked_before_the_answer_is_503() {
+    let good = Upstream::named("good").await;
+    let mut gone = Vec::new();
+    for _ in 0..15 {
+        gone.push(Upstream::named("gone").await);
+    }
+    let members: Vec<&Upstream> = gone.iter().chain([&good]).collect();
+    let options = ["--health-interval=1h", "--threads=1"];
+    let gateway = Gateway::before(&members, &options).await;
+    for member in gone {
+        member.kill().await;
+    }
+    // The first may find the good one by chance, and each finds out about some of the others.
+    for method in ["POST", "GET"].repeat(5) {
+        let head = format!("{method} /p HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\nhi");
+        let mut wire = Wire::open(gateway.address).await;
+        wire.send(head).await;
+        let reply = wire.reply().await.unwrap();
+        assert_eq!((reply.status, reply.text().as_str()), (200, "good"));
+    }
+    assert_eq!(
+        gateway
+            .metric("gateway_retry_budget_exhausted_total{pool=\"p\"}")
+            .await,
+        0.0
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_nobody_can_be_reached_the_answer_is_503_and_says_when_to_come_back() {
     // One, and more than a request is sent to.
     for count in [1, 4] {

@@ -18,7 +18,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use shared::{clock::Clock, config::Faults, shutdown::CancellationToken};
+use shared::{clock::Clock, config::Faults, problem::Problem, shutdown::CancellationToken};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -182,8 +182,10 @@ pub(crate) fn full(text: impl Into<Bytes>) -> Body {
 /// An HTTP server with a behaviour.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
-    /// What it says at `/readyz`.
+    /// Whether it says at `/readyz` that it is ready.
     pub(crate) ready: Arc<AtomicBool>,
+    /// Whether it says there that it is ending.
+    pub(crate) ending: Arc<AtomicBool>,
     /// Requests other than `/readyz` that have come in.
     pub(crate) count: Arc<AtomicUsize>,
     killed: CancellationToken,
@@ -231,6 +233,7 @@ impl Upstream {
         socket.bind(address).unwrap();
         let listener = socket.listen(1024).unwrap();
         let ready = Arc::new(AtomicBool::new(true));
+        let ending = Arc::new(AtomicBool::new(false));
         let count = Arc::new(AtomicUsize::new(0));
         let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
         let killed = CancellationToken::new();
@@ -239,11 +242,12 @@ impl Upstream {
             serving: tokio::spawn(serve(
                 listener,
                 handler,
-                Arc::clone(&ready),
+                (Arc::clone(&ready), Arc::clone(&ending)),
                 Arc::clone(&count),
                 killed.clone(),
             )),
             ready,
+            ending,
             count,
             killed,
         }
@@ -263,7 +267,7 @@ impl Upstream {
 async fn serve(
     listener: TcpListener,
     handler: Handler,
-    ready: Arc<AtomicBool>,
+    (ready, ending): (Arc<AtomicBool>, Arc<AtomicBool>),
     count: Arc<AtomicUsize>,
     killed: CancellationToken,
 ) {
@@ -273,15 +277,18 @@ async fn serve(
             accepted = listener.accept() => accepted.unwrap().0,
             () = killed.cancelled() => break,
         };
-        let (handler, ready, count) =
-            (Arc::clone(&handler), Arc::clone(&ready), Arc::clone(&count));
+        let (handler, count) = (Arc::clone(&handler), Arc::clone(&count));
+        let (ready, ending) = (Arc::clone(&ready), Arc::clone(&ending));
         let service = service_fn(move |request: Request<Incoming>| {
-            let (handler, ready, count) =
-                (Arc::clone(&handler), Arc::clone(&ready), Arc::clone(&count));
+            let (handler, count) = (Arc::clone(&handler), Arc::clone(&count));
+            let ending = ending.load(Ordering::SeqCst);
+            let ready = ready.load(Ordering::SeqCst) && !ending;
             async move {
                 if request.uri().path() == "/readyz" {
-                    let mut response = Response::new(full("{}"));
-                    if !ready.load(Ordering::SeqCst) {
+                    let problem = Problem::ending(&["server: draining".to_owned()]).to_json();
+                    let body = if ending { problem } else { "{}".to_owned() };
+                    let mut response = Response::new(full(body));
+                    if !ready {
                         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                     }
                     return Ok::<_, Infallible>(response);

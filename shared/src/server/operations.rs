@@ -98,23 +98,23 @@ async fn healthz() -> HttpResponse {
 
 async fn readyz(asked: web::Data<Asked>) -> Result<HttpResponse, Problem> {
     let mut missing = (asked.readiness)().await;
-    if asked.operations.draining.load(Ordering::Relaxed) {
+    let answers = missing.iter().all(|missing| missing.ready);
+    let ending = asked.operations.draining.load(Ordering::Relaxed);
+    if ending {
         missing.push(Missing::needed("server", "draining"));
     }
     let list: Vec<String> = missing
         .iter()
         .map(|missing| format!("{}: {}", missing.name, missing.reason))
         .collect();
-    if missing.iter().all(|missing| missing.ready) {
-        return Ok(HttpResponse::Ok().json(Health {
+    match (answers, ending) {
+        (true, false) => Ok(HttpResponse::Ok().json(Health {
             status: "ready",
             degraded: list,
-        }));
+        })),
+        (true, true) => Err(Problem::ending(&list)),
+        (false, _) => Err(Problem::not_ready(&list)),
     }
-    Err(
-        Problem::unavailable("not-ready", "Something needed to answer is missing")
-            .detail(list.join("; ")),
-    )
 }
 
 async fn render_metrics(asked: web::Data<Asked>) -> HttpResponse {
