@@ -7,71 +7,20 @@ usage: roll.py FOLDER-OF-OUR-PROGRAMS [SECONDS-BETWEEN]
 The first starts a system of two of each, the auth-services on a PostgreSQL; needs redis-server and PostgreSQL. The
 second takes the containers of a Compose project that runs. Clients keep connections to both gateways; each goes to the
 other gateway when one refuses or says that it closes. Then each member of each pool, each gateway and each auth-service
-in turn is sent SIGTERM, and started again when it has ended. Ends with 1 when a request failed.
-
-A request failed when it was answered with 4xx or 5xx, or when it was sent and its connection broke. Told apart is a
-kept connection that broke before a byte of an answer, as any client sends a GET again then.
+in turn is sent SIGTERM, and started again when it has ended. Ends with 1 when a request failed: traffic.py says which
+have.
 """
 
-import collections
-import http.client
 import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.parse
-import urllib.request
 
-PATIENCE = 60
-CLIENTS = 8
-PAUSE = 0.004
-PASSWORD = "correct horse battery staple"
-
-
-def until(what, ask):
-    """Asks again and again until there is an answer."""
-    limit = time.monotonic() + PATIENCE
-    while time.monotonic() < limit:
-        found = ask()
-        if found:
-            return found
-        time.sleep(0.02)
-    sys.exit(f"never came true: {what}")
-
-
-def address_of(url):
-    parts = urllib.parse.urlsplit(url)
-    return parts.hostname, parts.port
-
-
-def free_port():
-    with socket.socket() as port:
-        port.bind(("127.0.0.1", 0))
-        return port.getsockname()[1]
-
-
-def status_of(url):
-    try:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        return opener.open(url, timeout=2).status
-    except OSError:
-        return 0
-
-
-def call(url, method, path, body, bearer=None):
-    connection = http.client.HTTPConnection(*address_of(url), timeout=10)
-    headers = {"content-type": "application/json"}
-    if bearer:
-        headers["authorization"] = f"Bearer {bearer}"
-    connection.request(method, path, json.dumps(body), headers)
-    reply = connection.getresponse()
-    return reply.status, json.loads(reply.read() or b"{}")
+from traffic import PATIENCE, address_of, failed_of, load, requests_for, status_of, until
 
 
 class Process:
@@ -128,75 +77,10 @@ def docker(*words):
     return subprocess.run(("docker", *words), check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
-class Client(threading.Thread):
-    """Sends one request after the other over a connection that it keeps."""
-
-    def __init__(self, gateways, requests, counts, stop):
-        super().__init__(daemon=True)
-        self.gateways, self.requests, self.counts, self.stop = gateways, requests, counts, stop
-
-    def run(self):
-        connection, which, kept = None, 0, False
-        turn = 0
-        while not self.stop.is_set():
-            if connection is None:
-                try:
-                    connection = http.client.HTTPConnection(*self.gateways[which], timeout=10)
-                    connection.connect()
-                    kept = False
-                except OSError:
-                    which, connection = 1 - which, None
-                    self.counts["refused, sent to the other"] += 1
-                    continue
-            method, path, body, headers = self.requests[turn % len(self.requests)]
-            turn += 1
-            try:
-                connection.request(method, path, body, headers)
-                reply = connection.getresponse()
-                reply.read()
-            except (OSError, http.client.HTTPException) as error:
-                stale = kept and isinstance(error, http.client.RemoteDisconnected)
-                self.counts["kept connection closed" if stale else f"FAILED: {error!r} {method} {path}"] += 1
-                connection.close()
-                which, connection = 1 - which, None
-                continue
-            good = reply.status < 400
-            self.counts["answered" if good else f"FAILED: {reply.status} {method} {path}"] += 1
-            kept = True
-            if reply.will_close:
-                connection.close()
-                which, connection = 1 - which, None
-            time.sleep(PAUSE)
-
-
-def requests_for(gateway):
-    """What the clients send: reads of both strategies; and what only the auth-service answers."""
-    user = {"username": f"roll-{os.getpid()}", "password": PASSWORD}
-    status, found = call(gateway, "POST", "/auth/register", user)
-    if status != 201:
-        sys.exit(f"registration was answered with {status}: {found}")
-    _, token = call(gateway, "POST", "/auth/login", {**user, "credential": "token"})
-    _, session = call(gateway, "POST", "/auth/login", {**user, "credential": "session"})
-    bearer = {"authorization": f"Bearer {token['access_token']}"}
-    of_session = {"authorization": f"Bearer {session['session_id']}"}
-    pools = [("GET", "/jwt/me", None, bearer), ("GET", "/session/me", None, of_session)]
-    keys = [("GET", "/auth/.well-known/jwks.json", None, {})]
-    return pools, keys
-
-
 def measure(name, roll, gateways, requests):
     """The load of all clients while `roll` runs."""
-    counts, stop = collections.Counter(), threading.Event()
-    clients = [Client(gateways, requests, counts, stop) for _ in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    time.sleep(1)
-    took = roll()
-    time.sleep(2)
-    stop.set()
-    for client in clients:
-        client.join()
-    failed = sum(count for kind, count in counts.items() if kind.startswith("FAILED"))
+    counts, _, took = load(gateways, requests, [], roll)
+    failed = failed_of(counts)
     print(f"{name}: {failed} failed of {sum(counts.values())}; longest stop {took:.2f} s; {dict(counts)}", flush=True)
     return failed
 
@@ -235,7 +119,7 @@ def roll_project(project, gateways, between):
 
 def roll_all(urls, members_of, between):
     """Each part in turn; returns how many requests failed."""
-    pools, keys = requests_for(urls[0])
+    pools, keys, _ = requests_for(urls[0])
     gateways = [address_of(url) for url in urls]
 
     def each(members):
