@@ -33,8 +33,8 @@ check: toolchain check-shell check-compose check-deny ## Checks form, lints, doc
 .PHONY: check-shell
 check-shell:
 	@# SC2034 calls a variable unused that is read by its name, as in "$${!name}".
-	for script in .ci/run scripts/*.sh; do bash -n "$$script" || exit 1; done
-	if command -v shellcheck >/dev/null; then shellcheck --severity=warning --exclude=SC2034 .ci/run scripts/*.sh; else echo "shellcheck is not installed: only the syntax of the scripts was checked"; fi
+	for script in .ci/run scripts/*.sh scripts/kubernetes/*.sh; do bash -n "$$script" || exit 1; done
+	if command -v shellcheck >/dev/null; then shellcheck --severity=warning --exclude=SC2034 .ci/run scripts/*.sh scripts/kubernetes/*.sh; else echo "shellcheck is not installed: only the syntax of the scripts was checked"; fi
 
 .PHONY: check-compose
 check-compose:
@@ -130,6 +130,18 @@ quotes: toolchain ## Renews the figures that pages quote from others, such as do
 .PHONY: compose-test
 compose-test: ## Starts docker-compose.yml (all but Jaeger) as its own project, logs in, scales under load, stops
 	scripts/compose-test.sh
+
+.PHONY: kubernetes-check
+kubernetes-check: toolchain ## Holds deploy/kubernetes/ to the API's schemas and to what our programs take, without a cluster
+	scripts/install.sh python3-venv
+	scripts/run-python.sh kubernetes-check
+
+.PHONY: kubernetes-test
+kubernetes-test: toolchain ## Builds a cluster of one node (22 minutes, once) and restarts, scales, evicts, deletes and kills under load (root)
+	scripts/install.sh debootstrap docker dockerd ip cni-plugins
+	[ -x $(TARGET_DIR)/kubernetes/bin/coredns ] || scripts/kubernetes/build.sh $(TARGET_DIR)/kubernetes/bin
+	PYTHONDONTWRITEBYTECODE=1 scripts/with-docker.sh sh -c 'scripts/images.sh 1 auth-service api-service gateway loadtest && \
+		python3 scripts/kubernetes-test.py $(TARGET_DIR)/kubernetes/state $(TARGET_DIR)/kubernetes/bin $(OPERATION)'
 
 .PHONY: toolchain
 toolchain:

@@ -281,17 +281,8 @@ are_for_the_images() {
 
 # Has every image take these programs in place of the first stage of the Dockerfile; all its other stages stay.
 use_programs() {
-    local context=$work/context program service
-    mkdir -p "$context/bin"
-    for program in auth-service api-service gateway loadtest; do
-        strip --strip-debug -o "$context/bin/$program" "$STATEWISE_BIN_DIR/$program"
-    done
-    cp /etc/ssl/certs/ca-certificates.crt "$context/"
-    {
-        printf '%s\n' "FROM debian:bookworm-slim AS build" "COPY bin /out/bin/" \
-            "COPY ca-certificates.crt /etc/ssl/certs/" "RUN mkdir /out/data"
-        sed -n '/^FROM debian.* AS runtime$/,$p' Dockerfile
-    } >"$context/Dockerfile"
+    local context=$work/context service
+    scripts/image-context.sh "$STATEWISE_BIN_DIR" "$context"
     {
         echo "services:"
         awk '/^services:/ { inside = 1 } /^[a-z]/ && !/^services:/ { inside = 0 }

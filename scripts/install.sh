@@ -9,7 +9,7 @@ fail() {
 }
 
 usage() {
-    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3 python3-venv node npm c++ debootstrap docker dockerd docker-compose chromium chromedriver"
+    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3 python3-venv node npm c++ debootstrap docker dockerd docker-compose ip cni-plugins chromium chromedriver"
 }
 
 is_there() {
@@ -17,11 +17,12 @@ is_there() {
         redis) command -v redis-server || command -v valkey-server ;;
         # Debian keeps the server's programs off PATH.
         postgresql) command -v postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' ;;
+        cni-plugins) compgen -G /usr/lib/cni/bridge ;;
         # Debian keeps ensurepip, without which an environment has no pip, in a package of its own.
         python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
         docker-compose) docker compose version 2>/dev/null || command -v docker-compose ;;
         # Debian's place for servers is not on everyone's PATH.
-        nginx | haproxy | debootstrap | dockerd) PATH=$PATH:/usr/sbin command -v "$1" ;;
+        nginx | haproxy | debootstrap | dockerd | ip) PATH=$PATH:/usr/sbin:/sbin command -v "$1" ;;
         *) command -v "$1" ;;
     esac >/dev/null
 }
@@ -44,6 +45,9 @@ package() {
         apt-get:redis) echo redis-server ;;
         apt-get:docker | apt-get:dockerd) echo docker.io ;;
         dnf:dockerd) echo moby-engine ;;
+        apt-get:cni-plugins | dnf:cni-plugins) echo containernetworking-plugins ;;
+        dnf:ip) echo iproute ;;
+        apt-get:ip | apk:ip | pacman:ip) echo iproute2 ;;
         apk:dockerd | pacman:dockerd) echo docker ;;
         apt-get:chromedriver) echo chromium-driver ;;
         apk:chromedriver) echo chromium-chromedriver ;;
