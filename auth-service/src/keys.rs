@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `pair` | one key: parsed once, then signs |
 //! | `life` | announced, signing, retired, gone: from times alone (pure) |
+//! | `observe` | what the keys do, as metrics |
 //! | `ring` | the keys of a running replica: which one signs, which are published |
 //! | `snapshot` | the keys as one reading found them |
 //! | `rotation` | the keys of the database: read, made, removed |
@@ -14,6 +15,7 @@
 mod error;
 mod files;
 mod life;
+mod observe;
 mod pair;
 mod ring;
 mod rotation;

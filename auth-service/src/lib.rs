@@ -151,6 +151,7 @@ pub async fn run(
     auth_metrics.register(&metrics);
 
     let parts = Parts::open(&config, &auth_metrics, &clock).await?;
+    parts.issuer.keys().register(&clock, &metrics);
     let mut tasks = parts.spawn_tasks(&config, &clock, &metrics);
     let (issuer, database) = (parts.issuer.clone(), parts.database.clone());
     let signing = issuer.keys().signing(issuer.now());

@@ -132,27 +132,30 @@ impl Admin {
     }
 
     fn readyz(&self) -> Response<Bytes> {
-        let mut missing: Vec<String> = self
+        let mut missing: Vec<(&'static str, String)> = self
             .pools
             .iter()
             .filter(|pool| pool.members().is_empty())
-            .map(|pool| format!("pool {}: no upstream is known", pool.name))
+            .map(|pool| ("pool", format!("pool {}: no upstream is known", pool.name)))
             .collect();
         let ending = self.is_draining();
         if !ending && !self.accepting.load(Ordering::Relaxed) {
-            missing.push("server: starting".to_owned());
+            missing.push(("server", "server: starting".to_owned()));
         }
         if self.memory.level() != Level::Easy {
-            missing.push("memory: short".to_owned());
+            missing.push(("memory", "memory: short".to_owned()));
         }
         let answers = missing.is_empty();
         if ending {
-            missing.push("server: draining".to_owned());
+            missing.push(("server", "server: draining".to_owned()));
         }
+        let names = missing.iter().map(|(name, _)| *name);
+        self.metrics.note_readiness(answers && !ending, names);
+        let reasons: Vec<String> = missing.into_iter().map(|(_, reason)| reason).collect();
         match (answers, ending) {
             (true, false) => json(&serde_json::json!({"status": "ready"})),
-            (true, true) => respond(&Problem::ending(&missing)),
-            (false, _) => respond(&Problem::not_ready(&missing)),
+            (true, true) => respond(&Problem::ending(&reasons)),
+            (false, _) => respond(&Problem::not_ready(&reasons)),
         }
     }
 }

@@ -186,6 +186,7 @@ pub async fn run_with(
     let drain = config.drain;
     let addresses = config.front_page.as_ref().map(FrontPageSettings::addresses);
     let count = config.threads;
+    metrics.worker_threads(count);
     let most = permit_connections(&config, &memory, &tasks)?;
     let settings = data_path(config, pools, &admin, &metrics, memory, tracer);
     let settings = Arc::new(settings);

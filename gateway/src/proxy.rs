@@ -116,18 +116,18 @@ pub(crate) async fn answer(
     client
         .progress
         .request_began(!request.body().is_end_stream());
-    let (durations, outcome) = match admit(proxy, &mut request) {
+    let (durations, (trace_id, outcome)) = match admit(proxy, &mut request) {
         Admitted::Own(response) => {
             return Ok(conclude(&client, response.map(body::whole)));
         }
-        Admitted::Refused(refusal) => (&proxy.unmatched, Err(refusal)),
+        Admitted::Refused(refusal) => (&proxy.unmatched, (None, Err(refusal))),
         Admitted::Routed(rule, route) => (
             &route.durations,
             forward(&client, rule, route, method, request).await,
         ),
     };
     let response = outcome.unwrap_or_else(|refusal| refusal.response().map(body::whole));
-    durations.observe(method, response.status().as_u16(), started);
+    durations.observe(method, response.status().as_u16(), started, trace_id);
     Ok(conclude(&client, response))
 }
 
@@ -208,14 +208,14 @@ fn settle_target(request: &mut Request<Incoming>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Gets an upstream's answer.
+/// Gets an upstream's answer; before it the id of the trace, where one is recorded.
 async fn forward(
     client: &Client,
     rule: &PathRule,
     route: &Route,
     method: &'static str,
     request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Refusal> {
+) -> (Option<String>, Result<Response<ResponseBody>, Refusal>) {
     let label = &route.durations.label;
     let tracer = &client.proxy.tracer;
     let mut trace = tracer.server(label, method, client.address(request.headers()), &request);
@@ -230,13 +230,15 @@ async fn forward(
         }
         Err(refusal) => Err(refusal),
     };
-    match sent {
+    let trace_id = trace.id();
+    let outcome = match sent {
         Ok(response) => Ok(pass_on(client, response, trace)),
         Err(refusal) => {
             trace.refused(refusal);
             Err(refusal)
         }
-    }
+    };
+    (trace_id, outcome)
 }
 
 /// Makes the client's request into the upstream's.

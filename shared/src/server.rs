@@ -153,6 +153,7 @@ where
         metrics,
         draining: Arc::clone(&draining),
     };
+    operations.metrics.worker_threads(settings.workers);
     let apart = admin.is_some();
     let admin = admin
         .map(|listener| operations::serve(listener, operations.clone(), worker.clone()))
@@ -332,7 +333,8 @@ async fn observe(
     }
     observer
         .metrics
-        .observe_request(method, route, status, started.elapsed());
+        .request_histogram(method, route, status)
+        .observe(started.elapsed(), span.trace_id());
     Ok(response)
 }
 

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use crate::storage::UnixSeconds;
+use crate::storage::{UnixMillis, UnixSeconds};
 
 /// How far the clocks of the issuer and of a verifier may differ: the default of `API_LEEWAY`.
 pub const LEEWAY: Duration = Duration::from_secs(30);
@@ -84,6 +84,15 @@ impl Lifetimes {
         (planned <= earliest).then_some(planned.max(earliest))
     }
 
+    /// For how long the key after one that signs from `last` should have been announced by `now`.
+    pub(super) fn overdue(&self, last: UnixSeconds, now: UnixSeconds) -> Duration {
+        if self.rotate_every.is_zero() {
+            return Duration::ZERO;
+        }
+        let earliest = UnixMillis::from(now + self.announce);
+        earliest.since(UnixMillis::from(last + self.rotate_every))
+    }
+
     /// How long after a reading of the keys its last one may go on signing, even if it was succeeded
     /// as early as can be: its last token ends before it is gone.
     pub(super) fn sign_unread(&self) -> Duration {
@@ -127,6 +136,22 @@ mod tests {
             assert_eq!(lifetimes.stage(&signs_from, 0, time), first, "at {now}");
             assert_eq!(lifetimes.stage(&signs_from, 1, time), second, "at {now}");
         }
+    }
+
+    #[test]
+    fn a_key_that_was_not_announced_in_time_is_overdue_from_then_on() {
+        let lifetimes = lifetimes(10, 60, 100);
+        let overdue = |now| lifetimes.overdue(UnixSeconds::from(1_000), UnixSeconds::from(now));
+        assert_eq!(overdue(1_000), Duration::ZERO);
+        assert_eq!(overdue(1_090), Duration::ZERO);
+        assert_eq!(overdue(1_093), Duration::from_secs(3));
+        assert_eq!(overdue(1_190), Duration::from_secs(100));
+        let never = Lifetimes {
+            rotate_every: Duration::ZERO,
+            ..lifetimes
+        };
+        let late = UnixSeconds::from(1 << 40);
+        assert_eq!(never.overdue(UnixSeconds::from(0), late), Duration::ZERO);
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl KeyRing {
     }
 
     /// The time since the last reading that succeeded. Keys that were given are never old.
-    fn age(&self) -> Duration {
+    pub(super) fn age(&self) -> Duration {
         match self.0.rotation {
             Some(_) => self.0.snapshot.load().read_at.elapsed(),
             None => Duration::ZERO,
@@ -197,6 +197,12 @@ impl KeyRing {
             signs_from: key.signs_from,
         };
         snapshot.keys.iter().zip(stages).map(status).collect()
+    }
+
+    /// For how long the next key should have been announced by `now`.
+    pub(super) fn overdue(&self, now: UnixSeconds) -> Duration {
+        let last = self.0.snapshot.load().newest().signs_from;
+        self.0.lifetimes.overdue(last, now)
     }
 
     /// Makes the next key, which signs after it was announced. Asked again while one is announced,

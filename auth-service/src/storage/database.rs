@@ -11,10 +11,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use shared::telemetry::trace::{SpanKind, TraceHandle};
+use shared::telemetry::{
+    metrics::calls,
+    trace::{SpanKind, TraceHandle},
+};
 use sqlx::{AnyConnection, AnyPool, Connection, any::AnyPoolOptions, migrate::MigrateError};
 use tokio::sync::Mutex;
 
@@ -288,7 +291,10 @@ impl Database {
             };
             statement.await
         };
+        let began = Instant::now();
         let outcome = self.deadline(statement).await;
+        let failed = outcome.as_ref().err().map(DatabaseError::kind);
+        calls::observe(self.target.system(), operation, failed, began.elapsed());
         if let Err(error) = &outcome {
             if let Some(span) = &mut span {
                 span.fail(error.kind());

@@ -112,6 +112,11 @@ impl Trace {
         parent.map_or_else(Self::default, |parent| Self::new(None, parent))
     }
 
+    /// The id of the trace, where the request is recorded.
+    pub(crate) fn id(&self) -> Option<String> {
+        self.0.as_ref()?.server.as_ref()?.trace_id()
+    }
+
     /// What else belongs to the trace is begun below this.
     pub(crate) fn parent(&self) -> Option<Parent> {
         self.0.as_ref().map(|spans| spans.parent.clone())

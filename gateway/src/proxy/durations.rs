@@ -2,15 +2,14 @@
 
 use std::{borrow::Cow, cell::RefCell, time::Instant};
 
-use prometheus_client::metrics::histogram::Histogram;
-use shared::telemetry::metrics::Metrics;
+use shared::telemetry::metrics::{Metrics, RequestHistogram};
 
 /// How long requests took, by the histograms of one route that this thread has used.
 pub(super) struct Durations {
     metrics: Metrics,
     /// The route's label in metrics and spans.
     pub(super) label: Cow<'static, str>,
-    used: RefCell<Vec<(&'static str, u16, Histogram)>>,
+    used: RefCell<Vec<(&'static str, u16, RequestHistogram)>>,
 }
 
 impl Durations {
@@ -22,20 +21,26 @@ impl Durations {
         }
     }
 
-    /// Counts an answered request.
-    pub(super) fn observe(&self, method: &'static str, status: u16, started: Instant) {
-        let seconds = started.elapsed().as_secs_f64();
+    /// Counts an answered request; `trace_id` where it is recorded.
+    pub(super) fn observe(
+        &self,
+        method: &'static str,
+        status: u16,
+        started: Instant,
+        trace_id: Option<String>,
+    ) {
+        let took = started.elapsed();
         let mut used = self.used.borrow_mut();
         let seen = used
             .iter()
             .find(|(other, code, _)| *code == status && *other == method);
         if let Some((.., histogram)) = seen {
-            histogram.observe(seconds);
+            histogram.observe(took, trace_id);
             return;
         }
         let label = self.label.clone();
         let histogram = self.metrics.request_histogram(method, label, status);
-        histogram.observe(seconds);
+        histogram.observe(took, trace_id);
         used.push((method, status, histogram));
     }
 }

@@ -27,6 +27,7 @@ async fn requests_and_attempts_are_counted() {
         "gateway_pool_changes_total{pool=\"p\"} 1",
         "gateway_ejections_total{pool=\"p\"} 0",
         "process_cpu_seconds_total ",
+        "statewise_worker_threads ",
         "target_info{service_name=\"gateway\"",
     ] {
         assert!(text.contains(line), "{line} is missing in:\n{text}");

@@ -103,6 +103,9 @@ async fn readyz(asked: web::Data<Asked>) -> Result<HttpResponse, Problem> {
     if ending {
         missing.push(Missing::needed("server", "draining"));
     }
+    let names = missing.iter().map(|missing| missing.name);
+    let ready = answers && !ending;
+    asked.operations.metrics.note_readiness(ready, names);
     let list: Vec<String> = missing
         .iter()
         .map(|missing| format!("{}: {}", missing.name, missing.reason))

@@ -33,7 +33,7 @@ mod watched;
 use std::{
     fmt,
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use redis::{Cmd, Value};
@@ -52,7 +52,10 @@ use self::{
 use super::StoreSettings;
 use crate::{
     background::supervised,
-    telemetry::trace::{Span, TraceHandle},
+    telemetry::{
+        metrics::calls,
+        trace::{Span, TraceHandle},
+    },
 };
 
 /// Redis gave no usable answer. Always means "cannot be decided".
@@ -201,6 +204,7 @@ impl Link {
             Some(trace) => self.0.span(name, trace),
             None => Span::silent(),
         };
+        let began = Instant::now();
         let outcome = match self.0.connected() {
             Some(connected) => {
                 let generation = connected.generation;
@@ -214,8 +218,10 @@ impl Link {
             }
             None => Box::pin(self.0.ask_next(0, name, command)).await,
         };
-        if let Err(error) = &outcome {
-            span.fail(error.kind());
+        let failed = outcome.as_ref().err().map(StoreError::kind);
+        calls::observe("redis", name, failed, began.elapsed());
+        if let Some(kind) = failed {
+            span.fail(kind);
         }
         outcome
     }

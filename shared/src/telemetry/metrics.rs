@@ -1,22 +1,26 @@
-//! Metrics as Prometheus text, with the counters of the process itself.
+//! Metrics as OpenMetrics text, with the counters of the process itself.
+
+pub mod calls;
+mod process;
+mod readiness;
 
 use std::{
     borrow::Cow,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    encoding::{EncodeLabelSet, text::encode},
     metrics::{
-        MetricType, TypedMetric, counter::ConstCounter, family::Family, gauge::ConstGauge,
-        histogram::Histogram, info::Info,
+        exemplar::HistogramWithExemplars, family::Family, gauge::Gauge, histogram::Histogram,
+        info::Info,
     },
     registry::{Registry, Unit},
 };
 
-use super::{Identity, logs};
+use self::{process::Process, readiness::LastReadiness};
+use super::Identity;
 
 /// Media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -38,7 +42,29 @@ pub fn duration_histogram() -> Histogram {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
-    requests: Family<HttpLabels, Histogram, fn() -> Histogram>,
+    requests: Family<HttpLabels, Traced, fn() -> Traced>,
+    readiness: LastReadiness,
+}
+
+/// A histogram of which each bucket names a request that fell into it, by its trace.
+type Traced = HistogramWithExemplars<[(&'static str, String); 1]>;
+
+fn traced_histogram() -> Traced {
+    Traced::new(DURATION_BUCKETS.into_iter())
+}
+
+/// The histogram of the requests of one method, route and status. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RequestHistogram(Traced);
+
+impl RequestHistogram {
+    /// Counts one answered request. One that is recorded gives its trace id, which becomes the
+    /// exemplar of its bucket (OpenMetrics 1.0, "Exemplars").
+    pub fn observe(&self, took: Duration, trace_id: Option<String>) {
+        let at = trace_id.is_some().then(SystemTime::now);
+        let exemplar = trace_id.map(|id| [("trace_id", id)]);
+        self.0.observe(took.as_secs_f64(), exemplar, at);
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -62,17 +88,21 @@ impl Metrics {
                 ("service_instance_id", identity.instance.clone()),
             ]),
         );
-        let requests = Family::new_with_constructor(duration_histogram as fn() -> Histogram);
+        let requests = Family::new_with_constructor(traced_histogram as fn() -> Traced);
         registry.register_with_unit(
             "http_server_request_duration",
             "Time from the request's head to the end of its answer's head",
             Unit::Seconds,
             requests.clone(),
         );
+        calls::register(&mut registry);
+        let readiness = LastReadiness::default();
+        registry.register_collector(Box::new(readiness.clone()));
         registry.register_collector(Box::new(Process::started_now()));
         Self {
             registry: Arc::new(Mutex::new(registry)),
             requests,
+            readiness,
         }
     }
 
@@ -81,31 +111,38 @@ impl Metrics {
         add(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Counts one answered request.
-    pub fn observe_request(
-        &self,
-        method: &'static str,
-        route: Cow<'static, str>,
-        status: u16,
-        took: Duration,
-    ) {
-        self.request_histogram(method, route, status)
-            .observe(took.as_secs_f64());
+    /// Says how many threads answer requests: the share of them that is busy tells how near the
+    /// service is to its end. To be called once.
+    pub fn worker_threads(&self, count: usize) {
+        let threads: Gauge = Gauge::default();
+        threads.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.register(|registry| {
+            registry.register(
+                "statewise_worker_threads",
+                "Threads that answer requests, each of which can use one processor",
+                threads,
+            );
+        });
     }
 
-    /// The histogram of one method, route and status, for a caller that keeps it.
+    /// Notes what `/readyz` says now, and the names of what it misses.
+    pub fn note_readiness(&self, ready: bool, missing: impl IntoIterator<Item = &'static str>) {
+        self.readiness.note(ready, missing);
+    }
+
+    /// The histogram of one method, route and status.
     #[must_use]
     pub fn request_histogram(
         &self,
         method: &'static str,
         route: Cow<'static, str>,
         status: u16,
-    ) -> Histogram {
-        self.requests.get_or_create_owned(&HttpLabels {
+    ) -> RequestHistogram {
+        RequestHistogram(self.requests.get_or_create_owned(&HttpLabels {
             http_request_method: method,
             http_route: route,
             http_response_status_code: status,
-        })
+        }))
     }
 
     /// All metrics as OpenMetrics text.
@@ -139,88 +176,6 @@ pub fn method_label(method: &str) -> &'static str {
     }
 }
 
-/// Counters of the process, under the names that Prometheus client libraries agree on.
-#[derive(Debug)]
-struct Process {
-    started_unix_seconds: f64,
-}
-
-impl Process {
-    fn started_now() -> Self {
-        let started = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Self {
-            started_unix_seconds: started.as_secs_f64(),
-        }
-    }
-}
-
-impl Collector for Process {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let mut one = |name: &str, help: &str, unit: Option<&Unit>, metric: &dyn Measured| {
-            metric.write(encoder.encode_descriptor(name, help, unit, metric.kind())?)
-        };
-        one(
-            "process_cpu",
-            "User and system CPU time used",
-            Some(&Unit::Seconds),
-            &ConstCounter::new(cpu_time().as_secs_f64()),
-        )?;
-        one(
-            "process_start_time",
-            "When the process started, since the epoch",
-            Some(&Unit::Seconds),
-            &ConstGauge::new(self.started_unix_seconds),
-        )?;
-        one(
-            "statewise_log_lines_lost",
-            "Log lines that standard error did not take",
-            None,
-            &ConstCounter::new(logs::lost()),
-        )?;
-        if let Some(bytes) = resident_memory_bytes() {
-            one(
-                "process_resident_memory",
-                "Resident memory",
-                Some(&Unit::Bytes),
-                &ConstGauge::new(bytes),
-            )?;
-        }
-        Ok(())
-    }
-}
-
-trait Measured {
-    fn kind(&self) -> MetricType;
-    fn write(&self, encoder: prometheus_client::encoding::MetricEncoder) -> std::fmt::Result;
-}
-
-impl<M: EncodeMetric + TypedMetric> Measured for M {
-    fn kind(&self) -> MetricType {
-        self.metric_type()
-    }
-    fn write(&self, encoder: prometheus_client::encoding::MetricEncoder) -> std::fmt::Result {
-        self.encode(encoder)
-    }
-}
-
-/// CPU time of this process to the nanosecond; `/proc/self/stat` counts in ticks of 10 ms.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or_default(),
-        u32::try_from(time.tv_nsec).unwrap_or_default(),
-    )
-}
-
-/// Resident memory, on systems with a `/proc`.
-fn resident_memory_bytes() -> Option<i64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: i64 = statm.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * i64::try_from(rustix::param::page_size()).ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,19 +194,76 @@ mod tests {
         assert!(bucket(0.000_5) > bucket(0.000_05).map(|index| index + 2));
     }
 
+    fn observe(metrics: &Metrics, trace_id: Option<&str>) {
+        let histogram = metrics.request_histogram("GET", "/me".into(), 200);
+        histogram.observe(Duration::from_micros(70), trace_id.map(str::to_owned));
+    }
+
     #[test]
     fn the_text_has_requests_and_the_process_counters() {
         let metrics = Metrics::new(&identity());
-        metrics.observe_request("GET", "/me".into(), 200, Duration::from_micros(70));
+        observe(&metrics, None);
+        metrics.worker_threads(2);
         let text = metrics.render();
         for line in [
             "http_server_request_duration_seconds_count{http_request_method=\"GET\",http_route=\"/me\",http_response_status_code=\"200\"} 1",
             "process_cpu_seconds_total ",
             "process_resident_memory_bytes ",
+            "process_open_fds ",
+            "process_max_fds ",
             "statewise_log_lines_lost_total ",
+            "statewise_worker_threads 2",
             "target_info{service_name=\"test\"",
         ] {
             assert!(text.contains(line), "{line} is missing in:\n{text}");
+        }
+        assert!(!text.contains("trace_id"), "nothing was recorded:\n{text}");
+    }
+
+    #[test]
+    fn a_request_that_is_recorded_is_named_at_its_bucket() {
+        let metrics = Metrics::new(&identity());
+        observe(&metrics, Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        observe(&metrics, None);
+        let text = metrics.render();
+        let named: Vec<&str> = text.lines().filter(|line| line.contains(" # {")).collect();
+        let [line] = named[..] else {
+            panic!("one bucket names a request:\n{text}")
+        };
+        assert!(
+            line.contains("le=\"0.0001\"} 2 # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} "),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_told_as_it_was_when_somebody_asked_last() {
+        let metrics = Metrics::new(&identity());
+        assert!(!metrics.render().contains("statewise_ready"));
+        metrics.note_readiness(true, ["redis", "redis"]);
+        let text = metrics.render();
+        assert!(text.contains("statewise_ready 1"), "{text}");
+        let series = text.matches("statewise_missing{dependency=\"redis\"} 1");
+        assert_eq!(series.count(), 1, "{text}");
+        metrics.note_readiness(false, ["server"]);
+        let text = metrics.render();
+        assert!(text.contains("statewise_ready 0"), "{text}");
+        assert!(!text.contains("redis"), "{text}");
+    }
+
+    #[test]
+    fn calls_are_told_by_system_operation_and_how_they_failed() {
+        let took = Duration::from_micros(70);
+        calls::observe("redis", "TEST", None, took);
+        calls::observe("redis", "TEST", Some("timeout"), took);
+        let text = Metrics::new(&identity()).render();
+        let name = "db_client_operation_duration_seconds_count";
+        let labels = "db_system_name=\"redis\",db_operation_name=\"TEST\"";
+        for line in [
+            format!("{name}{{{labels}}} 1"),
+            format!("{name}{{{labels},error_type=\"timeout\"}} 1"),
+        ] {
+            assert!(text.contains(&line), "{line} is missing in:\n{text}");
         }
     }
 

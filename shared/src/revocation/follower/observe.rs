@@ -82,6 +82,13 @@ impl Collector for Now {
             None,
             sequence.metric_type(),
         )?)?;
+        let most = ConstGauge::new(shared.max_age.as_secs_f64());
+        most.encode(encoder.encode_descriptor(
+            "statewise_revocation_max_age",
+            "The age beyond which a verdict cannot be given, or is given all the same where the policy accepts that",
+            Some(&Unit::Seconds),
+            most.metric_type(),
+        )?)?;
         // Absent before the first time in sync: there is no such age.
         if let Some(age) = shared.age() {
             let age = ConstGauge::new(age.as_secs_f64());
