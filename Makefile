@@ -19,8 +19,8 @@ demo: toolchain ## Compares tokens and sessions on this machine, without Docker;
 	scripts/demo.sh $(TARGET_DIR)/release/loadtest $(CURDIR)/$(RESULTS)
 
 .PHONY: test
-test: toolchain ## Runs all tests, against a real Redis and a real PostgreSQL
-	scripts/install.sh redis postgresql curl jq
+test: toolchain ## Runs all tests, against a real Redis, PostgreSQL and Prometheus
+	scripts/install.sh redis postgresql prometheus curl jq
 	cargo test --workspace --locked --no-fail-fast
 
 .PHONY: check
@@ -38,7 +38,7 @@ check-shell:
 
 .PHONY: check-compose
 check-compose:
-	$(if $(COMPOSE),$(COMPOSE) config --quiet && POSTGRES_PASSWORD=x AUTH_KEY_ENCRYPTION_KEY=x $(COMPOSE) -f docker-compose.yml -f docker-compose.postgres.yml config --quiet,@echo "no docker compose here: docker-compose.yml was not checked")
+	$(if $(COMPOSE),$(COMPOSE) --profile metrics config --quiet && POSTGRES_PASSWORD=x AUTH_KEY_ENCRYPTION_KEY=x $(COMPOSE) -f docker-compose.yml -f docker-compose.postgres.yml config --quiet,@echo "no docker compose here: docker-compose.yml was not checked")
 
 # It takes minutes to build, so it is used where it is, and by a job of the workflow.
 .PHONY: check-deny
@@ -126,6 +126,18 @@ configuration: toolchain ## Writes the settings in docs/configuration.md from wh
 .PHONY: quotes
 quotes: toolchain ## Renews the figures that pages quote from others, such as docs/answers.md
 	STATEWISE_WRITE_QUOTES=1 cargo test --locked -p system-tests --test documents quotes
+
+.PHONY: metrics-test
+metrics-test: toolchain ## Has a real Prometheus scrape a system under load: rules, alerts made to fire, every query of the dashboard
+	scripts/install.sh redis prometheus
+	cargo build --workspace --locked --bins
+	cargo test --locked -p system-tests --test metrics
+
+.PHONY: metrics-docs
+metrics-docs: toolchain ## Renews the table of metrics in docs/metrics.md from what the services tell
+	scripts/install.sh redis prometheus
+	cargo build --workspace --locked --bins
+	STATEWISE_WRITE_METRICS=1 cargo test --locked -p system-tests --test metrics
 
 .PHONY: compose-test
 compose-test: ## Starts docker-compose.yml (all but Jaeger) as its own project, logs in, scales under load, stops

@@ -9,7 +9,7 @@ fail() {
 }
 
 usage() {
-    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3 python3-venv node npm c++ debootstrap docker dockerd docker-compose ip cni-plugins chromium chromedriver"
+    echo "usage: scripts/install.sh TOOL...   redis postgresql nginx haproxy wrk curl jq shellcheck python3 python3-venv node npm c++ debootstrap docker dockerd docker-compose ip cni-plugins chromium chromedriver prometheus"
 }
 
 is_there() {
@@ -20,6 +20,8 @@ is_there() {
         cni-plugins) compgen -G /usr/lib/cni/bridge ;;
         # Debian keeps ensurepip, without which an environment has no pip, in a package of its own.
         python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
+        # With promtool, which checks rules.
+        prometheus) command -v prometheus && command -v promtool ;;
         docker-compose) docker compose version 2>/dev/null || command -v docker-compose ;;
         # Debian's place for servers is not on everyone's PATH.
         nginx | haproxy | debootstrap | dockerd | ip) PATH=$PATH:/usr/sbin:/sbin command -v "$1" ;;
@@ -49,6 +51,7 @@ package() {
         dnf:ip) echo iproute ;;
         apt-get:ip | apk:ip | pacman:ip) echo iproute2 ;;
         apk:dockerd | pacman:dockerd) echo docker ;;
+        dnf:prometheus) echo golang-github-prometheus ;;
         apt-get:chromedriver) echo chromium-driver ;;
         apk:chromedriver) echo chromium-chromedriver ;;
         pacman:chromedriver) echo chromium ;;
