@@ -5,7 +5,7 @@
 # every container under load.
 # Leaves nothing behind but docker's build cache.
 #
-#   STATEWISE_TEST_PORT    where the gateway is published meanwhile, default 18080; the three ports after it are used too
+#   STATEWISE_TEST_PORT    where the gateway is published meanwhile, default 18080; the four ports after it are used too
 #   STATEWISE_BIN_DIR      has our programs, for the Debian of the images: they go into the images as they are, which
 #                          saves compiling them once more. Without it the images compile them, as a user's do
 set -euo pipefail
@@ -14,10 +14,12 @@ cd "$(dirname "$0")/.."
 readonly PROJECT=statewise-test-$$
 export STATEWISE_PORT=${STATEWISE_TEST_PORT:-18080}
 export STATEWISE_JAEGER_PORT=$((STATEWISE_PORT + 2)) STATEWISE_ADMIN_PORT=$((STATEWISE_PORT + 3))
+export STATEWISE_PROMETHEUS_PORT=$((STATEWISE_PORT + 4))
 # What the load test writes is to belong to whoever runs this.
 STATEWISE_USER=$(id -u):$(id -g)
 export STATEWISE_USER
 readonly GATEWAY=http://127.0.0.1:$STATEWISE_PORT
+readonly PROMETHEUS=http://127.0.0.1:$STATEWISE_PROMETHEUS_PORT
 readonly STRATEGIES="jwt session"
 readonly MORE_STRATEGIES="session-cached jwt-revocable introspection phantom"
 # For each strategy, so many connections that each ask so many times a second.
@@ -66,7 +68,7 @@ clean_up() {
         compose ps || true
         compose logs --no-color --tail=20 || true
     fi
-    compose --profile loadtest --profile all down --volumes --remove-orphans --rmi local >"$work/down.log" 2>&1 || cat "$work/down.log"
+    compose --profile loadtest --profile metrics --profile all down --volumes --remove-orphans --rmi local >"$work/down.log" 2>&1 || cat "$work/down.log"
     rm -rf "$work"
     exit "$code"
 }
@@ -171,6 +173,13 @@ replicas_in() {
 
 have_answered() {
     [ "$(replicas_in "$1" | wc -l)" -eq "$2" ]
+}
+
+# are_scraped JOB NUMBER: whether Prometheus found so many replicas by their name, and all of them answered it.
+are_scraped() {
+    local found
+    found=$(curl --silent --fail --get --data-urlencode "query=count(up{job=\"$1\"} == 1)" "$PROMETHEUS/api/v1/query") || return 1
+    [ "$(jq -r '.data.result[0].value[1] // 0' <<<"$found")" = "$2" ]
 }
 
 # scale NUMBER: both pools.
@@ -294,6 +303,30 @@ use_programs() {
     files+=(--file "$work/programs.yml")
 }
 
+# memory WHAT: what all containers take together now, and each service; in the file `memory` the MiB of all.
+memory() {
+    local ids
+    mapfile -t ids < <(docker ps --quiet --filter "label=com.docker.compose.project=$PROJECT")
+    docker stats --no-stream --format '{{.Name}} {{.MemUsage}}' "${ids[@]}" |
+        awk -v what="$1" -v project="$PROJECT" -v sum="$work/memory" '
+            BEGIN { mib["B"] = 1 / 1048576; mib["KiB"] = 1 / 1024; mib["MiB"] = 1; mib["GiB"] = 1024 }
+            {
+                name = $1; sub("^" project "[-_]", "", name); sub("[-_][0-9]+$", "", name)
+                unit = $2; sub("^[0-9.]+", "", unit)
+                used[name] += $2 * mib[unit]; count[name]++; all += $2 * mib[unit]
+            }
+            END {
+                line = sprintf("      memory %s: %.0f MiB", what, all)
+                for (name in used) line = line sprintf(", %d x %s %.1f", count[name], name, used[name] / count[name])
+                print line
+                printf "%.0f", all > sum
+            }'
+}
+
+takes_less_than_a_gigabyte() {
+    [ "$(cat "$work/memory")" -lt 954 ]
+}
+
 redis_is_apart() {
     local id
     [ "$(networks_of "$(containers redis)")" = "${PROJECT}_state " ] || return 1
@@ -332,6 +365,9 @@ timed "up" compose --profile all up --detach
 within 60 is_healthy gateway || fail "the gateway is not healthy after 60 s"
 docker images --filter "reference=$PROJECT*" --format '{{.Repository}} {{.Size}}' | sed "s/^/      /"
 
+memory "idle, without metrics"
+check "it takes less than 1 GB of memory" takes_less_than_a_gigabyte
+
 name=tester-$$
 password=$(head -c 18 /dev/urandom | base64)
 login() {
@@ -351,16 +387,26 @@ start_load
 for strategy in $STRATEGIES; do
     check "3 replicas of api-$strategy answer" within 60 have_answered "$strategy" 3
 done
+memory "under load, without metrics"
+check "it takes less than 1 GB of memory under load" takes_less_than_a_gigabyte
+timed "prometheus" compose --profile metrics up --detach --no-deps prometheus
 timed "scale to 5" scale 5
 for strategy in $STRATEGIES; do
     check "5 replicas of api-$strategy answer after scaling up" within 60 have_answered "$strategy" 5
+done
+# It looks for replicas every 5 s, and asks each every 15 s.
+for job in gateway=1 auth-service=1 api-jwt=5 api-session=5 api-session-cached=2 api-phantom=2; do
+    check "prometheus scrapes ${job#*=} of ${job%=*}" within 60 are_scraped "${job%=*}" "${job#*=}"
 done
 timed "scale back to 3" scale 3
 for strategy in $STRATEGIES; do
     check "3 replicas of api-$strategy are left" test "$(containers "api-$strategy" | wc -l)" -eq 3
     check "they go on answering" within 60 has_lines "$strategy" $(($(lines_of "$strategy") + 200))
 done
+memory "under load, with metrics"
 stop_load
+memory "idle, with metrics"
+compose --profile metrics rm --stop --force prometheus >/dev/null 2>&1
 for strategy in $STRATEGIES; do
     check "all of $(lines_of "$strategy") requests to /$strategy/me under load were answered with 200" all_answers_are_200 "$strategy"
 done

@@ -7,10 +7,13 @@
 #   rust:1.95-slim-bookworm   the same with gcc and this machine's toolchain, which must be of that version
 #   redis:7-bookworm          the same with Debian's redis-server 7.0
 #   postgres:15-bookworm      the same with Debian's PostgreSQL 15, and what of the upstream image's start is used here
+#   prom/prometheus:v2.42.0   the same with Debian's Prometheus, which is of that version
 #
 # Where jaegertracing/jaeger cannot be pulled, a stand-in gets its name, whose page says that it is none: Compose starts
 # nothing at all when one image is missing (docs/adr/0043), and nothing needs Jaeger. Fetch the real one with `docker save`
 # elsewhere, or have it pulled later: `docker image rm` the stand-in first.
+#
+# Grafana is not among them: it starts only when it is asked for.
 set -euo pipefail
 
 readonly SUITE=bookworm
@@ -19,6 +22,7 @@ readonly RUST_VERSION=1.95
 readonly RUST_IMAGE="rust:$RUST_VERSION-slim-bookworm"
 readonly REDIS_IMAGE=redis:7-bookworm
 readonly POSTGRES_IMAGE=postgres:15-bookworm
+readonly PROMETHEUS_IMAGE=prom/prometheus:v2.42.0
 JAEGER_IMAGE=$(sed -n 's/^ *image: \(jaegertracing\/.*\)$/\1/p' "$(dirname "$0")/../docker-compose.yml")
 readonly JAEGER_IMAGE
 
@@ -137,6 +141,16 @@ SCRIPT
         'ENTRYPOINT ["docker-entrypoint.sh"]' "CMD [\"postgres\", \"-c\", \"listen_addresses=*\"]"
 }
 
+make_prometheus() {
+    local root=$work/prometheus
+    bootstrap "$root" prometheus
+    # Where the upstream image has its data, and as whom it runs.
+    mkdir "$root/prometheus"
+    chown 65534:65534 "$root/prometheus"
+    import_image "$root" "$PROMETHEUS_IMAGE" 'USER 65534:65534' 'WORKDIR /prometheus' 'EXPOSE 9090' \
+        'ENTRYPOINT ["/bin/prometheus"]'
+}
+
 make_rust() {
     local sysroot version root=$work/rust
     command -v rustc >/dev/null || fail "no rustc on PATH: $RUST_IMAGE is made from this machine's Rust $RUST_VERSION"
@@ -225,4 +239,5 @@ make_image "$BASE_IMAGE" make_base
 make_image "$RUST_IMAGE" make_rust
 make_image "$REDIS_IMAGE" make_redis
 make_image "$POSTGRES_IMAGE" make_postgres
+make_image "$PROMETHEUS_IMAGE" make_prometheus
 make_image "$JAEGER_IMAGE" make_jaeger
