@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`certificates`] | an authority, and the certificate that it gave to a server |
 //! | [`redis`] | a redis-server of one test, which can be killed, stopped and started again |
+//! | [`redis_cluster`] | a Redis cluster of one test, whose nodes can be killed and stopped, and whose slots can be moved |
 //! | [`sentinels`] | a primary, replicas and sentinels of one test, each of which can be killed and stopped |
 //! | [`signer`] | an issuer's private key, and tokens made with it |
 //!
@@ -12,6 +13,7 @@
 
 pub mod certificates;
 pub mod redis;
+pub mod redis_cluster;
 pub mod sentinels;
 pub mod signer;
 
