@@ -20,7 +20,7 @@ use crate::{
     clients::{Clients, PAGE_PATH, PublicClient, PublicClients},
     credentials::{Password, Username},
     http::TrustedProxies,
-    issuer::{SessionSettings, TokenSettings},
+    issuer::{SessionIds, SessionSettings, TokenSettings},
     keys::{Algorithm, KeySource},
     limits::LimitSettings,
     list::entries,
@@ -93,8 +93,7 @@ impl Config {
         let keys = keys::source(&args, tokens.as_ref(), faults);
         let clients = clients(&args, faults);
         let sessions = sessions(&args, faults);
-        let session_store =
-            StoreSettings::check(&args.redis_url, &args.redis_ca, &args.redis_timeout, faults);
+        let session_store = session_store(&args, sessions.as_ref(), faults);
         let hashing = hashing(&args, faults);
         let login_limits = login_limits(&args, faults);
         let trusted_proxies = trusted_proxies(&args, faults);
@@ -235,6 +234,21 @@ fn sessions(args: &Args, faults: &mut Faults) -> Option<SessionSettings> {
         most: most?,
         ids: ids?,
     })
+}
+
+fn session_store(
+    args: &Args,
+    sessions: Option<&SessionSettings>,
+    faults: &mut Faults,
+) -> Option<StoreSettings> {
+    let url = &args.redis_url;
+    let store = StoreSettings::check(url, &args.redis_ca, &args.redis_timeout, faults)?;
+    let has_plain = sessions.is_some_and(|sessions| sessions.ids == SessionIds::Plain);
+    if has_plain && store.url.is_cluster() {
+        let reason = format_args!("must be tagged: {} names a cluster", url.variable());
+        faults.add(args.session_ids.variable(), reason);
+    }
+    Some(store)
 }
 
 fn hashing(args: &Args, faults: &mut Faults) -> Option<HashSettings> {
@@ -429,6 +443,17 @@ mod tests {
         );
         let uri = "--redirect-uris=web=https://web.example.org/back";
         assert_eq!(checked(&[client, uri]).1, "");
+    }
+
+    #[test]
+    fn a_cluster_is_for_ids_that_say_where_their_sessions_are() {
+        let cluster = "--redis-url=redis+cluster://a,b";
+        assert_eq!(checked(&[cluster]).1, "");
+        let (_, faults) = checked(&[cluster, "--session-ids=plain"]);
+        assert!(
+            faults.contains("AUTH_SESSION_IDS: must be tagged"),
+            "{faults}"
+        );
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! | `statewise:revocations:current` | all entries by when they can be forgotten, for who joins |
 //! | `statewise:revocations:last:USER` | the watermark of a user in the list above, until it can be forgotten |
 //!
+//! In a cluster they all have `{revocations}` in place of `revocations`, so that they are in one slot.
+//!
 //! A follower is in sync when it has every number of one epoch without a gap. Each entry names the
 //! tip it was put on, so a history that was lost in a failover and written again is seen too.
 //!
@@ -36,6 +38,33 @@ pub use self::{
     follower::{FollowerSettings, Revocations, TokenStatus, WhenStale},
 };
 
-const HEAD: &str = "statewise:revocations";
-const STREAM: &str = "statewise:revocations:stream";
-const CURRENT: &str = "statewise:revocations:current";
+/// What the feed is kept under.
+#[derive(Clone, Copy, Debug)]
+struct Keys {
+    head: &'static str,
+    stream: &'static str,
+    current: &'static str,
+}
+
+impl Keys {
+    /// On one server, as all versions have them.
+    const OF_SERVER: Self = Self {
+        head: "statewise:revocations",
+        stream: "statewise:revocations:stream",
+        current: "statewise:revocations:current",
+    };
+    /// In one slot of a cluster: the feed has one order.
+    const OF_CLUSTER: Self = Self {
+        head: "statewise:{revocations}",
+        stream: "statewise:{revocations}:stream",
+        current: "statewise:{revocations}:current",
+    };
+
+    fn of(is_cluster: bool) -> Self {
+        if is_cluster {
+            Self::OF_CLUSTER
+        } else {
+            Self::OF_SERVER
+        }
+    }
+}

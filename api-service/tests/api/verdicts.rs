@@ -1,6 +1,6 @@
 //! The verdict contract: one table of cases, run for every strategy.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use api_service::{Jwt, Phantom, StrategyConfig, TokenSettings};
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::{
     authority::Authority,
     cached::cached,
     issuer::{Answer, Issuer},
-    redis::{Redis, Sessions as _},
+    redis::{Redis, RedisCluster, Sessions},
     revocable,
     service::{self, Header, NEVER, NOW, Service},
     signer::{Signer, claims},
@@ -36,6 +36,7 @@ struct Arm {
 enum Backend {
     Issuer(Issuer),
     Redis(#[expect(dead_code, reason = "held, not read")] Redis),
+    Cluster(#[expect(dead_code, reason = "held, not read")] Arc<RedisCluster>),
     Authority(#[expect(dead_code, reason = "held, not read")] Authority),
     Both(
         #[expect(dead_code, reason = "held, not read")] Issuer,
@@ -159,12 +160,15 @@ async fn token_arm(strategy: &'static str, remembered: usize) -> Arm {
 }
 
 async fn sessions() -> Arm {
-    session_arm("session").await
+    session_arm("session", Redis::start(), Backend::Redis).await
 }
 
 /// A strategy that knows sessions from Redis.
-async fn session_arm(strategy: &'static str) -> Arm {
-    let redis = Redis::start();
+async fn session_arm<R: Sessions>(
+    strategy: &'static str,
+    redis: R,
+    backend: impl FnOnce(R) -> Backend,
+) -> Arm {
     let store = redis.store().await;
     let config = match strategy {
         "session-cached" => cached(redis.settings(), Duration::ZERO),
@@ -178,7 +182,7 @@ async fn session_arm(strategy: &'static str) -> Arm {
         expired: log_in(&store, &["user"], NOW).await,
         unknown: SessionId::generate("nobody").expose().to_owned(),
         foreign: Signer::eddsa("k1").sign(&claims(NOW, &["user"])),
-        _backend: Backend::Redis(redis),
+        _backend: backend(redis),
     }
 }
 
@@ -201,6 +205,8 @@ async fn introspection_arm(keep: Duration) -> Arm {
 
 /// Every strategy, with and without what it may remember.
 async fn all() -> Vec<Arm> {
+    // It takes a while, in which a service would close connections that nobody uses.
+    let cluster = Arc::new(RedisCluster::start(3, false));
     vec![
         tokens().await,
         token_arm("jwt", 100).await,
@@ -209,7 +215,9 @@ async fn all() -> Vec<Arm> {
         token_arm("phantom", 0).await,
         token_arm("phantom", 100).await,
         sessions().await,
-        session_arm("session-cached").await,
+        session_arm("session", Arc::clone(&cluster), Backend::Cluster).await,
+        session_arm("session-cached", Redis::start(), Backend::Redis).await,
+        session_arm("session-cached", cluster, Backend::Cluster).await,
         introspection_arm(Duration::ZERO).await,
         introspection_arm(NEVER).await,
     ]
@@ -278,7 +286,7 @@ async fn a_credential_ends_when_its_time_is_over() {
         tokens().await,
         token_arm("jwt", 100).await,
         sessions().await,
-        session_arm("session-cached").await,
+        session_arm("session-cached", Redis::start(), Backend::Redis).await,
     ];
     for arm in arms {
         assert_eq!(arm.service.me(&arm.user).await.status, 200);

@@ -195,7 +195,8 @@ pub struct Args {
     /// redis://USER:PASSWORD@HOST:6379/0, of which only HOST is needed. The primary that sentinels know
     /// by NAME: redis+sentinel://USER:PASSWORD@HOST:26379,HOST,HOST/NAME/0 with all sentinels, of which
     /// more than half must answer, and ?sentinel_user=USER&sentinel_password=PASSWORD where they ask
-    /// for a login of their own. Over TLS: rediss:// and rediss+sentinel://.
+    /// for a login of their own. A cluster: redis+cluster://USER:PASSWORD@HOST:6379,HOST,HOST with any of
+    /// its nodes. Over TLS: rediss://, rediss+sentinel:// and rediss+cluster://.
     #[arg(
         long,
         env = "AUTH_REDIS_URL",

@@ -4,7 +4,7 @@ mod scripts;
 
 use redis::{Cmd, ToRedisArgs, Value};
 
-use super::{CURRENT, Entry, HEAD, STREAM};
+use super::{Entry, Keys};
 use crate::{
     session::{
         SessionStore, StoreError, StoreSettings,
@@ -29,6 +29,7 @@ const TIP_BYTES: usize = 9;
 #[derive(Clone, Debug)]
 pub struct Feed {
     link: Link,
+    keys: Keys,
 }
 
 /// Where the feed stands.
@@ -77,17 +78,23 @@ impl Feed {
     /// The feed in a Redis of its own connection. Must be called inside a runtime.
     #[must_use]
     pub fn open(settings: StoreSettings) -> Self {
-        Self {
-            link: Link::open(settings, Purpose::Manage),
-        }
+        Self::over(Link::open(settings, Purpose::Manage))
     }
 
     /// The feed in the Redis of a session store, over its connection.
     #[must_use]
     pub fn beside(store: &SessionStore) -> Self {
-        Self {
-            link: store.link.clone(),
-        }
+        Self::over(store.link.clone())
+    }
+
+    fn over(link: Link) -> Self {
+        let keys = Keys::of(link.is_of_cluster());
+        Self { link, keys }
+    }
+
+    /// The keys of scripts about all of it.
+    fn all(&self) -> [&'static str; 3] {
+        [self.keys.head, self.keys.stream, self.keys.current]
     }
 
     /// Publishes entries, all or none. What is there already is not published again, and the
@@ -102,13 +109,13 @@ impl Feed {
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Publication, StoreError> {
-        let mut keys = vec![HEAD.to_owned(), STREAM.to_owned(), CURRENT.to_owned()];
+        let mut keys = self.all().map(str::to_owned).to_vec();
         let successions = entries.iter().map(|entry| {
             let (name, order) = entry.revoked.succession();
             if name.is_empty() {
                 return (0, order);
             }
-            keys.push(format!("{HEAD}:last:{name}"));
+            keys.push(format!("{}:last:{name}", self.keys.head));
             (keys.len(), order)
         });
         let successions: Vec<_> = successions.collect();
@@ -136,7 +143,7 @@ impl Feed {
     ///
     /// Redis did not answer in time.
     pub async fn inspect(&self, known: Option<&Mark>, now: u64) -> Result<State, StoreError> {
-        let mut command = script(scripts::INSPECT, &[HEAD, STREAM, CURRENT]);
+        let mut command = script(scripts::INSPECT, &self.all());
         command.arg(now).arg(TIME_TO_LIVE);
         match known {
             Some(known) => command
@@ -164,7 +171,7 @@ impl Feed {
     ///
     /// Redis did not confirm it in time.
     pub async fn begin_round(&self) -> Result<Option<Round>, StoreError> {
-        let command = script(scripts::BEGIN_ROUND, &[HEAD]);
+        let command = script(scripts::BEGIN_ROUND, &[self.keys.head]);
         match self.link.command("EVAL", &command, None).await? {
             Value::Nil => Ok(None),
             value => match redis::from_redis_value::<(String, u64)>(value) {
@@ -180,7 +187,7 @@ impl Feed {
     ///
     /// Redis did not confirm it in time; the next round says as much.
     pub async fn end_round(&self, round: Round) -> Result<(), StoreError> {
-        let mut command = script(scripts::END_ROUND, &[HEAD]);
+        let mut command = script(scripts::END_ROUND, &[self.keys.head]);
         command.arg(round.epoch).arg(round.number);
         self.link.command("EVAL", &command, None).await.map(drop)
     }
@@ -193,7 +200,7 @@ impl Feed {
     /// Redis did not confirm it in time; doing it again is safe.
     pub async fn restore(&self, entries: &[Entry]) -> Result<(), StoreError> {
         for batch in entries.chunks(BATCH) {
-            let mut command = script(scripts::RESTORE, &[CURRENT]);
+            let mut command = script(scripts::RESTORE, &[self.keys.current]);
             command.arg(RESTORED_SECONDS);
             for entry in batch {
                 command.arg(entry.until).arg(json(entry)?);
@@ -217,7 +224,7 @@ impl Feed {
     ) -> Result<Option<Mark>, StoreError> {
         self.restore(entries).await?;
         let epoch = format!("{now:010x}-{}", random_text::<TIP_BYTES>());
-        let mut command = script(scripts::REBUILD, &[HEAD, STREAM, CURRENT]);
+        let mut command = script(scripts::REBUILD, &self.all());
         command
             .arg(&epoch)
             .arg(instead.unwrap_or_default())

@@ -7,7 +7,7 @@ use super::{
     commands::{STEP_KEYS, read_record, script, sweep, unexpected},
     place::Place,
     scripts,
-    store::{SessionStore, places},
+    store::SessionStore,
 };
 use crate::telemetry::trace::TraceHandle;
 
@@ -42,7 +42,7 @@ impl SessionStore {
         sid: &str,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<SessionRecord>, StoreError> {
-        for place in places(subject) {
+        for place in self.places(subject) {
             if let Some(key) = self.find(place, subject, sid, trace).await? {
                 return self.end_found(key, place.index(subject), sid, trace).await;
             }
@@ -79,7 +79,7 @@ impl SessionStore {
     ) -> Result<u64, StoreError> {
         let before = before.into();
         let mut ended = 0;
-        for place in places(subject) {
+        for place in self.places(subject) {
             self.guard(place, subject, before, trace).await?;
             let index = [place.index(subject)];
             let mut found = self.indexed(&index[0], trace).await?;

@@ -32,7 +32,7 @@ impl SessionStore {
         sid: &str,
         trace: Option<&TraceHandle>,
     ) -> Result<bool, StoreError> {
-        if self.end_sid_in_plain(sid, trace).await? {
+        if self.has_plain() && self.end_sid_in_plain(sid, trace).await? {
             return Ok(true);
         }
         let searches = Tag::all().map(|tag| self.end_sid_in(Place::Tagged(tag), sid));
@@ -55,8 +55,20 @@ impl SessionStore {
         let before = before.into();
         let ends = Tag::all().map(|tag| self.end_in(Place::Tagged(tag), before));
         let ends = stream::iter(ends).buffer_unordered(TAGS_AT_A_TIME);
-        let (tagged, plain) = tokio::join!(total(ends), self.end_in_plain(before, trace));
+        let plain = async {
+            if self.has_plain() {
+                self.end_in_plain(before, trace).await
+            } else {
+                Ok(0)
+            }
+        };
+        let (tagged, plain) = tokio::join!(total(ends), plain);
         Ok(tagged? + plain?)
+    }
+
+    /// Whether there may be sessions without a tag: a cluster has none.
+    fn has_plain(&self) -> bool {
+        !self.link.is_of_cluster()
     }
 
     // The steps of a tag have no spans: there would be thousands of them in one trace.

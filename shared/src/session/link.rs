@@ -1,4 +1,5 @@
-//! One multiplexed connection to Redis that fails fast while Redis is gone and comes back by itself.
+//! Multiplexed connections to Redis that fail fast while Redis is gone and come back by themselves: one
+//! ([`server`]), or one to each node of a cluster that is in charge of slots ([`cluster`]).
 //!
 //! The library's own connection manager lets callers wait for a reconnection; under load that turns
 //! an outage into a pile of waiting requests. Here a connection that is broken, silent, or leads to
@@ -19,44 +20,41 @@
 //! Every second the connection is asked whether it can still be used, so that a service which only
 //! reads hears of a failover too.
 
+mod cluster;
 mod connect;
 mod connector;
+mod elsewhere;
 mod failure;
 mod fault;
 mod inner;
+mod lacking;
 mod locator;
+mod members;
 mod peer;
 mod probe;
 mod sentinel;
+mod server;
+mod together;
+mod topology;
 mod watched;
 
-use std::{
-    fmt,
-    sync::{Arc, Weak},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, Value};
 
 pub use self::fault::Fault;
 pub(super) use self::watched::Watcher;
+use self::{
+    cluster::{Cluster, WeakCluster},
+    server::{Server, WeakServer},
+};
 pub(crate) use self::{
     connect::{Connection, connect_to_read, expect_primary},
     locator::Locator,
     probe::Purpose,
 };
-use self::{
-    connector::Connector,
-    inner::{Connected, Inner},
-};
-use super::StoreSettings;
-use crate::{
-    background::supervised,
-    telemetry::{
-        metrics::calls,
-        trace::{Span, TraceHandle},
-    },
-};
+use super::{StoreSettings, redis_url::Topology};
+use crate::telemetry::trace::TraceHandle;
 
 /// Redis gave no usable answer. Always means "cannot be decided".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,26 +89,28 @@ impl StoreError {
     }
 }
 
-/// A handle on the connection; clones share it.
-#[derive(Clone)]
-pub(crate) struct Link(Arc<Inner>);
+/// A handle on the connections; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) enum Link {
+    /// One server holds everything.
+    Server(Server),
+    /// Several share it.
+    Cluster(Cluster),
+}
 
-/// A handle that does not keep the connection.
+/// A handle that keeps no connection.
 #[derive(Clone)]
-pub(super) struct WeakLink(Weak<Inner>);
+pub(super) enum WeakLink {
+    Server(WeakServer),
+    Cluster(WeakCluster),
+}
 
 impl WeakLink {
     pub(super) fn upgrade(&self) -> Option<Link> {
-        self.0.upgrade().map(Link)
-    }
-}
-
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connected = self.0.connected().is_some();
-        f.debug_struct("Link")
-            .field("connected", &connected)
-            .finish()
+        match self {
+            Self::Server(server) => server.upgrade().map(Link::Server),
+            Self::Cluster(cluster) => cluster.upgrade().map(Link::Cluster),
+        }
     }
 }
 
@@ -120,29 +120,42 @@ impl Link {
         Self::start(settings, purpose, None)
     }
 
-    /// The same for looking sessions up, with `watcher` told of what was read over the connection
-    /// and changed.
+    /// The same for looking sessions up, with `watcher` told of what was read and changed.
     pub(super) fn open_watched(settings: StoreSettings, watcher: Arc<dyn Watcher>) -> Self {
         Self::start(settings, Purpose::Check, Some(watcher))
     }
 
     fn start(settings: StoreSettings, purpose: Purpose, watcher: Option<Arc<dyn Watcher>>) -> Self {
-        let link = Self(Arc::new(Inner::new(&settings, watcher)));
-        let connector = Connector::new(&link.0, settings, purpose);
-        tokio::spawn(supervised("connection to redis", move || {
-            connector.clone().run()
-        }));
-        link
+        match settings.url.topology() {
+            Topology::Cluster(nodes) => {
+                let nodes = nodes.clone();
+                Self::Cluster(Cluster::open(settings, nodes, purpose, watcher))
+            }
+            Topology::Server(_) | Topology::Sentinel(_) => {
+                Self::Server(Server::open(settings, purpose, watcher))
+            }
+        }
     }
 
-    /// A handle that does not keep the connection.
+    /// A handle that keeps no connection.
     pub(super) fn downgrade(&self) -> WeakLink {
-        WeakLink(Arc::downgrade(&self.0))
+        match self {
+            Self::Server(server) => WeakLink::Server(server.downgrade()),
+            Self::Cluster(cluster) => WeakLink::Cluster(cluster.downgrade()),
+        }
     }
 
     /// What does not work although there is a connection.
     pub(super) fn lacking(&self) -> Option<Fault> {
-        self.0.lacking()
+        match self {
+            Self::Server(server) => server.lacking(),
+            Self::Cluster(cluster) => cluster.lacking(),
+        }
+    }
+
+    /// Whether several servers share what there is.
+    pub(crate) fn is_of_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
     }
 
     /// Sends one command. It is sent again only if it certainly did not happen.
@@ -166,30 +179,27 @@ impl Link {
         self.send(name, command, trace, true).await
     }
 
-    /// Reads like [`Link::command`], once, over a watched link, and has the server tell of the next change
-    /// of what is read. The server remembers each key that is read so, also one that does not exist.
+    /// Asks for a sign of life: of the server, or of any node.
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Server(server) => server.ping().await,
+            Self::Cluster(cluster) => cluster.ping().await,
+        }
+    }
+
+    /// Whether all that vouch for what was read answer: what they had to say by then was heard.
+    pub(super) async fn proves(&self) -> bool {
+        match self {
+            Self::Server(server) => server.ping().await.is_ok(),
+            Self::Cluster(cluster) => cluster.proves().await,
+        }
+    }
+
+    /// Reads over the watched connection of [`Link::open_watched`].
     pub(super) async fn read_tracked(&self, read: &Cmd) -> Result<Value, StoreError> {
-        let Some(Connected {
-            generation,
-            mut connection,
-        }) = self.0.connected()
-        else {
-            return Err(StoreError::Broken);
-        };
-        // Sent as one piece: the first is about the command that comes next on the connection.
-        let mut both = redis::pipe();
-        both.cmd("CLIENT").arg("CACHING").arg("YES");
-        both.add_command(read.clone());
-        let answers = connection.send_packed_commands(&both, 0, both.len()).await;
-        match self
-            .0
-            .judge("CLIENT", generation, answers.map(Value::Array))
-        {
-            Ok(Value::Array(mut answers)) if answers.len() == both.len() => {
-                Ok(answers.pop().unwrap_or(Value::Nil))
-            }
-            Ok(_) => Err(StoreError::Protocol("CLIENT CACHING".to_owned())),
-            Err(failure) => Err(failure.error),
+        match self {
+            Self::Server(server) => server.read_tracked(read).await,
+            Self::Cluster(cluster) => cluster.read_tracked(read).await,
         }
     }
 
@@ -200,30 +210,13 @@ impl Link {
         trace: Option<&TraceHandle>,
         may_repeat: bool,
     ) -> Result<Value, StoreError> {
-        let mut span = match trace {
-            Some(trace) => self.0.span(name, trace),
-            None => Span::silent(),
-        };
-        let began = Instant::now();
-        let outcome = match self.0.connected() {
-            Some(connected) => {
-                let generation = connected.generation;
-                match self.0.ask(name, connected, command).await {
-                    Ok(value) => Ok(value),
-                    Err(failure) if failure.asks_again(may_repeat) => {
-                        Box::pin(self.0.ask_next(generation, name, command)).await
-                    }
-                    Err(failure) => Err(failure.error),
-                }
+        match self {
+            Self::Server(server) => {
+                let outcome = server.send(name, command, trace, may_repeat).await;
+                outcome.map_err(|failure| failure.error)
             }
-            None => Box::pin(self.0.ask_next(0, name, command)).await,
-        };
-        let failed = outcome.as_ref().err().map(StoreError::kind);
-        calls::observe("redis", name, failed, began.elapsed());
-        if let Some(kind) = failed {
-            span.fail(kind);
+            Self::Cluster(cluster) => cluster.send(name, command, trace, may_repeat).await,
         }
-        outcome
     }
 }
 

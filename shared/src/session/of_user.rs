@@ -10,7 +10,7 @@ use super::{
     },
     place::Place,
     scripts,
-    store::{SessionStore, places},
+    store::SessionStore,
 };
 use crate::telemetry::trace::TraceHandle;
 
@@ -27,7 +27,7 @@ impl SessionStore {
         trace: Option<&TraceHandle>,
     ) -> Result<Vec<Session>, StoreError> {
         let mut sessions = Vec::new();
-        for place in places(subject) {
+        for place in self.places(subject) {
             let index = place.index(subject);
             let mut found = self.indexed(&index, trace).await?;
             if found.is_empty() {
@@ -64,7 +64,7 @@ impl SessionStore {
         sid: &str,
         trace: Option<&TraceHandle>,
     ) -> Result<bool, StoreError> {
-        for place in places(subject) {
+        for place in self.places(subject) {
             let Some(key) = self.find(place, subject, sid, trace).await? else {
                 continue;
             };
@@ -95,7 +95,7 @@ impl SessionStore {
             .map_err(|error| StoreError::Protocol(error.to_string()))?;
         let before = before.into();
         let mut changed = 0;
-        for place in places(subject) {
+        for place in self.places(subject) {
             self.guard(place, subject, before, trace).await?;
             let found = self.indexed(&place.index(subject), trace).await?;
             for some in found.chunks(STEP_KEYS) {

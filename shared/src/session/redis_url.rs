@@ -14,6 +14,7 @@
 //! The forms of one server are read by the Redis library, the others here: a URL has one host.
 
 mod error;
+mod node;
 
 use std::{fmt, net::Ipv6Addr, str::FromStr};
 
@@ -21,6 +22,7 @@ use percent_encoding::percent_decode_str;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
 
 pub use self::error::UrlError;
+pub(in crate::session) use self::node::Node;
 use crate::config::Secret;
 
 const REDIS_PORT: u16 = 6379;
@@ -57,14 +59,6 @@ pub(super) struct SentinelUrl {
     login: Login,
 }
 
-/// Host and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Node {
-    /// A name or an address, that of IPv6 without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
 /// A user of Redis' ACL; without a name, the default one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Login {
@@ -93,22 +87,24 @@ impl FromStr for RedisUrl {
 }
 
 impl RedisUrl {
-    /// The same, when there is something here that can use it.
-    ///
-    /// # Errors
-    ///
-    /// There is not.
-    pub fn supported(self) -> Result<Self, UrlError> {
-        match self.topology {
-            Topology::Server(_) | Topology::Sentinel(_) => Ok(self),
-            Topology::Cluster(_) => Err(UrlError::Cluster),
-        }
-    }
-
     /// Whether Redis is to be spoken to over TLS.
     #[must_use]
     pub fn is_over_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Whether it is one of a cluster, where several servers share what there is.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.topology, Topology::Cluster(_))
+    }
+
+    /// The same login at one node of a cluster.
+    pub(super) fn of_node(&self, node: &Node) -> Self {
+        Self {
+            topology: Topology::Server(node.clone().into()),
+            ..self.clone()
+        }
     }
 
     /// How many servers there are, and how to find the one in charge.
@@ -135,22 +131,6 @@ impl SentinelUrl {
         Ok(address
             .into_connection_info()?
             .set_redis_settings(self.login.settings()))
-    }
-}
-
-impl From<Node> for ConnectionAddr {
-    fn from(node: Node) -> Self {
-        Self::Tcp(node.host, node.port)
-    }
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
     }
 }
 

@@ -26,11 +26,7 @@ impl StoreSettings {
         timeout: &Given<Duration>,
         faults: &mut Faults,
     ) -> Option<Self> {
-        let url = url.checked(faults, |url| {
-            url.expose()
-                .parse::<RedisUrl>()
-                .and_then(RedisUrl::supported)
-        });
+        let url = url.checked(faults, |url| url.expose().parse::<RedisUrl>());
         let wanted = url.as_ref().map(RedisUrl::is_over_tls);
         let tls = authorities.checked(faults, |file| match (wanted, file) {
             (Some(true), file) => Tls::trusting(file)

@@ -2,7 +2,7 @@
 //! distribution model): the CRC16 of what stands between its first braces, or else of all of it.
 
 /// How many there are.
-const SLOTS: u16 = 16_384;
+pub(super) const COUNT: u16 = 16_384;
 /// CRC-16/XMODEM, by bytes.
 const TABLE: [u16; 256] = table();
 
@@ -12,7 +12,7 @@ pub(super) fn of(key: &[u8]) -> u16 {
         let place = (crc >> 8) ^ u16::from(*byte);
         (crc << 8) ^ TABLE[usize::from(place)]
     });
-    crc % SLOTS
+    crc % COUNT
 }
 
 /// The part of a key that decides.

@@ -91,19 +91,13 @@ impl SessionStore {
         Ok(Some(session))
     }
 
-    /// Whether the store answers now.
+    /// Whether the store answers now; of a cluster, whether any of its nodes does.
     ///
     /// # Errors
     ///
     /// It does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let mut command = Cmd::new();
-        command.arg("PING");
-        match self.link.lookup("PING", &command, None).await {
-            // A Redis that cannot save to disk refuses even this; reading works.
-            Ok(_) | Err(StoreError::Refused(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.link.ping().await
     }
 
     /// Whether the store can be used now; when it can, what does not work all the same.
@@ -128,6 +122,12 @@ impl SessionStore {
         });
     }
 
+    /// Where sessions of a user may be. Versions before there were tags know of no clusters.
+    pub(super) fn places(&self, subject: &str) -> impl Iterator<Item = Place> + use<> {
+        let plain = (!self.link.is_of_cluster()).then_some(Place::Plain);
+        [Place::Tagged(Tag::of(subject))].into_iter().chain(plain)
+    }
+
     pub(super) async fn number(
         &self,
         command: &Cmd,
@@ -138,9 +138,4 @@ impl SessionStore {
             other => Err(unexpected("EVAL", &other)),
         }
     }
-}
-
-/// Where sessions of a user may be.
-pub(super) fn places(subject: &str) -> [Place; 2] {
-    [Place::Tagged(Tag::of(subject)), Place::Plain]
 }

@@ -13,6 +13,7 @@
 //! | the reply to a tracked read is stored after the message that it is out of date | the read leaves a mark before it is sent; the message takes the mark away, and without its own mark a reply is not stored |
 //! | the connection breaks, so that messages are lost | everything goes before the next connection is used |
 //! | Redis or the network hangs, so that messages are late | a `PING` runs all the time; what is known is believed for [`TRUST_TIMEOUTS`] deadlines after the last one that was answered was sent |
+//! | of the nodes of a cluster one is lost, or others come into charge | all of them vouch together, or nothing is believed: then it is as `session` |
 //! | the session's own limits | the absolute one is checked on each hit; past the idle one Redis is asked |
 //! | an end comes while the connection is lost and old sessions are served by configuration | bounded by the configured time; what was invalidated before is gone |
 
@@ -134,7 +135,7 @@ async fn keep_asking(memory: Weak<Memory>, link: WeakLink, every: Duration) {
             return;
         };
         let asked = memory.instant();
-        if SessionStore::over(link).ping().await.is_ok() {
+        if link.proves().await {
             memory.confirm(asked);
         }
     }

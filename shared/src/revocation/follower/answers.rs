@@ -4,7 +4,7 @@ use redis::{Cmd, Value};
 
 use crate::{
     revocation::{
-        Entry, HEAD,
+        Entry, Keys,
         feed::{Mark, mark},
     },
     session::StoreError,
@@ -39,11 +39,11 @@ impl Head {
 }
 
 /// Asks where the feed stands; [`Head::read`] reads the answer.
-pub(super) fn head() -> Cmd {
+pub(super) fn head(keys: Keys) -> Cmd {
     let mut command = Cmd::new();
     command
         .arg("HMGET")
-        .arg(HEAD)
+        .arg(keys.head)
         .arg("epoch")
         .arg("seq")
         .arg("tip")

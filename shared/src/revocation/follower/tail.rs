@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    revocation::{CURRENT, STREAM, feed::Mark, set::PARTS},
+    revocation::{Keys, feed::Mark, set::PARTS},
     session::{
         Fault, StoreError, StoreSettings,
         link::{Connection, Locator, connect_to_read, expect_primary},
@@ -61,6 +61,7 @@ enum Trouble {
 pub(super) struct Tail {
     settings: StoreSettings,
     locator: Locator,
+    keys: Keys,
     clock: Clock,
     shared: Arc<Shared>,
     rounds: Rounds,
@@ -81,8 +82,10 @@ enum Next {
 
 impl Tail {
     pub(super) fn new(settings: StoreSettings, clock: Clock, shared: Arc<Shared>) -> Self {
+        let keys = Keys::of(settings.url.is_cluster());
         Self {
-            locator: Locator::of(&settings),
+            locator: Locator::of_key(&settings, keys.head),
+            keys,
             settings,
             clock,
             shared,
@@ -169,14 +172,17 @@ impl Tail {
     /// Reads the head, and all entries behind it.
     async fn snapshot(&mut self, connection: &mut MultiplexedConnection) -> Result<Mark, Trouble> {
         let asked = Instant::now();
-        let command = head();
+        let command = head(self.keys);
         let answer = command.query_async::<Value>(connection);
         let answer = within("HMGET", self.settings.timeout * 2, answer).await?;
         let mark = self.look(asked, answer)?.mark;
         let (mut entries, mut is_whole, mut cursor) = (0, false, 0_u64);
         loop {
             let mut scan = redis::cmd("ZSCAN");
-            scan.arg(CURRENT).arg(cursor).arg("COUNT").arg(BATCH);
+            scan.arg(self.keys.current)
+                .arg(cursor)
+                .arg("COUNT")
+                .arg(BATCH);
             let answer = scan.query_async::<(u64, Vec<(String, f64)>)>(connection);
             let (next, members) = within("ZSCAN", self.settings.timeout * 2, answer).await?;
             let mut page = Vec::with_capacity(members.len());
@@ -212,14 +218,14 @@ impl Tail {
     ) -> Result<Next, Trouble> {
         let asked = Instant::now();
         let mut both = redis::pipe();
-        both.add_command(head());
+        both.add_command(head(self.keys));
         both.cmd("XREAD")
             .arg("COUNT")
             .arg(BATCH)
             .arg("BLOCK")
             .arg(u64::try_from(BLOCK.as_millis()).unwrap_or(u64::MAX))
             .arg("STREAMS")
-            .arg(STREAM)
+            .arg(self.keys.stream)
             .arg(format!("{}-0", at.sequence));
         let answers = both.query_async::<(Value, Value)>(connection);
         let (head, answer) = within("XREAD", BLOCK + self.settings.timeout, answers).await?;

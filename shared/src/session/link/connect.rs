@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     fault::Fault,
-    probe::{self, Purpose},
+    probe::{self, Questions},
 };
 use crate::session::{
     StoreSettings,
@@ -55,7 +55,7 @@ pub(super) struct Made {
 pub(super) async fn connect(
     settings: &StoreSettings,
     address: ConnectionAddr,
-    purpose: Purpose,
+    questions: &Questions,
     tracking: bool,
     push: impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static,
 ) -> Result<Made, Fault> {
@@ -69,7 +69,9 @@ pub(super) async fn connect(
             // What sentinels say may be out of date, and a replica can be set to take writes.
             expect_primary(&mut connection).await?;
         }
-        let lacking = match ask(&mut connection, purpose).await {
+        let lacking = match ask(&mut connection, &questions.all).await {
+            // Its other slots may be its own.
+            Err(fault) if questions.of_node && fault.is_of_slot() => None,
             Err(fault) if fault.is_of_connection() => return Err(fault),
             outcome => outcome.err(),
         };
@@ -87,13 +89,10 @@ pub(super) async fn connect(
     within(settings.timeout * 2, attempt).await
 }
 
-/// Asks whether everything works that `purpose` needs.
-pub(super) async fn ask(
-    connection: &mut MultiplexedConnection,
-    purpose: Purpose,
-) -> Result<(), Fault> {
+/// Asks whether everything works that is needed.
+async fn ask(connection: &mut MultiplexedConnection, question: &Cmd) -> Result<(), Fault> {
     let answer = connection
-        .send_packed_command(&probe::all(purpose))
+        .send_packed_command(question)
         .await
         .and_then(Value::extract_error)
         .map_err(|error| of_command("EVAL", &error))?;
@@ -133,6 +132,18 @@ pub(super) async fn connect_to_sentinel(
         .at(sentinel)
         .map_err(|error| Fault::of_attempt(&error))?;
     let attempt = open(settings, info, ProtocolVersion::RESP3, config);
+    within(settings.timeout * 2, attempt).await
+}
+
+/// Connects to ask a node about its cluster.
+pub(super) async fn connect_to_ask(
+    settings: &StoreSettings,
+    address: ConnectionAddr,
+) -> Result<Connection, Fault> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(settings.timeout))
+        .set_response_timeout(Some(settings.timeout));
+    let attempt = log_in(settings, address, ProtocolVersion::RESP2, config);
     within(settings.timeout * 2, attempt).await
 }
 

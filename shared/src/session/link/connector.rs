@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Cmd, ConnectionAddr, PushInfo, PushKind};
+use redis::{ConnectionAddr, PushInfo, PushKind};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -17,7 +17,7 @@ use super::{
     fault::Fault,
     inner::Inner,
     locator::Locator,
-    probe::{self, Purpose},
+    probe::{self, Questions},
     watched::invalidate,
 };
 use crate::session::StoreSettings;
@@ -41,25 +41,19 @@ pub(super) struct Connector {
     inner: Weak<Inner>,
     settings: StoreSettings,
     locator: Locator,
-    purpose: Purpose,
-    /// Tries every command that is needed.
-    all: Cmd,
-    /// Tries one that writes.
-    write: Cmd,
+    questions: Questions,
     /// Says that the connection was closed, or that the last handle is gone.
     woken: Arc<Notify>,
 }
 
 impl Connector {
-    pub(super) fn new(inner: &Arc<Inner>, settings: StoreSettings, purpose: Purpose) -> Self {
+    pub(super) fn new(inner: &Arc<Inner>, settings: StoreSettings, questions: Questions) -> Self {
         Self {
             inner: Arc::downgrade(inner),
             woken: inner.wake(),
             locator: Locator::of(&settings),
             settings,
-            purpose,
-            all: probe::all(purpose),
-            write: probe::write(),
+            questions,
         }
     }
 
@@ -104,7 +98,7 @@ impl Connector {
         let push = push_to(self.inner.clone(), generation);
         let settings = &self.settings;
         tokio::select! {
-            made = connect(settings, address.clone(), self.purpose, tracking, push) => {
+            made = connect(settings, address.clone(), &self.questions, tracking, push) => {
                 Ok(Some((address, made?)))
             }
             () = self.locator.moved(&address) => Ok(None),
@@ -142,8 +136,8 @@ impl Connector {
             };
             asked = asked.wrapping_add(1);
             let question = match inner.lacking() {
-                None if !asked.is_multiple_of(ALL_IN) => &self.write,
-                _ => &self.all,
+                None if !asked.is_multiple_of(ALL_IN) => &self.questions.write,
+                _ => &self.questions.all,
             };
             if let Ok(answer) = inner.ask("EVAL", connected, question).await {
                 match probe::fault(&answer) {

@@ -1,11 +1,13 @@
 //! Why a call gave no value, and whether asking again can help.
 
-use super::StoreError;
+use super::{StoreError, elsewhere::Elsewhere};
 
 /// Why a call gave no value.
 pub(super) struct Failure {
     pub(super) error: StoreError,
     pub(super) happened: Happened,
+    /// Where a node of a cluster has sent the call.
+    pub(super) elsewhere: Option<Elsewhere>,
 }
 
 /// Whether what was asked for happened all the same.
@@ -19,6 +21,14 @@ pub(super) enum Happened {
 }
 
 impl Failure {
+    pub(super) fn new(happened: Happened, error: StoreError) -> Self {
+        Self {
+            error,
+            happened,
+            elsewhere: None,
+        }
+    }
+
     /// Whether to ask over the next connection.
     pub(super) fn asks_again(&self, may_repeat: bool) -> bool {
         match self.happened {

@@ -1,9 +1,10 @@
 //! Why Redis cannot be used: what its answers and the failures of its connections mean.
 
+mod tls;
+
 use std::{borrow::Cow, error::Error, fmt, io, sync::Arc};
 
 use redis::{ErrorKind, RedisError};
-use rustls::{AlertDescription, CertificateError};
 
 /// Why Redis cannot be used, or not for everything. The text holds no address and no credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Fault {
 /// What a fault keeps from working.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
+    /// A slot, where the server is a node of a cluster; otherwise it is of no use.
+    Slot,
     /// The connection: over another one, also to where its name leads by now, it may work.
     Connection,
     /// What writes, and perhaps only here: the server may have lost its place to another one.
@@ -47,13 +50,13 @@ const CODES: &[(&str, Reach, bool, &str)] = &[
     ),
     (
         "CLUSTERDOWN",
-        Reach::Connection,
+        Reach::Slot,
         false,
-        "its cluster is down (CLUSTERDOWN)",
+        "its cluster is down, or this part of it (CLUSTERDOWN)",
     ),
-    ("MOVED", Reach::Connection, true, CLUSTER),
-    ("ASK", Reach::Connection, true, CLUSTER),
-    ("TRYAGAIN", Reach::Connection, true, CLUSTER),
+    ("MOVED", Reach::Slot, true, CLUSTER),
+    ("ASK", Reach::Slot, true, CLUSTER),
+    ("TRYAGAIN", Reach::Slot, true, CLUSTER),
     ("CROSSSLOT", Reach::Connection, true, CLUSTER),
     (
         "NOAUTH",
@@ -87,11 +90,17 @@ const CODES: &[(&str, Reach, bool, &str)] = &[
         "a script keeps it busy (BUSY)",
     ),
 ];
-const CLUSTER: &str = "it is a node of a cluster; one primary is needed";
+const CLUSTER: &str =
+    "it is a node of a cluster, and the key is with another: for a cluster write redis+cluster://";
 const PASSWORD: &str = "it refuses the user or the password of the URL (WRONGPASS)";
 
 impl Fault {
     pub(super) const NOT_YET: Self = Self::passing("no connection was made yet");
+    pub(super) const UNSERVED: Self =
+        Self::passing("no node of the cluster is in charge of the slot");
+    pub(super) const MOVING: Self = Self::passing("the slot is being moved to another node");
+    pub(super) const OTHER_FORM: Self =
+        Self::passing("what it says of its cluster is of another form");
     const NOBODY: &str = "nothing listens at its address";
     const REPLICA: &str = "it is a replica and takes no writes (READONLY)";
     pub(crate) const REPLACED: Self =
@@ -136,7 +145,28 @@ impl Fault {
 
     /// Whether nothing works over the connection that showed it.
     pub(super) fn is_of_connection(&self) -> bool {
-        self.reach == Reach::Connection
+        matches!(self.reach, Reach::Connection | Reach::Slot)
+    }
+
+    /// Whether a node of a cluster has said so of one slot.
+    pub(super) fn is_of_slot(&self) -> bool {
+        self.reach == Reach::Slot
+    }
+
+    /// So many nodes of a cluster cannot be used, one of them for this reason.
+    pub(super) fn of_nodes(away: usize, all: usize, reason: &Self) -> Self {
+        Self {
+            reason: format!("{away} of the {all} nodes in charge cannot be used: {reason}").into(),
+            ..Self::NOT_YET
+        }
+    }
+
+    /// So many slots are with no node.
+    pub(super) fn of_slots(unserved: usize) -> Self {
+        Self {
+            reason: format!("no node is in charge of {unserved} of its slots").into(),
+            ..Self::UNSERVED
+        }
     }
 
     /// Whether another server may have taken the place of the one that showed it.
@@ -241,6 +271,9 @@ impl Fault {
         if text.contains("DB index") || text.contains("SELECT") {
             return Self::lasting("it has no database of the number in the URL");
         }
+        if text.contains("cluster support disabled") {
+            return Self::lasting("it is no node of a cluster: begin the URL with redis://");
+        }
         if text.contains("max number of clients") {
             return Self::passing("it has as many clients as it takes: raise its maxclients");
         }
@@ -276,41 +309,6 @@ impl Fault {
                 ..Self::NOT_YET
             },
         }
-    }
-
-    fn of_tls(error: &rustls::Error) -> Self {
-        let reason = match error {
-            rustls::Error::InvalidCertificate(
-                CertificateError::UnknownIssuer | CertificateError::BadSignature,
-            ) => {
-                "its certificate is from an authority that is not trusted here: \
-                 name that (AUTH_REDIS_CA_FILE, API_REDIS_CA_FILE)"
-            }
-            rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            ) => "its certificate is of another name than the one in the URL",
-            rustls::Error::InvalidCertificate(
-                CertificateError::Expired | CertificateError::ExpiredContext { .. },
-            ) => "its certificate is out of date",
-            rustls::Error::InvalidCertificate(
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-            ) => "its certificate is not valid yet: compare the clocks",
-            rustls::Error::InvalidMessage(_) => {
-                "what listens at its address does not speak TLS: without it, write redis://"
-            }
-            rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-                "it asks for a certificate of its clients, and there is none: \
-                 set its tls-auth-clients to no"
-            }
-            // Of what else TLS finds wrong the text names no secret.
-            error => {
-                return Self {
-                    reason: format!("TLS cannot be agreed on: {error}").into(),
-                    ..Self::lasting("")
-                };
-            }
-        };
-        Self::lasting(reason)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use redis::{Cmd, ConnectionAddr, RedisError, RedisResult, Value};
@@ -14,13 +14,15 @@ use tokio::sync::Notify;
 use super::{
     StoreError,
     connect::{Connection, Made},
+    elsewhere::Elsewhere,
     failure::{Failure, Happened},
     fault::Fault,
+    lacking::Lacking,
     peer::{self, Peer},
     watched::Watcher,
 };
 use crate::{
-    session::StoreSettings,
+    session::{StoreSettings, redis_url::Node},
     telemetry::{
         outage::Observer,
         trace::{Span, TraceHandle},
@@ -29,8 +31,6 @@ use crate::{
 
 /// So many calls in a row without an answer close the connection for all.
 const SILENT_CALLS: u32 = 3;
-/// What did not work and was not met again for this long works.
-const CALM: Duration = Duration::from_secs(3);
 
 /// What the handles and the task that keeps the connection share.
 pub(super) struct Inner {
@@ -38,7 +38,7 @@ pub(super) struct Inner {
     /// Tells those who wait for a connection that the state is another.
     changed: Notify,
     /// What does not work although there is a connection.
-    lacking: Mutex<Option<Lacking>>,
+    lacking: Lacking,
     silent_calls: AtomicU32,
     /// Of the connection that was begun last.
     generation: AtomicU64,
@@ -47,6 +47,8 @@ pub(super) struct Inner {
     /// Wakes the task that keeps the connection: it was closed, or the last handle is gone.
     wake: Arc<Notify>,
     timeout: Duration,
+    /// There where the server is one of several in a cluster.
+    node: Option<Node>,
     peer: Peer,
     observer: Observer,
     watcher: Option<Arc<dyn Watcher>>,
@@ -68,25 +70,23 @@ pub(super) struct Connected {
     pub(super) connection: Connection,
 }
 
-/// What does not work over a connection that stands.
-struct Lacking {
-    fault: Fault,
-    /// When it was met last.
-    met: Instant,
-}
-
 impl Inner {
-    pub(super) fn new(settings: &StoreSettings, watcher: Option<Arc<dyn Watcher>>) -> Self {
+    pub(super) fn new(
+        settings: &StoreSettings,
+        node: Option<Node>,
+        watcher: Option<Arc<dyn Watcher>>,
+    ) -> Self {
         let peer = Peer::of(settings);
         Self {
             state: Mutex::new(State::Connecting),
             changed: Notify::new(),
-            lacking: Mutex::default(),
+            lacking: Lacking::default(),
             silent_calls: AtomicU32::new(0),
             generation: AtomicU64::new(0),
             replaced: AtomicU64::new(0),
             wake: Arc::default(),
             timeout: settings.timeout,
+            node,
             observer: peer::outage(&peer).observer(),
             peer,
             watcher,
@@ -95,10 +95,6 @@ impl Inner {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn what_is_lacking(&self) -> MutexGuard<'_, Option<Lacking>> {
-        self.lacking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What wakes the task that keeps the connection.
@@ -113,8 +109,20 @@ impl Inner {
 
     /// What does not work although there is a connection.
     pub(super) fn lacking(&self) -> Option<Fault> {
-        let lacking = self.what_is_lacking();
-        lacking.as_ref().map(|lacking| lacking.fault.clone())
+        self.lacking.fault()
+    }
+
+    /// The deadline of a call.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Why there is no connection.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match &*self.state() {
+            State::Down(fault) => Some(fault.clone()),
+            _ => None,
+        }
     }
 
     /// Whether a watcher wants to know what was read and changed.
@@ -162,20 +170,21 @@ impl Inner {
         generation: u64,
         name: &str,
         command: &Cmd,
-    ) -> Result<Value, StoreError> {
+    ) -> Result<Value, Failure> {
+        let settled = |error| Failure::new(Happened::Settled, error);
         let asked = async {
-            let connected = self.next(generation).await.map_err(StoreError::Down)?;
-            let answer = self.ask(name, connected, command).await;
-            answer.map_err(|failure| failure.error)
+            let connected = self.next(generation).await;
+            let connected = connected.map_err(|fault| settled(StoreError::Down(fault)))?;
+            self.ask(name, connected, command).await
         };
         match tokio::time::timeout(self.timeout, asked).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(StoreError::Timeout(self.timeout)),
+            Err(_) => Err(settled(StoreError::Timeout(self.timeout))),
         }
     }
 
     /// Waits for a connection that came after the one of this generation; why there is none.
-    async fn next(&self, generation: u64) -> Result<Connected, Fault> {
+    pub(super) async fn next(&self, generation: u64) -> Result<Connected, Fault> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             // From here on no change is missed.
@@ -200,10 +209,9 @@ impl Inner {
     ) -> Result<Value, Failure> {
         match answer.and_then(Value::extract_error) {
             // It does not know what happened since at the server that took its place.
-            Ok(_) if generation <= self.replaced.load(Ordering::Relaxed) => Err(Failure {
-                error: StoreError::Broken,
-                happened: Happened::Unknown,
-            }),
+            Ok(_) if generation <= self.replaced.load(Ordering::Relaxed) => {
+                Err(Failure::new(Happened::Unknown, StoreError::Broken))
+            }
             Ok(value) => {
                 self.silent_calls.store(0, Ordering::Relaxed);
                 Ok(value)
@@ -213,10 +221,20 @@ impl Inner {
     }
 
     fn failure(&self, name: &str, generation: u64, error: &RedisError) -> Failure {
-        let failure = |happened, error| Failure { error, happened };
+        let failure = Failure::new;
         if error.is_timeout() {
             self.silent(generation);
             return failure(Happened::Settled, StoreError::Timeout(self.timeout));
+        }
+        let elsewhere = self.node.as_ref().map(|node| Elsewhere::of(error, node));
+        if let Some(elsewhere) = elsewhere.flatten() {
+            // The connection is as good as before.
+            self.silent_calls.store(0, Ordering::Relaxed);
+            return Failure {
+                error: StoreError::Down(elsewhere.fault()),
+                happened: Happened::Settled,
+                elsewhere: Some(elsewhere),
+            };
         }
         if let Some(fault) = Fault::of_error(name, error) {
             return if self.meets(generation, &fault) {
@@ -249,22 +267,13 @@ impl Inner {
             self.close(generation);
             return true;
         }
-        *self.what_is_lacking() = Some(Lacking {
-            fault: fault.clone(),
-            met: Instant::now(),
-        });
+        self.lacking.meet(fault);
         false
     }
 
-    /// Notes that all works. A fault that comes and goes, as of a server that is just about full, is
-    /// one fault.
+    /// Notes that all works.
     pub(super) fn works(&self) {
-        let mut lacking = self.what_is_lacking();
-        if lacking
-            .as_ref()
-            .is_none_or(|lacking| lacking.met.elapsed() > CALM)
-        {
-            *lacking = None;
+        if self.lacking.ends() {
             self.observer.recovered();
         }
     }
@@ -282,7 +291,7 @@ impl Inner {
                 self.meets(generation, fault);
             }
             None => {
-                *self.what_is_lacking() = None;
+                self.lacking.clear();
                 self.observer.recovered();
             }
         }

@@ -1,4 +1,4 @@
-//! Where the server in charge is now: what the URL names, or what its sentinels say.
+//! Where the server in charge is now: what the URL names, or what its sentinels or its cluster say.
 
 use std::{future::pending, sync::Arc};
 
@@ -8,8 +8,12 @@ use tokio::sync::watch;
 use super::{
     fault::Fault,
     sentinel::{Located, Watch},
+    topology,
 };
-use crate::session::{StoreSettings, redis_url::Topology};
+use crate::session::{
+    StoreSettings,
+    redis_url::{Node, Topology},
+};
 
 /// Says where the server in charge is, and when it is another.
 #[derive(Clone)]
@@ -19,6 +23,12 @@ pub(crate) struct Locator(Source);
 enum Source {
     /// One server, or a name that leads to it; or why there can be none.
     Fixed(Result<ConnectionAddr, Fault>),
+    /// The node of a cluster that a key is with.
+    Cluster {
+        settings: StoreSettings,
+        nodes: Vec<Node>,
+        key: &'static str,
+    },
     Sentinels {
         located: watch::Receiver<Located>,
         /// For as long as somebody wants to know, the sentinels are asked.
@@ -46,6 +56,22 @@ impl Locator {
         })
     }
 
+    /// That of a key, which in a cluster is with one of its nodes.
+    ///
+    /// # Panics
+    ///
+    /// As [`Locator::of`].
+    pub(crate) fn of_key(settings: &StoreSettings, key: &'static str) -> Self {
+        match settings.url.topology() {
+            Topology::Cluster(nodes) => Self(Source::Cluster {
+                settings: settings.clone(),
+                nodes: nodes.clone(),
+                key,
+            }),
+            Topology::Server(_) | Topology::Sentinel(_) => Self::of(settings),
+        }
+    }
+
     /// The address of the server in charge, when enough sentinels were heard to say.
     ///
     /// # Errors
@@ -54,6 +80,11 @@ impl Locator {
     pub(crate) async fn locate(&mut self) -> Result<ConnectionAddr, Fault> {
         match &mut self.0 {
             Source::Fixed(address) => address.clone(),
+            Source::Cluster {
+                settings,
+                nodes,
+                key,
+            } => topology::find(settings, nodes, key).await,
             Source::Sentinels { located, .. } => {
                 let found = located.wait_for(Option::is_some).await;
                 match found.ok().as_deref() {
@@ -68,7 +99,7 @@ impl Locator {
     /// Whether the server at this address is in charge, as far as is known.
     pub(crate) fn leads_to(&self, address: &ConnectionAddr) -> bool {
         match &self.0 {
-            Source::Fixed(_) => true,
+            Source::Fixed(_) | Source::Cluster { .. } => true,
             Source::Sentinels { located, .. } => is_at(&located.borrow(), address),
         }
     }
@@ -76,7 +107,7 @@ impl Locator {
     /// Returns when the server at this address is not in charge, or that is not known any more.
     pub(crate) async fn moved(&mut self, address: &ConnectionAddr) {
         match &mut self.0 {
-            Source::Fixed(_) => pending().await,
+            Source::Fixed(_) | Source::Cluster { .. } => pending().await,
             Source::Sentinels { located, .. } => {
                 let moved = located.wait_for(|located| !is_at(located, address));
                 // Without the thread nothing is ever heard again.
@@ -90,7 +121,7 @@ impl Locator {
     /// Returns when it is worth while to ask again where the server in charge is.
     pub(crate) async fn changed(&mut self) {
         match &mut self.0 {
-            Source::Fixed(_) => pending().await,
+            Source::Fixed(_) | Source::Cluster { .. } => pending().await,
             Source::Sentinels { located, .. } => {
                 if located.changed().await.is_err() {
                     pending::<()>().await;

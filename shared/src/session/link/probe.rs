@@ -7,6 +7,7 @@
 use redis::{Cmd, Value};
 
 use super::fault::Fault;
+use crate::session::place::Tag;
 
 /// What the connection will be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(crate) enum Purpose {
     Manage,
 }
 
-/// Keys of the trials. There are two, so that a node of a cluster says that it is one.
+/// Keys of the trials. There are two in two slots, so that a node of a cluster says that it is one.
 const KEYS: [&str; 2] = ["statewise:probe", "statewise:probe:other"];
 
 /// Runs a trial of each command named and answers the first that fails, with the error; else nil.
@@ -82,22 +83,46 @@ const MANAGE: &[&str] = &[
     "ZSCORE",
 ];
 
-/// Asks whether every command may be run that `purpose` needs.
-pub(super) fn all(purpose: Purpose) -> Cmd {
-    question(match purpose {
-        Purpose::Check => CHECK,
-        Purpose::Manage => MANAGE,
-    })
+/// The questions that a connection is asked.
+#[derive(Clone)]
+pub(super) struct Questions {
+    /// Whether every command may be run.
+    pub(super) all: Cmd,
+    /// Whether writes are taken.
+    pub(super) write: Cmd,
+    /// Whether a node of a cluster is asked, which does more than one slot.
+    pub(super) of_node: bool,
 }
 
-/// Asks whether writes are taken.
-pub(super) fn write() -> Cmd {
-    question(&CHECK[..1])
+impl Questions {
+    /// For one server.
+    pub(super) fn new(purpose: Purpose) -> Self {
+        Self::about(KEYS.map(str::to_owned), purpose, false)
+    }
+
+    /// For the node of a cluster that is in charge of the keys of this tag.
+    pub(super) fn of_node(tag: Option<Tag>, purpose: Purpose) -> Self {
+        let tag = tag.as_ref().map_or("probe", Tag::text);
+        let keys = ["probe", "probe:other"].map(|key| format!("statewise:{{{tag}}}:{key}"));
+        Self::about(keys, purpose, true)
+    }
+
+    fn about(keys: [String; 2], purpose: Purpose, of_node: bool) -> Self {
+        let commands = match purpose {
+            Purpose::Check => CHECK,
+            Purpose::Manage => MANAGE,
+        };
+        Self {
+            all: question(&keys, commands),
+            write: question(&keys, &CHECK[..1]),
+            of_node,
+        }
+    }
 }
 
-fn question(commands: &[&str]) -> Cmd {
+fn question(keys: &[String; 2], commands: &[&str]) -> Cmd {
     let mut command = Cmd::new();
-    command.arg("EVAL").arg(TRIALS).arg(KEYS.len()).arg(&KEYS);
+    command.arg("EVAL").arg(TRIALS).arg(keys.len()).arg(keys);
     command.arg(commands);
     command
 }

@@ -49,7 +49,4 @@ pub enum UrlError {
     /// A user of sentinels alone, or bytes that are no text.
     #[error("needs sentinel_password where there is sentinel_user, both percent-encoded UTF-8")]
     SentinelLogin,
-    /// A form that nothing here can use.
-    #[error("a Redis Cluster cannot be used: name one server (redis://) or sentinels")]
-    Cluster,
 }

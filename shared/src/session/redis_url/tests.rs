@@ -51,7 +51,6 @@ fn one_server_is_named_with_and_without_tls() {
         let address = ConnectionAddr::from(at(address.0, address.1));
         assert_eq!(url.topology, Topology::Server(address), "{text}");
         assert_eq!(login(&url), wanted, "{text}");
-        assert!(url.supported().is_ok(), "{text}");
     }
     let socket = parse("redis+unix:///run/redis.sock?db=3&pass=secret").unwrap();
     let path = ConnectionAddr::Unix("/run/redis.sock".into());
@@ -98,7 +97,10 @@ fn a_cluster_is_named_by_some_of_its_nodes() {
     let nodes = vec![at("a", 6379), at("b", 6380), at("c", 6379)];
     assert_eq!(url.topology, Topology::Cluster(nodes));
     assert_eq!(login(&url), (None, Some("secret".to_owned()), true, 0));
-    assert_eq!(url.supported(), Err(UrlError::Cluster));
+    let of_node = url.of_node(&at("d", 7));
+    assert_eq!(of_node.topology, Topology::Server(at("d", 7).into()));
+    assert_eq!(login(&of_node), login(&url));
+    assert!(url.is_cluster() && !of_node.is_cluster());
 }
 
 #[test]
