@@ -143,6 +143,11 @@ metrics-docs: toolchain ## Renews the table of metrics in docs/metrics.md from w
 compose-test: ## Starts docker-compose.yml (all but Jaeger) as its own project, logs in, scales under load, stops
 	scripts/compose-test.sh
 
+.PHONY: swarm-test
+swarm-test: toolchain ## Rolls, kills, scales, drains and loses under load on a swarm of three nodes (root; OPERATION="roll gateway": only that)
+	scripts/install.sh debootstrap docker dockerd ip
+	PYTHONDONTWRITEBYTECODE=1 scripts/with-docker.sh python3 scripts/swarm-test.py $(if $(OPERATION),"$(OPERATION)")
+
 .PHONY: kubernetes-check
 kubernetes-check: toolchain ## Holds deploy/kubernetes/ to the API's schemas and to what our programs take, without a cluster
 	scripts/install.sh python3-venv

@@ -6,7 +6,7 @@ usage: kubernetes-check.py FOLDER-OF-OUR-PROGRAMS
 Each overlay is rendered by kustomize. The schemas are those of two versions of Kubernetes; what they cannot say is looked
 at here: that every name, port, label and path that something refers to exists, that every variable is a setting of the
 program with a value that it takes, that the network policies let through what the settings need and the services are given
-time to end. The variables of docker-compose.yml are looked at as well.
+time to end. The variables of deploy/swarm/stack.yml and docker-compose.yml are looked at as well.
 """
 
 import contextlib
@@ -349,7 +349,8 @@ def main():
         rendered = render(FOLDER / name)
         objects += len(rendered)
         Overlay(name, rendered, settings, findings).all()
-    check_compose(ROOT / "docker-compose.yml", settings, findings)
+    for path in (ROOT / "docker-compose.yml", ROOT / "deploy/swarm/stack.yml"):
+        check_compose(path, settings, findings)
     for fault in findings.faults:
         print(f"kubernetes-check: {fault}")
     print(f"kubernetes-check: {objects} objects in {len(RENDERED)} renderings; no schema of {', '.join(sorted(UNCHECKED))}")

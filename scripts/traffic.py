@@ -111,12 +111,19 @@ class Client(threading.Thread):
         return f"FAILED: {error!r} {what}"
 
 
-def requests_for(gateway):
-    """What the clients send: reads of both strategies; what only the auth-service answers; and logins."""
-    user = {"username": f"traffic-{os.getpid()}", "password": PASSWORD}
+def registered(gateway, what):
+    """A new user's name and password."""
+    user = {"username": f"traffic-{what}-{os.getpid()}", "password": PASSWORD}
     status, found = call(gateway, "POST", "/auth/register", user)
     if status != 201:
         sys.exit(f"registration was answered with {status}: {found}")
+    return user
+
+
+def requests_for(gateway):
+    """What the clients send: reads of both strategies; what only the auth-service answers; and logins."""
+    # Two users: more than AUTH_LOGINS_PER_USER logins would end the session that is read by.
+    user, another = registered(gateway, "reads"), registered(gateway, "logs-in")
     _, token = call(gateway, "POST", "/auth/login", {**user, "credential": "token"})
     _, session = call(gateway, "POST", "/auth/login", {**user, "credential": "session"})
     bearer = {"authorization": f"Bearer {token['access_token']}"}
@@ -125,7 +132,7 @@ def requests_for(gateway):
     keys = [("GET", "/auth/.well-known/jwks.json", None, {})]
     # Each over a connection of its own: what is not idempotent is not sent again when a kept one was closed.
     alone = {"content-type": "application/json", "connection": "close"}
-    kinds = [json.dumps({**user, "credential": kind}) for kind in ("token", "session")]
+    kinds = [json.dumps({**another, "credential": kind}) for kind in ("token", "session")]
     logins = [("POST", "/auth/login", body, alone) for body in kinds]
     return pools, keys, logins
 
