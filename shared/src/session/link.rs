@@ -15,6 +15,7 @@
 //! | the server refuses it for what the server has become (`READONLY`, `LOADING`, `NOAUTH`, …): it did not happen | is sent again, once | is made anew |
 //! | the server refuses what writes (`OOM`, `NOPERM`, …) | fails | stays: reading works |
 //! | no answer in time | fails | is made anew after some in a row |
+//! | sentinels are about to replace the server | a look-up is sent, all else fails | stays |
 //! | sentinels name another server, or too few of them answer | what the old one still answers is not believed: a look-up is sent again, once | is made anew |
 //!
 //! Every second the connection is asked whether it can still be used, so that a service which only

@@ -51,7 +51,7 @@ impl Connector {
         Self {
             inner: Arc::downgrade(inner),
             woken: inner.wake(),
-            locator: Locator::of(&settings),
+            locator: inner.locator.clone(),
             settings,
             questions,
         }

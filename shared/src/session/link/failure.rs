@@ -1,5 +1,7 @@
 //! Why a call gave no value, and whether asking again can help.
 
+use redis::RedisError;
+
 use super::{StoreError, elsewhere::Elsewhere};
 
 /// Why a call gave no value.
@@ -37,4 +39,9 @@ impl Failure {
             Happened::Settled => false,
         }
     }
+}
+
+/// The error's code or category only: its text may repeat what was sent.
+pub(super) fn describe(error: &RedisError) -> &str {
+    error.code().unwrap_or_else(|| error.category())
 }

@@ -105,6 +105,11 @@ impl Fault {
     const REPLICA: &str = "it is a replica and takes no writes (READONLY)";
     pub(crate) const REPLACED: Self =
         Self::passing("its sentinels name another server by now, or nobody can ask them");
+    pub(super) const BEING_REPLACED: Self = Self {
+        reach: Reach::Commands,
+        lasting: false,
+        reason: Cow::Borrowed("its sentinels promote a replica, so what it writes now may be lost"),
+    };
     pub(crate) const SILENT: Self = Self::passing("it does not answer in time");
     pub(super) const UNSUPPORTED: Self =
         Self::lasting("the URL names something that nothing here can use");

@@ -15,9 +15,10 @@ use super::{
     StoreError,
     connect::{Connection, Made},
     elsewhere::Elsewhere,
-    failure::{Failure, Happened},
+    failure::{Failure, Happened, describe},
     fault::Fault,
     lacking::Lacking,
+    locator::Locator,
     peer::{self, Peer},
     watched::Watcher,
 };
@@ -47,6 +48,7 @@ pub(super) struct Inner {
     /// Wakes the task that keeps the connection: it was closed, or the last handle is gone.
     wake: Arc<Notify>,
     timeout: Duration,
+    pub(super) locator: Locator,
     /// There where the server is one of several in a cluster.
     node: Option<Node>,
     peer: Peer,
@@ -86,6 +88,7 @@ impl Inner {
             replaced: AtomicU64::new(0),
             wake: Arc::default(),
             timeout: settings.timeout,
+            locator: Locator::of(settings),
             node,
             observer: peer::outage(&peer).observer(),
             peer,
@@ -341,9 +344,4 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.wake.notify_one();
     }
-}
-
-/// The error's code or category only: its text may repeat what was sent.
-fn describe(error: &RedisError) -> &str {
-    error.code().unwrap_or_else(|| error.category())
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{
     fault::Fault,
-    sentinel::{Located, Watch},
+    sentinel::{CurrentPrimary, Located, Watch},
     topology,
 };
 use crate::session::{
@@ -88,7 +88,7 @@ impl Locator {
             Source::Sentinels { located, .. } => {
                 let found = located.wait_for(Option::is_some).await;
                 match found.ok().as_deref() {
-                    Some(Some(Ok(primary))) => Ok(primary.clone().into()),
+                    Some(Some(Ok(current))) => Ok(current.node.clone().into()),
                     Some(Some(Err(fault))) => Err(fault.clone()),
                     _ => Err(Fault::NOT_YET),
                 }
@@ -101,6 +101,21 @@ impl Locator {
         match &self.0 {
             Source::Fixed(_) | Source::Cluster { .. } => true,
             Source::Sentinels { located, .. } => is_at(&located.borrow(), address),
+        }
+    }
+
+    /// Whether the server in charge is about to be replaced, so that what it is told to write may be
+    /// lost.
+    pub(super) fn is_being_replaced(&self) -> bool {
+        match &self.0 {
+            Source::Fixed(_) | Source::Cluster { .. } => false,
+            Source::Sentinels { located, .. } => matches!(
+                &*located.borrow(),
+                Some(Ok(CurrentPrimary {
+                    is_being_replaced: true,
+                    ..
+                }))
+            ),
         }
     }
 
@@ -133,7 +148,7 @@ impl Locator {
 
 fn is_at(located: &Located, address: &ConnectionAddr) -> bool {
     match (located, address) {
-        (Some(Ok(node)), ConnectionAddr::Tcp(host, port)) => {
+        (Some(Ok(CurrentPrimary { node, .. })), ConnectionAddr::Tcp(host, port)) => {
             node.host == *host && node.port == *port
         }
         _ => false,

@@ -15,13 +15,13 @@ use std::{
 };
 
 use futures_util::future::{join, join_all};
-use redis::{Pipeline, PushKind, RedisError, Value, from_redis_value};
+use redis::{ErrorKind, Pipeline, PushKind, RedisError, Value, from_redis_value};
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
 };
 
-pub(super) use self::views::Located;
+pub(super) use self::views::{CurrentPrimary, Located};
 use self::views::{Primary, Said, View, judge};
 use super::{
     connect::{Connection, connect_to_sentinel},
@@ -40,9 +40,13 @@ use crate::{
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Pause before a sentinel that failed is connected to again.
 const PAUSE: Duration = Duration::from_millis(500);
-/// What a sentinel announces when it has another primary: of the failover that it leads, and of one
-/// that it hears of.
-const ANNOUNCEMENTS: [&str; 2] = ["+promoted-slave", "+switch-master"];
+/// What a sentinel announces before it promotes a replica, when it has done so, and when it hears that
+/// another sentinel has.
+const ANNOUNCEMENTS: [&str; 3] = [
+    "+failover-state-send-slaveof-noone",
+    "+promoted-slave",
+    "+switch-master",
+];
 
 /// The watches of this process, by what they were started with.
 static WATCHES: Mutex<Vec<(StoreSettings, Weak<Watch>)>> = Mutex::new(Vec::new());
@@ -138,8 +142,10 @@ impl Inquiry {
             self.located.send_if_modified(|located| {
                 let is_new = *located != found.located;
                 if is_new {
-                    if let Some(Ok(primary)) = &found.located {
-                        tracing::info!(%primary, "sentinels say which redis is the primary");
+                    if let Some(Ok(current)) = &found.located {
+                        let (primary, is_being_replaced) =
+                            (&current.node, current.is_being_replaced);
+                        tracing::info!(%primary, is_being_replaced, "what sentinels say of redis");
                     }
                     *located = found.located;
                 }
@@ -207,8 +213,8 @@ impl Inquiry {
     }
 }
 
-/// Asks for the address, which is that of the promoted replica as soon as it is promoted, and for the
-/// epoch, which orders what sentinels say.
+/// Asks for the address, which is that of the promoted replica as soon as it is promoted, and for more
+/// of the primary: the epoch, which orders what sentinels say, and whether it is being replaced.
 fn question(primary: &str) -> Pipeline {
     let mut both = redis::pipe();
     both.cmd("SENTINEL")
@@ -226,13 +232,27 @@ fn read(answers: Vec<Value>) -> Result<Option<Primary>, RedisError> {
     if address == Value::Nil {
         return Ok(None);
     }
-    let (host, port) = from_redis_value(address)?;
-    let mut about: HashMap<String, Value> = from_redis_value(next()?)?;
-    let epoch = about.remove("config-epoch").unwrap_or(Value::Nil);
+    let (host, port): (String, String) = from_redis_value(address)?;
+    let about: HashMap<String, String> = from_redis_value(next()?)?;
+    let about = |name: &str| about.get(name).map(String::as_str).unwrap_or_default();
+    // From the promotion on the two answers differ.
+    let is_promoted = about("ip") != host || about("port") != port;
+    let is_failing_over = about("flags")
+        .split(',')
+        .any(|flag| flag == "failover_in_progress");
+    let number = |text: &str| text.parse::<u64>().map_err(|_| no_number());
     Ok(Some(Primary {
-        node: Node { host, port },
-        epoch: from_redis_value(epoch)?,
+        epoch: number(about("config-epoch"))?,
+        is_being_replaced: is_failing_over && !is_promoted,
+        node: Node {
+            port: u16::try_from(number(&port)?).map_err(|_| no_number())?,
+            host,
+        },
     }))
+}
+
+fn no_number() -> RedisError {
+    (ErrorKind::Parse, "no number").into()
 }
 
 fn fault_of(error: &RedisError) -> Fault {

@@ -104,7 +104,8 @@ impl Server {
         self.0.lacking()
     }
 
-    /// Sends one command. It is sent again, once, if it certainly did not happen, or `may_repeat`.
+    /// Sends one command. It is sent again, once, if it certainly did not happen, or `may_repeat`; if
+    /// not, it is refused while sentinels replace the server: what is written then may be lost.
     pub(super) async fn send(
         &self,
         name: &'static str,
@@ -114,6 +115,10 @@ impl Server {
     ) -> Result<Value, Failure> {
         let (span, began) = (self.span(name, trace), Instant::now());
         let outcome = match self.0.connected() {
+            _ if !may_repeat && self.0.locator.is_being_replaced() => {
+                let error = StoreError::Refused(Fault::BEING_REPLACED);
+                Err(Failure::new(Happened::Settled, error))
+            }
             Some(connected) => {
                 let generation = connected.generation;
                 match self.0.ask(name, connected, command).await {

@@ -19,7 +19,17 @@ use crate::session::{link::fault::Fault, redis_url::Node};
 pub(super) const BELIEVED_FOR: Duration = Duration::from_secs(5);
 
 /// Where the primary is, or why that is not known; `None` until enough sentinels were asked.
-pub(in crate::session::link) type Located = Option<Result<Node, Fault>>;
+pub(in crate::session::link) type Located = Option<Result<CurrentPrimary, Fault>>;
+
+/// The primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::session::link) struct CurrentPrimary {
+    /// Where it is.
+    pub(in crate::session::link) node: Node,
+    /// Whether a sentinel is promoting a replica, which may have its last writes from this one
+    /// already.
+    pub(in crate::session::link) is_being_replaced: bool,
+}
 
 /// What is known of one sentinel.
 #[derive(Clone, Default)]
@@ -45,6 +55,8 @@ pub(super) struct Primary {
     pub(super) node: Node,
     /// The number of the configuration.
     pub(super) epoch: u64,
+    /// Whether the sentinel leads a failover and has not seen that a replica was promoted.
+    pub(super) is_being_replaced: bool,
 }
 
 /// What follows from the views.
@@ -69,14 +81,21 @@ pub(super) fn judge(views: &[View], now: Instant) -> Finding {
         };
     };
     // The newest of equals comes last.
-    let named = believed
-        .iter()
-        .rev()
-        .filter_map(|said| said.primary.as_ref());
-    let primary = named.max_by_key(|primary| primary.epoch);
+    let named = || {
+        believed
+            .iter()
+            .rev()
+            .filter_map(|said| said.primary.as_ref())
+    };
+    let primary = named().max_by_key(|primary| primary.epoch);
     Finding {
         located: Some(match primary {
-            Some(primary) => Ok(primary.node.clone()),
+            Some(primary) => Ok(CurrentPrimary {
+                node: primary.node.clone(),
+                // Only the sentinel that leads the failover knows.
+                is_being_replaced: named()
+                    .any(|named| named.is_being_replaced && named.node == primary.node),
+            }),
             None => Err(Fault::of_sentinels(
                 "its sentinels know no primary of the name in the URL".to_owned(),
                 true,
@@ -122,6 +141,7 @@ mod tests {
                 primary: Some(Primary {
                     node: node(host),
                     epoch,
+                    is_being_replaced: false,
                 }),
             }),
             fault: None,
@@ -142,7 +162,9 @@ mod tests {
 
     fn found(views: &[View], now: Instant) -> Option<String> {
         let located = judge(views, now).located;
-        located.and_then(Result::ok).map(|node| node.host)
+        located
+            .and_then(Result::ok)
+            .map(|current| current.node.host)
     }
 
     #[test]
@@ -181,7 +203,7 @@ mod tests {
         let now = now();
         let mut views = [says(now, 4, "a", 1), says(now, 3, "a", 1), silent()];
         let finding = judge(&views, now);
-        assert_eq!(finding.located, Some(Ok(node("a"))));
+        assert_eq!(finding.located.unwrap().unwrap().node, node("a"));
         assert_eq!(finding.holds, Duration::from_secs(1));
         views[0] = says(now, 5, "a", 1);
         assert_eq!(found(&views, now), None);
@@ -192,6 +214,22 @@ mod tests {
             says(now, 0, "b", 1),
         ];
         assert_eq!(found(&renewed, now).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn one_sentinel_that_promotes_a_replica_is_enough_until_it_has_done_so() {
+        let now = now();
+        let mut views = [says(now, 0, "old", 1), says(now, 0, "old", 1), silent()];
+        let is_being_replaced = |views: &[View]| {
+            let current = judge(views, now).located.unwrap().unwrap();
+            current.is_being_replaced
+        };
+        assert!(!is_being_replaced(&views));
+        let leader = views[1].said.as_mut().unwrap().primary.as_mut().unwrap();
+        leader.is_being_replaced = true;
+        assert!(is_being_replaced(&views));
+        views[0] = says(now, 0, "new", 2);
+        assert!(!is_being_replaced(&views), "it is another one by now");
     }
 
     #[test]
