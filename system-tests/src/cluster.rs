@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 /// The password of every user of a test.
 pub const PASSWORD: &str = "correct horse battery staple";
 
+/// A variable with the URL of a Redis that the services use in place of the stack's own: sentinels or a
+/// cluster, for the tests that do not break it.
+const REDIS_URL: &str = "STATEWISE_TEST_REDIS_URL";
+
 /// A running system and a client of its gateway.
 pub struct Cluster {
     /// The processes.
@@ -79,6 +83,12 @@ impl Cluster {
             .variable(Role::Auth, "AUTH_DATABASE_TIMEOUT", "20s")
             .variable(Role::Auth, "AUTH_ADMIN_USERNAME", "root")
             .variable(Role::Auth, "AUTH_ADMIN_PASSWORD", PASSWORD);
+        let options = match std::env::var(REDIS_URL) {
+            Ok(url) => options
+                .variable(Role::Auth, "AUTH_REDIS_URL", &url)
+                .variable(Role::Api, "API_REDIS_URL", &url),
+            Err(_) => options,
+        };
         let stack = Stack::start(options).unwrap_or_else(|error| panic!("{error}"));
         let client = Client::builder()
             .timeout(Duration::from_secs(30))
