@@ -23,6 +23,7 @@ mod request;
 mod response;
 mod running;
 mod schedule;
+mod spans;
 mod start;
 mod target;
 
@@ -38,6 +39,7 @@ pub use outcome::{ArmOutcome, EngineOutcome, Outcome, Slice};
 pub use request::{Variant, take_credentials};
 pub use running::{Running, run, start};
 pub use schedule::{Arrivals, Schedule, Share};
+pub use spans::{SpanExport, SpanSink, SpansSent};
 pub use start::Punctuality;
 
 /// One stream of requests. All arms of a run are driven at the same time.
@@ -102,6 +104,10 @@ pub struct Options {
     pub seed: u64,
     /// Share of requests whose trace is to be kept; with 0, requests carry no `traceparent`.
     pub trace_ratio: f64,
+    /// Which run it is, in the trace ids: two runs of one seed have the same traces if it is the same.
+    pub trace_run: u64,
+    /// Who is told of the requests whose trace is kept, to send spans of them.
+    pub spans: Option<SpanSink>,
     /// Which requests of the schedule, and which of the connections, are this generator's, where several
     /// share them.
     pub share: Share,
@@ -126,6 +132,8 @@ impl Default for Options {
             slice: Duration::from_millis(100),
             seed: 1,
             trace_ratio: 0.0,
+            trace_run: 0,
+            spans: None,
             share: Share::WHOLE,
             start_at: None,
             interrupt: CancellationToken::new(),

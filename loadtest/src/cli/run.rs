@@ -81,6 +81,7 @@ impl RunArgs {
             },
             headers: self.headers,
             body,
+            collector: self.trace_endpoint.filter(|_| self.trace_ratio > 0.0),
             login: self.login,
             users: self.users as usize,
             engine: Options {
@@ -94,6 +95,8 @@ impl RunArgs {
                 ca_file: self.ca,
                 seed: self.seed,
                 trace_ratio: self.trace_ratio,
+                // Without randomness the traces of two runs of one seed are the same.
+                trace_run: getrandom::u64().unwrap_or_default(),
                 share: self.shard.unwrap_or(Share::WHOLE),
                 start_at: self.start_at,
                 ..defaults

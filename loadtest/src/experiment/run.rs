@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    load::{self, Arm, EngineError, Load, Options, Variant},
+    load::{self, Arm, EngineError, Load, Options, SpanExport, Variant},
     subject::{
         login::{LoginError, Users},
         strategy::Credential,
@@ -37,6 +37,8 @@ pub struct RunOptions {
     pub headers: Vec<(String, String)>,
     /// Body of every request; of no stated type unless a header names one.
     pub body: Option<Vec<u8>>,
+    /// Who gets spans of the requests whose trace is kept.
+    pub collector: Option<Url>,
     /// Logs users in for this strategy, through the server of the URL.
     pub login: Option<String>,
     /// How many users.
@@ -69,6 +71,9 @@ pub enum RunError {
     /// The generator failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// No thread to export spans on.
+    #[error("spans cannot be exported: {0}")]
+    Spans(#[from] std::io::Error),
 }
 
 /// Drives the URL.
@@ -94,8 +99,12 @@ pub fn run(options: &RunOptions, interrupt: &CancellationToken) -> Result<RunRes
         variants: variants(&options)?,
         load: options.load,
     };
+    let export = options.collector.as_ref().map(SpanExport::start);
+    let export = export.transpose()?;
+    engine_options.spans = export.as_ref().map(SpanExport::sink);
     let outcome = load::run(engine_options, vec![arm])?;
     let mut result = RunResult::of(&outcome, &options);
+    result.spans = export.map(SpanExport::finish);
     result.instrument_faults = judge::instrument(&result, &outcome.arms[0], &options);
     judge::system(&mut result, options.url.as_str(), &options.limits);
     Ok(result)

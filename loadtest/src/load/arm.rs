@@ -1,17 +1,24 @@
 //! One arm while it runs: what is due, what waits, what is in flight.
 
-use std::{collections::VecDeque, os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{
+    collections::VecDeque,
+    os::fd::OwnedFd,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rustix::event::epoll::EventFlags;
 
 use super::{
     Arm, Load, Options,
-    connection::{InFlight, Pending, Progress, State},
+    connection::{InFlight, InTrace, Pending, Progress, State},
     inbox::Inbox,
     outcome::{ArmOutcome, Ended, Outcome},
     pool::{ENDING, Opening, Place, Pool},
     request::Requests,
     schedule::{Schedule, Share},
+    spans::{Sampled, SpanSink},
     target::Target,
 };
 use crate::stats::random::Random;
@@ -26,6 +33,10 @@ pub(super) struct RunningArm {
     requests: Requests,
     trace_ratio: f64,
     trace_seed: u64,
+    trace_run: u64,
+    spans: Option<SpanSink>,
+    /// Moment 0 of the schedule.
+    began: Instant,
     /// `None` in a closed loop.
     schedule: Option<Schedule>,
     /// Which requests of the schedule are this thread's.
@@ -72,6 +83,9 @@ impl RunningArm {
             requests: Requests::new(&arm.url, &arm.variants, traced),
             trace_ratio: options.trace_ratio,
             trace_seed: !options.seed ^ number,
+            trace_run: options.trace_run,
+            spans: options.spans.clone(),
+            began: Instant::now(),
             schedule,
             share,
             number: share.index,
@@ -90,6 +104,11 @@ impl RunningArm {
             stamped: false,
             outcome: ArmOutcome::new(&arm.name, options.warmup, options.duration, options.slice),
         }
+    }
+
+    /// The schedule begins.
+    pub(super) fn begin(&mut self, at: Instant) {
+        self.began = at;
     }
 
     /// Opens connections before the schedule begins.
@@ -207,18 +226,25 @@ impl RunningArm {
             return;
         };
         let request = self.requests.numbered(pending.number);
+        let mut sampled = None;
         if self.trace_ratio > 0.0 {
             // Each request has a stream of its own, whichever thread sends it.
             let own = pending.number.wrapping_mul(ODD);
             let mut random = Random::new(self.trace_seed ^ own);
-            let sampled = random.unit() < self.trace_ratio;
-            request.begin_trace(&mut random, sampled);
+            let is_kept = random.unit() < self.trace_ratio;
+            let ids = request.begin_trace(&mut random, self.trace_run, is_kept);
+            let ids = ids.filter(|_| is_kept && self.spans.is_some());
+            sampled = ids.map(|ids| {
+                let target = Arc::clone(request.target());
+                Box::new(InTrace { ids, target })
+            });
         }
         connection.state = State::Busy(InFlight {
             pending,
             sent: now,
             request_bytes: request.bytes().len() as u64,
             response_bytes: 0,
+            sampled,
         });
         self.busy += 1;
         self.in_flight
@@ -336,6 +362,18 @@ impl RunningArm {
         outcome: Outcome,
         now: Duration,
     ) {
+        if let Some(request) = in_flight
+            && let (Some(sampled), Some(spans)) = (&request.sampled, &self.spans)
+        {
+            spans.send(Sampled {
+                ids: sampled.ids,
+                target: Arc::clone(&sampled.target),
+                due: self.began + pending.due,
+                sent: self.began + request.sent,
+                ended: self.began + now,
+                outcome,
+            });
+        }
         self.outcome.record(Ended {
             due: pending.due,
             taken: pending.taken,

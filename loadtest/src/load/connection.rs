@@ -3,6 +3,7 @@
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,6 +14,7 @@ use super::{
     inbox::{Inbox, Stamped, stamp_what_is_received},
     outcome::Outcome,
     response::{Answer, ResponseReader},
+    spans::{SpanTarget, TraceIds},
     target::Tls,
 };
 
@@ -39,6 +41,14 @@ pub(super) struct InFlight {
     pub(super) sent: Duration,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
+    /// Of a request whose trace is kept and told of.
+    pub(super) sampled: Option<Box<InTrace>>,
+}
+
+/// What a request is in its trace.
+pub(super) struct InTrace {
+    pub(super) ids: TraceIds,
+    pub(super) target: Arc<SpanTarget>,
 }
 
 /// A request that was due.

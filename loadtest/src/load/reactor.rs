@@ -88,6 +88,9 @@ impl Reactor {
         self.cpu_at_begin = thread_cpu();
         self.began = began;
         self.inbox.began = began;
+        for arm in &mut self.arms {
+            arm.begin(began);
+        }
         let last = self.options.warmup + self.options.duration + self.options.drain;
         let mut now = self.began.elapsed();
         loop {

@@ -10,6 +10,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::spans::{SpanTarget, TraceIds};
 use crate::stats::random::Random;
 
 /// One kind of request of an arm, such as that of one user: method, path, header fields, body. A
@@ -210,6 +211,7 @@ pub(super) struct Request {
     is_head: bool,
     /// Where the trace id begins, when the request has one.
     trace_at: Option<usize>,
+    target: Arc<SpanTarget>,
 }
 
 const TRACEPARENT: &str = "traceparent: 00-";
@@ -252,7 +254,13 @@ impl Request {
             bytes,
             is_head: variant.0.method == "HEAD",
             trace_at,
+            target: Arc::new(SpanTarget::new(url, &variant.0.method, path)),
         }
+    }
+
+    /// What spans say of it.
+    pub(super) fn target(&self) -> &Arc<SpanTarget> {
+        &self.target
     }
 
     /// Whether the answer has no body, whatever its head says.
@@ -264,19 +272,27 @@ impl Request {
         &self.bytes
     }
 
-    /// Makes this request the root of a new trace, which the flags say is to be kept or not.
-    pub(super) fn begin_trace(&mut self, random: &mut Random, sampled: bool) {
-        let Some(at) = self.trace_at else { return };
+    /// Has this request begin a new trace of a run, which the flags say is to be kept or not. `None`:
+    /// it has none.
+    pub(super) fn begin_trace(
+        &mut self,
+        random: &mut Random,
+        run: u64,
+        sampled: bool,
+    ) -> Option<TraceIds> {
+        let at = self.trace_at?;
         let span_at = at + TRACE_ID_DIGITS + 1;
         let flags_at = span_at + SPAN_ID_DIGITS + 1;
-        write_hex(&mut self.bytes[at..at + 16], random.next_u64());
-        // Ids of only zeros are invalid (W3C Trace Context §3.2.2).
-        write_hex(&mut self.bytes[at + 16..at + 32], random.next_u64() | 1);
-        write_hex(
-            &mut self.bytes[span_at..span_at + SPAN_ID_DIGITS],
-            random.next_u64() | 1,
-        );
+        let ids = TraceIds {
+            // Ids of only zeros are invalid (W3C Trace Context §3.2.2).
+            trace: [random.next_u64() ^ run, random.next_u64() | 1],
+            span: random.next_u64() | 1,
+        };
+        write_hex(&mut self.bytes[at..at + 16], ids.trace[0]);
+        write_hex(&mut self.bytes[at + 16..at + 32], ids.trace[1]);
+        write_hex(&mut self.bytes[span_at..span_at + SPAN_ID_DIGITS], ids.span);
         self.bytes[flags_at + 1] = if sampled { b'1' } else { b'0' };
+        Some(ids)
     }
 }
 
@@ -312,7 +328,7 @@ mod tests {
         let mut request = Request::new(&url, &Variant::default(), true);
         let mut random = Random::new(1);
         let mut header = |sampled| {
-            request.begin_trace(&mut random, sampled);
+            request.begin_trace(&mut random, 0, sampled);
             let text = text(&request);
             let line = text
                 .lines()

@@ -64,6 +64,15 @@ pub(in crate::cli) struct RunArgs {
     /// Share of requests whose trace is kept; 0 sends no traceparent
     #[arg(long, default_value_t = 0.0, value_parser = ratio)]
     pub(in crate::cli) trace_ratio: f64,
+    /// Who gets the spans of the requests whose trace is kept, by OTLP over HTTP [default: nobody; the
+    /// traces then begin at the server]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        hide_env_values = true
+    )]
+    pub(in crate::cli) trace_endpoint: Option<Url>,
     /// The same seed gives the same schedule
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(in crate::cli) seed: u64,

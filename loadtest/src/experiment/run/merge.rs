@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{Limits, RunResult, Shard, judge};
 use crate::{
+    load::SpansSent,
     results::v2::{ErrorCount, StatusCount},
     stats::histogram::{HistogramError, LatencyHistogram},
 };
@@ -135,6 +136,7 @@ pub fn merge(parts: &[(String, RunResult)], limits: &Limits) -> Result<RunResult
             .map(|(name, histogram)| (name.to_owned(), histogram.to_v2()))
             .collect(),
         shard: None,
+        spans: results().filter_map(|one| one.spans.clone()).reduce(both),
         interrupted: results().any(|one| one.interrupted),
         failed_answers: Vec::new(),
         failed_thresholds: Vec::new(),
@@ -143,6 +145,15 @@ pub fn merge(parts: &[(String, RunResult)], limits: &Limits) -> Result<RunResult
     };
     judge::system(&mut whole, "the system", limits);
     Ok(whole)
+}
+
+/// What became of the spans of two shards.
+fn both(one: SpansSent, other: SpansSent) -> SpansSent {
+    SpansSent {
+        exported: one.exported + other.exported,
+        lost: one.lost + other.lost,
+        fault: one.fault.or(other.fault),
+    }
 }
 
 /// The distributions of a result.

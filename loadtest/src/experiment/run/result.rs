@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunOptions;
 use crate::{
-    load::{self, EngineOutcome, Load},
+    load::{self, EngineOutcome, Load, SpansSent},
     results::v2::{ErrorCount, Latency, StatusCount},
 };
 
@@ -62,6 +62,9 @@ pub struct RunResult {
     /// Which part of a schedule that several generators share this was; absent where it was all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
+    /// What became of the spans of the requests whose trace is kept; absent where none were to be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans: Option<SpansSent>,
     /// Ended early by a signal.
     pub interrupted: bool,
     /// Thresholds about answers that did not hold.
@@ -164,6 +167,7 @@ impl RunResult {
                 ("receive_lateness".to_owned(), arm.receive_lateness.to_v2()),
             ]),
             shard: Shard::of(run, options),
+            spans: None,
             interrupted: run.interrupted,
             failed_answers: Vec::new(),
             failed_thresholds: Vec::new(),
@@ -277,6 +281,16 @@ impl std::fmt::Display for RunResult {
             "generator: {:.1} µs CPU/request, busy {:.0} % of the time, threads: {}",
             self.generator_cpu_us_per_request, self.generator_cpu_percent, self.generator_threads
         )?;
+        if let Some(SpansSent {
+            exported,
+            lost,
+            fault,
+        }) = &self.spans
+        {
+            let why = fault.as_ref().map(|fault| format!(" ({fault})"));
+            let why = why.unwrap_or_default();
+            writeln!(out, "traces: {exported} begun, {lost} lost{why}")?;
+        }
         for threshold in self.failed_answers.iter().chain(&self.failed_thresholds) {
             writeln!(out, "FAILED: {threshold}")?;
         }
