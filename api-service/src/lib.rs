@@ -80,14 +80,15 @@ pub async fn run(
     shutdown: impl Into<Shutdown>,
 ) -> Result<(), Error> {
     let address = listener.local_addr()?;
-    let replica = config.replica.unwrap_or_else(|| replica_name(address));
-    let identity = Identity {
-        service: "api-service",
-        version: env!("CARGO_PKG_VERSION"),
-        instance: replica.clone(),
-    };
+    let replica = config.replica;
+    let replica = replica.unwrap_or_else(|| Identity::instance_at(address));
+    let version = env!("CARGO_PKG_VERSION");
+    let identity = config
+        .telemetry
+        .identity("api-service", version, replica.clone());
     let tracing = Tracing::start(config.telemetry.tracing.as_ref(), &identity)?;
     let metrics = Metrics::new(&identity);
+    tracing.observe(&metrics);
     let verdicts = Verdicts::register(&metrics);
     // Not `shutdown`: requests that are answered during the drain still need fresh keys.
     let background = CancellationToken::new();
@@ -96,7 +97,7 @@ pub async fn run(
     let strategies = Strategies::start(
         config.strategy,
         config.routes,
-        Process::new(&clock, &metrics, &background),
+        Process::new(&clock, &metrics, &tracing, &background),
     )?;
     tracing::info!(strategy, %replica, %address, "api-service starts");
     let (settings, login) = (config.server, config.login);
@@ -131,13 +132,4 @@ fn admin_listener(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Er
     listener
         .map(Some)
         .map_err(|source| Error::AdminBind { address, source })
-}
-
-/// The host's name tells containers apart, the port tells processes on one host apart.
-fn replica_name(address: SocketAddr) -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match host.trim() {
-        "" => address.to_string(),
-        host => format!("{host}:{}", address.port()),
-    }
 }

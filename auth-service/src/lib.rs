@@ -140,13 +140,12 @@ pub async fn run(
         public: listener,
         admin: admin_listener(config.admin_listen)?,
     };
-    let identity = Identity {
-        service: "auth-service",
-        version: env!("CARGO_PKG_VERSION"),
-        instance: listeners.public.local_addr()?.to_string(),
-    };
+    let address = listeners.public.local_addr()?;
+    let (version, instance) = (env!("CARGO_PKG_VERSION"), Identity::instance_at(address));
+    let identity = config.telemetry.identity("auth-service", version, instance);
     let tracing = Tracing::start(config.telemetry.tracing.as_ref(), &identity)?;
     let metrics = Metrics::new(&identity);
+    tracing.observe(&metrics);
     let auth_metrics = AuthMetrics::default();
     auth_metrics.register(&metrics);
 
@@ -156,7 +155,7 @@ pub async fn run(
     let (issuer, database) = (parts.issuer.clone(), parts.database.clone());
     let signing = issuer.keys().signing(issuer.now());
     tracing::info!(
-        address = %identity.instance,
+        %address,
         algorithm = config.algorithm.name(),
         kid = signing.as_ref().map_or("unknown", |key| key.kid()),
         "serving"

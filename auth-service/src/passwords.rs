@@ -280,7 +280,7 @@ mod tests {
         let verified = turn.verify(secret("anything"), None, None).await;
         assert_eq!(verified.unwrap(), Verified::Wrong);
         let all = Metrics::new(&Identity {
-            service: "test",
+            service: "test".into(),
             version: "0",
             instance: String::new(),
         });

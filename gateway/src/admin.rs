@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    iter,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,7 +20,10 @@ use serde::Serialize;
 use shared::{
     openapi,
     problem::Problem,
-    telemetry::metrics::{self, Metrics},
+    telemetry::{
+        metrics::{self, Metrics},
+        trace::Unasked,
+    },
 };
 use tokio::net::TcpListener;
 use utoipa::{OpenApi, ToSchema};
@@ -65,6 +69,8 @@ pub(crate) struct Admin {
     metrics: Metrics,
     memory: Arc<Memory>,
     health: HealthSettings,
+    /// The answers to `/readyz`.
+    probes: Unasked,
     /// `/metrics` and `/pools` are on the admin listener only.
     apart: bool,
     accepting: AtomicBool,
@@ -77,6 +83,7 @@ impl Admin {
         metrics: Metrics,
         memory: Arc<Memory>,
         health: HealthSettings,
+        probes: Unasked,
         apart: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -84,6 +91,7 @@ impl Admin {
             metrics,
             memory,
             health,
+            probes,
             apart,
             accepting: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -148,14 +156,36 @@ impl Admin {
         let answers = missing.is_empty();
         if ending {
             missing.push(("server", "server: draining".to_owned()));
+        } else if answers {
+            self.probes.succeeded();
         }
         let names = missing.iter().map(|(name, _)| *name);
         self.metrics.note_readiness(answers && !ending, names);
         let reasons: Vec<String> = missing.into_iter().map(|(_, reason)| reason).collect();
+        if !answers && !ending {
+            self.trace_failed(&reasons.join("; "));
+        }
         match (answers, ending) {
             (true, false) => json(&serde_json::json!({"status": "ready"})),
             (true, true) => respond(&Problem::ending(&reasons)),
             (false, _) => respond(&Problem::not_ready(&reasons)),
+        }
+    }
+
+    /// The span of a probe that found something missing.
+    fn trace_failed(&self, missing: &str) {
+        let Some(tracing) = self.probes.failed() else {
+            return;
+        };
+        let mut span = tracing.server_span("GET /readyz", |_| iter::empty());
+        if span.is_recording() {
+            span.set("http.request.method", "GET");
+            span.set("http.route", "/readyz");
+            span.set("url.path", "/readyz");
+            span.set("url.scheme", "http");
+            span.set("http.response.status_code", 503_i64);
+            span.set("statewise.readiness.missing", missing.to_owned());
+            span.fail("503");
         }
     }
 }

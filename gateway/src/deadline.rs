@@ -411,7 +411,7 @@ mod tests {
             keep_alive: SECOND,
         };
         let metrics = Metrics::new(&Identity {
-            service: "gateway",
+            service: "gateway".into(),
             version: "0",
             instance: String::new(),
         });

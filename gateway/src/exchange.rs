@@ -86,23 +86,29 @@ impl Exchange {
         endpoint: &Rc<PoolClient>,
         method: &Method,
         headers: &mut HeaderMap,
-        trace: &Trace,
+        trace: &mut Trace,
     ) -> Result<Option<Waiting>, Refusal> {
         let Some(id) = credential::find(method, headers)? else {
             return Ok(None);
         };
         let (counter, waiting) = match self.cache.look(id, Instant::now()) {
             Lookup::Kept(authorization) => {
+                trace.exchanged("kept", None);
                 credential::replace(headers, authorization);
                 (&self.metrics.hits, None)
             }
             Lookup::Aging(authorization, flight) => {
+                trace.exchanged("kept", None);
                 self.spawn(endpoint, flight, headers, trace);
                 credential::replace(headers, authorization);
                 (&self.metrics.hits, None)
             }
-            Lookup::Join(waiting) => (&self.metrics.joins, Some(waiting)),
+            Lookup::Join(waiting) => {
+                trace.exchanged("shared", waiting.leader());
+                (&self.metrics.joins, Some(waiting))
+            }
             Lookup::Lead(flight, waiting) => {
+                trace.exchanged("asked", None);
                 self.spawn(endpoint, flight, headers, trace);
                 (&self.metrics.misses, Some(waiting))
             }
@@ -122,6 +128,7 @@ impl Exchange {
     ) {
         let request = client::request(&self.settings, flight.id(), trace_headers(headers));
         let (exchange, endpoint) = (Arc::clone(self), Rc::clone(endpoint));
+        flight.led_by(trace.handle());
         let trace = Trace::below(trace.parent());
         tokio::task::spawn_local(async move {
             let asked = Instant::now();

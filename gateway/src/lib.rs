@@ -52,7 +52,11 @@ use shared::{
     listen,
     resources::{self, MemoryLimit},
     shutdown::{CancellationToken, Shutdown},
-    telemetry::{Identity, metrics::Metrics, trace::Tracing},
+    telemetry::{
+        Identity,
+        metrics::Metrics,
+        trace::{Tracing, Unasked},
+    },
 };
 use tokio::sync::mpsc;
 
@@ -156,13 +160,11 @@ pub async fn run_with(
     let listener = tokio_listener(listeners.public)?;
     let admin_listener = listeners.admin.map(tokio_listener).transpose()?;
     let listen = listener.local_addr()?;
-    let identity = Identity {
-        service: "gateway",
-        version: env!("CARGO_PKG_VERSION"),
-        instance: listen.to_string(),
-    };
+    let (version, instance) = (env!("CARGO_PKG_VERSION"), Identity::instance_at(listen));
+    let identity = config.telemetry.identity("gateway", version, instance);
     let spans = Tracing::start(config.telemetry.tracing.as_ref(), &identity)?;
     let metrics = Metrics::new(&identity);
+    spans.observe(&metrics);
     let tasks = Tasks::default();
     let (pools, looked) = follow_pools(&config, &clock, resolver, &tasks)?;
     let collector = Box::new(PoolCollector(pools.clone()));
@@ -173,6 +175,7 @@ pub async fn run_with(
         metrics.clone(),
         Arc::clone(&memory),
         config.health.clone(),
+        Unasked::new(&spans),
         apart,
     );
     if let Some(listener) = admin_listener {

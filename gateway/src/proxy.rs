@@ -220,7 +220,7 @@ async fn forward(
     let tracer = &client.proxy.tracer;
     let mut trace = tracer.server(label, method, client.address(request.headers()), &request);
     let repeatable = request.method().is_idempotent();
-    let sent = match prepare(client, rule, route, request, &trace).await {
+    let sent = match prepare(client, rule, route, request, &mut trace).await {
         Ok(request) => {
             let deadline = &*client.progress;
             route
@@ -247,7 +247,7 @@ async fn prepare(
     rule: &PathRule,
     route: &Route,
     request: Request<Incoming>,
-    trace: &Trace,
+    trace: &mut Trace,
 ) -> Result<Request<RequestBody>, Refusal> {
     let (mut head, incoming) = request.into_parts();
     let host = head.headers.get(header::HOST).cloned();

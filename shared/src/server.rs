@@ -5,9 +5,9 @@
 //! framework refuses, and a drain in the order not ready → wait → finish. Operators may have a
 //! listener of their own ([`Listeners`]).
 
-mod operations;
-
 mod body;
+mod operations;
+mod spans;
 
 use std::{
     borrow::Cow,
@@ -26,13 +26,15 @@ use actix_web::{
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     error::{InternalError, JsonPayloadError},
-    http::header,
     middleware::{Next, from_fn},
     web,
 };
 
 pub use self::body::is_late;
-use self::operations::Operations;
+use self::{
+    operations::Operations,
+    spans::{describe_request, lines},
+};
 use crate::{
     openapi,
     problem::Problem,
@@ -40,7 +42,7 @@ use crate::{
     shutdown::{Drain, Shutdown},
     telemetry::{
         metrics::{self, Metrics},
-        trace::{TraceHandle, Tracing, redacted},
+        trace::{Span, TraceHandle, Tracing, Unasked},
     },
 };
 
@@ -147,6 +149,7 @@ where
     let operations = Operations {
         draining: Arc::clone(&draining),
         metrics: metrics.clone(),
+        probes: Unasked::new(&tracing),
     };
     let observer = Observer {
         tracing: tracing.clone(),
@@ -270,34 +273,17 @@ async fn observe(
         .cloned()
         .ok_or_else(Problem::internal)?;
     let method = metrics::method_label(request.method().as_str());
-    let mut span = observer.tracing.server_span(method, |name| {
-        request
-            .headers()
-            .get_all(name)
-            .map(header::HeaderValue::as_bytes)
-    });
+    let mut span = if operations::are_asked(request.path()) {
+        Span::silent()
+    } else {
+        observer
+            .tracing
+            .server_span(method, |name| lines(request.request(), name))
+    };
     let recording = span.is_recording();
     if let Some(handle) = span.handle() {
+        describe_request(&mut span, method, request.request());
         request.extensions_mut().insert(handle);
-        span.set("http.request.method", method);
-        span.set("url.path", redacted(request.path()).into_owned());
-        // Not of `Forwarded`, where a caller may write anything.
-        span.set("url.scheme", "http");
-        span.set(
-            "network.protocol.version",
-            protocol_version(request.version()),
-        );
-        let local = request.app_config().local_addr();
-        span.set("server.address", local.ip().to_string());
-        span.set("server.port", i64::from(local.port()));
-        if let Some(peer) = request.peer_addr() {
-            span.set("network.peer.address", peer.ip().to_string());
-        }
-        if let Some(agent) = request.headers().get(header::USER_AGENT)
-            && let Ok(agent) = agent.to_str()
-        {
-            span.set("user_agent.original", redacted(agent).into_owned());
-        }
     }
 
     body::limit_time(&mut request);
@@ -336,14 +322,6 @@ async fn observe(
         .request_histogram(method, route, status)
         .observe(started.elapsed(), span.trace_id());
     Ok(response)
-}
-
-fn protocol_version(version: actix_web::http::Version) -> &'static str {
-    if version == actix_web::http::Version::HTTP_10 {
-        "1.0"
-    } else {
-        "1.1"
-    }
 }
 
 fn json_config() -> web::JsonConfig {

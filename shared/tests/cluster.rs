@@ -388,7 +388,7 @@ async fn what_is_kept_in_memory_is_vouched_for_by_all_nodes_or_not_believed() {
     let mut cluster = RedisCluster::start(3, false);
     let store = open(&cluster).await;
     let metrics = Metrics::new(&Identity {
-        service: "test",
+        service: "test".into(),
         version: "0",
         instance: "1".to_owned(),
     });

@@ -83,7 +83,7 @@ struct Replica {
 impl Replica {
     fn follow(redis: &Redis, max_age: Duration, when_stale: WhenStale) -> Self {
         let metrics = Metrics::new(&Identity {
-            service: "test",
+            service: "test".into(),
             version: "0",
             instance: "1".to_owned(),
         });

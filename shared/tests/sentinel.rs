@@ -69,7 +69,7 @@ async fn replicated(redis: &Sentinels, primary: usize) {
 
 fn cached(settings: StoreSettings) -> CachedSessions {
     let metrics = Metrics::new(&Identity {
-        service: "test",
+        service: "test".into(),
         version: "0",
         instance: "1".to_owned(),
     });

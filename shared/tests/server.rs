@@ -30,7 +30,7 @@ fn start(missing: &'static [&'static str], grace: Duration) -> Running {
     let address = listener.local_addr().expect("an address").to_string();
     let shutdown = CancellationToken::new();
     let identity = Identity {
-        service: "test",
+        service: "test".into(),
         version: "0",
         instance: "a".to_owned(),
     };

@@ -482,7 +482,7 @@ async fn redis_remembers_who_read_a_session_that_exists_and_nothing_of_what_stra
     let redis = Redis::start();
     let store = open(&redis).await;
     let metrics = Metrics::new(&Identity {
-        service: "test",
+        service: "test".into(),
         version: "0",
         instance: "1".to_owned(),
     });

@@ -104,7 +104,7 @@ async fn what_is_kept_in_memory_is_followed_over_tls() {
     let id = log_in(&store).await;
 
     let metrics = Metrics::new(&Identity {
-        service: "test",
+        service: "test".into(),
         version: "0",
         instance: "1".to_owned(),
     });

@@ -198,6 +198,19 @@ impl Cluster {
             .count()
     }
 
+    /// Where a process is reached, such as `api-jwt-1`.
+    ///
+    /// # Panics
+    ///
+    /// There is none of this name.
+    #[must_use]
+    #[track_caller]
+    pub fn url(&self, name: &str) -> String {
+        let mut all = self.stack.processes_info().into_iter();
+        let found = all.find(|process| process.name == name);
+        found.expect("the process is of this stack").url
+    }
+
     /// What one process has written so far.
     #[must_use]
     pub fn log(&self, name: &str) -> String {

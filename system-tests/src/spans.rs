@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -19,6 +19,8 @@ use prost::Message;
 pub struct Span {
     /// `service.name` of the process that made it.
     pub service: String,
+    /// What is said of the process, as text.
+    pub resource: BTreeMap<String, String>,
     /// Its name.
     pub name: String,
     /// Its kind.
@@ -33,8 +35,14 @@ pub struct Span {
     pub attributes: BTreeMap<String, String>,
     /// Whether its status is an error.
     pub failed: bool,
+    /// What happened within it: names, and attributes as text.
+    pub events: Vec<(String, BTreeMap<String, String>)>,
+    /// Ids of the spans of other requests that it is linked with.
+    pub links: Vec<String>,
     /// `Authorization` of the request that it was exported with; empty without one.
     pub authorization: String,
+    /// How that request was compressed; empty: not at all.
+    pub encoding: String,
 }
 
 /// Collects what is exported to [`Receiver::endpoint`].
@@ -90,12 +98,12 @@ impl Receiver {
 fn receive(stream: &TcpStream, collected: &Mutex<Vec<Span>>) {
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
-    while let Some((authorization, body)) = request(&mut reader) {
-        let Ok(exported) = ExportTraceServiceRequest::decode(body.as_slice()) else {
+    while let Some(request) = Request::read(&mut reader) {
+        let Ok(exported) = ExportTraceServiceRequest::decode(request.body.as_slice()) else {
             return;
         };
         let spans = exported.resource_spans.iter();
-        let spans = spans.flat_map(|resource| of_resource(resource, &authorization));
+        let spans = spans.flat_map(|resource| of_resource(resource, &request));
         collected
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -108,45 +116,65 @@ fn receive(stream: &TcpStream, collected: &Mutex<Vec<Span>>) {
     }
 }
 
-/// `Authorization` and the body of the next request.
-fn request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
-    let mut length = 0;
-    let mut authorization = String::new();
-    let mut line = String::new();
-    loop {
-        line.clear();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        let Some((name, value)) = line.trim().split_once(':') else {
-            // The request line has none before its path.
-            if line.trim().is_empty() {
-                break;
+/// What matters of an export.
+#[derive(Default)]
+struct Request {
+    authorization: String,
+    encoding: String,
+    body: Vec<u8>,
+}
+
+impl Request {
+    /// The next one; `None` at the end, or when it is not one that we understand.
+    fn read(reader: &mut impl BufRead) -> Option<Self> {
+        let mut length = 0;
+        let mut request = Self::default();
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if reader.read_line(&mut line).ok()? == 0 {
+                return None;
             }
-            continue;
-        };
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.trim().parse().ok()?,
-            "authorization" => value.trim().clone_into(&mut authorization),
-            _ => {}
+            let Some((name, value)) = line.trim().split_once(':') else {
+                // The request line has none before its path.
+                if line.trim().is_empty() {
+                    break;
+                }
+                continue;
+            };
+            let value = value.trim();
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.parse().ok()?,
+                "authorization" => value.clone_into(&mut request.authorization),
+                "content-encoding" => value.clone_into(&mut request.encoding),
+                _ => {}
+            }
         }
+        request.body = vec![0; length];
+        reader.read_exact(&mut request.body).ok()?;
+        if request.encoding == "gzip" {
+            let mut body = Vec::new();
+            let mut compressed = flate2::read::GzDecoder::new(request.body.as_slice());
+            compressed.read_to_end(&mut body).ok()?;
+            request.body = body;
+        }
+        Some(request)
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some((authorization, body))
 }
 
 fn of_resource<'a>(
     resource: &'a ResourceSpans,
-    authorization: &'a str,
+    request: &'a Request,
 ) -> impl Iterator<Item = Span> + 'a {
-    let attributes = resource.resource.as_ref().map(|one| texts(&one.attributes));
-    let service = attributes
-        .and_then(|attributes| attributes.get("service.name").cloned())
+    let process = resource.resource.as_ref();
+    let process = process
+        .map(|one| texts(&one.attributes))
         .unwrap_or_default();
+    let service = process.get("service.name").cloned().unwrap_or_default();
     let scopes = resource.scope_spans.iter();
     scopes.flat_map(|scope| &scope.spans).map(move |span| Span {
         service: service.clone(),
+        resource: process.clone(),
         name: span.name.clone(),
         kind: span.kind(),
         trace_id: hexadecimal(&span.trace_id),
@@ -154,7 +182,18 @@ fn of_resource<'a>(
         parent: hexadecimal(&span.parent_span_id),
         attributes: texts(&span.attributes),
         failed: span.status.as_ref().is_some_and(|status| status.code == 2),
-        authorization: authorization.to_owned(),
+        events: span
+            .events
+            .iter()
+            .map(|event| (event.name.clone(), texts(&event.attributes)))
+            .collect(),
+        links: span
+            .links
+            .iter()
+            .map(|link| hexadecimal(&link.span_id))
+            .collect(),
+        authorization: request.authorization.clone(),
+        encoding: request.encoding.clone(),
     })
 }
 
@@ -165,6 +204,7 @@ fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
             Some(Value::StringValue(text)) => text.clone(),
             Some(Value::IntValue(number)) => number.to_string(),
             Some(Value::BoolValue(truth)) => truth.to_string(),
+            Some(Value::DoubleValue(number)) => number.to_string(),
             other => format!("{other:?}"),
         }
     };

@@ -2,11 +2,15 @@
 //! exporter that does not work costs nothing.
 
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, TcpListener},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use loadtest::subject::stack::StackOptions;
+use loadtest::{
+    load::{self, Arm, Arrivals, Load, SpanExport, Variant},
+    subject::stack::{Role, StackOptions},
+};
 use reqwest::Method;
 use serde_json::json;
 use system_tests::{
@@ -21,6 +25,20 @@ const CALLER: &str = "00f067aa0ba902b7";
 
 /// A stack that exports everything quickly to `endpoint`, logging all that it can say.
 fn traced(endpoint: &str) -> Cluster {
+    traced_with(endpoint, &["jwt", "session"])
+}
+
+/// The same with a pool for each of these strategies.
+fn traced_with(endpoint: &str, strategies: &[&str]) -> Cluster {
+    let options = StackOptions {
+        strategies: strategies.iter().map(ToString::to_string).collect(),
+        ..StackOptions::default()
+    };
+    Cluster::with(exporting(options, endpoint))
+}
+
+/// Has every process export everything quickly.
+fn exporting(options: StackOptions, endpoint: &str) -> StackOptions {
     let variables = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
         ("OTEL_TRACES_SAMPLER", "parentbased_always_on"),
@@ -29,12 +47,9 @@ fn traced(endpoint: &str) -> Cluster {
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "32"),
         ("RUST_LOG", "debug"),
     ];
-    let options = variables
-        .iter()
-        .fold(StackOptions::default(), |options, (name, value)| {
-            options.variable_everywhere(name, value)
-        });
-    Cluster::with(options)
+    variables.iter().fold(options, |options, (name, value)| {
+        options.variable_everywhere(name, value)
+    })
 }
 
 /// Sends a request as part of a trace with a known id, and returns the spans below the caller once
@@ -95,8 +110,10 @@ fn a_request_is_one_trace_through_every_part_it_touches() {
         cluster.get("/jwt/me").bearer_auth("no.good.token"),
     );
     assert_eq!(refused.status, 401);
-    // Semantic conventions: a 4xx is an error of the client's span and none of the server's.
-    assert!(!one(&spans, "api-service", "GET /me").failed);
+    // A refusal is an answer.
+    assert!(!spans.iter().any(|span| span.failed), "{spans:?}");
+    let attempt = one(&spans, "gateway", "GET jwt");
+    assert_eq!(attempt.attributes["http.response.status_code"], "401");
 
     // A credential in the wrong places.
     let misplaced = cluster
@@ -104,7 +121,7 @@ fn a_request_is_one_trace_through_every_part_it_touches() {
         .header("user-agent", format!("by {session}"))
         .header("x-forwarded-proto", session.as_str());
     let (_, spans) = trace_of(&receiver, 10, UNMATCHED, misplaced);
-    let shown = &one(&spans, "api-service", "GET").attributes;
+    let shown = &one(&spans, "api-session", "GET").attributes;
     assert_eq!(shown["url.path"], "/REDACTED");
     assert_eq!(shown["user_agent.original"], "by REDACTED");
     assert_eq!(shown["url.scheme"], "http");
@@ -119,16 +136,20 @@ fn a_request_is_one_trace_through_every_part_it_touches() {
     assert_eq!(refused.status, 503);
     assert!(spans.iter().all(|span| span.failed), "{spans:?}");
 
+    assert_no_secret(&receiver, &cluster, &[&token, &session, "no.good.token"]);
+}
+
+/// Neither spans nor logs have one of these, the signature of one, or a password.
+#[track_caller]
+fn assert_no_secret(receiver: &Receiver, cluster: &Cluster, secrets: &[&str]) {
     let told = format!("{:?}{}", receiver.all(), cluster.logs());
     assert!(told.len() > 10_000, "nothing was recorded: {told}");
-    let signature = token.rsplit('.').next().unwrap();
-    for secret in [
-        token.as_str(),
-        signature,
-        &session,
-        PASSWORD,
-        "no.good.token",
-    ] {
+    // Who has the signature of a token has most of what is secret about it.
+    let signatures = secrets
+        .iter()
+        .filter_map(|secret| secret.rsplit('.').next())
+        .filter(|signature| signature.len() > 20);
+    for secret in secrets.iter().copied().chain(signatures).chain([PASSWORD]) {
         assert!(
             !told.contains(secret),
             "a secret of {} characters is told",
@@ -164,25 +185,34 @@ gateway SERVER POST /auth/*
 const JWT_ME: &str = "\
 gateway SERVER GET /jwt/*
   gateway CLIENT GET jwt
-    api-service SERVER GET /me
-      api-service INTERNAL verify credential";
+    api-jwt SERVER GET /me
+      api-jwt INTERNAL verify credential";
 
 const UNMATCHED: &str = "\
 gateway SERVER GET /session/*
   gateway CLIENT GET session
-    api-service SERVER GET";
+    api-session SERVER GET";
 
 const INVENTED: &str = "\
 gateway SERVER _OTHER /session/*
   gateway CLIENT _OTHER session
-    api-service SERVER _OTHER /me";
+    api-session SERVER _OTHER /me";
 
 const SESSION_ME: &str = "\
 gateway SERVER GET /session/*
   gateway CLIENT GET session
-    api-service SERVER GET /me
-      api-service INTERNAL verify credential
-        api-service CLIENT HMGET";
+    api-session SERVER GET /me
+      api-session INTERNAL verify credential
+        api-session CLIENT HMGET";
+
+const INTROSPECTION_ME: &str = "\
+gateway SERVER GET /introspection/*
+  gateway CLIENT GET introspection
+    api-introspection SERVER GET /me
+      api-introspection INTERNAL verify credential
+        api-introspection CLIENT POST /oauth/introspect
+          auth-service SERVER POST /oauth/introspect
+            auth-service CLIENT HMGET";
 
 #[track_caller]
 fn one<'a>(spans: &'a [Span], service: &str, name: &str) -> &'a Span {
@@ -242,10 +272,246 @@ fn assert_redis(spans: &[Span]) {
 
 #[track_caller]
 fn assert_verdict(spans: &[Span], strategy: &str, outcome: &str) {
-    let check = one(spans, "api-service", "verify credential");
+    let check = one(spans, &format!("api-{strategy}"), "verify credential");
     assert_eq!(check.attributes["statewise.auth.strategy"], strategy);
     assert_eq!(check.attributes["statewise.auth.outcome"], outcome);
 }
+
+#[test]
+fn a_verdict_says_what_it_was_made_of() {
+    let receiver = Receiver::start();
+    let strategies = [
+        "jwt",
+        "jwt-remembered",
+        "jwt-revocable",
+        "session-cached",
+        "introspection",
+        "phantom",
+    ];
+    let cluster = traced_with(&receiver.endpoint, &strategies);
+    cluster.register("ada");
+    let login = cluster.log_in("ada", "token").json;
+    let of_login = |name: &str| login[name].as_str().unwrap().to_owned();
+    let (token, refresh) = (of_login("access_token"), of_login("refresh_token"));
+    let session = cluster.session("ada");
+    let mut number = 100;
+    let mut asked = |strategy: &str, credential: &str| {
+        number += 1;
+        let me = cluster.get(&format!("/{strategy}/me"));
+        let spans = answered_trace(&receiver, number, me.bearer_auth(credential));
+        let check = one(&spans, &format!("api-{strategy}"), "verify credential");
+        (check.attributes.clone(), spans)
+    };
+
+    let (said, _) = asked("jwt", &token);
+    assert_eq!(said["statewise.auth.signature.remembered"], "false");
+    assert!(!said["statewise.auth.key.id"].is_empty(), "{said:?}");
+    for remembered in ["false", "true"] {
+        let (said, _) = asked("jwt-remembered", &token);
+        assert_eq!(said["statewise.auth.signature.remembered"], remembered);
+    }
+    let (said, _) = asked("jwt", "no.good.token");
+    assert!(!said.contains_key("statewise.auth.key.id"), "{said:?}");
+
+    let (said, _) = asked("jwt-revocable", &token);
+    let age: f64 = said["statewise.auth.revocations.age"].parse().unwrap();
+    assert!((0.0..60.0).contains(&age), "{said:?}");
+
+    let (said, _) = asked("session-cached", &session);
+    assert_eq!(said["statewise.auth.session.cached"], "false");
+    eventually("the session is kept", || {
+        let (said, _) = asked("session-cached", &session);
+        (said["statewise.auth.session.cached"] == "true").then_some(())
+    });
+
+    let (said, spans) = asked("introspection", &session);
+    assert_eq!(said["statewise.auth.introspection.source"], "asked");
+    let call = one(&spans, "api-introspection", "POST /oauth/introspect");
+    assert_eq!(call.attributes["http.response.status_code"], "200");
+    assert!(call.attributes["url.full"].ends_with("/oauth/introspect"));
+    assert!(call.attributes.contains_key("server.port"), "{call:?}");
+
+    let source = |spans: &[Span]| {
+        let request = one(spans, "gateway", "GET /phantom/*");
+        request.attributes["statewise.exchange.source"].clone()
+    };
+    assert_eq!(source(&asked("phantom", &session).1), "asked");
+    assert_eq!(source(&asked("phantom", &session).1), "kept");
+    assert_no_secret(&receiver, &cluster, &[&token, &session, &refresh]);
+}
+
+/// Sends a request as part of a trace with a known id, and returns its spans once the request's own
+/// has come, which ends last of all.
+fn answered_trace(
+    receiver: &Receiver,
+    number: u32,
+    request: reqwest::blocking::RequestBuilder,
+) -> Vec<Span> {
+    let id = format!("4bf92f3577b34da6a3ce929d{number:08x}");
+    let _ = answer(request.header("traceparent", format!("00-{id}-{CALLER}-01")));
+    eventually("a whole trace", || {
+        let spans = receiver.trace(&id);
+        let parents: BTreeSet<&str> = spans.iter().map(|span| span.parent.as_str()).collect();
+        let ids: BTreeSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
+        let whole = parents.contains(CALLER)
+            && parents.iter().all(|parent| *parent == CALLER || ids.contains(parent))
+            // Each process exports by itself: what the gateway sent on was answered.
+            && spans.iter().any(|span| span.name == "verify credential");
+        whole.then_some(spans)
+    })
+}
+
+#[test]
+fn a_request_that_waits_for_the_work_of_another_is_linked_with_it() {
+    let receiver = Receiver::start();
+    let options = StackOptions {
+        strategies: vec!["introspection".to_owned()],
+        ..StackOptions::default()
+    };
+    let options = options.variable(Role::Api, "API_INTROSPECTION_TIMEOUT", "60s");
+    let cluster = Cluster::with(exporting(options, &receiver.endpoint));
+    cluster.register("ada");
+    let session = cluster.session("ada");
+    // Whoever asks it now waits.
+    cluster.stack.sigstop("auth-service").unwrap();
+    let receiver = &receiver;
+    let ask = |number: u32| {
+        let me = cluster.get("/introspection/me").bearer_auth(&session);
+        move || answered_trace(receiver, number, me)
+    };
+    let (one_of, other_of) = std::thread::scope(|scope| {
+        let first = scope.spawn(ask(31));
+        let second = scope.spawn(ask(32));
+        let url = cluster.url("api-introspection-1");
+        eventually("one waits for the other", || {
+            let text = cluster
+                .client
+                .get(format!("{url}/metrics"))
+                .send()
+                .ok()?
+                .text()
+                .ok()?;
+            let shared = "statewise_introspection_events_total{event=\"shared\"} 1";
+            text.contains(shared).then_some(())
+        });
+        cluster.stack.sigcont("auth-service").unwrap();
+        (first.join().unwrap(), second.join().unwrap())
+    });
+    let checks = [&one_of, &other_of]
+        .map(|spans| one(spans, "api-introspection", "verify credential").clone());
+    let source = |check: &Span| check.attributes["statewise.auth.introspection.source"].clone();
+    let (led, joined) = if source(&checks[0]) == "asked" {
+        (&checks[0], &checks[1])
+    } else {
+        (&checks[1], &checks[0])
+    };
+    assert_eq!(source(joined), "shared");
+    assert_eq!(joined.links, std::slice::from_ref(&led.id));
+}
+
+#[test]
+fn a_request_that_is_sent_again_says_why_and_to_whom() {
+    let receiver = Receiver::start();
+    let options = StackOptions {
+        strategies: vec!["jwt".to_owned()],
+        replicas: 2,
+        ..StackOptions::default()
+    };
+    // Nobody but a request finds out that a replica is gone.
+    let options = options.variable(Role::Gateway, "GATEWAY_HEALTH_INTERVAL", "600s");
+    let cluster = Cluster::with(exporting(options, &receiver.endpoint));
+    cluster.register("ada");
+    let token = cluster.token("ada");
+    cluster.stack.kill9("api-jwt-1").unwrap();
+    let mut number = 200;
+    let spans = eventually("a request meets the replica that is gone", || {
+        number += 1;
+        let me = cluster.get("/jwt/me").bearer_auth(&token);
+        let spans = answered_trace(&receiver, number, me);
+        let attempts = spans.iter().filter(|span| span.name == "GET jwt").count();
+        (attempts == 2).then_some(spans)
+    });
+    let attempts = spans.iter().filter(|span| span.name == "GET jwt");
+    let (failed, good): (Vec<&Span>, Vec<&Span>) = attempts.partition(|span| span.failed);
+    let cause = &failed[0].attributes["error.type"];
+    assert!(
+        ["connect", "lost", "unsent"].contains(&cause.as_str()),
+        "{failed:?}"
+    );
+    assert_eq!(good[0].attributes["http.request.resend_count"], "1");
+    assert_eq!(good[0].attributes["http.response.status_code"], "200");
+    let request = one(&spans, "gateway", "GET /jwt/*");
+    assert!(!request.failed, "{request:?}");
+    let retried = request
+        .events
+        .iter()
+        .find(|(name, _)| name == "statewise.gateway.retry");
+    assert_eq!(&retried.unwrap().1["error.type"], cause);
+}
+
+#[test]
+fn a_trace_that_the_load_generator_begins_begins_with_its_own_span() {
+    let receiver = Receiver::start();
+    let cluster = traced_with(&receiver.endpoint, &["jwt"]);
+    cluster.register("ada");
+    let token = cluster.token("ada");
+    let export = SpanExport::start(&receiver.endpoint.parse().unwrap()).unwrap();
+    let options = load::Options {
+        duration: Duration::from_millis(500),
+        trace_ratio: 1.0,
+        trace_run: 7,
+        spans: Some(export.sink()),
+        ..load::Options::default()
+    };
+    let arm = Arm {
+        name: "jwt".to_owned(),
+        url: format!("{}/jwt/me?a=b", cluster.stack.gateway_url)
+            .parse()
+            .unwrap(),
+        variants: vec![Variant::bearer(&token)],
+        load: Load::Open {
+            rate: 20.0,
+            arrivals: Arrivals::Uniform,
+        },
+    };
+    let run = load::run(options, vec![arm]).unwrap();
+    let sent = export.finish();
+    assert_eq!((sent.exported, sent.lost), (run.requests(), 0), "{sent:?}");
+    let spans = eventually("all spans of all requests", || {
+        let mut spans = receiver.all();
+        let begun: BTreeSet<String> = spans
+            .iter()
+            .filter(|span| span.service == "loadtest")
+            .map(|span| span.trace_id.clone())
+            .collect();
+        spans.retain(|span| begun.contains(&span.trace_id));
+        let wanted = BEGUN.lines().count() * usize::try_from(run.requests()).unwrap();
+        (spans.len() >= wanted).then_some(spans)
+    });
+    let traces: BTreeSet<&str> = spans.iter().map(|span| span.trace_id.as_str()).collect();
+    assert_eq!(traces.len() as u64, run.requests());
+    for trace in traces {
+        let spans: Vec<Span> = spans
+            .iter()
+            .filter(|span| span.trace_id == trace)
+            .cloned()
+            .collect();
+        assert_eq!(tree(&spans, ""), BEGUN);
+        let sent = one(&spans, "loadtest", "GET");
+        assert!(sent.attributes["url.full"].ends_with("/jwt/me"), "{sent:?}");
+        assert_eq!(sent.attributes["http.response.status_code"], "200");
+    }
+    assert_no_secret(&receiver, &cluster, &[&token]);
+}
+
+const BEGUN: &str = "\
+loadtest INTERNAL request
+  loadtest CLIENT GET
+    gateway SERVER GET /jwt/*
+      gateway CLIENT GET jwt
+        api-jwt SERVER GET /me
+          api-jwt INTERNAL verify credential
+  loadtest INTERNAL wait for a connection";
 
 #[test]
 fn a_request_that_is_not_sampled_leaves_no_span_anywhere() {
@@ -265,6 +531,81 @@ fn a_request_that_is_not_sampled_leaves_no_span_anywhere() {
         cluster.get("/jwt/me").bearer_auth(&token),
     );
     assert_eq!(receiver.trace(id).len(), 0);
+}
+
+#[test]
+fn a_system_that_is_left_alone_leaves_no_trace_and_a_probe_that_fails_does() {
+    let receiver = Receiver::start();
+    let strategies = ["jwt", "session", "introspection"];
+    let cluster = traced_with(&receiver.endpoint, &strategies);
+    cluster.register("ada");
+    let (token, session) = (cluster.token("ada"), cluster.session("ada"));
+    let replicas = ["api-jwt-1", "api-session-1", "api-introspection-1"];
+    for replica in replicas {
+        answered(&cluster, replica, "/readyz", 200, 10);
+    }
+    // A replica asks for that when it is asked whether it is ready.
+    answered(&cluster, "auth-service", "/oauth/introspect", 200, 10);
+    answered(&cluster, "auth-service", "/.well-known/jwks.json", 200, 1);
+    // Every process sends spans of these, after any that it made before.
+    for (number, path, credential, wanted) in [
+        (20, "/jwt/me", &token, JWT_ME),
+        (21, "/session/me", &session, SESSION_ME),
+        (22, "/introspection/me", &session, INTROSPECTION_ME),
+    ] {
+        let me = cluster.get(path).bearer_auth(credential);
+        trace_of(&receiver, number, wanted, me);
+    }
+    let spans = receiver.all();
+    let traces: BTreeSet<&str> = spans.iter().map(|span| span.trace_id.as_str()).collect();
+    assert_eq!(traces.len(), 6, "3 to log in, 3 of these: {spans:?}");
+
+    cluster.stack.kill9("redis").unwrap();
+    let began = Instant::now();
+    let of_probe = |span: &Span| {
+        span.attributes
+            .get("http.route")
+            .is_some_and(|is| is == "/readyz")
+    };
+    let failed = eventually("the span of a probe that failed", || {
+        let mut spans = receiver.all();
+        spans.retain(of_probe);
+        spans
+            .into_iter()
+            .find(|span| span.service == "api-session" && span.failed)
+    });
+    let missing = &failed.attributes["statewise.readiness.missing"];
+    assert!(missing.contains("redis"), "{missing}");
+    assert_eq!(failed.attributes["error.type"], "503");
+    answered(&cluster, "api-session-1", "/readyz", 503, 10);
+    let probes = receiver.all().into_iter().filter(of_probe).count();
+    // Each of two processes tells of one in ten seconds.
+    let most = 2 * (1 + began.elapsed().as_secs() as usize / 10);
+    assert!(
+        (1..=most).contains(&probes),
+        "{probes} in {:?}",
+        began.elapsed()
+    );
+}
+
+/// Waits until a process has answered so many requests for a route with this status.
+#[track_caller]
+fn answered(cluster: &Cluster, process: &str, route: &str, status: u16, count: u64) {
+    let url = format!("{}/metrics", cluster.url(process));
+    let (route, status) = (
+        format!("http_route=\"{route}\""),
+        format!("http_response_status_code=\"{status}\""),
+    );
+    eventually(&format!("{count} answers, {route} {status}"), || {
+        let text = cluster.client.get(&url).send().ok()?.text().ok()?;
+        let lines = text.lines().filter(|line| {
+            line.starts_with("http_server_request_duration_seconds_count")
+                && line.contains(&route)
+                && line.contains(&status)
+        });
+        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        (counts.sum::<u64>() >= count).then_some(())
+    });
 }
 
 #[test]

@@ -25,7 +25,7 @@ use shared::{
     server::ServerSettings,
     session::CacheSettings,
     shutdown::{CancellationToken, Drain},
-    telemetry::{TelemetrySettings, logs::LogSettings},
+    telemetry::{ResourceAttributes, TelemetrySettings, logs::LogSettings},
     token::RolesClaim,
 };
 use testkit::signer::{AUDIENCE, ISSUER, Signer, claims};
@@ -368,6 +368,8 @@ impl Service {
             telemetry: TelemetrySettings {
                 logs: LogSettings::default(),
                 tracing: None,
+                service_name: None,
+                attributes: ResourceAttributes::default(),
             },
         };
         runtime.spawn(run(config, listener, Clock::system(), shutdown.clone()));

@@ -129,12 +129,12 @@ impl Verifier for BoundTokens {
         &'a self,
         request: Request<'a>,
         now: u64,
-        _: Option<&'a TraceHandle>,
+        trace: Option<&'a TraceHandle>,
     ) -> Pending<'a, Outcome> {
         Box::pin(async move {
             let token = presented(request)?;
             let proof = only(request.texts("dpop"))?.ok_or(Refusal::Invalid("proof_missing"))?;
-            let principal = self.tokens.verify_token(token, now).await?;
+            let principal = self.tokens.verify_token(token, now, trace).await?;
             let jkt = bound_to(token).ok_or(Refusal::Invalid("token_unbound"))?;
             let proof = Proof::read(proof).ok_or(Refusal::Invalid("proof_malformed"))?;
             if proof.thumbprint != jkt {

@@ -12,7 +12,10 @@ use std::{
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
 use shared::{
     config::{Faults, Given},
-    telemetry::outage::with_causes,
+    telemetry::{
+        outage::with_causes,
+        trace::{Span, redacted},
+    },
 };
 
 /// The variables.
@@ -126,6 +129,21 @@ fn bare() -> ClientBuilder {
 /// may hold a password.
 pub(super) fn causes(error: reqwest::Error) -> String {
     with_causes(&error.without_url())
+}
+
+/// What the semantic conventions for HTTP say of a call, before there is an answer. Not the query and
+/// not the credentials that a URL may hold.
+pub(super) fn describe_call(span: &mut Span, method: &'static str, url: &url::Url) {
+    if !span.is_recording() {
+        return;
+    }
+    span.set("http.request.method", method);
+    let full = format!("{}{}", url.origin().ascii_serialization(), url.path());
+    span.set("url.full", redacted(&full).into_owned());
+    span.set("server.address", url.host_str().unwrap_or("").to_owned());
+    if let Some(port) = url.port_or_known_default() {
+        span.set("server.port", i64::from(port));
+    }
 }
 
 #[cfg(test)]

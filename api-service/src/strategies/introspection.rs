@@ -195,6 +195,21 @@ impl Strategy for Introspection {
 /// Whose a credential is, or why it is nobody's here; or why the server said nothing of use.
 type Answer = Result<Result<Rc<Principal>, Reason>, Rc<str>>;
 
+/// A call that others may wait for as well.
+#[derive(Clone)]
+struct UnderWay {
+    answer: watch::Receiver<Option<Answer>>,
+    /// The request that made it necessary, if that is traced.
+    leader: Option<TraceHandle>,
+}
+
+/// Says in the span of a verdict where the answer came from.
+fn note_source(trace: Option<&TraceHandle>, source: &'static str) {
+    if let Some(trace) = trace {
+        trace.note("statewise.auth.introspection.source", source);
+    }
+}
+
 /// Asks over this thread's connections.
 struct Asking(Rc<Inner>);
 
@@ -204,7 +219,7 @@ struct Inner {
     breaker: Breaker,
     kept: Option<KeptAnswers>,
     /// The calls under way, by credential.
-    under_way: RefCell<HashMap<String, watch::Receiver<Option<Answer>>>>,
+    under_way: RefCell<HashMap<String, UnderWay>>,
     calls: Calls,
     /// One for all threads: what one of them is answered, another would be too.
     observer: Arc<Observer>,
@@ -222,6 +237,7 @@ impl Verifier for Asking {
             if let Some(kept) = &self.0.kept {
                 if let Some(principal) = kept.find(credential, now) {
                     self.0.calls.hits.inc();
+                    note_source(trace, "kept");
                     return Ok(principal);
                 }
                 self.0.calls.misses.inc();
@@ -252,8 +268,12 @@ impl Inner {
     ) -> Answer {
         let waiting = self.under_way.borrow().get(credential).cloned();
         let mut answer = match waiting {
-            Some(answer) => {
+            Some(UnderWay { answer, leader }) => {
                 self.calls.shared.inc();
+                note_source(trace, "shared");
+                if let (Some(trace), Some(leader)) = (trace, &leader) {
+                    trace.link(leader);
+                }
                 answer
             }
             None => {
@@ -261,6 +281,7 @@ impl Inner {
                     self.calls.broken.inc();
                     return Err("the authorization server failed just now".into());
                 }
+                note_source(trace, "asked");
                 self.begin(credential, now, trace)
             }
         };
@@ -285,11 +306,15 @@ impl Inner {
         trace: Option<&TraceHandle>,
     ) -> watch::Receiver<Option<Answer>> {
         let (publish, answer) = watch::channel(None);
+        let trace = trace.cloned();
+        let under_way = UnderWay {
+            answer: answer.clone(),
+            leader: trace.clone(),
+        };
         self.under_way
             .borrow_mut()
-            .insert(credential.to_owned(), answer.clone());
+            .insert(credential.to_owned(), under_way);
         let (inner, credential) = (Rc::clone(self), credential.to_owned());
-        let trace = trace.cloned();
         spawn_local(async move {
             let answer = inner.call(&credential, now, trace.as_ref()).await;
             if let (Some(kept), Ok(Ok(principal))) = (&inner.kept, &answer) {

@@ -117,10 +117,13 @@ impl Verifier for RevocableTokens {
         &'a self,
         request: Request<'a>,
         now: u64,
-        _: Option<&'a TraceHandle>,
+        trace: Option<&'a TraceHandle>,
     ) -> Pending<'a, Outcome> {
         Box::pin(async move {
-            let principal = self.tokens.verify_bearer(request, now).await?;
+            let principal = self.tokens.verify_bearer(request, now, trace).await?;
+            if let (Some(trace), Some(age)) = (trace, self.revocations.age()) {
+                trace.note("statewise.auth.revocations.age", age.as_secs_f64());
+            }
             judge(&self.revocations, &principal)?;
             Ok(principal)
         })

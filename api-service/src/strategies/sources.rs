@@ -2,7 +2,11 @@
 
 use std::{any::Any, convert::Infallible};
 
-use shared::{clock::Clock, shutdown::CancellationToken, telemetry::metrics::Metrics};
+use shared::{
+    clock::Clock,
+    shutdown::CancellationToken,
+    telemetry::{metrics::Metrics, trace::Tracing},
+};
 
 /// Things that are made of settings, once for settings that are equal.
 #[derive(Default)]
@@ -45,6 +49,8 @@ pub(crate) struct Process<'a> {
     pub(super) clock: &'a Clock,
     /// Where strategies register their metrics.
     pub(super) metrics: &'a Metrics,
+    /// Makes the spans of what fails between requests.
+    pub(super) tracing: &'a Tracing,
     /// Ends what runs in the background.
     pub(super) stop: &'a CancellationToken,
     /// Key sets, followed revocations, counters.
@@ -53,10 +59,16 @@ pub(crate) struct Process<'a> {
 
 impl<'a> Process<'a> {
     /// Nothing is made yet.
-    pub(crate) fn new(clock: &'a Clock, metrics: &'a Metrics, stop: &'a CancellationToken) -> Self {
+    pub(crate) fn new(
+        clock: &'a Clock,
+        metrics: &'a Metrics,
+        tracing: &'a Tracing,
+        stop: &'a CancellationToken,
+    ) -> Self {
         Self {
             clock,
             metrics,
+            tracing,
             stop,
             made: Made::default(),
         }

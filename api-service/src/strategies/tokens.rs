@@ -15,7 +15,7 @@ use std::{num::NonZeroUsize, rc::Rc, sync::Arc};
 
 use shared::{
     server::Missing,
-    telemetry::trace::TraceHandle,
+    telemetry::trace::{TraceHandle, Unasked},
     token::{TokenError, unverified_issuer},
 };
 
@@ -61,14 +61,15 @@ impl Tokens {
         let Process {
             clock,
             metrics,
+            tracing,
             stop,
             made,
-            ..
         } = process;
         let observed = made.of(&(), || Observed::register(metrics));
         let mut trust = |issuer: &IssuerSettings, is_other| -> Result<Issuer, ClientError> {
             let jwks = made.try_of(&issuer.jwks, || {
-                Jwks::start(&issuer.jwks, clock, &observed, stop)
+                let fetches = Unasked::new(tracing);
+                Jwks::start(&issuer.jwks, clock, &observed, fetches, stop)
             })?;
             Ok(Issuer {
                 profile: issuer.profile.clone(),
@@ -113,9 +114,9 @@ impl Verifier for TokenVerifier {
         &'a self,
         request: Request<'a>,
         now: u64,
-        _: Option<&'a TraceHandle>,
+        trace: Option<&'a TraceHandle>,
     ) -> Pending<'a, Outcome> {
-        Box::pin(self.verify_bearer(request, now))
+        Box::pin(self.verify_bearer(request, now, trace))
     }
 
     fn missing(&self) -> Pending<'_, Vec<Missing>> {
@@ -125,13 +126,23 @@ impl Verifier for TokenVerifier {
 
 impl TokenVerifier {
     /// Whom the bearer of the request names, when it is a good token.
-    pub(super) async fn verify_bearer(&self, request: Request<'_>, now: u64) -> Outcome {
-        self.verify_token(request.bearer()?, now).await
+    pub(super) async fn verify_bearer(
+        &self,
+        request: Request<'_>,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Outcome {
+        self.verify_token(request.bearer()?, now, trace).await
     }
 
     /// Whom a token names, when it is a good one.
-    pub(super) async fn verify_token(&self, token: &str, now: u64) -> Outcome {
-        self.issuer_of(token)?.verify(token, now).await
+    pub(super) async fn verify_token(
+        &self,
+        token: &str,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Outcome {
+        self.issuer_of(token)?.verify(token, now, trace).await
     }
 
     /// Who has to vouch for a token. The only one there is needs no look at what the token says: it

@@ -18,7 +18,7 @@ use shared::{
     server::ServerSettings,
     session::StoreSettings,
     shutdown::{CancellationToken, Drain},
-    telemetry::{TelemetrySettings, logs::LogSettings},
+    telemetry::{ResourceAttributes, TelemetrySettings, logs::LogSettings},
     token::{AccessTokenProfile, RolesClaim, TokenAlgorithms, TokenTypes},
 };
 
@@ -183,6 +183,8 @@ impl Service {
             telemetry: TelemetrySettings {
                 logs: LogSettings::default(),
                 tracing: None,
+                service_name: None,
+                attributes: ResourceAttributes::default(),
             },
         };
         tokio::spawn(run(config, listener, clock.clone(), shutdown.clone()));

@@ -44,7 +44,7 @@ pub(crate) struct Replica {
 impl Replica {
     pub(crate) async fn of(service: &Service) -> Self {
         let metrics = Metrics::new(&Identity {
-            service: "test",
+            service: "test".into(),
             version: "0",
             instance: "1".to_owned(),
         });

@@ -12,6 +12,7 @@ use std::{
 
 use hashlink::LruCache;
 use http::HeaderValue;
+use shared::telemetry::trace::TraceHandle;
 use tokio::sync::watch;
 
 use super::{credential::OpaqueId, response::Reply};
@@ -50,12 +51,21 @@ pub(super) enum Lookup {
 }
 
 /// Waits for the end of an exchange.
-pub(crate) struct Waiting(watch::Receiver<Option<Verdict>>);
+#[derive(Clone)]
+pub(crate) struct Waiting {
+    ends: watch::Receiver<Option<Verdict>>,
+    leader: Option<TraceHandle>,
+}
 
 impl Waiting {
+    /// The request that began the exchange, if that is traced.
+    pub(super) fn leader(&self) -> Option<&TraceHandle> {
+        self.leader.as_ref()
+    }
+
     /// The verdict; undecided when the exchange was given up, as at the end of a drain.
     pub(super) async fn verdict(mut self) -> Verdict {
-        match self.0.wait_for(Option::is_some).await {
+        match self.ends.wait_for(Option::is_some).await {
             Ok(verdict) => verdict.clone().unwrap_or(Verdict::Undecided),
             Err(_) => Verdict::Undecided,
         }
@@ -67,7 +77,7 @@ pub(super) struct Cache(Vec<Mutex<Part>>);
 
 struct Part {
     kept: LruCache<OpaqueId, Kept>,
-    flights: HashMap<OpaqueId, watch::Receiver<Option<Verdict>>>,
+    flights: HashMap<OpaqueId, Waiting>,
 }
 
 struct Kept {
@@ -103,7 +113,7 @@ impl Cache {
             part.kept.remove(&id);
         }
         if let Some(flight) = part.flights.get(&id) {
-            return Lookup::Join(Waiting(flight.clone()));
+            return Lookup::Join(flight.clone());
         }
         let (flight, waiting) = self.lead(&mut part, id);
         Lookup::Lead(flight, waiting)
@@ -117,14 +127,15 @@ impl Cache {
 
     /// Begins the single flight of an id.
     fn lead(self: &Arc<Self>, part: &mut Part, id: OpaqueId) -> (Flight, Waiting) {
-        let (sender, receiver) = watch::channel(None);
-        part.flights.insert(id, receiver.clone());
+        let (sender, ends) = watch::channel(None);
+        let waiting = Waiting { ends, leader: None };
+        part.flights.insert(id, waiting.clone());
         let flight = Flight {
             cache: Arc::clone(self),
             id,
             sender,
         };
-        (flight, Waiting(receiver))
+        (flight, waiting)
     }
 
     fn part(&self, id: &OpaqueId) -> MutexGuard<'_, Part> {
@@ -148,6 +159,15 @@ impl Flight {
     /// The id to exchange.
     pub(super) fn id(&self) -> &OpaqueId {
         &self.id
+    }
+
+    /// Says which request began it, for those that wait for it as well.
+    pub(super) fn led_by(&self, leader: Option<TraceHandle>) {
+        if leader.is_some()
+            && let Some(waiting) = self.cache.part(&self.id).flights.get_mut(&self.id)
+        {
+            waiting.leader = leader;
+        }
     }
 
     /// Ends it: keeps a token of a request sent at `asked`, and gives the verdict to those who

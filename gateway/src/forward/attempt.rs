@@ -6,6 +6,7 @@ use std::{
     future::{Future, poll_fn},
     hash::{BuildHasher, RandomState},
     io,
+    net::SocketAddr,
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -132,8 +133,7 @@ impl PoolClient {
                 }
             };
             tried.push(id);
-            trace.attempt_failed(cause.label());
-            self.pool.counters.failed(cause).inc();
+            self.note_failure(cause, (id, address), trace);
             // What was sent once may have been acted on, however later attempts fail.
             refusal = match (refusal, cause) {
                 (Refusal::BadGateway, _) | (_, Cause::Lost) => Refusal::BadGateway,
@@ -146,9 +146,28 @@ impl PoolClient {
             if !self.may_retry(cause, &tried, &mut left) {
                 break;
             }
+            trace.event("statewise.gateway.retry", &[("error.type", cause.label())]);
             request = next;
         }
         Err(refusal)
+    }
+
+    /// Counts a failed attempt at a member, and says in the trace whether that one is left alone now.
+    fn note_failure(&self, cause: Cause, (id, address): (u64, SocketAddr), trace: &mut Trace) {
+        self.pool.counters.failed(cause).inc();
+        trace.attempt_failed(cause.label());
+        if !trace.is_recorded() {
+            return;
+        }
+        let members = self.pool.members();
+        let member = members.iter().find(|member| member.id == id);
+        if member.is_some_and(|member| member.health.state(&self.pool.clock) == State::Ejected) {
+            let upstream = address.to_string();
+            trace.event(
+                "statewise.gateway.ejected",
+                &[("server.address", &upstream)],
+            );
+        }
     }
 
     /// The members are looked at for this moment only: the snapshot is not held while waiting.

@@ -173,6 +173,38 @@ impl Trace {
         }
     }
 
+    /// Whether there is somebody to be told what happened.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.0.as_ref().is_some_and(|spans| spans.server.is_some())
+    }
+
+    /// Notes that something happened to the request, with texts about it.
+    pub(crate) fn event(&mut self, name: &'static str, about: &[(&'static str, &str)]) {
+        if let Some(server) = self.0.as_mut().and_then(|spans| spans.server.as_mut()) {
+            server.event(name, about);
+        }
+    }
+
+    /// Says where the token came from that took the place of a session id, and links the request to
+    /// the one whose exchange it waits for.
+    pub(crate) fn exchanged(&mut self, source: &'static str, leader: Option<&TraceHandle>) {
+        let Some(Parent::Recorded(handle)) = self.0.as_ref().map(|spans| &spans.parent) else {
+            return;
+        };
+        handle.note("statewise.exchange.source", source);
+        if let Some(leader) = leader {
+            handle.link(leader);
+        }
+    }
+
+    /// The span of the request, as far as it is recorded.
+    pub(crate) fn handle(&self) -> Option<TraceHandle> {
+        match &self.0.as_ref()?.parent {
+            Parent::Recorded(handle) => Some(handle.clone()),
+            Parent::Unsampled { .. } => None,
+        }
+    }
+
     /// Notes the head of the answer; the spans end with its body.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         let Some(Spans {
@@ -186,7 +218,8 @@ impl Trace {
             return;
         };
         note_status(attempt, status.as_u16());
-        if status.is_client_error() || status.is_server_error() {
+        // A refusal is an answer, and not for us (`docs/adr/0042`).
+        if status.is_server_error() {
             attempt.fail(status.as_str().to_owned());
         }
         if let Some(server) = server {

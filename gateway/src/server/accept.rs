@@ -235,7 +235,7 @@ mod tests {
 
     fn start(serve: Serve, tasks: &Tasks) -> (Acceptor, Vec<Thread>) {
         let metrics = Metrics::new(&Identity {
-            service: "gateway",
+            service: "gateway".into(),
             version: "0",
             instance: String::new(),
         });

@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn an_address_has_as_many_places_as_it_may_and_nothing_is_kept_of_it() {
         let metrics = Metrics::new(&Identity {
-            service: "gateway",
+            service: "gateway".into(),
             version: "0",
             instance: String::new(),
         });

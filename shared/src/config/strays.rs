@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, ffi::OsString};
 
 use clap::{Arg, Command};
 
-/// Variables that begin as those of the program do and are none of its own: misspelt, or of another
-/// version. What they were to set is not set, so they are worth a word; but they may be somebody
+/// Variables that begin as those of the program do, or as those of OpenTelemetry for spans, and are
+/// none of its own: misspelt, of another version, or not built in. What they were to set is not set, so they are worth a word; but they may be somebody
 /// else's, so they are no fault.
 #[derive(Debug)]
 #[must_use = "nobody learns of them unless they are told"]
@@ -21,7 +21,9 @@ impl Strays {
         let strays = names
             .filter(|name| !known.contains(name.as_os_str()))
             .filter_map(|name| name.into_string().ok())
-            .filter(|name| name.starts_with(&prefix) && !is_service_link(name));
+            .filter(|name| {
+                name.starts_with(&prefix) && !is_service_link(name) || is_of_spans(name)
+            });
         Self(strays.collect())
     }
 
@@ -31,6 +33,13 @@ impl Strays {
             tracing::warn!("{name} is set and is no setting of this program: see --help");
         }
     }
+}
+
+/// Those of OpenTelemetry that concern the export of spans, and not of metrics and logs alone.
+fn is_of_spans(name: &str) -> bool {
+    let begins = |with: &[&str]| with.iter().any(|beginning| name.starts_with(beginning));
+    begins(&["OTEL_TRACES_", "OTEL_BSP_", "OTEL_EXPORTER_OTLP_"])
+        && !begins(&["OTEL_EXPORTER_OTLP_METRICS_", "OTEL_EXPORTER_OTLP_LOGS_"])
 }
 
 /// Kubernetes describes to each container the services of its namespace, of which one may have the
@@ -62,8 +71,12 @@ mod tests {
             "AUTH_SERVICE_PORT_HTTP",
             "AUTH_PORT",
             "AUTH_PORT_8081_TCP_ADDR",
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
+            "OTEL_LOG_LEVEL",
         ];
         let strays = Strays::of(&command, environment.map(OsString::from).into_iter());
-        assert_eq!(strays.0, BTreeSet::from(["AUTH_LISTENS".to_owned()]));
+        let wanted = ["AUTH_LISTENS", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
+        assert_eq!(strays.0, BTreeSet::from(wanted.map(str::to_owned)));
     }
 }

@@ -133,6 +133,12 @@ impl Revocations {
         }
     }
 
+    /// How old the copy is: the time since it was last known to be complete. `None`: it never was.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.0.age()
+    }
+
     /// Why no verdict can be given now.
     #[must_use]
     pub fn missing(&self) -> Option<String> {

@@ -6,22 +6,40 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
-use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, web};
 
-use super::{Missing, READ_ONLY, Readiness, Worker, not_found, resource};
+use super::{
+    Missing, READ_ONLY, Readiness, Worker, not_found, resource,
+    spans::{describe_request, lines},
+};
 use crate::{
     openapi::Health,
     problem::Problem,
-    telemetry::metrics::{self, Metrics},
+    telemetry::{
+        metrics::{self, Metrics},
+        trace::Unasked,
+    },
 };
+
+const HEALTHZ: &str = "/healthz";
+const READYZ: &str = "/readyz";
+const METRICS: &str = "/metrics";
+
+/// Whether it is this that a request asks for: machines do, again and again.
+pub(super) fn are_asked(path: &str) -> bool {
+    matches!(path, HEALTHZ | READYZ | METRICS)
+}
 
 /// What all threads share of it.
 #[derive(Clone)]
 pub(super) struct Operations {
     pub(super) draining: Arc<AtomicBool>,
     pub(super) metrics: Metrics,
+    /// The answers to `/readyz`.
+    pub(super) probes: Unasked,
 }
 
 /// What a thread answers by.
@@ -33,7 +51,7 @@ struct Asked {
 /// Adds `/healthz`, which says that the process lives and nothing else.
 pub(super) fn health(routes: &mut web::ServiceConfig) {
     routes.service(
-        resource("/healthz", READ_ONLY)
+        resource(HEALTHZ, READ_ONLY)
             .route(web::get().to(healthz))
             .route(web::head().to(healthz)),
     );
@@ -48,15 +66,32 @@ impl Operations {
                 readiness,
             }))
             .service(
-                resource("/readyz", READ_ONLY)
+                resource(READYZ, READ_ONLY)
                     .route(web::get().to(readyz))
                     .route(web::head().to(readyz)),
             )
             .service(
-                resource("/metrics", READ_ONLY)
+                resource(METRICS, READ_ONLY)
                     .route(web::get().to(render_metrics))
                     .route(web::head().to(render_metrics)),
             );
+    }
+
+    /// The span of a probe that found something missing.
+    fn trace_failed(&self, request: &HttpRequest, began: Instant, missing: &str) {
+        let Some(tracing) = self.probes.failed() else {
+            return;
+        };
+        let method = metrics::method_label(request.method().as_str());
+        let name = format!("{method} {READYZ}");
+        let mut span = tracing.server_span_since(name, Some(began), |name| lines(request, name));
+        if span.is_recording() {
+            describe_request(&mut span, method, request);
+            span.set("http.route", READYZ);
+            span.set("http.response.status_code", 503_i64);
+            span.set("statewise.readiness.missing", missing.to_owned());
+            span.fail("503");
+        }
     }
 }
 
@@ -96,7 +131,8 @@ async fn healthz() -> HttpResponse {
     })
 }
 
-async fn readyz(asked: web::Data<Asked>) -> Result<HttpResponse, Problem> {
+async fn readyz(request: HttpRequest, asked: web::Data<Asked>) -> Result<HttpResponse, Problem> {
+    let began = Instant::now();
     let mut missing = (asked.readiness)().await;
     let answers = missing.iter().all(|missing| missing.ready);
     let ending = asked.operations.draining.load(Ordering::Relaxed);
@@ -110,6 +146,14 @@ async fn readyz(asked: web::Data<Asked>) -> Result<HttpResponse, Problem> {
         .iter()
         .map(|missing| format!("{}: {}", missing.name, missing.reason))
         .collect();
+    if ending {
+        // It was told to, which is no failure.
+    } else if answers {
+        asked.operations.probes.succeeded();
+    } else {
+        let missing = list.join("; ");
+        asked.operations.trace_failed(&request, began, &missing);
+    }
     match (answers, ending) {
         (true, false) => Ok(HttpResponse::Ok().json(Health {
             status: "ready",

@@ -90,7 +90,12 @@ impl CachedSessions {
         now: u64,
         trace: Option<&TraceHandle>,
     ) -> Result<Option<Arc<Session>>, StoreError> {
-        match self.memory.look(&id.digest(), now) {
+        let look = self.memory.look(&id.digest(), now);
+        if let Some(trace) = trace {
+            let cached = !matches!(look, Look::Unknown);
+            trace.note("statewise.auth.session.cached", cached);
+        }
+        match look {
             Look::Live(session) => return Ok(Some(session)),
             Look::Due(session) => {
                 let time_to_live = session.record.time_to_live(now);

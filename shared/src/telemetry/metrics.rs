@@ -83,7 +83,7 @@ impl Metrics {
             "target",
             "Who is speaking",
             Info::new(vec![
-                ("service_name", identity.service.to_owned()),
+                ("service_name", identity.service.to_string()),
                 ("service_version", identity.version.to_owned()),
                 ("service_instance_id", identity.instance.clone()),
             ]),
@@ -182,7 +182,7 @@ mod tests {
 
     fn identity() -> Identity {
         Identity {
-            service: "test",
+            service: "test".into(),
             version: "0",
             instance: "a".to_owned(),
         }

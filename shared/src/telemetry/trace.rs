@@ -3,12 +3,15 @@
 //! Spans are made with the OpenTelemetry API and handed on explicitly, so none can be orphaned by a
 //! spawned task, and a request that is not sampled builds no attributes at all (`docs/adr/0005`).
 
+mod export;
 mod exporter;
 pub(super) mod headers;
 mod parent;
 mod redacted;
 mod resource;
 mod sampling;
+mod span;
+mod unasked;
 
 use std::{
     borrow::Cow,
@@ -16,21 +19,27 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 pub use opentelemetry::trace::SpanKind;
 use opentelemetry::{
-    Context, KeyValue, Value,
-    trace::{
-        Span as _, SpanBuilder, SpanContext, TraceContextExt, Tracer as _, TracerProvider as _,
-    },
+    Context, KeyValue,
+    trace::{SpanBuilder, SpanContext, TraceContextExt, Tracer as _, TracerProvider as _},
 };
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-pub use self::{exporter::ExporterError, redacted::redacted, sampling::Sampling};
-use super::Identity;
-use crate::config::Secret;
+use self::export::Losses;
+pub(super) use self::parent::is_propagated;
+pub use self::{
+    export::{Batches, Exporter},
+    exporter::{ExporterError, Otlp},
+    redacted::redacted,
+    sampling::Sampling,
+    span::{Span, TraceHandle},
+    unasked::{Unasked, unsampled},
+};
+use super::{Identity, ResourceAttributes, metrics::Metrics};
 
 /// Name of the header that carries the trace, W3C Trace Context §3.2.
 pub const TRACEPARENT: &str = "traceparent";
@@ -46,14 +55,14 @@ pub const LAST_FLUSH: Duration = Duration::from_millis(500);
 pub struct TraceSettings {
     /// Which requests are traced.
     pub sampling: Sampling,
-    /// Where they go.
-    pub endpoint: url::Url,
-    /// How long one export may take.
-    pub timeout: Duration,
-    /// `service.name`, if not the one that is built in or in `OTEL_RESOURCE_ATTRIBUTES`.
-    pub service_name: Option<String>,
-    /// Headers of each export, as `name=value` pairs.
-    pub headers: Option<Secret<String>>,
+    /// Who gets the spans.
+    pub exporter: Exporter,
+    /// How they are put together.
+    pub batches: Batches,
+    /// A trace goes on from service to service.
+    pub propagated: bool,
+    /// What is to be said of the process.
+    pub attributes: ResourceAttributes,
 }
 
 /// Makes spans, or does nothing when tracing is off. Cheap to clone.
@@ -65,6 +74,8 @@ struct Inner {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
     parent_based: bool,
+    propagated: bool,
+    losses: Losses,
     /// When the flush began that the end of the process does not wait for.
     flush_began: OnceLock<Instant>,
     /// The receiver took all of that.
@@ -91,18 +102,28 @@ impl Tracing {
         let Some(settings) = settings else {
             return Ok(Self::off());
         };
+        let losses = Losses::default();
         let provider = SdkTracerProvider::builder()
             .with_sampler(settings.sampling.sampler())
-            .with_resource(resource::of(identity, settings.service_name.clone()))
-            .with_batch_exporter(exporter::exporter(settings)?)
+            .with_resource(resource::of(identity, &settings.attributes))
+            .with_span_processor(export::processor(settings, &losses)?)
             .build();
         Ok(Self(Some(Arc::new(Inner {
             tracer: provider.tracer("statewise"),
             provider,
+            losses,
             parent_based: settings.sampling.parent_based,
+            propagated: settings.propagated,
             flush_began: OnceLock::new(),
             flushed: AtomicBool::new(false),
         }))))
+    }
+
+    /// Adds how many spans were exported and lost to the metrics of the service.
+    pub fn observe(&self, metrics: &Metrics) {
+        if let Some(inner) = &self.0 {
+            metrics.register(|registry| inner.losses.register(registry));
+        }
     }
 
     /// Whether spans are made at all.
@@ -122,14 +143,41 @@ impl Tracing {
     where
         Lines: Iterator<Item = &'a [u8]>,
     {
+        self.server_span_since(name, None, lines)
+    }
+
+    /// The same for a request of which it turned out later that it is worth a span; `began`: when it
+    /// was received.
+    pub fn server_span_since<'a, Lines>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        began: Option<Instant>,
+        lines: impl Fn(&'static str) -> Lines,
+    ) -> Span
+    where
+        Lines: Iterator<Item = &'a [u8]>,
+    {
         let Some(inner) = &self.0 else {
             return Span::silent();
         };
-        let parent = parent::extract(lines);
+        let parent = if inner.propagated {
+            parent::extract(lines)
+        } else {
+            SpanContext::NONE
+        };
         if inner.parent_based && parent.is_valid() && !parent.is_sampled() {
             return Span::silent();
         }
-        inner.start(name.into(), SpanKind::Server, parent, Vec::new())
+        inner.start(name.into(), SpanKind::Server, parent, Vec::new(), began)
+    }
+
+    /// A call of ours that belongs to no request, and that is traced now that it has ended.
+    pub fn call_since(&self, name: impl Into<Cow<'static, str>>, began: Instant) -> Span {
+        let Some(inner) = &self.0 else {
+            return Span::silent();
+        };
+        let (kind, parent) = (SpanKind::Client, SpanContext::NONE);
+        inner.start(name.into(), kind, parent, Vec::new(), Some(began))
     }
 
     /// Begins to send what is queued, and returns at once: what is left for [`Tracing::finish`] is
@@ -172,157 +220,21 @@ impl Inner {
         kind: SpanKind,
         parent: SpanContext,
         attributes: Vec<KeyValue>,
+        began: Option<Instant>,
     ) -> Span {
-        let builder = SpanBuilder::from_name(name)
+        let mut builder = SpanBuilder::from_name(name)
             .with_kind(kind)
             .with_attributes(attributes);
+        if let Some(began) = began {
+            builder = builder.with_start_time(SystemTime::now() - began.elapsed());
+        }
         let parent = if parent.is_valid() {
             Context::new().with_remote_span_context(parent)
         } else {
             Context::new()
         };
         let span = self.tracer.build_with_context(builder, &parent);
-        Span(Some(Active {
-            tracing: Arc::clone(self),
-            span,
-        }))
-    }
-}
-
-/// A unit of work within a trace. It ends when dropped.
-///
-/// Three cases: recorded and exported; not sampled but with an identity to pass on, so that no
-/// later service samples a part of the trace; silent, where incoming headers pass through.
-#[derive(Debug)]
-pub struct Span(Option<Active>);
-
-#[derive(Debug)]
-struct Active {
-    tracing: Arc<Inner>,
-    span: opentelemetry_sdk::trace::Span,
-}
-
-impl Span {
-    /// A span that records nothing and passes incoming headers through.
-    #[must_use]
-    pub fn silent() -> Self {
-        Self(None)
-    }
-
-    /// Whether anything set here will be exported. Build attributes only when it is.
-    #[must_use]
-    pub fn is_recording(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|active| active.span.is_recording())
-    }
-
-    /// Renames the span, for a route that is known only after routing.
-    pub fn rename(&mut self, name: impl Into<Cow<'static, str>>) {
-        if let Some(active) = &mut self.0 {
-            active.span.update_name(name);
-        }
-    }
-
-    /// Sets one attribute by its semantic-convention name.
-    pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
-        if let Some(active) = &mut self.0 {
-            active.span.set_attribute(KeyValue::new(key, value));
-        }
-    }
-
-    /// Marks the span as failed, with `error.type`.
-    pub fn fail(&mut self, error_type: impl Into<Cow<'static, str>>) {
-        if self.is_recording()
-            && let Some(active) = &mut self.0
-        {
-            let error_type = error_type.into();
-            active
-                .span
-                .set_attribute(KeyValue::new("error.type", error_type.to_string()));
-            active
-                .span
-                .set_status(opentelemetry::trace::Status::error(error_type));
-        }
-    }
-
-    /// Begins a span below this one. `attributes` is called only when the span is recorded.
-    #[must_use]
-    pub fn child(
-        &self,
-        name: impl Into<Cow<'static, str>>,
-        kind: SpanKind,
-        attributes: impl FnOnce() -> Vec<KeyValue>,
-    ) -> Span {
-        match &self.0 {
-            Some(active) if active.span.is_recording() => active.tracing.start(
-                name.into(),
-                kind,
-                active.span.span_context().clone(),
-                attributes(),
-            ),
-            // Not sampled: the same identity serves the child, which records nothing either.
-            _ => Span::silent(),
-        }
-    }
-
-    /// A handle from which children can be begun after this span was moved elsewhere; `None` when
-    /// nothing is recorded.
-    #[must_use]
-    pub fn handle(&self) -> Option<TraceHandle> {
-        let active = self
-            .0
-            .as_ref()
-            .filter(|active| active.span.is_recording())?;
-        Some(TraceHandle {
-            tracing: Arc::clone(&active.tracing),
-            context: active.span.span_context().clone(),
-        })
-    }
-
-    /// The trace id in hexadecimal, for logs; `None` when nothing is recorded.
-    #[must_use]
-    pub fn trace_id(&self) -> Option<String> {
-        self.handle()
-            .map(|handle| handle.context.trace_id().to_string())
-    }
-
-    /// The `traceparent` and, if any, `tracestate` to send on; `None` when incoming headers are to
-    /// be passed on unchanged.
-    #[must_use]
-    pub fn headers(&self) -> Option<(String, Option<String>)> {
-        let context = self.0.as_ref()?.span.span_context();
-        let state = context.trace_state().header();
-        Some((
-            format!(
-                "00-{}-{}-{:02x}",
-                context.trace_id(),
-                context.span_id(),
-                context.trace_flags().to_u8()
-            ),
-            Some(state).filter(|state| !state.is_empty()),
-        ))
-    }
-}
-
-/// Where children of a recorded span are begun.
-#[derive(Clone, Debug)]
-pub struct TraceHandle {
-    tracing: Arc<Inner>,
-    context: SpanContext,
-}
-
-impl TraceHandle {
-    /// Begins a span below the one this handle was taken from.
-    #[must_use]
-    pub fn child(
-        &self,
-        name: impl Into<Cow<'static, str>>,
-        kind: SpanKind,
-        attributes: Vec<KeyValue>,
-    ) -> Span {
-        self.tracing
-            .start(name.into(), kind, self.context.clone(), attributes)
+        Span::active(Arc::clone(self), span)
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
 use reqwest::{RequestBuilder, StatusCode, header};
 use shared::{
     config::Secret,
     credential::form_encoded,
-    telemetry::trace::{SpanKind, TRACEPARENT, TraceHandle},
+    telemetry::trace::{Span, SpanKind, TRACEPARENT, TRACESTATE, TraceHandle, unsampled},
 };
+use tokio::time::Instant;
 
 use super::{Introspection, reply::Reply};
-use crate::strategies::http_client::{ClientError, causes};
+use crate::strategies::http_client::{ClientError, causes, describe_call};
 
 /// Shorter than servers keep a connection that nobody uses, so that it is not closed while we write.
 const IDLE: Duration = Duration::from_secs(3);
@@ -101,22 +101,30 @@ impl Client {
         })
     }
 
-    /// Asks about a credential.
+    /// Asks about a credential. Asking changes nothing, so it is done again when a connection breaks
+    /// that stood: the server may have closed it just then, as one does that is about to end.
     pub(super) async fn introspect(
         &self,
         credential: &str,
         trace: Option<&TraceHandle>,
     ) -> Result<Reply, CallError> {
-        let mut span = trace.map(|trace| {
-            let attributes = vec![
-                KeyValue::new("http.request.method", "POST"),
-                KeyValue::new(
-                    "server.address",
-                    self.url.host_str().unwrap_or("").to_owned(),
-                ),
-            ];
-            trace.child("POST introspect", SpanKind::Client, attributes)
-        });
+        let deadline = Instant::now() + self.timeout;
+        match self.call(credential, deadline, trace, 0).await {
+            Err(CallError::Broken) => self.call(credential, deadline, trace, 1).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn call(
+        &self,
+        credential: &str,
+        deadline: Instant,
+        trace: Option<&TraceHandle>,
+        resends: i64,
+    ) -> Result<Reply, CallError> {
+        let mut span = self.span(trace, resends);
+        // What is not traced here leaves no trace at the server either.
+        let (parent, state) = span.headers().unwrap_or_else(|| (unsampled(), None));
         let mut request = self
             .http
             .post(self.url.clone())
@@ -124,20 +132,33 @@ impl Client {
             .basic_auth(&self.id, Some(self.secret.expose()))
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(TRACEPARENT, parent)
             .body(form(credential));
-        if let Some((parent, state)) = span.as_ref().and_then(|span| span.headers()) {
-            request = request.header(TRACEPARENT, parent);
-            if let Some(state) = state {
-                request = request.header("tracestate", state);
-            }
+        if let Some(state) = state {
+            request = request.header(TRACESTATE, state);
         }
-        let outcome = tokio::time::timeout(self.timeout, answer_or_again(request))
+        let outcome = tokio::time::timeout_at(deadline, answer(request, &mut span))
             .await
             .unwrap_or(Err(CallError::Timeout));
-        if let (Some(span), Err(error)) = (&mut span, &outcome) {
-            span.fail(error.outcome());
+        match &outcome {
+            // The status says it.
+            Ok(_) | Err(CallError::Unauthorized | CallError::Status(_)) => {}
+            Err(error) => span.fail(error.outcome()),
         }
         outcome
+    }
+
+    fn span(&self, trace: Option<&TraceHandle>, resends: i64) -> Span {
+        let Some(trace) = trace else {
+            return Span::silent();
+        };
+        let name = format!("POST {}", self.url.path());
+        let mut span = trace.child(name, SpanKind::Client, Vec::new());
+        describe_call(&mut span, "POST", &self.url);
+        if resends > 0 {
+            span.set("http.request.resend_count", resends);
+        }
+        span
     }
 }
 
@@ -149,19 +170,14 @@ fn form(credential: &str) -> String {
     )
 }
 
-/// Asking changes nothing, so it may be done again when a connection breaks that stood: the server
-/// may have closed it just then, as one does that is about to end.
-async fn answer_or_again(request: RequestBuilder) -> Result<Reply, CallError> {
-    let again = request.try_clone();
-    match (answer(request).await, again) {
-        (Err(CallError::Broken), Some(again)) => answer(again).await,
-        (outcome, _) => outcome,
-    }
-}
-
-async fn answer(request: RequestBuilder) -> Result<Reply, CallError> {
+async fn answer(request: RequestBuilder, span: &mut Span) -> Result<Reply, CallError> {
     let mut response = request.send().await?;
-    match response.status() {
+    let status = response.status();
+    span.set("http.response.status_code", i64::from(status.as_u16()));
+    if status != StatusCode::OK {
+        span.fail(status.as_str().to_owned());
+    }
+    match status {
         StatusCode::OK => {}
         // Of this service and not of its caller.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(CallError::Unauthorized),

@@ -2,7 +2,10 @@
 
 use std::{num::NonZeroUsize, rc::Rc};
 
-use shared::token::{AccessClaims, AccessTokenProfile, TokenError, unverified_issuer};
+use shared::{
+    telemetry::trace::TraceHandle,
+    token::{AccessClaims, AccessTokenProfile, TokenError, unverified_issuer, unverified_kid},
+};
 
 use super::{
     jwks::{Jwks, Renewal},
@@ -52,16 +55,35 @@ impl IssuerVerifier {
     }
 
     /// Whom a token names, when it is a good one of this issuer.
-    pub(super) async fn verify(&self, token: &str, now: u64) -> Outcome {
-        match self.check(token, now)? {
+    pub(super) async fn verify(
+        &self,
+        token: &str,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Outcome {
+        let outcome = match self.check(token, now, trace)? {
             // The key may be newer than our set.
-            Err(TokenError::UnknownKey { .. }) => self.check_with_newer_keys(token, now).await,
+            Err(TokenError::UnknownKey { .. }) => {
+                self.check_with_newer_keys(token, now, trace).await
+            }
             verdict => verdict.map_err(|error| self.refusal(&error)),
+        };
+        // Of a token that is refused anybody may have written it.
+        if let (Some(trace), Ok(_)) = (trace, &outcome)
+            && let Ok(kid) = unverified_kid(token)
+        {
+            trace.note("statewise.auth.key.id", kid);
         }
+        outcome
     }
 
     /// The outer error means that there are no keys yet.
-    fn check(&self, token: &str, now: u64) -> Result<Result<Rc<Principal>, TokenError>, Refusal> {
+    fn check(
+        &self,
+        token: &str,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Result<Result<Rc<Principal>, TokenError>, Refusal> {
         let Issuer { profile, jwks, .. } = &self.issuer;
         let keys = jwks.current();
         if keys.is_empty() {
@@ -70,13 +92,18 @@ impl IssuerVerifier {
                 profile.issuer
             )));
         }
-        let Some(remembered) = &self.remembered else {
+        let remembered = self.remembered.as_ref();
+        let found = remembered.and_then(|memory| memory.find(token, profile, &keys, now));
+        if let Some(trace) = trace {
+            trace.note("statewise.auth.signature.remembered", found.is_some());
+        }
+        if let Some(verdict) = found {
+            return Ok(verdict);
+        }
+        let Some(remembered) = remembered else {
             let verdict = profile.verify(token, &keys, now);
             return Ok(verdict.map(|claims| self.principal(claims)));
         };
-        if let Some(verdict) = remembered.find(token, profile, &keys, now) {
-            return Ok(verdict);
-        }
         Ok(profile.verify(token, &keys, now).map(|claims| {
             let principal = self.principal(claims.clone());
             remembered.insert(token, &keys, claims, &principal);
@@ -87,12 +114,21 @@ impl IssuerVerifier {
     /// Whether a newer set has the key cannot be decided while the issuer does not answer; once it
     /// has answered, a key that is not in its set is nobody's. For a token that names somebody else
     /// it is not asked.
-    async fn check_with_newer_keys(&self, token: &str, now: u64) -> Outcome {
+    async fn check_with_newer_keys(
+        &self,
+        token: &str,
+        now: u64,
+        trace: Option<&TraceHandle>,
+    ) -> Outcome {
         let names_it = unverified_issuer(token).is_ok_and(|named| self.is(&named));
         if !names_it {
             return Err(self.refusal(&TokenError::Issuer));
         }
-        match self.issuer.jwks.renew().await {
+        let renewal = self.issuer.jwks.renew().await;
+        if let Some(trace) = trace {
+            trace.note("statewise.auth.keys.renewed", renewal == Renewal::Fresh);
+        }
+        match renewal {
             Renewal::Fresh => {}
             Renewal::Failed => {
                 return Err(Refusal::Undecidable(format!(
@@ -101,7 +137,7 @@ impl IssuerVerifier {
                 )));
             }
         }
-        self.check(token, now)?
+        self.check(token, now, trace)?
             .map_err(|error| self.refusal(&error))
     }
 

@@ -23,7 +23,10 @@ use shared::{
     background::supervised,
     clock::Clock,
     shutdown::CancellationToken,
-    telemetry::outage::{Observer, Outage},
+    telemetry::{
+        outage::{Observer, Outage},
+        trace::Unasked,
+    },
     token::KeySet,
 };
 use tokio::{
@@ -115,6 +118,7 @@ impl Jwks {
         settings: &JwksSettings,
         clock: &Clock,
         observed: &Observed,
+        fetches: Unasked,
         stop: &CancellationToken,
     ) -> Result<Self, ClientError> {
         let source = Source::new(settings)?;
@@ -146,6 +150,7 @@ impl Jwks {
             clock: clock.clone(),
             clocks: Arc::clone(&jwks.clocks),
             observed: observed.clone(),
+            fetches,
             failures: 0,
         };
         let fetching = supervised("key fetching", move || fetcher.clone().run());
@@ -206,6 +211,7 @@ struct Fetcher {
     clock: Clock,
     clocks: Arc<Clocks>,
     observed: Observed,
+    fetches: Unasked,
     /// Failed fetches in a row.
     failures: u32,
 }
@@ -232,11 +238,12 @@ impl Fetcher {
     /// issuer must not refuse callers whose keys are in the set.
     async fn fetch(&mut self) -> Result<(), Arc<str>> {
         let issuer = self.issuer.as_str();
-        let asked = self.clock.now();
+        let (asked, began) = (self.clock.now(), std::time::Instant::now());
         match self.source.fetch().await {
             Ok(Fetched { keys, date }) => {
                 self.clocks.compare(date, asked, self.clock.now());
                 self.observer.recovered();
+                self.fetches.succeeded();
                 if self.keys.load().is_empty() {
                     tracing::info!(issuer, keys = keys.len(), "an issuer's keys are fetched");
                 }
@@ -248,6 +255,9 @@ impl Fetcher {
             }
             Err(error) => {
                 self.observer.failed(&error);
+                if let Some(tracing) = self.fetches.failed() {
+                    error.describe(&mut tracing.call_since("GET", began));
+                }
                 self.failures = self.failures.saturating_add(1);
                 self.observed.failed(issuer, error.outcome());
                 Err(error.to_string().into())

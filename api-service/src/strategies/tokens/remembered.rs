@@ -198,7 +198,7 @@ mod tests {
 
     fn remembered(capacity: usize) -> Remembered {
         let identity = Identity {
-            service: "test",
+            service: "test".into(),
             version: "0",
             instance: String::new(),
         };

@@ -17,6 +17,7 @@ use super::{
     readiness::Probe,
     secrets::Secrets,
     stores::{REDIS, Stores, reserve},
+    variables::identity,
 };
 use crate::subject::strategy::Strategy;
 
@@ -148,6 +149,7 @@ impl Context<'_> {
                 .clone()
                 .map(|url| ("AUTH_DATABASE_URL", url)),
         );
+        variables.extend(identity(AUTH, &name));
         Ok(self.spec(Role::Auth, name, program, vec![port], variables))
     }
 
@@ -173,6 +175,8 @@ impl Context<'_> {
             ),
         ];
         variables.extend(replica.strategy.variables());
+        // A service of its own for each pool: what is measured is not one thing in the traces.
+        variables.extend(identity(&format!("api-{}", replica.pool), &replica.name));
         Ok(self.spec(
             Role::Api,
             replica.name,
@@ -213,7 +217,7 @@ impl Context<'_> {
         let exchange_routes: Vec<String> =
             exchanged.iter().map(|pool| format!("/{pool}")).collect();
         let client = &self.secrets.gateway;
-        let variables = vec![
+        let mut variables = vec![
             ("GATEWAY_LISTEN", port.address.to_string()),
             ("GATEWAY_ADMIN_LISTEN", admin.address.to_string()),
             ("GATEWAY_THREADS", self.options.gateway_threads.to_string()),
@@ -238,6 +242,7 @@ impl Context<'_> {
             // Who drives this system may look at a request from its first span on.
             ("GATEWAY_TRUST_TRACE", "true".to_owned()),
         ];
+        variables.extend(identity(GATEWAY, &name));
         Ok(self.spec(Role::Gateway, name, program, vec![port, admin], variables))
     }
 

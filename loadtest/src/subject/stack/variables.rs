@@ -1,4 +1,4 @@
-//! What the processes of a stack were given, for the record of a run.
+//! What the processes of a stack are called, and what they were given, for the record of a run.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -57,6 +57,20 @@ impl Stack {
             .map(|spec| (given_to(&spec.name), spec.program.clone()))
             .collect()
     }
+}
+
+/// What spans and metrics call a process. What is said of the whole stack from outside is kept.
+pub(super) fn identity(service: &str, name: &str) -> [(&'static str, String); 2] {
+    const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+    let given = std::env::var(ATTRIBUTES).unwrap_or_default();
+    let separator = if given.is_empty() { "" } else { "," };
+    // Of two of one name the later counts.
+    let attributes =
+        format!("deployment.environment.name=local{separator}{given},service.instance.id={name}");
+    [
+        ("OTEL_SERVICE_NAME", service.to_owned()),
+        (ATTRIBUTES, attributes),
+    ]
 }
 
 /// `auth`, `gateway`, or `POOL api` for the replicas of a pool.

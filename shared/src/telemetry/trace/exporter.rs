@@ -3,13 +3,16 @@
 //! The library's client loads certificates of authorities even for an address of http, and fails
 //! where there are none.
 
-use std::{panic, thread};
+use std::{panic, thread, time::Duration};
 
-use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
+use opentelemetry_otlp::{
+    Compression, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+};
 use reqwest::blocking::Client;
+use url::Url;
 
-use super::{TraceSettings, headers};
-use crate::telemetry::outage::with_causes;
+use super::headers;
+use crate::{config::Secret, telemetry::outage::with_causes};
 
 /// The exporter could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -33,37 +36,56 @@ pub enum ExporterError {
     Build(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// An exporter to the endpoint, which it learns from the `OTEL_*` variables by itself.
-pub(super) fn exporter(settings: &TraceSettings) -> Result<SpanExporter, ExporterError> {
-    let headers = settings.headers.as_ref();
-    let headers = headers.and_then(|text| headers::pairs(text.expose()).ok());
-    let exporter = SpanExporter::builder()
-        .with_http()
-        .with_http_client(client(settings)?)
-        .with_headers(headers.unwrap_or_default())
-        .build()?;
-    Ok(exporter)
+/// A collector that takes OTLP over HTTP.
+#[derive(Clone, Debug)]
+pub struct Otlp {
+    /// The whole URL.
+    pub endpoint: Url,
+    /// Headers of each export, as `name=value` pairs.
+    pub headers: Option<Secret<String>>,
+    /// Exports are compressed.
+    pub gzip: bool,
+    /// How long one export may take.
+    pub timeout: Duration,
 }
 
-fn client(settings: &TraceSettings) -> Result<Client, ExporterError> {
-    let https = settings.endpoint.scheme() == "https";
-    let build = || {
-        let client = Client::builder().timeout(settings.timeout);
-        if https {
-            client.build()
-        } else {
-            client.tls_certs_only([]).build()
+impl Otlp {
+    pub(super) fn exporter(&self) -> Result<SpanExporter, ExporterError> {
+        let headers = self.headers.as_ref();
+        let headers = headers.and_then(|text| headers::pairs(text.expose()).ok());
+        let mut builder = SpanExporter::builder()
+            .with_http()
+            .with_http_client(self.client()?)
+            .with_endpoint(self.endpoint.as_str())
+            .with_protocol(Protocol::HttpBinary)
+            .with_timeout(self.timeout)
+            .with_headers(headers.unwrap_or_default());
+        if self.gzip {
+            builder = builder.with_compression(Compression::Gzip);
         }
-    };
-    // It has a runtime of its own, which must not be made on a thread of ours.
-    let built = thread::scope(|scope| scope.spawn(build).join());
-    let built = built.unwrap_or_else(|panicked| panic::resume_unwind(panicked));
-    built.map_err(|error| match with_causes(&error.without_url()) {
-        cause if https => ExporterError::Authorities {
-            // Not all of it, which may hold a password.
-            address: settings.endpoint.origin().ascii_serialization(),
-            cause,
-        },
-        cause => ExporterError::Client(cause),
-    })
+        Ok(builder.build()?)
+    }
+
+    fn client(&self) -> Result<Client, ExporterError> {
+        let https = self.endpoint.scheme() == "https";
+        let build = || {
+            let client = Client::builder().timeout(self.timeout);
+            if https {
+                client.build()
+            } else {
+                client.tls_certs_only([]).build()
+            }
+        };
+        // It has a runtime of its own, which must not be made on a thread of ours.
+        let built = thread::scope(|scope| scope.spawn(build).join());
+        let built = built.unwrap_or_else(|panicked| panic::resume_unwind(panicked));
+        built.map_err(|error| match with_causes(&error.without_url()) {
+            cause if https => ExporterError::Authorities {
+                // Not all of it, which may hold a password.
+                address: self.endpoint.origin().ascii_serialization(),
+                cause,
+            },
+            cause => ExporterError::Client(cause),
+        })
+    }
 }

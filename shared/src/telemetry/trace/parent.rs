@@ -46,6 +46,27 @@ where
         .clone()
 }
 
+/// Whether the propagators of `OTEL_PROPAGATORS` hand a trace on by these headers.
+///
+/// # Errors
+///
+/// One is not built in.
+pub(in crate::telemetry) fn is_propagated(names: &str) -> Result<bool, String> {
+    let mut is = false;
+    for name in names.split(',').map(str::trim) {
+        match name {
+            "tracecontext" => is = true,
+            "baggage" | "none" | "" => {}
+            _ => {
+                return Err(format!(
+                    "{name:?} is not built in; use tracecontext, baggage or none"
+                ));
+            }
+        }
+    }
+    Ok(is)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +86,16 @@ mod tests {
         assert!(!context(&[b"00-zz-1-01"], &[]).is_valid());
         assert!(!context(&[b"\xff"], &[]).is_valid());
         assert!(!context(&[], &[b"a=1"]).is_valid());
+    }
+
+    #[test]
+    fn a_trace_goes_on_by_trace_context_or_not_at_all() {
+        assert_eq!(is_propagated("tracecontext,baggage"), Ok(true));
+        assert_eq!(is_propagated("baggage"), Ok(false));
+        assert_eq!(is_propagated("none"), Ok(false));
+        for other in ["b3", "b3multi", "jaeger", "xray", "tracecontext,ottrace"] {
+            assert!(is_propagated(other).unwrap_err().contains("not built in"));
+        }
     }
 
     #[test]

@@ -1,29 +1,31 @@
-//! Who is speaking, as each exported span says it.
+//! Who is speaking, as each exported span says it: OpenTelemetry semantic conventions, resources.
 
 use opentelemetry::KeyValue;
-use opentelemetry_sdk::{
-    Resource,
-    resource::{EnvResourceDetector, ResourceDetector, TelemetryResourceDetector},
+use opentelemetry_sdk::{Resource, resource::TelemetryResourceDetector};
+
+use crate::telemetry::{
+    Identity, ResourceAttributes,
+    identity::{host_id, host_name},
 };
 
-use crate::telemetry::Identity;
+/// What the services of a system have in common.
+const NAMESPACE: &str = "statewise";
 
-/// What the environment says wins over what is built in, and `OTEL_SERVICE_NAME`
-/// over `service.name` of `OTEL_RESOURCE_ATTRIBUTES` (OpenTelemetry, environment variables).
-pub(super) fn of(identity: &Identity, service_name: Option<String>) -> Resource {
-    // Later ones win, and what is empty is unset.
-    let given = EnvResourceDetector::new().detect();
-    let given = given.iter().filter(|(_, value)| !value.as_str().is_empty());
-    let mut resource = Resource::builder_empty()
+/// The identity, the machine, and what the environment says, which wins.
+pub(super) fn of(identity: &Identity, given: &ResourceAttributes) -> Resource {
+    let text = |name: &'static str, value: Option<String>| Some(KeyValue::new(name, value?));
+    let of_the_host = [text("host.name", host_name()), text("host.id", host_id())];
+    let given = given.iter();
+    Resource::builder_empty()
+        .with_detector(Box::new(TelemetryResourceDetector))
         .with_attributes([
-            KeyValue::new("service.name", identity.service),
+            KeyValue::new("service.namespace", NAMESPACE),
             KeyValue::new("service.version", identity.version),
             KeyValue::new("service.instance.id", identity.instance.clone()),
         ])
-        .with_detector(Box::new(TelemetryResourceDetector))
-        .with_attributes(given.map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
-    if let Some(name) = service_name {
-        resource = resource.with_service_name(name);
-    }
-    resource.build()
+        .with_attributes(of_the_host.into_iter().flatten())
+        // Later ones win.
+        .with_attributes(given.map(|(name, value)| KeyValue::new(name.clone(), value.clone())))
+        .with_service_name(identity.service.to_string())
+        .build()
 }

@@ -4,14 +4,17 @@
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Client, StatusCode, header};
-use shared::token::{KeySet, KeySetError};
+use shared::{
+    telemetry::trace::{Span, TRACEPARENT, unsampled},
+    token::{KeySet, KeySetError},
+};
 use url::Url;
 
 use super::{
     JwksSettings,
     discovery::{Discovery, KeySource, MetadataError},
 };
-use crate::strategies::http_client::{ClientError, causes};
+use crate::strategies::http_client::{ClientError, causes, describe_call};
 
 /// From the connection to the last byte of one answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,10 +39,10 @@ pub(super) struct Fetched {
 /// Why a fetch gave no keys.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    #[error("its metadata: {0}")]
-    Metadata(Fault),
-    #[error("its key set: {0}")]
-    Keys(Fault),
+    #[error("its metadata: {1}")]
+    Metadata(Url, Fault),
+    #[error("its key set: {1}")]
+    Keys(Url, Fault),
 }
 
 /// What is wrong with a document.
@@ -60,11 +63,23 @@ pub(super) enum Fault {
 impl FetchError {
     /// `outcome` in the metrics.
     pub(super) fn outcome(&self) -> &'static str {
-        let (Self::Metadata(fault) | Self::Keys(fault)) = self;
+        let (Self::Metadata(_, fault) | Self::Keys(_, fault)) = self;
         match fault {
             Fault::Unreachable(_) => "unreachable",
             Fault::Status(_) => "refused",
             Fault::TooLarge | Fault::Keys(_) | Fault::Metadata(_) => "unusable",
+        }
+    }
+
+    /// Says it in the span of the fetch.
+    pub(super) fn describe(&self, span: &mut Span) {
+        let (Self::Metadata(url, fault) | Self::Keys(url, fault)) = self;
+        describe_call(span, "GET", url);
+        if let Fault::Status(status) = fault {
+            span.set("http.response.status_code", i64::from(status.as_u16()));
+            span.fail(status.as_str().to_owned());
+        } else {
+            span.fail(self.outcome());
         }
     }
 }
@@ -100,10 +115,11 @@ impl Source {
             KeySource::At(url) => url.clone(),
             KeySource::Discovered(discovery) => {
                 let found = self.discover(discovery).await;
-                found.map_err(FetchError::Metadata)?
+                found.map_err(|fault| FetchError::Metadata(discovery.places()[0].clone(), fault))?
             }
         };
-        self.key_set(&url).await.map_err(FetchError::Keys)
+        let fetched = self.key_set(&url).await;
+        fetched.map_err(|fault| FetchError::Keys(url, fault))
     }
 
     /// Each time anew: an issuer may move its keys.
@@ -127,6 +143,7 @@ impl Source {
             .client
             .get(url.clone())
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
+            .header(TRACEPARENT, unsampled())
             .send()
             .await?;
         if response.status() != StatusCode::OK {

@@ -11,7 +11,7 @@ const LONG: Duration = Duration::from_secs(3_600);
 
 fn memory(entries: usize, trust: Duration, serve_stale: Duration) -> Memory {
     let identity = Identity {
-        service: "test",
+        service: "test".into(),
         version: "0",
         instance: String::new(),
     };
