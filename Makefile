@@ -73,6 +73,18 @@ browser: toolchain ## Logs in with a real browser at the page of the auth-servic
 	scripts/run-python.sh browser $(SCREENSHOT)
 	scripts/run-python.sh browser-report
 
+.PHONY: jaeger
+jaeger: toolchain ## Starts the system beside a real Jaeger, without Docker (needs Go; the first time it is built, ten minutes)
+	scripts/install.sh redis python3-venv
+	scripts/run-python.sh jaeger
+
+IDLE ?= 0
+
+.PHONY: test-jaeger
+test-jaeger: toolchain ## Sends the tour of docs/traces.md to a real Jaeger and asks it (IDLE=SECONDS before; PICTURES=FOLDER)
+	scripts/install.sh redis python3-venv $(if $(PICTURES),chromium chromedriver)
+	scripts/run-python.sh jaeger-tour --idle $(IDLE) $(if $(PICTURES),--pictures $(PICTURES))
+
 .PHONY: bench
 bench: toolchain ## Measures the gateway against nginx and HAProxy, the load generator against its peers, then the crates
 	scripts/install.sh redis nginx haproxy wrk curl jq
