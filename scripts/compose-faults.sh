@@ -61,9 +61,11 @@ mend() {
     broken=()
 }
 
+load=
 finish() {
     local code=$?
     mend
+    [ -z "$load" ] || kill "$load" 2>/dev/null || true
     rm -rf "$work" "$work.cells"
     exit "$code"
 }
@@ -123,14 +125,15 @@ wait_for_all() {
 
 # One container sends the load of all strategies, from the moment on when it is told to.
 measure() {
-    local fault=$1 strategy script='touch /results/here; while [ ! -e /results/go ]; do sleep 0.05; done;'
+    local fault=$1 strategy script='touch /results/here; timeout 120 sh -c "until [ -e /results/go ]; do sleep 0.05; done" || exit 1;'
     rm -f "$work"/*
     for strategy in "${strategies[@]}"; do
         script+=" loadtest run --url http://gateway:8080/$strategy/me --header 'Authorization: Bearer ${credential[$(kind_of "$strategy")]}'"
         script+=" --rate $RATE --duration ${LASTS}s --warmup 0s --deadline 1s --out /results/$strategy.json >/results/$strategy.log 2>&1 &"
     done
     compose run --rm --no-deps -T --volume "$work:/results" --entrypoint sh loadtest -c "$script wait" >"$work/run.log" 2>&1 </dev/null &
-    local load=$! deadline=$((SECONDS + 60))
+    load=$!
+    local deadline=$((SECONDS + 60))
     until [ -e "$work/here" ]; do
         if ! kill -0 "$load" 2>/dev/null || [ "$SECONDS" -ge "$deadline" ]; then
             cat "$work/run.log" >&2
@@ -141,6 +144,7 @@ measure() {
     break_it "$fault"
     touch "$work/go"
     wait "$load" || true
+    load=
     mend
     for strategy in "${strategies[@]}"; do
         jq -c --arg fault "$fault" --arg strategy "$strategy" '
@@ -154,6 +158,9 @@ measure() {
 
 pools=$(curl --silent --fail "$ADMIN/pools") || fail "nothing answers at $ADMIN/pools: is the system up, and STATEWISE_ADMIN_PORT its?"
 mapfile -t strategies < <(jq -r '.pools | to_entries[] | select(.key != "auth" and (.value.upstreams | length) > 0) | .key' <<<"$pools")
+for strategy in "${strategies[@]}"; do
+    [[ $strategy =~ ^[a-z-]+$ ]] || fail "a pool has a name that no strategy has: $strategy"
+done
 [ ${#strategies[@]} -gt 0 ] || fail "the gateway has no pool of a strategy"
 post /auth/register "$user" >/dev/null || fail "nobody can be registered at $GATEWAY"
 

@@ -286,7 +286,8 @@ impl Progress {
         }
         let since = match self.full_since.get() {
             Some(since) => {
-                if self.is_late() {
+                // Zero is no deadline: the connection was given up because memory is short.
+                if self.is_late() && self.deadline.get() > 0 {
                     let queued = queued();
                     if queued < self.queued.replace(queued) {
                         self.until(self.timeouts.body);
@@ -490,6 +491,20 @@ mod tests {
         assert_eq!(first_unacknowledged(0), Some(1));
         assert_eq!(first_unacknowledged(900), Some(10), "a little too slowly");
         assert_eq!(first_unacknowledged(1_000), None);
+    }
+
+    #[test]
+    fn who_was_given_up_for_memory_is_not_kept_for_acknowledging_a_little() {
+        let ticks = Ticks::start();
+        let progress = connection(&ticks);
+        progress.request_began(false);
+        progress.answer_began();
+        progress.sent(1_000_000);
+        progress.full(|| 1_000_000);
+        ticks.now.set(ticks.now() + 2 * HALF_A_SECOND + 1);
+        progress.bear(Level::Critical);
+        progress.full(|| 999_000);
+        assert!(progress.is_overdue());
     }
 
     #[test]

@@ -112,7 +112,12 @@ impl FrontPage {
         let (content_type, body) = match preferred(headers) {
             Some(Form::Html) => (HTML, &self.html),
             Some(Form::Text) => (TEXT, &self.text),
-            None => return Refusal::NoRoute.response(),
+            None => {
+                let mut response = Refusal::NoRoute.response();
+                let vary = HeaderValue::from_static("accept");
+                response.headers_mut().insert(header::VARY, vary);
+                return response;
+            }
         };
         let mut response = document(content_type, body.clone());
         let fields = response.headers_mut();

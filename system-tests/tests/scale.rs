@@ -62,7 +62,7 @@ fn groups_of(owner: u32) -> Vec<PathBuf> {
     let mut found = Vec::new();
     below(
         Path::new("/sys/fs/cgroup"),
-        &format!("statewise-{owner}-"),
+        &format!("statewise-of-{owner}-"),
         6,
         &mut found,
     );

@@ -23,7 +23,7 @@ use super::{
     spans::Trace,
 };
 use crate::{
-    deadline::{Deadline, TICK, Ticks, Timeouts, Upload},
+    deadline::{Deadline, TICK, Ticks, Timeouts, Upload, ticks},
     problem::Refusal,
     upstream::{
         connection::Connection,
@@ -106,6 +106,7 @@ impl PoolClient {
         let mut left = MAX_ATTEMPTS - 1;
         let mut again = false;
         let mut refusal = Refusal::NoUpstream;
+        let began = self.ticks.now();
         while let Some(in_flight) = self.choose(&tried, again) {
             let Endpoint { id, address, .. } = **in_flight.endpoint();
             if host_missing && let Ok(host) = HeaderValue::try_from(address.to_string()) {
@@ -143,7 +144,8 @@ impl PoolClient {
             else {
                 break;
             };
-            if !self.may_retry(cause, &tried, &mut left) {
+            let quickly = self.ticks.now() - began < 2 * ticks(self.connect_timeout);
+            if !self.may_retry(cause, quickly, &tried, &mut left) {
                 break;
             }
             trace.event("statewise.gateway.retry", &[("error.type", cause.label())]);
@@ -178,11 +180,13 @@ impl PoolClient {
         Some(InFlight::new(Arc::clone(endpoint)))
     }
 
-    /// Whether there may be another attempt, of which so many are `left`.
-    fn may_retry(&self, cause: Cause, tried: &[u64], left: &mut usize) -> bool {
+    /// Whether there may be another attempt, of which so many are `left`. `quickly` says that no more than
+    /// two members can have been waited for in vain.
+    fn may_retry(&self, cause: Cause, quickly: bool, tried: &[u64], left: &mut usize) -> bool {
         // A member that refuses is ejected for it, so however many members and requests there are,
-        // each costs one such attempt in half a second.
-        let free = cause == Cause::Connect && self.knows_better_than(tried);
+        // each costs one such attempt in half a second. One that does not answer at all is not, and
+        // takes the whole time-out.
+        let free = cause == Cause::Connect && quickly && self.knows_better_than(tried);
         if !free {
             if *left == 0 {
                 return false;

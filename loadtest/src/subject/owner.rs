@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use procfs::process::Process;
 
-/// Begins the name of everything that this program makes.
-const PREFIX: &str = "statewise";
+/// Begins the name of everything that this program makes, and of nothing that a person would call so: a folder of
+/// results may be `statewise-2026-11-28`.
+const PREFIX: &str = "statewise-of";
 
 /// This process, and which of what it makes.
 #[derive(Clone, Debug)]
@@ -41,10 +42,13 @@ impl Owner {
 
 /// Whether something of this name was made by a process that has ended.
 pub(super) fn is_leftover(name: &str) -> bool {
-    let mut parts = name.split('-');
-    if parts.next() != Some(PREFIX) {
+    let Some(owner) = name
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.strip_prefix('-'))
+    else {
         return false;
-    }
+    };
+    let mut parts = owner.split('-');
     let mut number = || parts.next()?.parse::<u64>().ok();
     let (Some(pid), Some(since)) = (number(), number()) else {
         return false;
@@ -77,7 +81,14 @@ mod tests {
 
     #[test]
     fn what_others_made_is_no_leftover() {
-        for name in ["docker", "statewise", "statewise-x-1-2-y", "system.slice"] {
+        for name in [
+            "docker",
+            "statewise",
+            "statewise-2026-11-28",
+            "statewise-of-x-1-2-y",
+            "statewise-office-1-2-y",
+            "system.slice",
+        ] {
             assert!(!is_leftover(name), "{name}");
         }
     }

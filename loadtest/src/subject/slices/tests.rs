@@ -171,7 +171,7 @@ fn what_a_killed_owner_left_is_removed_by_the_next_start() {
     };
     // As of a process that was here before: this id with another moment of birth.
     let orphan = Busy::start();
-    let name = format!("statewise-{}-1-0-api", std::process::id());
+    let name = format!("statewise-of-{}-1-0-api", std::process::id());
     let group = Group::make(*version, parent.join(&name), origin.clone()).unwrap();
     // Another test may prepare its own slices at this moment, and so remove it already.
     let _ = group.take(orphan.pid());

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     /// No process has this id.
-    const DEAD: &str = "statewise-4294967295-5-0-logs";
+    const DEAD: &str = "statewise-of-4294967295-5-0-logs";
 
     #[test]
     fn what_the_dead_left_is_removed_and_nothing_else() {
@@ -98,7 +98,7 @@ mod tests {
         // Its process cannot be seen from here, and it holds its lock.
         let elsewhere = make(DEAD);
         let kept = make(DEAD).keep();
-        let others = parent.join("statewise-results");
+        let others = parent.join("statewise-2026-11-28");
         fs::create_dir(&others).unwrap();
         let link = parent.join(format!("{DEAD}-link"));
         symlink(&others, &link).unwrap();

@@ -124,6 +124,11 @@ fn resident_memory_bytes() -> Option<i64> {
 
 /// Open files, on systems with a `/proc`; not the one that lists them.
 fn open_files() -> Option<i64> {
+    // Linux 6.2 and later tell the number as the size; to list ten thousand takes ten milliseconds.
+    let size = std::fs::metadata("/proc/self/fd").ok()?.len();
+    if size > 0 {
+        return i64::try_from(size).ok();
+    }
     let listed = std::fs::read_dir("/proc/self/fd").ok()?.count();
     i64::try_from(listed.saturating_sub(1)).ok()
 }
