@@ -177,6 +177,37 @@ async fn who_is_cut_off_from_the_sentinels_stops_believing_its_primary() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_primary_without_replicas_that_takes_no_connection_is_not_believed_without_sentinels() {
+    let redis = Sentinels::start();
+    let store = SessionStore::open(settings(&redis.url()));
+    works(&store).await;
+    let id = log_in(&store).await;
+    let primary = redis.primary();
+    let operator = redis::Client::open(redis.server_url(primary)).unwrap();
+    let mut operator = operator.get_connection().unwrap();
+    for (name, value) in [("min-replicas-to-write", 5), ("maxclients", 1)] {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg(name).arg(value);
+        set.exec(&mut operator).unwrap();
+    }
+    // It stands, and another connection is tried in its place.
+    eventually(async || {
+        let stats = redis::cmd("INFO").arg("stats").query(&mut operator);
+        let stats: redis::InfoDict = stats.unwrap();
+        stats.get::<u64>("rejected_connections") > Some(0)
+    })
+    .await;
+    assert!(store.read(&id, NOW, None).await.unwrap().is_some());
+
+    redis.hang_sentinel(0);
+    redis.hang_sentinel(1);
+    let cut_off = Instant::now();
+    eventually(async || store.read(&id, NOW, None).await.is_err()).await;
+    let believed = cut_off.elapsed();
+    assert!(believed < NOT_BELIEVED_AFTER, "{believed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn redis_and_its_sentinels_have_users_of_their_own_and_a_wrong_one_is_told() {
     let redis = Sentinels::start_with(Some(Logins {
         server: ("sessions", "s3cret"),

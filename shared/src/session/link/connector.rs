@@ -59,19 +59,24 @@ impl Connector {
 
     /// Keeps the link connected until nobody uses it any more.
     pub(super) async fn run(mut self) {
+        // The connection that was used last. It may stand while another is made in its place.
+        let mut standing: Option<(u64, ConnectionAddr)> = None;
         while let Some(inner) = self.inner.upgrade() {
+            self.replace_if_moved(&inner, standing.as_ref());
             let (tracking, generation) = (inner.is_watched(), inner.next_generation());
             drop(inner);
             let made = self.connect(tracking, generation).await;
             let Some(inner) = self.inner.upgrade() else {
                 return;
             };
+            self.replace_if_moved(&inner, standing.as_ref());
             match made {
                 Ok(Some((address, made))) => {
                     inner.install(generation, &address, made);
                     drop(inner);
                     tracing::debug!(generation, %address, "connected to redis");
                     self.stand(generation, &address).await;
+                    standing = Some((generation, address));
                 }
                 Ok(None) => {}
                 Err(fault) => {
@@ -85,6 +90,16 @@ impl Connector {
                     drop(timeout(pause, self.locator.changed()).await);
                 }
             }
+        }
+    }
+
+    /// Gives up what stands if its server is not in charge any more: nobody else watches that while
+    /// another connection is made.
+    fn replace_if_moved(&self, inner: &Inner, standing: Option<&(u64, ConnectionAddr)>) {
+        if let Some((generation, address)) = standing
+            && !self.locator.leads_to(address)
+        {
+            inner.replace(*generation);
         }
     }
 
@@ -139,7 +154,14 @@ impl Connector {
                 None if !asked.is_multiple_of(ALL_IN) => &self.questions.write,
                 _ => &self.questions.all,
             };
-            if let Ok(answer) = inner.ask("EVAL", connected, question).await {
+            let answer = tokio::select! {
+                answer = inner.ask("EVAL", connected, question) => answer,
+                () = self.locator.moved(address) => {
+                    inner.replace(generation);
+                    return;
+                }
+            };
+            if let Ok(answer) = answer {
                 match probe::fault(&answer) {
                     None => inner.works(),
                     Some(fault) => {
