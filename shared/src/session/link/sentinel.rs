@@ -38,6 +38,8 @@ use crate::{
 
 /// How often each sentinel is asked, whatever it announces.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How often at most, however much it announces.
+const ASK_PAUSE: Duration = Duration::from_millis(20);
 /// Pause before a sentinel that failed is connected to again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// What a sentinel announces before it promotes a replica, when it has done so, and when it hears that
@@ -200,6 +202,7 @@ impl Inquiry {
                 Err(error) => return fault_of(&error),
             }
             drop(timeout(ASK_EVERY, announced.changed()).await);
+            sleep(ASK_PAUSE.saturating_sub(asked.elapsed())).await;
         }
     }
 
@@ -213,14 +216,15 @@ impl Inquiry {
     }
 }
 
-/// Asks for the address, which is that of the promoted replica as soon as it is promoted, and for more
-/// of the primary: the epoch, which orders what sentinels say, and whether it is being replaced.
+/// Asks for the epoch, which orders what sentinels say, and whether the primary is being replaced; and
+/// then for the address, which is that of the promoted replica as soon as it is promoted. In this order
+/// no switch in between gives the old address the new epoch.
 fn question(primary: &str) -> Pipeline {
     let mut both = redis::pipe();
+    both.cmd("SENTINEL").arg("MASTER").arg(primary);
     both.cmd("SENTINEL")
         .arg("GET-MASTER-ADDR-BY-NAME")
         .arg(primary);
-    both.cmd("SENTINEL").arg("MASTER").arg(primary);
     both
 }
 
@@ -228,12 +232,14 @@ fn question(primary: &str) -> Pipeline {
 fn read(answers: Vec<Value>) -> Result<Option<Primary>, RedisError> {
     let mut answers = answers.into_iter();
     let mut next = || answers.next().unwrap_or(Value::Nil).extract_error();
+    // An error there is of no interest when the name is not known.
+    let about = next();
     let address = next()?;
     if address == Value::Nil {
         return Ok(None);
     }
     let (host, port): (String, String) = from_redis_value(address)?;
-    let about: HashMap<String, String> = from_redis_value(next()?)?;
+    let about: HashMap<String, String> = from_redis_value(about?)?;
     let about = |name: &str| about.get(name).map(String::as_str).unwrap_or_default();
     // From the promotion on the two answers differ.
     let is_promoted = about("ip") != host || about("port") != port;
