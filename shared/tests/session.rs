@@ -347,6 +347,30 @@ async fn new_roles_bring_back_no_ended_session() {
 }
 
 #[tokio::test]
+async fn what_is_no_record_keeps_nothing_from_ending() {
+    let redis = Redis::start();
+    let store = open(&redis).await;
+    let odd = [
+        "",
+        "7",
+        "null",
+        "[1]",
+        "{}",
+        r#"{"created_at":"x"}"#,
+        r#"{"created_at":1,"generation":{}}"#,
+    ];
+    for record in odd {
+        log_in(&store).await;
+        let key = key_of(&redis).await.expect("a session");
+        raw(&redis, &["HSET", &key, "record", record]).await;
+        let set = store.set_roles("u1", &[], NOW - 1, None).await;
+        assert!(set.is_ok(), "{record}: {set:?}");
+        let ended = store.end_all("u1", None, NOW - 1, None).await;
+        assert_eq!(ended, Ok(1), "{record}");
+    }
+}
+
+#[tokio::test]
 async fn the_index_forgets_sessions_that_ran_out_as_new_ones_come() {
     let redis = Redis::start();
     let store = open(&redis).await;

@@ -158,18 +158,24 @@ async fn publish_pending(revocations: Revocations, clock: Clock, sessions: &Sess
     }
 }
 
+/// One that fails keeps none of the others from being published.
 async fn publish_all(
     revocations: &Revocations,
     sessions: &SessionStore,
     at: At<'_>,
 ) -> Result<usize, PublishError> {
-    let (mut published, mut page) = (0, Page::default());
+    let (mut published, mut failure, mut page) = (0, None, Page::default());
     while !page.is_last {
         page = revocations.pending(&page).await?;
         for entry in &page.entries {
-            revocations.publish(entry, sessions, at).await?;
-            published += 1;
+            match revocations.publish(entry, sessions, at).await {
+                Ok(()) => published += 1,
+                Err(error) => failure = failure.or(Some(error)),
+            }
         }
     }
-    Ok(published)
+    match failure {
+        None => Ok(published),
+        Some(error) => Err(error),
+    }
 }

@@ -235,6 +235,36 @@ async fn each_kind_ends_what_it_names_and_a_login_in_the_same_second_is_good(bac
 }
 
 #[tokio::test]
+async fn an_end_that_cannot_be_finished_keeps_no_other_from_being_published() {
+    let service = with_admin(Backend::Sqlite).with_redis().start().await;
+    let redis = service.redis.as_ref().unwrap();
+    let root = admin(&service).await;
+    let mut indices = Vec::new();
+    for name in ["ada", "eve"] {
+        service.register(name).await;
+        let (_, _, claims) = token_of(&service, name).await;
+        let index = format!("statewise:sessions:{}", claims.sub);
+        redis.tell(&[&format!("SET {index} none")]);
+        let body = json!({"kind": "user", "id": name});
+        let ended = root.post(&service, "/revocations", &body).await;
+        assert_eq!(ended.status(), 202, "{name}");
+        indices.push(index);
+    }
+    let pending = async |count| {
+        eventually("it is counted", async || {
+            service.metric("auth_revocations_pending").await == count
+        })
+        .await;
+    };
+    pending(2).await;
+    // The other one comes first.
+    indices.sort();
+    redis.tell(&[&format!("DEL {}", indices[1])]);
+    pending(1).await;
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_session_is_ended_by_an_administrator_who_knows_its_public_id() {
     let service = with_admin(Backend::Sqlite).with_redis().start().await;
     service.register("ada").await;

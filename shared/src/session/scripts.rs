@@ -114,8 +114,9 @@ local ended = 0
 for i = 1, (#ARGV - 2) / 2 do
   local text = redis.call('HGET', KEYS[i], 'record')
   local read, record = pcall(cjson.decode, text or '')
-  if not read or record.created_at <= tonumber(ARGV[1])
-    or (record.generation or math.huge) < tonumber(ARGV[2]) then
+  if not read or type(record) ~= 'table' or type(record.created_at) ~= 'number'
+    or record.created_at <= tonumber(ARGV[1])
+    or (tonumber(record.generation) or math.huge) < tonumber(ARGV[2]) then
     ended = ended + redis.call('DEL', KEYS[i])
     local index = tonumber(ARGV[2 * i + 2])
     if index > 0 then redis.call('HDEL', KEYS[index], ARGV[2 * i + 1]) end
@@ -147,9 +148,10 @@ local changed = 0
 for i = 1, #KEYS do
   local text = redis.call('HGET', KEYS[i], 'record')
   local read, record = pcall(cjson.decode, text or '')
-  if read then
+  if read and type(record) == 'table' then
     record.roles = '@'
-    record.generation = record.generation and math.max(record.generation, tonumber(ARGV[1]))
+    local generation = tonumber(record.generation)
+    record.generation = generation and math.max(generation, tonumber(ARGV[1]))
     local encoded = cjson.encode(record)
     local from, to = string.find(encoded, '"roles":"@"', 1, true)
     redis.call('HSET', KEYS[i], 'record',
