@@ -80,15 +80,29 @@ impl SessionStore {
         let before = before.into();
         let mut ended = 0;
         for place in self.places(subject) {
-            self.guard(place, subject, before, trace).await?;
-            let index = [place.index(subject)];
-            let mut found = self.indexed(&index[0], trace).await?;
-            found.retain(|(sid, _)| Some(sid.as_str()) != except);
-            let found: Vec<_> = found.into_iter().map(|session| (0, session)).collect();
-            for some in found.chunks(STEP_KEYS) {
-                let command = sweep(place, before, &index, some);
-                ended += self.number(&command, trace).await?;
-            }
+            let steps = || self.end_all_in(place, subject, except, before, trace);
+            ended += self.undivided(place, steps).await?;
+        }
+        Ok(ended)
+    }
+
+    async fn end_all_in(
+        &self,
+        place: Place,
+        subject: &str,
+        except: Option<&str>,
+        before: Watermark,
+        trace: Option<&TraceHandle>,
+    ) -> Result<u64, StoreError> {
+        self.guard(place, subject, before, trace).await?;
+        let index = [place.index(subject)];
+        let mut found = self.indexed(&index[0], trace).await?;
+        found.retain(|(sid, _)| Some(sid.as_str()) != except);
+        let found: Vec<_> = found.into_iter().map(|session| (0, session)).collect();
+        let mut ended = 0;
+        for some in found.chunks(STEP_KEYS) {
+            let command = sweep(place, before, &index, some);
+            ended += self.number(&command, trace).await?;
         }
         Ok(ended)
     }

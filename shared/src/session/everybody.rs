@@ -32,8 +32,11 @@ impl SessionStore {
         sid: &str,
         trace: Option<&TraceHandle>,
     ) -> Result<bool, StoreError> {
-        if self.has_plain() && self.end_sid_in_plain(sid, trace).await? {
-            return Ok(true);
+        if self.has_plain() {
+            let steps = || self.end_sid_in_plain(sid, trace);
+            if self.undivided(Place::Plain, steps).await? > 0 {
+                return Ok(true);
+            }
         }
         let searches = Tag::all().map(|tag| self.end_sid_in(Place::Tagged(tag), sid));
         let searches = stream::iter(searches).buffer_unordered(TAGS_AT_A_TIME);
@@ -53,11 +56,13 @@ impl SessionStore {
         trace: Option<&TraceHandle>,
     ) -> Result<u64, StoreError> {
         let before = before.into();
-        let ends = Tag::all().map(|tag| self.end_in(Place::Tagged(tag), before));
+        let ends = Tag::all().map(Place::Tagged);
+        let ends = ends.map(|place| self.undivided(place, move || self.end_in(place, before)));
         let ends = stream::iter(ends).buffer_unordered(TAGS_AT_A_TIME);
         let plain = async {
             if self.has_plain() {
-                self.end_in_plain(before, trace).await
+                let steps = || self.end_in_plain(before, trace);
+                self.undivided(Place::Plain, steps).await
             } else {
                 Ok(0)
             }
@@ -163,15 +168,15 @@ impl SessionStore {
         &self,
         sid: &str,
         trace: Option<&TraceHandle>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<u64, StoreError> {
         let mut cursor = FIRST.to_owned();
         loop {
             let (next, indices) = self.scan(&Place::Plain.indices(), &cursor, trace).await?;
             if !indices.is_empty() && self.end_sid_of(Place::Plain, &indices, sid, trace).await? {
-                return Ok(true);
+                return Ok(1);
             }
             if next == FIRST {
-                return Ok(false);
+                return Ok(0);
             }
             cursor = next;
         }

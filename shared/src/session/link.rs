@@ -180,6 +180,14 @@ impl Link {
         self.send(name, command, trace, true).await
     }
 
+    /// Which connection is used for what concerns a key. Another one may lead to another server.
+    pub(super) async fn generation(&self, key: &str) -> Result<u64, StoreError> {
+        match self {
+            Self::Server(server) => server.generation().await,
+            Self::Cluster(cluster) => cluster.generation(key).await,
+        }
+    }
+
     /// Asks for a sign of life: of the server, or of any node.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         match self {

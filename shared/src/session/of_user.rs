@@ -96,13 +96,27 @@ impl SessionStore {
         let before = before.into();
         let mut changed = 0;
         for place in self.places(subject) {
-            self.guard(place, subject, before, trace).await?;
-            let found = self.indexed(&place.index(subject), trace).await?;
-            for some in found.chunks(STEP_KEYS) {
-                let mut command = named(scripts::SET_ROLES, place, None, some);
-                command.arg(before.generation).arg(&json);
-                changed += self.number(&command, trace).await?;
-            }
+            let steps = || self.set_roles_in(place, subject, &json, before, trace);
+            changed += self.undivided(place, steps).await?;
+        }
+        Ok(changed)
+    }
+
+    async fn set_roles_in(
+        &self,
+        place: Place,
+        subject: &str,
+        json: &str,
+        before: Watermark,
+        trace: Option<&TraceHandle>,
+    ) -> Result<u64, StoreError> {
+        self.guard(place, subject, before, trace).await?;
+        let found = self.indexed(&place.index(subject), trace).await?;
+        let mut changed = 0;
+        for some in found.chunks(STEP_KEYS) {
+            let mut command = named(scripts::SET_ROLES, place, None, some);
+            command.arg(before.generation).arg(json);
+            changed += self.number(&command, trace).await?;
         }
         Ok(changed)
     }

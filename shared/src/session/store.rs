@@ -128,6 +128,28 @@ impl SessionStore {
         [Place::Tagged(Tag::of(subject))].into_iter().chain(plain)
     }
 
+    /// Does what takes several steps in a place, all of them over one connection and so at one server:
+    /// a cursor is of one server only, and what one has confirmed, such as a guard, another one that
+    /// takes its place need not have. Once more, if the connection was not one. How many were counted.
+    pub(super) async fn undivided<F>(
+        &self,
+        place: Place,
+        steps: impl Fn() -> F,
+    ) -> Result<u64, StoreError>
+    where
+        F: Future<Output = Result<u64, StoreError>>,
+    {
+        let (key, mut count) = (place.users(), 0);
+        for _ in 0..2 {
+            let generation = self.link.generation(&key).await?;
+            count += steps().await?;
+            if self.link.generation(&key).await? == generation {
+                return Ok(count);
+            }
+        }
+        Err(StoreError::Broken)
+    }
+
     pub(super) async fn number(
         &self,
         command: &Cmd,
@@ -137,5 +159,49 @@ impl SessionStore {
             Value::Int(number) => Ok(u64::try_from(number).unwrap_or_default()),
             other => Err(unexpected("EVAL", &other)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use testkit::{eventually, redis::Redis};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn steps_over_two_connections_are_done_again_and_fail_when_they_never_have_one() {
+        let redis = Redis::start();
+        let store = SessionStore::open(StoreSettings {
+            url: redis.url().parse().unwrap(),
+            tls: None,
+            timeout: Duration::from_millis(500),
+        });
+        eventually(async || store.ping().await.is_ok()).await;
+        let (done, broken) = (AtomicUsize::new(0), AtomicUsize::new(1));
+        let steps = async || {
+            done.fetch_add(1, Ordering::Relaxed);
+            let is_to_break = |left: usize| left.checked_sub(1);
+            let (set, read) = (Ordering::Relaxed, Ordering::Relaxed);
+            if broken.fetch_update(set, read, is_to_break).is_ok() {
+                let mut kill = redis::cmd("CLIENT");
+                kill.arg("KILL").arg("TYPE").arg("normal");
+                kill.arg("SKIPME").arg("no");
+                store.link.lookup("CLIENT", &kill, None).await?;
+            }
+            store.link.lookup("PING", &redis::cmd("PING"), None).await?;
+            Ok(1)
+        };
+        let count = store.undivided(Place::Plain, steps).await;
+        assert_eq!((count, done.swap(0, Ordering::Relaxed)), (Ok(2), 2));
+        let count = store.undivided(Place::Plain, steps).await;
+        assert_eq!((count, done.swap(0, Ordering::Relaxed)), (Ok(1), 1));
+        broken.store(2, Ordering::Relaxed);
+        let count = store.undivided(Place::Plain, steps).await;
+        assert_eq!(count, Err(StoreError::Broken));
     }
 }

@@ -122,6 +122,14 @@ impl Cluster {
         }
     }
 
+    /// Which connection to the node that a key is with is used.
+    pub(super) async fn generation(&self, key: &str) -> Result<u64, StoreError> {
+        self.0.first_map().await?;
+        let owner = self.0.members.owner(slot::of(key.as_bytes()));
+        let owner = owner.ok_or(StoreError::Down(Fault::UNSERVED))?;
+        owner.generation().await
+    }
+
     /// Reads over the watched connection of the node that the key is with.
     pub(super) async fn read_tracked(&self, read: &Cmd) -> Result<Value, StoreError> {
         match self.0.members.owner(slot_of(read)) {

@@ -63,7 +63,7 @@ impl Connector {
         let mut standing: Option<(u64, ConnectionAddr)> = None;
         while let Some(inner) = self.inner.upgrade() {
             self.replace_if_moved(&inner, standing.as_ref());
-            let (tracking, generation) = (inner.is_watched(), inner.next_generation());
+            let (tracking, generation) = (inner.is_watched(), Inner::next_generation());
             drop(inner);
             let made = self.connect(tracking, generation).await;
             let Some(inner) = self.inner.upgrade() else {

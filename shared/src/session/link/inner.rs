@@ -33,6 +33,9 @@ use crate::{
 /// So many calls in a row without an answer close the connection for all.
 const SILENT_CALLS: u32 = 3;
 
+/// Counts the connections of the process, so that no two have one place in the sequence.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+
 /// What the handles and the task that keeps the connection share.
 pub(super) struct Inner {
     state: Mutex<State>,
@@ -41,8 +44,6 @@ pub(super) struct Inner {
     /// What does not work although there is a connection.
     lacking: Lacking,
     silent_calls: AtomicU32,
-    /// Of the connection that was begun last.
-    generation: AtomicU64,
     /// Connections up to this one were to servers that are not in charge any more.
     replaced: AtomicU64,
     /// Wakes the task that keeps the connection: it was closed, or the last handle is gone.
@@ -84,7 +85,6 @@ impl Inner {
             changed: Notify::new(),
             lacking: Lacking::default(),
             silent_calls: AtomicU32::new(0),
-            generation: AtomicU64::new(0),
             replaced: AtomicU64::new(0),
             wake: Arc::default(),
             timeout: settings.timeout,
@@ -106,8 +106,8 @@ impl Inner {
     }
 
     /// The place of the next connection in their sequence.
-    pub(super) fn next_generation(&self) -> u64 {
-        self.generation.fetch_add(1, Ordering::Relaxed) + 1
+    pub(super) fn next_generation() -> u64 {
+        BEGUN.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// What does not work although there is a connection.

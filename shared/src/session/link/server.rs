@@ -135,6 +135,19 @@ impl Server {
         outcome
     }
 
+    /// The place of the connection that stands, or of the next one, among all of the process.
+    pub(super) async fn generation(&self) -> Result<u64, StoreError> {
+        Ok(self.standing().await?.generation)
+    }
+
+    /// The connection that stands, or the next one, when it stands in time.
+    async fn standing(&self) -> Result<Connected, StoreError> {
+        let timeout = self.0.timeout();
+        let connected = tokio::time::timeout(timeout, self.0.next(0)).await;
+        let connected = connected.map_err(|_| StoreError::Timeout(timeout))?;
+        connected.map_err(StoreError::Down)
+    }
+
     /// Asks for a sign of life.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         let answer = self.send("PING", &redis::cmd("PING"), None, true).await;
@@ -161,18 +174,15 @@ impl Server {
     /// Asks a node that is being given the slot of the command's key, over the connection that stands
     /// or the next one.
     async fn ask_importing(&self, name: &str, command: &Cmd) -> Result<Value, Failure> {
-        let (inner, timeout) = (&self.0, self.0.timeout());
-        let settled = |error| Failure::new(Happened::Settled, error);
-        let connected = tokio::time::timeout(timeout, inner.next(0)).await;
-        let connected = connected.map_err(|_| settled(StoreError::Timeout(timeout)))?;
-        let mut connected = connected.map_err(|fault| settled(StoreError::Down(fault)))?;
+        let standing = self.standing().await;
+        let mut connected = standing.map_err(|error| Failure::new(Happened::Settled, error))?;
         // Sent as one piece: the first is about the command that comes next on the connection.
         let mut both = redis::pipe();
         both.cmd("ASKING");
         both.add_command(command.clone());
         let answers = connected.connection.send_packed_commands(&both, 1, 1).await;
         let answer = answers.map(|mut answers| answers.pop().unwrap_or(Value::Nil));
-        inner.judge(name, connected.generation, answer)
+        self.0.judge(name, connected.generation, answer)
     }
 
     /// Reads once, over a watched connection, and has the server tell of the next change of what is
