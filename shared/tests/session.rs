@@ -11,7 +11,7 @@ mod login {
 
 use std::{
     num::NonZeroUsize,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use shared::{
@@ -305,6 +305,27 @@ async fn everything_ends_however_much_there_is_and_so_does_a_login_under_way() {
         assert_eq!(creation.unwrap(), Creation::Refused);
     }
     assert_eq!(key_of(&redis).await, None);
+}
+
+#[tokio::test]
+async fn a_login_by_a_clock_that_is_ahead_forgets_nobody_who_has_sessions() {
+    let redis = Redis::start();
+    let store = open(&redis).await;
+    let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let real = real.as_secs();
+    for (subject, begins) in [("over", NOW), ("here", real), ("ahead", real + 1_000_000)] {
+        let record = SessionRecord {
+            subject: subject.to_owned(),
+            created_at: begins,
+            expires_at: begins + 3_600,
+            ..record()
+        };
+        // Without a tag all are in one list.
+        write(&store, &SessionId::generate_plain(), &record).await;
+    }
+    let users = raw(&redis, &["ZRANGE", "statewise:users", "0", "-1"]).await;
+    let users: Vec<String> = redis::from_redis_value(users).unwrap();
+    assert_eq!(users, ["here", "ahead"]);
 }
 
 #[tokio::test]

@@ -74,7 +74,8 @@ impl SessionStore {
             .arg(&record.subject)
             .arg(record.expires_at)
             // Clocks differ a little.
-            .arg(now.saturating_sub(GUARD_SECONDS));
+            .arg(now.saturating_sub(GUARD_SECONDS))
+            .arg(GUARD_SECONDS);
         match self.link.command("EVAL", &command, trace).await? {
             Value::Nil => Ok(Creation::Refused),
             value => {

@@ -14,9 +14,14 @@
 ///
 /// KEYS: session, index, users, guards by time of the user and of all, guards by generation of both.
 /// ARGV: record, seen, created at, seconds to live, seconds to the absolute limit, sid, digest,
-/// generation (empty for none), user, absolute limit, up to when users have no session any more.
+/// generation (empty for none), user, absolute limit, up to when users have no session any more, seconds
+/// that clocks may differ.
 /// Answers nil when refused, or how many places the index has and up to three of the others, which
 /// may be of sessions that have run out.
+///
+/// Users are forgotten by the clock of Redis too, which its time limits go by: by that of a caller alone,
+/// which may be ahead, users who have sessions would be, and an end of all would spare these. A Redis
+/// that does not permit `TIME` forgets nobody.
 pub(super) const CREATE: &str = r"
 for guard = 4, 5 do
   local before = redis.call('GET', KEYS[guard])
@@ -30,7 +35,10 @@ redis.call('HSET', KEYS[1], 'record', ARGV[1], 'seen', ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 local some = redis.call('HRANDFIELD', KEYS[2], 3, 'WITHVALUES')
 redis.call('HSET', KEYS[2], ARGV[6], ARGV[7])
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[11])
+local time = redis.pcall('TIME')
+if not time.err then
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', math.min(ARGV[11], time[1] - ARGV[12]))
+end
 redis.call('ZADD', KEYS[3], 'GT', ARGV[10], ARGV[9])
 for i = 2, 3 do
   if redis.call('TTL', KEYS[i]) < tonumber(ARGV[5]) then redis.call('EXPIRE', KEYS[i], ARGV[5]) end
