@@ -60,23 +60,23 @@ impl Connector {
     /// Keeps the link connected until nobody uses it any more.
     pub(super) async fn run(mut self) {
         // The connection that was used last. It may stand while another is made in its place.
-        let mut standing: Option<(u64, ConnectionAddr)> = None;
+        let mut latest: Option<(u64, ConnectionAddr)> = None;
         while let Some(inner) = self.inner.upgrade() {
-            self.replace_if_moved(&inner, standing.as_ref());
+            self.replace_if_moved(&inner, latest.as_ref());
             let (tracking, generation) = (inner.is_watched(), Inner::next_generation());
             drop(inner);
             let made = self.connect(tracking, generation).await;
             let Some(inner) = self.inner.upgrade() else {
                 return;
             };
-            self.replace_if_moved(&inner, standing.as_ref());
+            self.replace_if_moved(&inner, latest.as_ref());
             match made {
                 Ok(Some((address, made))) => {
                     inner.install(generation, &address, made);
                     drop(inner);
                     tracing::debug!(generation, %address, "connected to redis");
                     self.stand(generation, &address).await;
-                    standing = Some((generation, address));
+                    latest = Some((generation, address));
                 }
                 Ok(None) => {}
                 Err(fault) => {
@@ -95,8 +95,8 @@ impl Connector {
 
     /// Gives up what stands if its server is not in charge any more: nobody else watches that while
     /// another connection is made.
-    fn replace_if_moved(&self, inner: &Inner, standing: Option<&(u64, ConnectionAddr)>) {
-        if let Some((generation, address)) = standing
+    fn replace_if_moved(&self, inner: &Inner, latest: Option<&(u64, ConnectionAddr)>) {
+        if let Some((generation, address)) = latest
             && !self.locator.leads_to(address)
         {
             inner.replace(*generation);

@@ -137,11 +137,11 @@ impl Server {
 
     /// The place of the connection that stands, or of the next one, among all of the process.
     pub(super) async fn generation(&self) -> Result<u64, StoreError> {
-        Ok(self.standing().await?.generation)
+        Ok(self.current().await?.generation)
     }
 
     /// The connection that stands, or the next one, when it stands in time.
-    async fn standing(&self) -> Result<Connected, StoreError> {
+    async fn current(&self) -> Result<Connected, StoreError> {
         let timeout = self.0.timeout();
         let connected = tokio::time::timeout(timeout, self.0.next(0)).await;
         let connected = connected.map_err(|_| StoreError::Timeout(timeout))?;
@@ -174,8 +174,8 @@ impl Server {
     /// Asks a node that is being given the slot of the command's key, over the connection that stands
     /// or the next one.
     async fn ask_importing(&self, name: &str, command: &Cmd) -> Result<Value, Failure> {
-        let standing = self.standing().await;
-        let mut connected = standing.map_err(|error| Failure::new(Happened::Settled, error))?;
+        let current = self.current().await;
+        let mut connected = current.map_err(|error| Failure::new(Happened::Settled, error))?;
         // Sent as one piece: the first is about the command that comes next on the connection.
         let mut both = redis::pipe();
         both.cmd("ASKING");
