@@ -329,6 +329,14 @@ impl Progress {
         self.phase.get() != Phase::Exchange && self.is_late()
     }
 
+    /// Whether the client may have acknowledged what its full socket holds, which is known when the
+    /// connection tries to write. Who was given up for memory is not asked.
+    pub(crate) fn may_have_moved(&self) -> bool {
+        self.full_since.get().is_some()
+            && matches!(self.phase.get(), Phase::Answer | Phase::Idle)
+            && self.deadline.get() > 0
+    }
+
     /// Gives up what the level of memory leaves no room for, and goes on with what it had stopped.
     pub(crate) fn bear(&self, level: Level) {
         let stands_still = || {

@@ -58,6 +58,9 @@ pub(super) async fn serve(
     let mut ending = false;
     poll_fn(|cx| {
         progress.watched_by(cx.waker());
+        if progress.is_overdue() && !progress.may_have_moved() {
+            return Poll::Ready(());
+        }
         let ends = closing.get() || progress.is_retired();
         // hyper would close a connection whose request it has not read yet.
         if ends && !ending && !progress.expects_head() {
@@ -65,7 +68,7 @@ pub(super) async fn serve(
             connection.as_mut().graceful_shutdown();
         }
         let polled = connection.as_mut().poll(cx);
-        // Only now, since a socket that is full has just been asked what its client acknowledged.
+        // A socket that is full has just been asked what its client acknowledged.
         if polled.is_pending() && !progress.is_overdue() {
             return Poll::Pending;
         }
