@@ -129,7 +129,7 @@ fn what_is_wrong_with_the_settings_of_tls_is_told_at_the_start() {
                 "/nowhere/ca.pem cannot be read",
             ),
             ("rediss://r", empty, "REDIS_CA_FILE", "holds no certificate"),
-            ("redis://r", empty, "REDIS_CA_FILE", "rediss://"),
+            ("redis://r", empty, "REDIS_CA_FILE", "begins with rediss"),
             ("rediss://:secret@r/#insecure", "", "REDIS_URL", "#insecure"),
             ("rediss://", "", "REDIS_URL", "not a Redis URL"),
         ] {
