@@ -7,6 +7,7 @@
 
 mod login {
     pub(crate) mod record;
+    pub(crate) mod store;
 }
 
 use std::{
@@ -19,11 +20,14 @@ use std::{
 };
 
 use redis::{Cmd, Connection, FromRedisValue};
-use shared::session::{Creation, Fault, SessionId, SessionStore, StoreError, StoreSettings};
+use shared::session::{Fault, SessionId, SessionStore, StoreError, StoreSettings};
 use tempfile::TempDir;
 use testkit::{eventually, redis::Redis};
 
-use login::record::{NOW, record};
+use login::{
+    record::NOW,
+    store::{log_in, works},
+};
 
 fn settings(url: &str) -> StoreSettings {
     StoreSettings {
@@ -31,13 +35,6 @@ fn settings(url: &str) -> StoreSettings {
         tls: None,
         timeout: Duration::from_millis(500),
     }
-}
-
-async fn log_in(store: &SessionStore) -> Result<SessionId, StoreError> {
-    let id = SessionId::generate("u1");
-    let creation = store.create(&id, &record(), NOW, None).await?;
-    assert_eq!(creation, Creation::Created);
-    Ok(id)
 }
 
 /// A connection of an operator, once the server answers.
@@ -123,10 +120,6 @@ fn says(store: &SessionStore, words: &str, lasting: bool) -> impl Future<Output 
         };
         fault.to_string().contains(&words) && fault.is_lasting() == lasting
     })
-}
-
-async fn works(store: &SessionStore) {
-    eventually(async || store.usable().await == Ok(None)).await;
 }
 
 #[tokio::test]

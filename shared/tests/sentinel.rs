@@ -6,7 +6,9 @@
 )]
 
 mod login {
+    pub(crate) mod down;
     pub(crate) mod record;
+    pub(crate) mod store;
 }
 
 use std::{
@@ -17,7 +19,7 @@ use std::{
 use shared::{
     session::{
         CacheCounters, CacheSettings, CachedSessions, Creation, SessionId, SessionStore,
-        StoreError, StoreSettings,
+        StoreSettings,
     },
     telemetry::{Identity, metrics::Metrics},
 };
@@ -26,7 +28,11 @@ use testkit::{
     sentinels::{Logins, Sentinels},
 };
 
-use login::record::{NOW, record};
+use login::{
+    down::says,
+    record::{NOW, record},
+    store::{log_in, works},
+};
 
 /// How long the sentinels are believed, and a second for a busy machine.
 const NOT_BELIEVED_AFTER: Duration = Duration::from_secs(6);
@@ -37,29 +43,6 @@ fn settings(url: &str) -> StoreSettings {
         tls: None,
         timeout: Duration::from_millis(500),
     }
-}
-
-async fn log_in(store: &SessionStore) -> SessionId {
-    let id = SessionId::generate("u1");
-    let creation = store.create(&id, &record(), NOW, None).await;
-    assert_eq!(creation, Ok(Creation::Created));
-    id
-}
-
-async fn works(store: &SessionStore) {
-    eventually(async || store.usable().await == Ok(None)).await;
-}
-
-/// Waits until a store says why it cannot be used, with these words.
-#[track_caller]
-fn says(store: &SessionStore, words: &str, lasting: bool) -> impl Future<Output = ()> {
-    let (store, words) = (store.clone(), words.to_owned());
-    eventually(async move || match store.usable().await {
-        Err(StoreError::Down(fault)) => {
-            fault.to_string().contains(&words) && fault.is_lasting() == lasting
-        }
-        _ => false,
-    })
 }
 
 /// Waits until both replicas have all that was written to the primary.
@@ -88,7 +71,7 @@ async fn a_failover_by_hand_is_followed_before_anything_is_refused() {
     let cached = cached(settings.clone());
     works(&store).await;
     works(cached.store()).await;
-    let (id, other) = (log_in(&store).await, log_in(&store).await);
+    let (id, other) = (log_in(&store).await.unwrap(), log_in(&store).await.unwrap());
     assert!(cached.read(&id, NOW, None).await.unwrap().is_some());
     let old = redis.primary();
     replicated(&redis, old).await;
@@ -152,7 +135,7 @@ async fn who_is_cut_off_from_the_sentinels_stops_believing_its_primary() {
     let redis = Sentinels::start();
     let store = SessionStore::open(settings(&redis.url()));
     works(&store).await;
-    let id = log_in(&store).await;
+    let id = log_in(&store).await.unwrap();
 
     redis.hang_sentinel(0);
     let alone = Instant::now();
@@ -181,7 +164,7 @@ async fn a_primary_without_replicas_that_takes_no_connection_is_not_believed_wit
     let redis = Sentinels::start();
     let store = SessionStore::open(settings(&redis.url()));
     works(&store).await;
-    let id = log_in(&store).await;
+    let id = log_in(&store).await.unwrap();
     let primary = redis.primary();
     let operator = redis::Client::open(redis.server_url(primary)).unwrap();
     let mut operator = operator.get_connection().unwrap();
@@ -217,7 +200,7 @@ async fn redis_and_its_sentinels_have_users_of_their_own_and_a_wrong_one_is_told
     let open = |url: &str| SessionStore::open(settings(url));
     let store = open(&url);
     works(&store).await;
-    let id = log_in(&store).await;
+    let id = log_in(&store).await.unwrap();
     assert!(store.read(&id, NOW, None).await.unwrap().is_some());
 
     says(&open(&url.replace("an0ther", "wrong")), "WRONGPASS", true).await;

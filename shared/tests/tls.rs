@@ -6,21 +6,26 @@
 )]
 
 mod login {
+    pub(crate) mod down;
     pub(crate) mod record;
+    pub(crate) mod store;
 }
 
 use std::{net::TcpListener, num::NonZeroUsize, path::PathBuf, process::Command, time::Duration};
 
 use shared::{
     session::{
-        CacheCounters, CacheSettings, CachedSessions, Creation, SessionId, SessionStore,
-        StoreError, StoreSettings, Tls,
+        CacheCounters, CacheSettings, CachedSessions, SessionStore, StoreError, StoreSettings, Tls,
     },
     telemetry::{Identity, metrics::Metrics},
 };
 use testkit::{certificates::Certificates, eventually, redis::Redis, sentinels::TlsSentinel};
 
-use login::record::{NOW, record};
+use login::{
+    down::says,
+    record::NOW,
+    store::{log_in, works},
+};
 
 fn settings(url: String, authorities: Option<PathBuf>) -> StoreSettings {
     StoreSettings {
@@ -28,29 +33,6 @@ fn settings(url: String, authorities: Option<PathBuf>) -> StoreSettings {
         tls: Some(Tls::trusting(authorities).unwrap()),
         timeout: Duration::from_secs(1),
     }
-}
-
-async fn log_in(store: &SessionStore) -> SessionId {
-    let id = SessionId::generate("u1");
-    let creation = store.create(&id, &record(), NOW, None).await;
-    assert_eq!(creation, Ok(Creation::Created));
-    id
-}
-
-async fn works(store: &SessionStore) {
-    eventually(async || store.usable().await == Ok(None)).await;
-}
-
-/// Waits until a store says why it cannot be used, with these words.
-#[track_caller]
-fn says(settings: StoreSettings, words: &str, lasting: bool) -> impl Future<Output = ()> {
-    let (store, words) = (SessionStore::open(settings), words.to_owned());
-    eventually(async move || match store.usable().await {
-        Err(StoreError::Down(fault)) => {
-            fault.to_string().contains(&words) && fault.is_lasting() == lasting
-        }
-        _ => false,
-    })
 }
 
 #[tokio::test]
@@ -61,7 +43,7 @@ async fn sessions_are_made_read_and_ended_over_tls_also_after_a_restart() {
         let url = format!("rediss://{host}:{port}");
         let store = SessionStore::open(settings(url, Some(certificates.authority())));
         works(&store).await;
-        let id = log_in(&store).await;
+        let id = log_in(&store).await.unwrap();
         assert!(store.read(&id, NOW, None).await.unwrap().is_some());
         assert!(store.end(&id, None).await.unwrap().is_some());
         assert_eq!(store.read(&id, NOW, None).await, Ok(None));
@@ -70,7 +52,7 @@ async fn sessions_are_made_read_and_ended_over_tls_also_after_a_restart() {
         eventually(async || store.ping().await.is_err()).await;
         redis.restart();
         works(&store).await;
-        log_in(&store).await;
+        log_in(&store).await.unwrap();
     }
 }
 
@@ -81,7 +63,7 @@ async fn a_connection_over_tls_that_is_closed_or_silent_is_made_anew() {
     let url = format!("rediss://localhost:{port}");
     let store = SessionStore::open(settings(url, Some(certificates.authority())));
     works(&store).await;
-    let id = log_in(&store).await;
+    let id = log_in(&store).await.unwrap();
     for _ in 0..10 {
         redis.tell(&["CLIENT KILL TYPE normal SKIPME yes"]);
         assert!(store.read(&id, NOW, None).await.unwrap().is_some());
@@ -101,7 +83,7 @@ async fn what_is_kept_in_memory_is_followed_over_tls() {
     let settings = settings(url, Some(certificates.authority()));
     let store = SessionStore::open(settings.clone());
     works(&store).await;
-    let id = log_in(&store).await;
+    let id = log_in(&store).await.unwrap();
 
     let metrics = Metrics::new(&Identity {
         service: "test".into(),
@@ -139,26 +121,31 @@ async fn why_tls_cannot_be_spoken_is_told() {
     let other = Certificates::of(&["localhost"]);
     for stranger in [Some(other.authority()), None] {
         let settings = settings(url("localhost"), stranger);
-        says(settings, "not trusted here", true).await;
+        says(&SessionStore::open(settings), "not trusted here", true).await;
     }
     says(
-        settings(url("127.0.0.1"), authority()),
+        &SessionStore::open(settings(url("127.0.0.1"), authority())),
         "another name",
         true,
     )
     .await;
     redis.tell(&["CONFIG SET tls-auth-clients yes"]);
     let settings = |url: String| settings(url, authority());
-    says(settings(url("localhost")), "tls-auth-clients", true).await;
+    says(
+        &SessionStore::open(settings(url("localhost"))),
+        "tls-auth-clients",
+        true,
+    )
+    .await;
 
     let plain = StoreSettings {
         tls: None,
         ..settings(format!("redis://localhost:{port}"))
     };
-    says(plain, "such as TLS (rediss://)", false).await;
+    says(&SessionStore::open(plain), "such as TLS (rediss://)", false).await;
     // Nothing listens on the port of tcpmux.
     let nobody = settings("rediss://127.0.0.1:1".to_owned());
-    says(nobody, "nothing listens", false).await;
+    says(&SessionStore::open(nobody), "nothing listens", false).await;
 }
 
 #[tokio::test]
@@ -169,14 +156,14 @@ async fn sentinels_and_the_primary_that_they_name_are_spoken_to_over_tls() {
     let settings = |url: String| settings(url, Some(certificates.authority()));
     let store = SessionStore::open(settings(sentinel.url()));
     works(&store).await;
-    let id = log_in(&store).await;
+    let id = log_in(&store).await.unwrap();
     assert!(store.read(&id, NOW, None).await.unwrap().is_some());
 
     let plain = StoreSettings {
         tls: None,
         ..settings(sentinel.url().replace("rediss", "redis"))
     };
-    says(plain, "such as TLS (rediss://)", false).await;
+    says(&SessionStore::open(plain), "such as TLS (rediss://)", false).await;
 }
 
 #[tokio::test]
@@ -193,7 +180,7 @@ async fn a_server_without_tls_is_told() {
         .unwrap();
     let url = format!("rediss://localhost:{port}");
     let settings = settings(url, Some(certificates.authority()));
-    says(settings, "write redis://", false).await;
+    says(&SessionStore::open(settings), "write redis://", false).await;
     server.kill().unwrap();
     server.wait().unwrap();
 }
