@@ -7,25 +7,24 @@
 )]
 
 mod login {
+    pub(crate) mod cached;
     pub(crate) mod record;
 }
 
-use std::{
-    num::NonZeroUsize,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use shared::{
     revocation::{Entry, Feed, Publication, Revoked},
     session::{
-        CacheCounters, CacheSettings, CachedSessions, CartWrite, Creation, SessionId,
-        SessionRecord, SessionStore, StoreError, StoreSettings, Tls,
+        CartWrite, Creation, SessionId, SessionRecord, SessionStore, StoreError, StoreSettings, Tls,
     },
-    telemetry::{Identity, metrics::Metrics},
 };
 use testkit::{certificates::Certificates, eventually, redis_cluster::RedisCluster};
 
-use login::record::{NOW, record};
+use login::{
+    cached::cached,
+    record::{NOW, record},
+};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 /// So many that each of three nodes has some.
@@ -387,17 +386,7 @@ fn tracked(cluster: &RedisCluster, nodes: &[usize]) -> usize {
 async fn what_is_kept_in_memory_is_vouched_for_by_all_nodes_or_not_believed() {
     let mut cluster = RedisCluster::start(3, false);
     let store = open(&cluster).await;
-    let metrics = Metrics::new(&Identity {
-        service: "test".into(),
-        version: "0",
-        instance: "1".to_owned(),
-    });
-    let cache = CacheSettings {
-        entries: NonZeroUsize::new(1_000).unwrap(),
-        serve_stale: Duration::ZERO,
-    };
-    let counters = CacheCounters::register(&metrics);
-    let cached = CachedSessions::open(settings(&cluster), cache, counters);
+    let (cached, _) = cached(settings(&cluster), 1_000);
     let logins = log_all_in(&store, &cluster).await;
     let read = async |login: &Login| cached.read(&login.id, NOW, None).await;
     let all_are_kept = async || {

@@ -6,29 +6,22 @@
 )]
 
 mod login {
+    pub(crate) mod cached;
     pub(crate) mod down;
     pub(crate) mod record;
     pub(crate) mod store;
 }
 
-use std::{
-    num::NonZeroUsize,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use shared::{
-    session::{
-        CacheCounters, CacheSettings, CachedSessions, Creation, SessionId, SessionStore,
-        StoreSettings,
-    },
-    telemetry::{Identity, metrics::Metrics},
-};
+use shared::session::{Creation, SessionId, SessionStore, StoreSettings};
 use testkit::{
     eventually,
     sentinels::{Logins, Sentinels},
 };
 
 use login::{
+    cached::cached,
     down::says,
     record::{NOW, record},
     store::{log_in, works},
@@ -50,25 +43,12 @@ async fn replicated(redis: &Sentinels, primary: usize) {
     eventually(async || redis.ask_server::<u64>(primary, &["WAIT", "2", "100"]) == Some(2)).await;
 }
 
-fn cached(settings: StoreSettings) -> CachedSessions {
-    let metrics = Metrics::new(&Identity {
-        service: "test".into(),
-        version: "0",
-        instance: "1".to_owned(),
-    });
-    let cache = CacheSettings {
-        entries: NonZeroUsize::new(100).unwrap(),
-        serve_stale: Duration::ZERO,
-    };
-    CachedSessions::open(settings, cache, CacheCounters::register(&metrics))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_by_hand_is_followed_before_anything_is_refused() {
     let redis = Sentinels::start();
     let settings = settings(&redis.url());
     let store = SessionStore::open(settings.clone());
-    let cached = cached(settings.clone());
+    let (cached, _) = cached(settings.clone(), 100);
     works(&store).await;
     works(cached.store()).await;
     let (id, other) = (log_in(&store).await.unwrap(), log_in(&store).await.unwrap());

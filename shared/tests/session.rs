@@ -6,24 +6,22 @@
 )]
 
 mod login {
+    pub(crate) mod cached;
     pub(crate) mod record;
 }
 
-use std::{
-    num::NonZeroUsize,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use shared::{
-    session::{
-        CacheCounters, CacheSettings, CachedSessions, CartWrite, Creation, KeptCart, SessionId,
-        SessionRecord, SessionStore, StoreError, StoreSettings, Watermark,
-    },
-    telemetry::{Identity, metrics::Metrics},
+use shared::session::{
+    CartWrite, Creation, KeptCart, SessionId, SessionRecord, SessionStore, StoreError,
+    StoreSettings, Watermark,
 };
 use testkit::{eventually, redis::Redis};
 
-use login::record::{NOW, record};
+use login::{
+    cached::cached,
+    record::{NOW, record},
+};
 
 /// The tag of the user `u1`, as it stands in keys.
 const U1: &str = "{Ld}";
@@ -526,21 +524,12 @@ async fn told(redis: &Redis, section: &str, name: &str) -> i64 {
 async fn redis_remembers_who_read_a_session_that_exists_and_nothing_of_what_strangers_ask_for() {
     let redis = Redis::start();
     let store = open(&redis).await;
-    let metrics = Metrics::new(&Identity {
-        service: "test".into(),
-        version: "0",
-        instance: "1".to_owned(),
-    });
     let settings = StoreSettings {
         url: redis.url().parse().unwrap(),
         tls: None,
         timeout: Duration::from_secs(5),
     };
-    let cache = CacheSettings {
-        entries: NonZeroUsize::new(100).unwrap(),
-        serve_stale: Duration::ZERO,
-    };
-    let cached = CachedSessions::open(settings, cache, CacheCounters::register(&metrics));
+    let (cached, _) = cached(settings, 100);
     eventually(async || cached.store().ping().await.is_ok()).await;
     let (id, record) = log_in(&store).await;
     let tracked = async || told(&redis, "stats", "tracking_total_keys").await;

@@ -6,22 +6,19 @@
 )]
 
 mod login {
+    pub(crate) mod cached;
     pub(crate) mod down;
     pub(crate) mod record;
     pub(crate) mod store;
 }
 
-use std::{net::TcpListener, num::NonZeroUsize, path::PathBuf, process::Command, time::Duration};
+use std::{net::TcpListener, path::PathBuf, process::Command, time::Duration};
 
-use shared::{
-    session::{
-        CacheCounters, CacheSettings, CachedSessions, SessionStore, StoreError, StoreSettings, Tls,
-    },
-    telemetry::{Identity, metrics::Metrics},
-};
+use shared::session::{SessionStore, StoreError, StoreSettings, Tls};
 use testkit::{certificates::Certificates, eventually, redis::Redis, sentinels::TlsSentinel};
 
 use login::{
+    cached::cached,
     down::says,
     record::NOW,
     store::{log_in, works},
@@ -85,16 +82,7 @@ async fn what_is_kept_in_memory_is_followed_over_tls() {
     works(&store).await;
     let id = log_in(&store).await.unwrap();
 
-    let metrics = Metrics::new(&Identity {
-        service: "test".into(),
-        version: "0",
-        instance: "1".to_owned(),
-    });
-    let cache = CacheSettings {
-        entries: NonZeroUsize::new(100).unwrap(),
-        serve_stale: Duration::ZERO,
-    };
-    let cached = CachedSessions::open(settings, cache, CacheCounters::register(&metrics));
+    let (cached, metrics) = cached(settings, 100);
     let hits = || {
         let text = metrics.render();
         let line = "statewise_session_cache_events_total{event=\"hit\"} ";
