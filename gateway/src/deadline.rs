@@ -476,15 +476,21 @@ mod tests {
         assert_eq!(first_left(500), None);
     }
 
-    /// A socket took a million bytes at once, of which the client acknowledges so many in each
-    /// second. The number of the second in which it was too late.
-    fn first_unacknowledged(bytes: usize) -> Option<usize> {
-        let ticks = Ticks::start();
-        let progress = connection(&ticks);
+    /// The answer to a client whose socket took a million bytes at once and is full.
+    fn answer_in_a_full_socket(ticks: &Rc<Ticks>) -> Rc<Progress> {
+        let progress = connection(ticks);
         progress.request_began(false);
         progress.answer_began();
         progress.sent(1_000_000);
         progress.full(|| 1_000_000);
+        progress
+    }
+
+    /// A socket took a million bytes at once, of which the client acknowledges so many in each
+    /// second. The number of the second in which it was too late.
+    fn first_unacknowledged(bytes: usize) -> Option<usize> {
+        let ticks = Ticks::start();
+        let progress = answer_in_a_full_socket(&ticks);
         // A deadline is met late by up to a tick.
         ticks.now.set(ticks.now() + 1);
         (1..100).find(|second| {
@@ -504,11 +510,7 @@ mod tests {
     #[test]
     fn who_was_given_up_for_memory_is_not_kept_for_acknowledging_a_little() {
         let ticks = Ticks::start();
-        let progress = connection(&ticks);
-        progress.request_began(false);
-        progress.answer_began();
-        progress.sent(1_000_000);
-        progress.full(|| 1_000_000);
+        let progress = answer_in_a_full_socket(&ticks);
         ticks.now.set(ticks.now() + 2 * HALF_A_SECOND + 1);
         progress.bear(Level::Critical);
         progress.full(|| 999_000);
