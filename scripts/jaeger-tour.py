@@ -21,6 +21,7 @@ import urllib.parse
 import urllib.request
 
 from jaeger import PATIENCE, STRATEGIES, free_port, jaeger, running, system
+from traffic import until
 
 PASSWORD = "correct horse battery staple"
 PROBES = ("/healthz", "/readyz", "/metrics")
@@ -37,17 +38,6 @@ def check(right, what):
     checks += 1
     if not right:
         sys.exit(f"jaeger-tour: {what}")
-
-
-def until(what, ask):
-    """Asks again and again until there is an answer."""
-    limit = time.monotonic() + PATIENCE
-    while time.monotonic() < limit:
-        found = ask()
-        if found:
-            return found
-        time.sleep(0.05)
-    sys.exit(f"jaeger-tour: never came true: {what}")
 
 
 class Client:
